@@ -1,0 +1,103 @@
+# Each target works from a fresh clone: it makes the environment in .venv that it needs, once.
+# Another Python than the first fitting one on the PATH: make demo PYTHON=/path/to/python
+PYTHON = python3.11 python3 python3.12 python3.13
+
+VENV := .venv
+BIN := $(VENV)/bin
+METADATA := setup.cfg setup.py pyproject.toml
+
+# A stamp stands for a finished install. `.made`: there is an environment, and in which folder;
+# `.demo`: it holds the package and the examples' needs; `.test`: those and the tests' needs.
+MADE := $(VENV)/.made
+DEMO := $(VENV)/.demo
+TEST := $(VENV)/.test
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PIP_NO_INPUT := 1
+
+.PHONY: help demo test lint types format benchmarks clean
+# One environment for all: `make -j demo test` must not install into it twice at once.
+.NOTPARALLEL:
+
+help:
+	@echo "make demo        train the breast cancer example three times and compare, to the bit"
+	@echo "make test        run all tests"
+	@echo "make lint        check format and style      make format   put them right"
+	@echo "make types       check the types"
+	@echo "make benchmarks  list the benchmarks and how to run one"
+	@echo "make clean       remove the environment and what the tools left behind"
+
+demo: $(DEMO)
+	@$(BIN)/keras-repro verify examples/breast_cancer.py --runs 3
+
+test: $(TEST)
+	@$(BIN)/python -m pytest
+
+lint: $(TEST)
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+
+types: $(TEST)
+	@$(BIN)/mypy keras_repro
+
+format: $(TEST)
+	@$(BIN)/ruff check --fix --exit-zero
+	@$(BIN)/ruff format
+
+benchmarks: $(DEMO)
+	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "no benchmarks yet"; exit 1; }
+	@echo "run one of these; each says what it measures with --help:"
+	@for script in benchmarks/*.py; do echo "  $(BIN)/python $$script"; done
+
+clean:
+	@rm -f $(MADE) $(DEMO) $(TEST)
+	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# An environment holds its own path in many places. One that was moved or copied along with the
+# folder would run the code of the old folder, so it is made again.
+ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
+$(shell rm -f $(MADE) $(DEMO) $(TEST))
+endif
+
+# Debian's Python comes without ensurepip, sometimes with pip: either will do.
+$(MADE):
+	@for python in $(PYTHON) ""; do \
+	    "$$python" -c 'import sys, venv, importlib.util as u; \
+	        sys.exit(not ((3, 11) <= sys.version_info[:2] <= (3, 13) \
+	                      and (u.find_spec("ensurepip") or u.find_spec("pip"))))' \
+	        2>/dev/null && break; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "No Python 3.11, 3.12 or 3.13 with venv and pip found (tried: $(PYTHON))." \
+	        "Install one, on Debian or Ubuntu: apt-get install python3-venv;" \
+	        "or name one: make PYTHON=/path/to/python" >&2; \
+	    exit 2; \
+	fi; \
+	echo "making the environment $(VENV) (once)..."; \
+	rm -rf $(VENV); \
+	if "$$python" -c 'import ensurepip' 2>/dev/null; then \
+	    "$$python" -m venv $(VENV); \
+	else \
+	    "$$python" -m venv --without-pip $(VENV) && \
+	    "$$python" -m pip --python $(BIN)/python install -qq pip; \
+	fi
+	@printf '%s' "$(CURDIR)" >$@
+
+$(DEMO): $(METADATA) | $(MADE)
+	@echo "installing keras_repro with TensorFlow and scikit-learn (once, about a minute)..."
+	$(call install,examples,$(DEMO))
+
+$(TEST): $(METADATA) | $(MADE)
+	@echo "installing keras_repro with TensorFlow and the test tools (once, about a minute)..."
+	$(call install,examples$(comma)test,$(DEMO) $(TEST))
+
+# $(call install,EXTRAS,STAMPS): no stamp stands while pip works. What an interrupted install
+# leaves behind cannot be trusted, so the next one then starts from a new environment.
+comma := ,
+define install
+@rm -f $(MADE) $(DEMO) $(TEST)
+@$(BIN)/python -m pip install -qq -e '.[$(1)]'
+@printf '%s' "$(CURDIR)" >$(MADE)
+@touch $(2)
+endef

@@ -1,0 +1,52 @@
+"""Run a Keras training again and get the same, to the bit; or know where the two parted, and why.
+
+import keras_repro as kr                                    # loads no TensorFlow
+
+trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
+run = trainer.fit(x, y, epochs=50, run_dir="runs/a")
+kr.compare("runs/a", "runs/b")
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_repro.control.seeds import derive as derive
+    from keras_repro.errors import ReproError as ReproError
+    from keras_repro.examine.compare import Comparison as Comparison
+    from keras_repro.examine.compare import Divergence as Divergence
+    from keras_repro.examine.compare import compare as compare
+    from keras_repro.training.callback import DeterminismCallback as DeterminismCallback
+    from keras_repro.training.recorder import Recorder as Recorder
+    from keras_repro.training.trainer import ReproducibleTrainer as ReproducibleTrainer
+    from keras_repro.training.trainer import Run as Run
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "Comparison": "keras_repro.examine.compare",
+    "DeterminismCallback": "keras_repro.training.callback",
+    "Divergence": "keras_repro.examine.compare",
+    "Recorder": "keras_repro.training.recorder",
+    "ReproError": "keras_repro.errors",
+    "ReproducibleTrainer": "keras_repro.training.trainer",
+    "Run": "keras_repro.training.trainer",
+    "compare": "keras_repro.examine.compare",
+    "derive": "keras_repro.control.seeds",
+}
+
+__all__ = sorted(_WHERE)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

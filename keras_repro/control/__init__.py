@@ -1,0 +1,1 @@
+"""What makes a run repeat: seeds, switches, the order of the data."""

@@ -1,0 +1,155 @@
+"""A switch, what was read of it, and the table of all of them.
+
+>>> reading = Reading("onednn", requested=True, achieved=True, ok=True)
+>>> Reading.from_dict(reading.to_dict()) == reading
+True
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+When = Literal[
+    "before Python starts",
+    "before NumPy is imported",
+    "before TensorFlow is imported",
+    "before TensorFlow lists its devices",
+    "before TensorFlow's runtime starts",
+    "before the model is built",
+]
+
+
+@dataclass(frozen=True)
+class Switch:
+    """One control over randomness.
+
+    Attributes:
+        name: how it is called here and in ledgers.
+        what: what it decides.
+        variable: the environment variable that sets it; empty where there is none.
+        when: the last moment at which it can be set.
+    """
+
+    name: str
+    what: str
+    variable: str
+    when: When
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One switch as it stands in this process.
+
+    Attributes:
+        name: the switch's name.
+        requested: what was asked for; None where nothing was.
+        achieved: what is in effect; None where that cannot be told (yet), `"no GPU"` where it
+            decides nothing.
+        ok: whether the request is in effect; None without one, or where that cannot be told.
+        fix: the line or command that pins it; empty where nothing has to be done.
+    """
+
+    name: str
+    requested: Any = None
+    achieved: Any = None
+    ok: bool | None = None
+    fix: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The reading as it stands in a ledger's header."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Reading:
+        """Reads a reading back; keys of a newer version are passed over."""
+        return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__})
+
+
+SWITCHES = (
+    Switch(
+        "hash_seed",
+        "Python's hashes of text, and with them the order of sets",
+        "PYTHONHASHSEED",
+        "before Python starts",
+    ),
+    Switch(
+        "op_determinism",
+        "operations that give the same result each time",
+        "TF_DETERMINISTIC_OPS",
+        "before the model is built",
+    ),
+    Switch(
+        "intra_op_threads",
+        "threads within an operation: how its sums are split",
+        "TF_NUM_INTRAOP_THREADS",
+        "before TensorFlow's runtime starts",
+    ),
+    Switch(
+        "inter_op_threads",
+        "operations that run side by side",
+        "TF_NUM_INTEROP_THREADS",
+        "before TensorFlow's runtime starts",
+    ),
+    Switch(
+        "blas_threads",
+        "threads of NumPy's matrix products",
+        "OPENBLAS_NUM_THREADS",
+        "before NumPy is imported",
+    ),
+    Switch(
+        "onednn",
+        "oneDNN's kernels in place of Eigen's",
+        "TF_ENABLE_ONEDNN_OPTS",
+        "before TensorFlow is imported",
+    ),
+    Switch(
+        "onednn_isa",
+        "the newest CPU instructions that oneDNN may use",
+        "ONEDNN_MAX_CPU_ISA",
+        "before TensorFlow's runtime starts",
+    ),
+    Switch(
+        "xla_auto_jit",
+        "XLA compiling graphs unasked (not a model's own jit_compile)",
+        "TF_XLA_FLAGS",
+        "before TensorFlow lists its devices",
+    ),
+    # Without constant folding and arithmetic optimization, a small CNN got other weights.
+    Switch(
+        "graph_optimizer",
+        "options of the graph optimizer that the program changed",
+        "",
+        "before the model is built",
+    ),
+    Switch(
+        "tf32",
+        "TensorFloat-32: GPU products with short mantissas",
+        "NVIDIA_TF32_OVERRIDE",
+        "before TensorFlow's runtime starts",
+    ),
+    Switch(
+        "cudnn_deterministic",
+        "only deterministic algorithms of cuDNN",
+        "TF_CUDNN_DETERMINISTIC",
+        "before TensorFlow's runtime starts",
+    ),
+    Switch(
+        "cudnn_autotune",
+        "cuDNN's algorithms chosen by timing them",
+        "TF_CUDNN_USE_AUTOTUNE",
+        "before TensorFlow's runtime starts",
+    ),
+    Switch(
+        "cublas_workspace",
+        "cuBLAS's work memory: of fixed size, one order of sums",
+        "CUBLAS_WORKSPACE_CONFIG",
+        "before TensorFlow's runtime starts",
+    ),
+)
+"""Every switch, in the order in which it is shown."""
+
+BY_NAME = {s.name: s for s in SWITCHES}
+BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""What OpenBLAS, OpenMP and MKL read: `blas_threads` sets them all."""

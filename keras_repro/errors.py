@@ -1,0 +1,35 @@
+"""The errors that keras_repro raises: one clear line each, with the way out in it."""
+
+from __future__ import annotations
+
+
+class ReproError(Exception):
+    """Base of all errors that keras_repro raises for a mistake that a user can mend."""
+
+
+class LedgerError(ReproError):
+    """A ledger cannot be read or written."""
+
+
+class RunFolderError(ReproError):
+    """A run folder exists already, or cannot be made."""
+
+
+class SwitchError(ReproError):
+    """A switch cannot be set any more, or is not known."""
+
+
+class LaunchError(ReproError):
+    """A script cannot be started, failed, or was not observed."""
+
+
+class DivergenceError(ReproError):
+    """A run parted from its reference (`on_divergence="raise"`).
+
+    Attributes:
+        divergence: the `keras_repro.Divergence` that was found.
+    """
+
+    def __init__(self, message: str, divergence: object = None) -> None:
+        super().__init__(message)
+        self.divergence = divergence

@@ -1,0 +1,211 @@
+"""Why two runs parted, as far as their ledgers alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from keras_repro.record.schema import Record
+
+if TYPE_CHECKING:
+    from keras_repro.examine.divergence import Divergence
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What came before in both ledgers, as far as the search for a cause needs it.
+
+    Attributes:
+        headers: both headers.
+        fits: the last `fit` record of each.
+        last: the last pair's position in words.
+        names: Keras's name of each tensor by its structural name.
+        same_script: whether both come from one script.
+    """
+
+    headers: tuple[Mapping[str, Any], Mapping[str, Any]]
+    fits: tuple[Record, Record] | None = None
+    last: str = "the start"
+    names: dict[str, str] = field(default_factory=dict)
+    same_script: bool = False
+
+    def after(self, a: Record, b: Record) -> Context:
+        """The context with one more pair in it."""
+        for name, described in a.shapes.items():
+            if len(described) > 2:
+                self.names[name] = str(described[2])
+        fits = (a, b) if a.kind == b.kind == "fit" else self.fits
+        last = self.last if a.link != b.link else _in_words(a, self.epochs)
+        return replace(self, fits=fits, last=last)
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the present fit was asked for."""
+        arguments = self.fits[0].extra.get("arguments", {}) if self.fits else {}
+        epochs = arguments.get("epochs") if isinstance(arguments, Mapping) else None
+        return epochs if isinstance(epochs, int) else None
+
+    def where(self) -> str:
+        """The last place at which both were equal, in words."""
+        return self.last
+
+    def keras_name(self, tensor: str | None) -> str | None:
+        """The name that Keras gives a tensor."""
+        return self.names.get(tensor) if tensor is not None else None
+
+
+def cause_of(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None]:
+    """The cause of a divergence and a sentence on it.
+
+    Returns:
+        The cause, `"unknown"` where the ledgers cannot tell, and a sentence or None.
+    """
+    if divergence.structure is not None:
+        return "configuration", divergence.structure
+    for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
+        found = rule(divergence, a, b, context)
+        if found is not None:
+            return found
+    return "unknown", None
+
+
+def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
+    """What differs between two runs' surroundings and can change bits, a line each."""
+    notes = []
+    mine, other = a.get("environment") or {}, b.get("environment") or {}
+    for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
+        models = [_model_of(e.get(name)) for e in (mine, other)]
+        if models[0] != models[1]:
+            notes.append(f"{what} differs: {models[0]} and {models[1]}")
+    packages = [e.get("packages") or {} for e in (mine, other)]
+    for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
+        left, right = (p.get(name) for p in packages)
+        if left != right:
+            notes.append(f"{name} differs: {left or 'none'} and {right or 'none'}")
+    switches = [_switches(h) for h in (a, b)]
+    for name in switches[0]:
+        if name in switches[1] and switches[0][name] != switches[1][name]:
+            notes.append(f"switch {name} differs: {switches[0][name]} and {switches[1][name]}")
+    return notes
+
+
+def _at_the_start(
+    divergence: Divergence, a: Record, b: Record, context: Context
+) -> tuple[str, str | None] | None:
+    if divergence.kind not in ("start", "birth"):
+        return None
+    if divergence.section == "weights":
+        return "initial_weights", _seeding_advice(context)
+    if divergence.section == "optimizer":
+        return "configuration", "an optimizer's setting or state differs before the first step"
+    return None
+
+
+def _seeding_advice(context: Context) -> str | None:
+    if context.fits is None:
+        return None
+    seeds = [f.extra.get("seeds_set") or {} for f in context.fits]
+    call = "call keras.utils.set_random_seed before building"
+    if all(s.get("keras") is not None for s in seeds):
+        if seeds[0] != seeds[1]:
+            return f"seeds differ: {seeds[0].get('keras')} and {seeds[1].get('keras')}"
+        return None
+    if all(s.get("tensorflow") is not None for s in seeds):
+        return (
+            "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
+        )
+    return f"no seed was set with Keras; {call}"
+
+
+def _configuration(
+    divergence: Divergence, a: Record, b: Record, context: Context
+) -> tuple[str, str | None] | None:
+    if context.fits is None or divergence.index is not None:
+        return None
+    for name in ("configuration", "arguments"):
+        left, right = (f.extra.get(name) for f in context.fits)
+        if left != right:
+            return "configuration", f"{_first_difference(left, right, name)} differs"
+    return None
+
+
+def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
+    if divergence.section == "order":
+        return "data_order", "the seed, batch size or shuffle policy of the trainer differs"
+    source = (a, b) if divergence.index is not None else context.fits
+    if source is None:
+        return None
+    only_metrics = divergence.section == "metrics"
+    fields = ("data",) if divergence.index is not None else ("data", "validation_data")
+    for name in fields:
+        left, right = (r.extra.get(name) or {} for r in source)
+        if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
+            continue
+        if not left.get("digest") or left.get("digest") == right.get("digest"):
+            continue
+        if name == "validation_data" and not only_metrics:
+            continue
+        what = {"data": "the data", "validation_data": "the validation data"}[name]
+        if left.get("rows") and left.get("rows") == right.get("rows"):
+            return "data_order", f"{what} holds the same samples in another order"
+        return "data_values", f"{what} given to {'fit' if a.fit is not None else a.kind} differs"
+    return None
+
+
+def _seeds(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
+    moved = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds"]
+    if not moved:
+        return None
+    generator = moved[0].removesuffix(" at the start").removesuffix("/state")
+    return (
+        "random_state",
+        f"the random state of {generator} differs: not seeded, or drawn from another number of times",
+    )
+
+
+def _environment(
+    divergence: Divergence, a: Record, b: Record, context: Context
+) -> tuple[str, str | None] | None:
+    differing = environment_differences(*context.headers)
+    if context.same_script:
+        # Each child of `verify` has a hash seed of its own; the rest it inherits.
+        differing = [d for d in differing if "hash_seed" not in d]
+    return ("environment", "; ".join(differing)) if differing else None
+
+
+def _first_difference(a: Any, b: Any, path: str) -> str:
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in dict.fromkeys([*a, *b]):
+            if a.get(key) != b.get(key):
+                return _first_difference(a.get(key), b.get(key), f"{path} {key}")
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        for index, (left, right) in enumerate(zip(a, b, strict=True)):
+            if left != right:
+                return _first_difference(left, right, f"{path} {index}")
+    return f"{path} ({a!r:.60} and {b!r:.60})"
+
+
+def _in_words(record: Record, epochs: int | None) -> str:
+    fit = f" of fit {record.fit}" if record.fit else ""
+    if record.kind == "epoch" and record.epoch is not None:
+        return f"epoch {record.epoch + 1}" + (f"/{epochs}" if epochs else "") + fit
+    if record.kind in ("fit", "start"):
+        return f"the start{fit}"
+    return f"{record.kind} {record.index}" if record.index is not None else f"the {record.kind}{fit}"
+
+
+def _model_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("model", "not recorded"))
+    if isinstance(value, list):
+        return (
+            ", ".join(_model_of(v) if isinstance(v, Mapping) and "model" in v else str(v) for v in value)
+            or "none"
+        )
+    return "not recorded" if value is None else str(value)
+
+
+def _switches(header: Mapping[str, Any]) -> dict[str, Any]:
+    readings = header.get("switches") or ()
+    return {str(r.get("name")): r.get("achieved") for r in readings if isinstance(r, Mapping)}

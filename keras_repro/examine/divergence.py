@@ -1,0 +1,97 @@
+"""The first place where two runs differ, as a frozen value and in words.
+
+>>> divergence = Divergence(kind="epoch", fit=0, epoch=7, section="weights", tensor="layers/0/kernel")
+    >>> divergence.describe()
+'at epoch 8: weights differ, first in layers/0/kernel'
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """Where two runs parted, counted from 0.
+
+    Attributes:
+        kind: the record in which they differ (`"start"`, `"birth"`, `"epoch"`, `"evaluation"`, ...).
+        fit: number of the fit, None outside fit.
+        epoch: epoch index, None before the first epoch and outside fit.
+        step: step in the epoch where it is known.
+        index: number of the evaluation or prediction, None inside fit.
+        section: the first section that differs, such as `"weights"`.
+        tensor: the structural name of the first tensor that differs.
+        keras_name: the name that Keras gives it.
+        cause: one of the causes of docs/design.md.
+        tensors: all that differ there, each `{"section", "tensor"}`.
+        explanation: why, and what to do, in a sentence.
+        ended: set where nothing differs but one run has more records.
+        structure: set where the models differ in structure.
+        epochs: how many epochs the fit was asked for.
+    """
+
+    kind: str
+    fit: int | None = None
+    epoch: int | None = None
+    step: int | None = None
+    index: int | None = None
+    section: str | None = None
+    tensor: str | None = None
+    keras_name: str | None = None
+    cause: str = "unknown"
+    tensors: tuple[Mapping[str, str], ...] = ()
+    explanation: str | None = None
+    ended: str | None = None
+    structure: str | None = None
+    epochs: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The machine form."""
+        data = {f.name: getattr(self, f.name) for f in fields(self)}
+        data["tensors"] = [dict(t) for t in self.tensors]
+        return data
+
+    def place(self) -> str:
+        """Where, in words: `"at epoch 8/10 of fit 2"`; people count epochs from 1."""
+        fit = f" of fit {self.fit}" if self.fit else ""
+        if self.kind in ("start", "birth") or (self.kind == "fit"):
+            return f"before the first epoch{fit}"
+        if self.kind == "epoch" and self.epoch is not None:
+            return f"at epoch {self.epoch + 1}" + (f"/{self.epochs}" if self.epochs else "") + fit
+        if self.kind == "end":
+            return f"at the end{fit}"
+        if self.index is not None:
+            return f"in {self.kind} {self.index} (outside fit)"
+        return "at the script's exit" if self.kind == "exit" else f"in {self.kind}"
+
+    def describe(self) -> str:
+        """Where and what, in one line."""
+        if self.ended is not None:
+            return self.ended
+        if self.structure is not None:
+            return f"{self.place()}: {self.structure}"
+        text = f"{self.place()}: {self._what()}"
+        return f"{text}; {self.explanation}" if self.explanation else text
+
+    def _what(self) -> str:
+        names = {
+            "weights": "weights differ",
+            "optimizer": "the optimizer's state differs",
+            "seeds": "random state differs",
+            "order": "the order of the data differs",
+            "metrics": "metrics differ, weights do not",
+            "results": "results differ",
+        }
+        if self.kind in ("start", "birth") and self.section == "weights":
+            names["weights"] = "initial weights differ"
+        what = names.get(str(self.section), f"{self.section} differs")
+        if self.tensor is None or self.section in ("order",):
+            return what
+        shown = self.tensor
+        if self.keras_name and self.keras_name != self.tensor:
+            shown += f" ({self.keras_name})"
+        more = len(self.tensors) - 1
+        return f"{what}, first in {shown}" + (f" and {more} more" if more > 0 else "")

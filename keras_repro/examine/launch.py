@@ -1,0 +1,148 @@
+"""Starts a script in a fresh process and waits for it: output and ledger are kept in its run folder."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from keras_repro.errors import LaunchError
+
+OUTPUT_NAME = "output.txt"
+
+_POLL_SECONDS = 0.1
+_GRACE_SECONDS = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a child is to run, as it is handed over in one argument.
+
+    Attributes:
+        folder: the run folder.
+        script: path of the script, or None.
+        module: name of the module (`-m`), or None.
+        arguments: the script's own arguments.
+        seed: pins all seeds where it is not None.
+        switches: the switches that were requested for it.
+        policies: caps on epochs and steps, for the header.
+        redirect: whether run folders that the script itself asks for are made below `folder`, so that a
+            second process does not find the first one's.
+    """
+
+    folder: Path
+    script: str | None = None
+    module: str | None = None
+    arguments: tuple[str, ...] = ()
+    seed: int | None = None
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    policies: Mapping[str, Any] = field(default_factory=dict)
+    redirect: bool = False
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        return asdict(self) | {"folder": str(self.folder)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Plan:
+        """Reads the JSON form back."""
+        return cls(**{**data, "folder": Path(data["folder"]), "arguments": tuple(data["arguments"])})
+
+
+class Process(Protocol):
+    """What a started child has to offer; `subprocess.Popen` has it."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, None while it runs."""
+
+
+Start = Callable[[Sequence[str], Mapping[str, str], IO[bytes] | None], Process]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a child ended: exit code (negative: the signal that ended it) and wall time in seconds."""
+
+    code: int
+    seconds: float
+
+
+def start_process(
+    command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
+) -> Process:
+    """Starts a fresh interpreter in a process group of its own, with no standard input."""
+    return subprocess.Popen(
+        [sys.executable, *command],
+        env=dict(environment),
+        stdin=subprocess.DEVNULL if output is not None else None,
+        stdout=output,
+        stderr=subprocess.STDOUT if output is not None else None,
+        start_new_session=output is not None,
+    )
+
+
+def run_child(
+    plan: Plan,
+    *,
+    child_module: str,
+    environment: Mapping[str, str],
+    keep_output: bool = True,
+    start: Start = start_process,
+    poll: Callable[[], None] | None = None,
+) -> Outcome:
+    """Runs a plan in a child process to its end.
+
+    Args:
+        plan: what to run.
+        child_module: the module that carries plans out.
+        environment: the child's whole environment.
+        keep_output: whether standard output and error go to `output.txt` in the run folder; they go to
+            the terminal otherwise.
+        start: starts a process; the default starts a fresh interpreter.
+        poll: called about ten times a second while it runs.
+
+    Raises:
+        LaunchError: it cannot be started.
+        KeyboardInterrupt: the user interrupted; the child has ended.
+    """
+    command = ["-m", child_module, json.dumps(plan.to_dict())]
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        output = stack.enter_context(open(plan.folder / OUTPUT_NAME, "wb")) if keep_output else None
+        try:
+            child = start(command, environment, output)
+        except OSError as error:
+            raise LaunchError(f"cannot start {sys.executable}: {error.strerror}") from None
+        try:
+            while (code := child.poll()) is None:
+                if poll is not None:
+                    poll()
+                time.sleep(_POLL_SECONDS)
+        except BaseException:
+            _end(child, group=keep_output)
+            raise
+    if poll is not None:
+        poll()
+    return Outcome(code, time.monotonic() - began)
+
+
+def _end(child: Process, *, group: bool) -> None:
+    """Interrupts the child, and kills it where it does not end in time."""
+    for number, seconds in ((signal.SIGINT, _GRACE_SECONDS), (signal.SIGKILL, _GRACE_SECONDS)):
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if group else os.kill)(child.pid, number)
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if child.poll() is not None:
+                return
+            time.sleep(_POLL_SECONDS)

@@ -1,0 +1,63 @@
+"""Files that a run leaves behind where the next one could read them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MOST_FILES = 20_000
+_SKIPPED = {
+    ".git",
+    "__pycache__",
+    ".venv",
+    "venv",
+    "node_modules",
+    ".keras_repro",
+    ".ipynb_checkpoints",
+}
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The files below the working folder and the script's folder, each with size and time of change."""
+
+    files: dict[str, tuple[int, int]]
+
+    @classmethod
+    def of(cls, script: str | None, *, leave_out: Path) -> Listing:
+        """Lists the files as they are now.
+
+        Args:
+            script: the script whose folder is looked at beside the working folder, or None.
+            leave_out: a folder that is not looked into.
+        """
+        roots = {Path.cwd()}
+        if script is not None:
+            roots.add(Path(script).resolve().parent)
+        out = leave_out.resolve()
+        files: dict[str, tuple[int, int]] = {}
+        for root in sorted(roots):
+            for path, status in _walk(root, out):
+                files[path] = (status.st_size, status.st_mtime_ns)
+                if len(files) >= _MOST_FILES:
+                    return cls(files)
+        return cls(files)
+
+    def changed_since(self, earlier: Listing) -> list[str]:
+        """Paths of files that are new or changed, relative to the working folder where they are below it."""
+        here = Path.cwd()
+        changed = [p for p, seen in self.files.items() if earlier.files.get(p) != seen]
+        return [str(Path(p).relative_to(here)) if Path(p).is_relative_to(here) else p for p in changed]
+
+
+def _walk(root: Path, leave_out: Path) -> Iterator[tuple[str, os.stat_result]]:
+    for folder, names, files in os.walk(root):
+        names[:] = sorted(n for n in names if n not in _SKIPPED and Path(folder, n).resolve() != leave_out)
+        for name in sorted(files):
+            path = os.path.join(folder, name)
+            try:
+                yield path, os.lstat(path)
+            except OSError:
+                continue

@@ -1,0 +1,180 @@
+"""What the commands print: short, readable at any width, without colour, and piped."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from keras_repro.examine.compare import Comparison
+from keras_repro.record.ledger import LedgerFile, read_ledger
+
+_DIGITS = 7
+_MOST_ROWS = 60
+_NEAR = 8
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
+
+
+def make_console(file: IO[str] | None = None) -> Console:
+    """A console that prints to `file`, standard output by default; plain text where that is no terminal."""
+    file = file or sys.stdout
+    width = None if file.isatty() else 100
+    return Console(file=file, highlight=False, soft_wrap=False, width=width, emoji=False)
+
+
+def visible(text: object) -> str:
+    """Text from a ledger as it may reach a terminal: control characters escaped."""
+    return _CONTROL.sub(
+        lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", str(text)
+    )
+
+
+def print_comparison(comparison: Comparison, console: Console) -> None:
+    """Prints the table of epochs, notes, and the verdict with the fingerprint as the last line."""
+    ledgers = [read_ledger(r["ledger"]) for r in comparison.runs]
+    if comparison.verdict != "incomparable":
+        _print_epochs(ledgers, comparison, console)
+    for note in comparison.notes:
+        _line(console, f"note: {note}", "yellow")
+    print_verdict(comparison, console)
+
+
+def print_verdict(comparison: Comparison, console: Console) -> None:
+    """Prints the verdict: a line to paste into a paper where the runs are identical."""
+    if comparison.verdict == "identical":
+        versions = _versions(read_ledger(comparison.runs[0]["ledger"]))
+        _line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
+        text = f"identical: {len(comparison.runs)} runs, bit for bit{versions}, fingerprint "
+        _line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
+    elif comparison.divergence is not None:
+        divergence = comparison.divergence
+        _line(console, f"cause: {divergence.cause}")
+        others = divergence.tensors[1:6]
+        if others:
+            names = ", ".join(t["tensor"] for t in others)
+            more = len(divergence.tensors) - 1 - len(others)
+            _line(console, f"also: {names}" + (f" and {more} more" if more else ""))
+        _line(console, f"diverged: {divergence.describe()}", "bold red")
+    else:
+        _line(console, f"incomparable: {comparison.reason}", "bold yellow")
+
+
+def _line(console: Console, text: str, style: str = "") -> None:
+    console.print(Text(visible(text), style=style), soft_wrap=not console.is_terminal)
+
+
+def _versions(ledger: LedgerFile) -> str:
+    frameworks = (ledger.header.get("environment") or {}).get("frameworks") or {}
+    names = {"tensorflow": "TensorFlow", "keras": "Keras"}
+    listed = [f"{names[n]} {frameworks[n]}" for n in names if frameworks.get(n)]
+    return f", {', '.join(listed)}" if listed else ""
+
+
+def _print_epochs(ledgers: Sequence[LedgerFile], comparison: Comparison, console: Console) -> None:
+    rows = list(_rows(ledgers))
+    if not rows:
+        return
+    columns = _metric_columns(rows, console.width, len(ledgers))
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("epoch", justify="right", no_wrap=True)
+    for name in columns:
+        table.add_column(visible(name), justify="right", no_wrap=True)
+    for number in range(len(ledgers)):
+        table.add_column(f"run {number + 1}", no_wrap=True)
+    for row in _shown(rows):
+        if row is None:
+            table.add_row(*["..."] + [""] * (len(columns) + len(ledgers)))
+            continue
+        marks = [
+            Text(digest or "-", style="" if digest == row["digests"][0] else "bold red")
+            for digest in row["digests"]
+        ]
+        cells = [_number(row["metrics"].get(name)) for name in columns]
+        table.add_row(visible(row["name"]), *cells, *marks)
+    console.print(table)
+
+
+def _rows(ledgers: Sequence[LedgerFile]) -> Iterator[dict[str, Any]]:
+    """One row an epoch or result, with a digest of each run's state there."""
+    many = _many_fits(ledgers[0])
+    held: list[dict[str, dict[str, Any]]] = []
+    for ledger in ledgers:
+        found = {}
+        for record in ledger.typed_records():
+            if record.kind in ("epoch", "evaluation", "prediction"):
+                found[record.position] = {
+                    "record": record,
+                    "digest": _state_digits(record.sections),
+                }
+        held.append(found)
+    for position in dict.fromkeys(p for found in held for p in found):
+        entries = [found.get(position) for found in held]
+        record = next(e["record"] for e in entries if e is not None)
+        name = record.kind if record.epoch is None else str(record.epoch + 1)
+        if many and record.fit is not None:
+            name = f"{record.fit}: {name}"
+        digests = [e["digest"] if e is not None else None for e in entries]
+        yield {"name": name, "metrics": record.metrics, "digests": digests}
+
+
+def _state_digits(sections: Any) -> str:
+    from keras_repro.record.digest import section_digest
+
+    return section_digest(dict(sections))[:_DIGITS]
+
+
+def _many_fits(ledger: LedgerFile) -> bool:
+    return sum(r.kind == "fit" for r in ledger.typed_records()) > 1
+
+
+def _metric_columns(rows: Sequence[dict[str, Any]], width: int, runs: int) -> list[str]:
+    names = list(dict.fromkeys(n for r in rows for n in r["metrics"]))
+    preferred = [n for n in ("loss", "accuracy") if n in names]
+    preferred += [n for n in names if n not in preferred]
+    free = width - 12 - runs * (_DIGITS + 2)
+    return preferred[: max(0, min(4, free // 12))]
+
+
+def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
+    """All rows, or where they are many, those at both ends and around the first difference."""
+    if len(rows) <= _MOST_ROWS:
+        yield from rows
+        return
+    first = next((i for i, r in enumerate(rows) if len(set(r["digests"])) > 1), len(rows))
+    last = -1
+    for index, row in enumerate(rows):
+        near = abs(index - first) <= _NEAR // 2
+        if index < _NEAR or index >= len(rows) - _NEAR or near:
+            if index != last + 1:
+                yield None
+            last = index
+            yield row
+
+
+def _number(value: Any) -> str:
+    return f"{value:.6f}" if isinstance(value, float) else ("" if value is None else visible(value)[:10])
+
+
+def print_error(message: object) -> None:
+    """Prints one clear line on standard error."""
+    print(f"keras-repro: {visible_lines(str(message))}", file=sys.stderr)
+
+
+def visible_lines(text: str) -> str:
+    """As `visible`, line breaks kept: for a child's own output."""
+    return "\n".join(visible(line) for line in text.split("\n"))
+
+
+def shown_path(path: str | Path) -> str:
+    """A path, relative to the working folder where it is below it."""
+    path = Path(path)
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

@@ -1,0 +1,1 @@
+"""What a run writes down: digests, the ledger, the surroundings."""

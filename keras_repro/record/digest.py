@@ -1,0 +1,205 @@
+"""Named arrays to canonical bytes, to digests, to the fingerprint.
+
+A tensor's digest commits to its name, dtype, shape and little-endian C-order bytes; a section's to its
+tensors' digests; a link of the chain to the link before it; the fingerprint prints the last link.
+
+    >>> import numpy as np
+    >>> array_digest("kernel", np.arange(3, dtype="float32"))
+    'f740bbc42242c7e348706793f21a6ead'
+    >>> array_digest("bias", np.arange(3, dtype="float32"))
+    '88cc68da4f5ba910798757966ed60b23'
+
+The hash is BLAKE3 (O'Connor, Aumasson, Neves and Wilcox-O'Hearn, 2020).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import blake3
+import numpy as np
+
+ALGORITHM = "blake3"
+SCHEME = "kr1"
+FIRST_LINK = "0" * 64
+
+_SHOWN = 32  # hex digits of a digest in the ledger: 128 bits
+_PARALLEL_BYTES = 1 << 20  # below this, waking other cores costs more than it brings
+
+
+def content_digest(buffer: Any) -> bytes:
+    """Hashes raw bytes.
+
+    Args:
+        buffer: a C-contiguous buffer of little-endian values; not copied.
+
+    Returns:
+        32 bytes.
+    """
+    view = memoryview(buffer)
+    if view.nbytes == 0:
+        return blake3.blake3(b"").digest()
+    if view.format != "B" or view.ndim != 1:
+        view = view.cast("B")
+    if view.nbytes >= _PARALLEL_BYTES:
+        return blake3.blake3(view, max_threads=blake3.blake3.AUTO).digest()
+    return blake3.blake3(view).digest()
+
+
+def tensor_digest(name: str, dtype: str, shape: Iterable[int], content: bytes) -> str:
+    """Frames a content digest with its tensor's name, dtype and shape.
+
+    Args:
+        name: the tensor's structural name.
+        dtype: its dtype as TensorFlow names it, such as `"float32"` or `"bfloat16"`.
+        shape: its dimensions.
+        content: what `content_digest` returned for its bytes.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    dimensions = tuple(shape)
+    framed = b"".join(
+        (
+            _framed(b"tensor"),
+            _framed(name.encode()),
+            _framed(dtype.encode()),
+            struct.pack(f"<q{len(dimensions)}q", len(dimensions), *dimensions),
+            content,
+        )
+    )
+    return blake3.blake3(framed).hexdigest()[:_SHOWN]
+
+
+def array_digest(name: str, array: Any) -> str:
+    """The digest of one named NumPy array (or what `np.asarray` makes of it).
+
+    Args:
+        name: the name that is framed in.
+        array: any shape; any dtype with a fixed size, or strings.
+
+    Returns:
+        32 hexadecimal digits; the same as for a TensorFlow variable of this name and value.
+    """
+    values = np.asarray(array)
+    if values.dtype.kind in "OSU":
+        return tensor_digest(name, "string", values.shape, string_content(values))
+    little = values.astype(values.dtype.newbyteorder("<"), copy=False)
+    flat = np.ascontiguousarray(little).reshape(-1)
+    return tensor_digest(name, values.dtype.name, values.shape, content_digest(flat.view(np.uint8)))
+
+
+def string_content(values: Any) -> bytes:
+    """The content digest of an array of strings or bytes, each framed by its length."""
+    flat = np.asarray(values, dtype=object).reshape(-1)
+    encoded = (v if isinstance(v, bytes) else str(v).encode("utf-8", "surrogatepass") for v in flat)
+    return blake3.blake3(b"".join(_framed(e) for e in encoded)).digest()
+
+
+def section_digest(tensors: Mapping[str, str]) -> str:
+    """Commits to the digests of a section's tensors, whatever order they are given in.
+
+    Args:
+        tensors: digests by tensor name.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    framed = "".join(f"{len(name)}:{name}={tensors[name]};" for name in sorted(tensors))
+    return blake3.blake3(framed.encode("utf-8", "surrogatepass")).hexdigest()[:_SHOWN]
+
+
+def next_link(link: str, position: str, sections: Mapping[str, str]) -> str:
+    """Adds one record to the chain.
+
+    Args:
+        link: the link before, 64 hexadecimal digits; `FIRST_LINK` at the start.
+        position: what the record is and where it stands, such as `"epoch 0 3"`.
+        sections: digests by section name, taken in sorted order.
+
+    Returns:
+        The new link, 64 hexadecimal digits.
+    """
+    parts = [bytes.fromhex(link), _framed(position.encode())]
+    for name in sorted(sections):
+        parts += [_framed(name.encode()), _framed(sections[name].encode())]
+    return blake3.blake3(b"".join(parts)).hexdigest()
+
+
+def fingerprint(link: str, coverage: str, *, partial: bool = False) -> str:
+    """The line that a paper prints.
+
+    Args:
+        link: the chain's last link.
+        coverage: the letters of what the chain commits to (docs/ledger.md).
+        partial: whether the run was stopped or killed before its end.
+
+    Returns:
+        Such as `"kr1-smr-0f3a..."`, with `-partial` behind it where the run did not end.
+    """
+    return f"{SCHEME}-{coverage}-{link[:_SHOWN]}" + ("-partial" if partial else "")
+
+
+def rows_digest(arrays: Iterable[Any]) -> str:
+    """Commits to the set of samples of some arrays, whatever order the samples are in.
+
+    Two data sets with equal `rows_digest` and different digests hold the same samples in another order. It
+    is a sum of mixed 64-bit row hashes: made to tell an honest change from a reordering, not to resist
+    somebody who searches for a collision.
+
+    Args:
+        arrays: NumPy arrays of the same first dimension, such as inputs and labels.
+
+    Returns:
+        32 hexadecimal digits.
+    """
+    rows: Any = None
+    for position, array in enumerate(arrays):
+        values = np.ascontiguousarray(array)
+        if values.dtype.kind in "OSU" or values.ndim == 0:
+            return ""
+        raw = values.reshape(len(values), -1).view(np.uint8) if values.size else None
+        hashed = _row_hashes(raw, position) if raw is not None else np.zeros(len(values), np.uint64)
+        rows = hashed if rows is None else _mixed(rows * np.uint64(0x9E3779B97F4A7C15) + hashed)
+    if rows is None:
+        return ""
+    with np.errstate(over="ignore"):
+        sums = [
+            np.sum(rows, dtype=np.uint64),
+            np.sum(_mixed(rows ^ np.uint64(0xA5)), dtype=np.uint64),
+        ]
+    packed = struct.pack("<q", len(rows)) + b"".join(int(s).to_bytes(8, "little") for s in sums)
+    return blake3.blake3(packed).hexdigest()[:_SHOWN]
+
+
+_BLOCK_BYTES = 1 << 24
+
+
+def _row_hashes(raw: np.ndarray, position: int) -> np.ndarray:
+    count, width = raw.shape
+    words = (width + 7) // 8
+    seed = blake3.blake3(struct.pack("<qq", position, width)).digest(length=8 * words)
+    factors = np.frombuffer(seed, dtype="<u8") | np.uint64(1)
+    result = np.empty(count, np.uint64)
+    step = max(1, _BLOCK_BYTES // max(1, words * 8))
+    for start in range(0, count, step):
+        part = raw[start : start + step]
+        padded = np.zeros((len(part), words * 8), np.uint8)
+        padded[:, :width] = part
+        # Mixing each word before the sum keeps the high bits of every word in the result.
+        mixed = _mixed(padded.view("<u8") * factors + factors)
+        result[start : start + step] = _mixed(np.sum(mixed, axis=1, dtype=np.uint64))
+    return result
+
+
+def _mixed(values: Any) -> Any:
+    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+def _framed(data: bytes) -> bytes:
+    return struct.pack("<q", len(data)) + data

@@ -1,0 +1,60 @@
+"""Run folders: made once, never overwritten unasked, and by default all in one place that git ignores."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from keras_repro.errors import RunFolderError
+
+LEDGER_NAME = "ledger.jsonl"
+DEFAULT_FOLDER = ".keras_repro"
+
+
+def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
+    """Makes a run folder, or takes one that holds no ledger yet.
+
+    Raises:
+        RunFolderError: it holds a ledger and `overwrite` is false, or it cannot be made.
+    """
+    folder = Path(run_dir)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except FileExistsError:
+        raise RunFolderError(f"run folder {folder} is a file: choose another name") from None
+    except OSError as error:
+        raise RunFolderError(f"cannot make run folder {folder}: {error.strerror}") from None
+    if not overwrite and os.path.lexists(folder / LEDGER_NAME):
+        raise RunFolderError(already_holds(folder))
+    return folder
+
+
+def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
+    """Makes a new folder `name-1`, `name-2`, ... in the one place where runs go by default.
+
+    Raises:
+        RunFolderError: it cannot be made.
+    """
+    try:
+        base.mkdir(parents=True, exist_ok=True)
+        ignore = base / ".gitignore"
+        if not ignore.exists():
+            ignore.write_text("*\n")
+        number = 1
+        while True:
+            folder = base / f"{name}-{number}"
+            with contextlib.suppress(FileExistsError):
+                folder.mkdir()
+                return folder
+            number += 1
+    except OSError as error:
+        raise RunFolderError(f"cannot make a run folder in {base}: {error.strerror}") from None
+
+
+def already_holds(folder: Path) -> str:
+    """The message for a run folder that holds a run."""
+    return (
+        f"run folder {folder} holds a run already: choose another, or overwrite it "
+        "(--force; overwrite=True in Python)"
+    )

@@ -1,0 +1,284 @@
+"""Append to, read and recover the append-only file of a run.
+
+    >>> import tempfile
+    >>> with Ledger.create(tempfile.mkdtemp() + "/run", Header(coverage="s")) as ledger:
+    ...     _ = ledger.append(Record(kind="fit", fit=0, sections={"fit": "00"}))
+    >>> read_ledger(ledger.path).header["coverage"]
+    's'
+
+Each line ends with a *line check* over everything before it and carries its number, so that damage is
+found. It is no seal: whoever can write the file can write the check; `LedgerFile.digest` is what to print
+where that matters.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import blake3
+
+from keras_repro.errors import LedgerError, RunFolderError
+from keras_repro.record.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
+from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder
+from keras_repro.record.schema import Header, Record
+
+_CHECK_KEY = ',"check":"'
+_CHECK_DIGITS = 16
+_LONGEST_LINE = 1 << 28
+
+
+class Ledger:
+    """The writing side: one open ledger, one record a line, each flushed to the system as it is written."""
+
+    def __init__(self, path: Path, descriptor: int, header: Header) -> None:
+        self.path = path
+        self.header = header
+        self.link = FIRST_LINK
+        self._descriptor = descriptor
+        self._lines = 0
+        self._write(header.to_dict())
+
+    @classmethod
+    def create(cls, run_dir: str | os.PathLike[str], header: Header, *, overwrite: bool = False) -> Ledger:
+        """Makes the run folder and its ledger.
+
+        Args:
+            run_dir: the run folder; made if it is not there.
+            header: the first line.
+            overwrite: whether an existing ledger in it may be replaced.
+
+        Raises:
+            RunFolderError: the folder holds a ledger already, or cannot be written.
+        """
+        folder = make_run_folder(run_dir, overwrite=overwrite)
+        path = folder / LEDGER_NAME
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        try:
+            if overwrite:
+                path.unlink(missing_ok=True)
+            descriptor = os.open(path, flags, 0o644)
+        except FileExistsError:
+            raise RunFolderError(already_holds(folder)) from None
+        except OSError as error:
+            raise RunFolderError(f"cannot write to run folder {folder}: {error.strerror}") from None
+        try:
+            return cls(path, descriptor, header)
+        except BaseException:
+            os.close(descriptor)
+            raise
+
+    def append(self, record: Record) -> Record:
+        """Writes one record behind the others, with the chain's next link in it.
+
+        Returns:
+            The record as written.
+
+        Raises:
+            LedgerError: the disk is full or the file cannot be written; what was written before is kept.
+        """
+        link = next_link(self.link, record.position, record.sections)
+        written = replace(record, link=link)
+        self._write(written.to_dict())
+        self.link = link
+        return written
+
+    def sync(self) -> None:
+        """Waits until the disk has all of it."""
+        os.fsync(self._descriptor)
+
+    def fingerprint(self, *, partial: bool = False) -> str:
+        """The fingerprint of what was written so far."""
+        return fingerprint(self.link, self.header.coverage, partial=partial)
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Ledger:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self, data: dict[str, Any]) -> None:
+        line = _with_check(data | {"n": self._lines})
+        start = os.fstat(self._descriptor).st_size
+        rest = memoryview(line)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError as error:
+            # Half a line would make the lines after it unreadable.
+            os.ftruncate(self._descriptor, start)
+            raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
+        self._lines += 1
+
+
+class LedgerFile:
+    """The reading side: what `read_ledger` returns. Reads the file anew for each pass, line by line.
+
+    Attributes:
+        path: the ledger's path.
+        header: the first line as a plain dict.
+        notes: words about what was found while reading, such as a torn last line.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        first = next(self._lines(), None)
+        if first is None:
+            raise LedgerError(f"{path} is empty: the run ended before its first record")
+        try:
+            self.header: dict[str, Any] = Header.from_dict(first).to_dict()
+        except (LedgerError, TypeError) as error:
+            raise LedgerError(f"cannot read {path}: {error}") from None
+        if self.header["algorithm"] != ALGORITHM:
+            raise LedgerError(
+                f"cannot read {path}: its digests are {self.header['algorithm']!r}, not {ALGORITHM}"
+            )
+        self._end: tuple[str, str, int] | None = None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The records after the header, as plain dicts."""
+        lines = self._lines()
+        next(lines, None)
+        yield from lines
+
+    def typed_records(self) -> Iterator[Record]:
+        """The records after the header, their chain checked link by link.
+
+        Raises:
+            LedgerError: a record is damaged, or the chain does not hold.
+        """
+        link = FIRST_LINK
+        for number, data in enumerate(self.records(), start=2):
+            try:
+                record = Record.from_dict(data)
+            except (LedgerError, TypeError) as error:
+                raise LedgerError(f"cannot read {self.path}, line {number}: {error}") from None
+            if not record.link:
+                continue
+            link = next_link(link, record.position, record.sections)
+            if link != record.link:
+                raise LedgerError(f"{self.path} is damaged at line {number}: its chain does not hold there")
+            yield record
+
+    @property
+    def status(self) -> str:
+        """`"finished"`, `"stopped"`, or `"killed"` where the ledger just ends."""
+        return self._ending()[0]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The run's fingerprint, marked `-partial` unless it finished; None without a record."""
+        status, link, count = self._ending()
+        if count == 0:
+            return None
+        return fingerprint(link, self.header["coverage"], partial=status != "finished")
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of the whole file, 64 hexadecimal digits."""
+        hasher = blake3.blake3()
+        with _opened(self.path) as file:
+            while block := file.read(1 << 20):
+                hasher.update(block)
+        return hasher.hexdigest()
+
+    def _ending(self) -> tuple[str, str, int]:
+        if self._end is None:
+            status, link, count = "killed", FIRST_LINK, 0
+            for record in self.typed_records():
+                link, count = record.link, count + 1
+                status = "killed"
+                if record.kind in ("end", "exit"):
+                    status = str(record.extra.get("status", "finished"))
+                # A launched run is over when its process is: a fit's end does not end it.
+                if record.kind != "exit" and "r" in self.header["coverage"]:
+                    status = "killed"
+            self._end = (status, link, count)
+        return self._end
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with _opened(self.path) as file:
+            number = 0
+            while line := file.readline(_LONGEST_LINE):
+                if not line.endswith(b"\n"):
+                    if len(line) >= _LONGEST_LINE:
+                        raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
+                    note = f"{self.path}: the last line was torn and is left out"
+                    if note not in self.notes:
+                        self.notes.append(note)
+                    return
+                yield _checked(line, number, self.path)
+                number += 1
+
+
+def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
+    """Opens a ledger for reading.
+
+    Args:
+        run: a run folder, or the ledger itself.
+
+    Raises:
+        LedgerError: there is none, or its first line cannot be read.
+    """
+    path = Path(run)
+    if path.is_dir():
+        path = path / LEDGER_NAME
+        if not os.path.lexists(path):
+            raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
+    return LedgerFile(path)
+
+
+def _with_check(data: dict[str, Any]) -> bytes:
+    body = json.dumps(data, separators=(",", ":"), ensure_ascii=True)[:-1].encode()
+    return body + _CHECK_KEY.encode() + _line_check(body).encode() + b'"}\n'
+
+
+def _line_check(body: bytes) -> str:
+    return blake3.blake3(body).hexdigest()[:_CHECK_DIGITS]
+
+
+def _checked(line: bytes, number: int, path: Path) -> dict[str, Any]:
+    body, found, tail = line.rpartition(_CHECK_KEY.encode())
+    if not found or tail != _line_check(body).encode() + b'"}\n':
+        raise LedgerError(f"{path} is damaged at line {number + 1}: its line check does not fit")
+    try:
+        data = json.loads(body + b"}")
+    except (ValueError, RecursionError):
+        raise LedgerError(f"{path} is damaged at line {number + 1}: it is no JSON") from None
+    if not isinstance(data, dict) or data.get("n") != number:
+        raise LedgerError(f"{path} is damaged at line {number + 1}: lines are missing before it")
+    return data
+
+
+def _opened(path: Path) -> Any:
+    """Opens a regular file for reading, never through a link."""
+    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError:
+        raise LedgerError(f"no ledger at {path}") from None
+    except OSError as error:
+        link = " (a link is not followed)" if path.is_symlink() else ""
+        raise LedgerError(f"cannot open {path}: {error.strerror}{link}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise LedgerError(f"cannot read {path}: it is no file")
+    return os.fdopen(descriptor, "rb", buffering=1 << 20)

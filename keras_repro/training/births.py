@@ -1,0 +1,108 @@
+"""What variables held when they were born: Keras builds some of them only inside the first training step.
+
+Keras 3 defers the building of a model, and of an optimizer held as an attribute, into the traced step, so
+that after the first epoch their first values are gone. `watch()` hashes each new variable at the moment when
+its first value is there. It reads values and changes none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+import wrapt
+
+from keras_repro.training.values import content_of
+
+_installed = False
+_watching: list[Births] = []
+
+
+class Births:
+    """Content digests of the variables born while it was watching.
+
+    Args:
+        keep_values: whether to keep the first values too, in `values` by the variable's id.
+    """
+
+    def __init__(self, *, keep_values: bool = False) -> None:
+        self.values: dict[int, Any] = {}
+        self._keep_values = keep_values
+        self._known: dict[int, tuple[Any, bytes]] = {}
+
+    def content(self, variable: Any) -> bytes | None:
+        """The content digest of the variable's first value, None if nothing saw its birth."""
+        entry = self._known.get(id(variable))
+        return entry[1] if entry is not None else None
+
+    def forget(self) -> None:
+        """Drops what was seen, and with it the references to the variables."""
+        self._known.clear()
+
+    def _note(self, variable: Any) -> None:
+        if id(variable) not in self._known:
+            self._known[id(variable)] = (variable, content_of(variable))
+            if self._keep_values:
+                self.values[id(variable)] = variable.numpy()
+
+
+@contextmanager
+def watch(*, keep_values: bool = False) -> Iterator[Births]:
+    """Watches all variables that are born inside the block, in this thread or another."""
+    births = start(keep_values=keep_values)
+    try:
+        yield births
+    finally:
+        stop(births)
+
+
+def start(*, keep_values: bool = False) -> Births:
+    """Begins to watch; `stop` ends it."""
+    _install()
+    births = Births(keep_values=keep_values)
+    _watching.append(births)
+    return births
+
+
+def stop(births: Births) -> None:
+    """Ends the watching of one `start`; a second call does nothing."""
+    if births in _watching:
+        _watching.remove(births)
+
+
+def _install() -> None:
+    global _installed
+    if _installed:
+        return
+    _installed = True
+    from keras.src.backend.tensorflow.core import Variable
+    from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+
+    wrapt.wrap_function_wrapper(Variable, "_initialize", _after_initialize)
+    wrapt.wrap_function_wrapper(Function, "_initialize_uninitialized_variables", _after_lifting)
+
+
+def _after_initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    result = wrapped(*args, **kwargs)
+    # Inside a traced function the variable has no value yet: `_after_lifting` sees it then.
+    if _watching and tf.executing_eagerly():
+        _note(instance._value)
+    return result
+
+
+def _after_lifting(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    result = wrapped(*args, **kwargs)
+    if _watching:
+        initializers = args[0] if args else kwargs.get("initializers", ())
+        with tf.init_scope():
+            if tf.executing_eagerly():
+                for variable, _ in initializers:
+                    _note(variable)
+    return result
+
+
+def _note(variable: Any) -> None:
+    for births in _watching:
+        births._note(variable)

@@ -1,0 +1,287 @@
+"""`DeterminismCallback`: hashes the complete state in any `model.fit`, and finds divergence early.
+
+model.fit(x, y, epochs=10, callbacks=[kr.DeterminismCallback("runs/a")])
+model.fit(x, y, epochs=10, callbacks=[kr.DeterminismCallback("runs/b", reference="runs/a")])
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import keras
+
+from keras_repro.errors import DivergenceError, RunFolderError
+from keras_repro.examine.compare import Divergence, LiveComparison
+from keras_repro.record.schema import Record
+from keras_repro.training import keras_api
+from keras_repro.training.recorder import FitRecorder, RunRecorder
+
+OnDivergence = Literal["stop", "raise", "warn"]
+
+_ACTIONS = ("stop", "raise", "warn")
+
+# Callbacks of Keras that only watch: standing before them is no mistake.
+_WATCHERS = (
+    keras.callbacks.History,
+    keras.callbacks.ProgbarLogger,
+    keras.callbacks.CSVLogger,
+    keras.callbacks.ModelCheckpoint,
+    keras.callbacks.TensorBoard,
+    keras.callbacks.TerminateOnNaN,
+    keras.callbacks.RemoteMonitor,
+    keras.callbacks.BackupAndRestore,
+)
+_LATE_HOOKS = ("on_epoch_end", "on_train_end", "on_train_begin")
+
+
+class FitCallback(keras.callbacks.Callback):
+    """Records each fit that it is given to into a run that somebody else owns.
+
+    Args:
+        run: the run.
+        details: fields of the `fit` record, such as `data` and `arguments`.
+        order: gives the digest of an epoch's data order, where the order is ours.
+        on_epoch: is told each epoch's index as it begins.
+        reference: a run folder or ledger to compare with while training, or None.
+        on_divergence: what to do at the first record that differs from the reference.
+
+    Attributes:
+        divergence: the `Divergence` from the reference, None as long as there is none.
+    """
+
+    def __init__(
+        self,
+        run: RunRecorder,
+        *,
+        details: Mapping[str, Any] | None = None,
+        order: Callable[[int], str] | None = None,
+        on_epoch: Callable[[int], None] | None = None,
+        reference: str | os.PathLike[str] | None = None,
+        on_divergence: OnDivergence = "stop",
+    ) -> None:
+        super().__init__()
+        self.run = run
+        self._on_epoch = on_epoch
+        self.fit: FitRecorder | None = None
+        self.divergence: Divergence | None = None
+        self.on_divergence = on_divergence
+        self._live = None if reference is None else live_comparison(run.folder, reference)
+        self._pending: Divergence | None = None
+        self._details = dict(details or {})
+        self._order = order
+        self._first: _FirstInLine | None = None
+        self._began = 0.0
+        self._looked_at_graph = self._stopped_by_us = False
+        if self._live is not None:
+            run.listener = self._hear
+
+    @property
+    def fingerprint(self) -> str:
+        """The fingerprint so far, `-partial` while a fit is under way or was stopped by a divergence."""
+        ended = self.fit is not None and self.fit.ended
+        return self.run.fingerprint(partial=not ended or self._stopped_by_us)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Records the fit and its start; a difference there is acted on at once."""
+        self._looked_at_graph = self._stopped_by_us = False
+        callbacks = keras_api.calling_list(sys._getframe(1))
+        self._first = _FirstInLine.put_into(callbacks)
+        self.fit = FitRecorder(self.run, self.model, order=self._order)
+        arguments = {k: v for k, v in (self.params or {}).items() if k in ("epochs", "steps")}
+        notes = self._placement(callbacks)
+        details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
+        details["arguments"] = arguments | dict(details.get("arguments", {}))
+        self.fit.start(**details)
+        self._act()
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Takes the time."""
+        if self._on_epoch is not None:
+            self._on_epoch(epoch)
+        self._began = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        """Records the epoch and acts on a difference."""
+        assert self.fit is not None
+        seconds = round(time.perf_counter() - self._began, 6)
+        seen = dict(logs or {})
+        own = self._first.logs if self._first is not None else seen
+        added = {n: v for n, v in seen.items() if n not in own or not _same(own[n], v)}
+        details: dict[str, Any] = {"seconds": seconds}
+        if not self._looked_at_graph:
+            self._looked_at_graph = True
+            random_operations = keras_api.stateful_random_operations(self.model)
+            if random_operations:
+                details["stateful_random_operations"] = random_operations
+        self.fit.epoch(epoch, own, added=added, **details)
+        self._act()
+
+    def on_train_end(self, logs: Any = None) -> None:
+        """Records the state that the fit leaves behind, and acts on a difference."""
+        self.end("stopped" if self._stopped_by_us else "finished")
+        self._act()
+
+    def end(self, status: str, **details: Any) -> None:
+        """Ends the record of the fit that is under way, if there is one."""
+        if self._first is not None:
+            self._first.leave()
+        if self.fit is not None:
+            self.fit.end(status, **details)
+
+    def _placement(self, callbacks: Any) -> list[str]:
+        after = _changing_after(self, callbacks)
+        if not after:
+            return []
+        me = type(self).__name__
+        note = (
+            f"{', '.join(after)} after {me} may change weights or logs that it has recorded "
+            f"already: put {me} last"
+        )
+        warnings.warn(f"keras_repro: {note}", stacklevel=2)
+        return [note]
+
+    def _hear(self, record: Record) -> None:
+        if self._live is not None and self.divergence is None:
+            self.divergence = self._pending = self._live.check(record, self.run.ledger.header)
+
+    def _act(self) -> None:
+        found, self._pending = self._pending, None
+        if found is None:
+            return
+        message = f"parted from the reference {found.describe()}"
+        if self.on_divergence == "raise":
+            self._stopped_by_us = True
+            self.end("stopped", reason="diverged")
+            raise DivergenceError(message, found)
+        if self.on_divergence == "stop":
+            self._stopped_by_us = True
+            self.model.stop_training = True
+            message += "; the training stops here"
+        warnings.warn(f"keras_repro: {message}", stacklevel=2)
+
+
+class DeterminismCallback(FitCallback):
+    """Records the complete state of a training, and compares it live with an earlier one.
+
+    The state is hashed at the start of fit, after each epoch and at the end: one digest per tensor, one per
+    section. Put it last in the list of callbacks.
+
+    Args:
+        run_dir: the run folder; must not hold a run yet. Used for several fits, it numbers them.
+        reference: a run folder or ledger to compare with while training, or None.
+        on_divergence: what to do at the first record that differs: `"stop"` the training after it,
+            `"raise"` a `DivergenceError`, or `"warn"` and go on.
+        overwrite: whether a run in `run_dir` may be replaced.
+        seed: the seed that you set, for the report.
+
+    Attributes:
+        divergence: the `Divergence` from the reference, None as long as there is none.
+
+    Raises:
+        ValueError: `on_divergence` is none of the three.
+        RunFolderError: `run_dir` holds a run already, or cannot be made.
+        LedgerError: the reference cannot be read.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        *,
+        reference: str | os.PathLike[str] | None = None,
+        on_divergence: OnDivergence = "stop",
+        overwrite: bool = False,
+        seed: int | None = None,
+    ) -> None:
+        check_action(on_divergence)
+        run = RunRecorder(run_dir, coverage="sm", overwrite=overwrite, details={"seed": seed})
+        super().__init__(run, reference=reference, on_divergence=on_divergence)
+
+
+def check_action(on_divergence: str) -> None:
+    """Raises a ValueError where `on_divergence` is none of the three that there are."""
+    if on_divergence not in _ACTIONS:
+        known = ", ".join(map(repr, _ACTIONS))
+        raise ValueError(f"on_divergence must be one of {known}, received {on_divergence!r}")
+
+
+def live_comparison(folder: Path, reference: str | os.PathLike[str]) -> LiveComparison:
+    """Opens a reference to compare with, which must be another run."""
+    if folder.resolve() in (Path(reference).resolve(), Path(reference).resolve().parent):
+        raise RunFolderError(f"the reference is the run folder itself: {folder}")
+    return LiveComparison(reference)
+
+
+def joined(given: Any, callback: Any, model: Any) -> tuple[Any, Callable[[], None]]:
+    """Puts a callback behind those that were given to `fit`.
+
+    Returns:
+        What to give to `fit`, and a function that takes it out of a list that is the user's own.
+    """
+    if isinstance(given, keras.callbacks.CallbackList):
+        # Keras uses the object itself, and so does the script afterwards.
+        callback.set_params(given.params or {})
+        callback.set_model(model)
+        given.callbacks = [*given.callbacks, callback]
+
+        def leave() -> None:
+            given.callbacks = [c for c in given.callbacks if c is not callback]
+
+        return given, leave
+    if given is None:
+        return [callback], lambda: None
+    listed = list(given) if isinstance(given, list | tuple) else [given]
+    return [*listed, callback], lambda: None
+
+
+class _FirstInLine(keras.callbacks.Callback):
+    """Stands first, to see the model's own logs before any callback adds to them. Changes nothing."""
+
+    def __init__(self, owner: Any) -> None:
+        super().__init__()
+        self.logs: dict[str, Any] = {}
+        self._owner = owner
+
+    @classmethod
+    def put_into(cls, callbacks: Any) -> _FirstInLine | None:
+        """Joins a `CallbackList`, whose list is replaced: it is being walked through right now."""
+        if callbacks is None:
+            return None
+        first = cls(callbacks)
+        callbacks.callbacks = [first, *callbacks.callbacks]
+        return first
+
+    def leave(self) -> None:
+        """Leaves the list as it was."""
+        self._owner.callbacks = [c for c in self._owner.callbacks if c is not self]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.logs = dict(logs or {})
+
+
+def _changing_after(me: Any, callbacks: Any) -> list[str]:
+    """Names of the callbacks behind `me` whose hooks come too late for it to see what they do."""
+    if callbacks is None or me not in callbacks.callbacks:
+        return []
+    after = callbacks.callbacks[callbacks.callbacks.index(me) + 1 :]
+    return [
+        type(c).__name__
+        for c in after
+        if not isinstance(c, (*_WATCHERS, FitCallback, _FirstInLine))
+        and any(_overrides(c, hook) for hook in _LATE_HOOKS)
+    ]
+
+
+def _overrides(callback: Any, hook: str) -> bool:
+    return getattr(type(callback), hook, None) is not getattr(keras.callbacks.Callback, hook) or (
+        hook in vars(callback)
+    )
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or bool(a == b) or (a != a and b != b)

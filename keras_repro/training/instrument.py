@@ -1,0 +1,225 @@
+"""The child-process side of `run` and `verify`: runs a script as it is, and records what Keras does in it.
+
+TensorFlow and Keras are never imported before the script does: hooks wait for their import. Started as
+`python -m keras_repro.training.instrument PLAN`, where PLAN is the JSON form of a `Plan`.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+import traceback
+import types
+from typing import Any, cast
+
+import wrapt
+
+from keras_repro.errors import ReproError
+from keras_repro.examine.launch import Plan
+from keras_repro.record.environment import public_arguments
+from keras_repro.training import keras_api
+
+
+def main(arguments: list[str]) -> int:
+    """Runs a plan; returns the exit code that the script would have had."""
+    plan = Plan.from_dict(json.loads(arguments[0]))
+    observer = _Observer(plan)
+    code, error = 0, cast("BaseException | None", None)
+    try:
+        _run_as_main(plan)
+    except SystemExit as request:
+        code = _exit_code(request)
+    except KeyboardInterrupt as interrupt:
+        code, error = 130, interrupt
+    except BaseException as raised:  # the script's own error: shown as Python would show it
+        code, error = 1, raised
+    if error is not None:
+        _show(error)
+    sys.stdout.flush()
+    return observer.end(code, error)
+
+
+class _Observer:
+    """Waits for Keras, instruments it, and ends the record."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.session: Any = None
+        self.processes = 0
+        self.unsupported: list[str] = []
+        self._pid = os.getpid()
+        sys.addaudithook(self._audit)
+        if plan.seed is not None:
+            _pin_seeds(plan.seed)
+        wrapt.register_post_import_hook(self._instrument, keras_api.TRAINER_MODULE)
+        for module, (name, owner) in keras_api.OTHER_TRAINERS.items():
+            hook = _unsupported_hook(self.unsupported, name, owner)
+            wrapt.register_post_import_hook(hook, module)
+
+    def end(self, code: int, error: BaseException | None) -> int:
+        """Writes the last record; returns the exit code, changed to 2 where the recording itself failed."""
+        if os.getpid() != self._pid:
+            return code
+        try:
+            session = self._session()
+            session.unsupported = self.unsupported
+            details: dict[str, Any] = {"code": code, "processes": self.processes}
+            if error is not None:
+                details["error"] = type(error).__name__
+            marks = len(list(self.plan.folder.glob("unobserved-*")))
+            if marks:
+                details["unobserved"] = marks
+            session.exit("finished" if code == 0 else "stopped", **details)
+            broken = session.run.broken
+        except (ReproError, OSError) as failure:
+            broken = str(failure)
+        if broken is not None:
+            print(f"keras-repro: {broken}", file=sys.stderr)
+            return code or 2
+        return code
+
+    def _session(self) -> Any:
+        """The session, made on first use: before it, nothing of it is loaded into the script's process."""
+        if self.session is None:
+            from keras_repro.training.recorder import RunRecorder, redirect_runs
+            from keras_repro.training.session import Session
+
+            arguments, hidden = public_arguments(self.plan.arguments)
+            command = {
+                "script": self.plan.script,
+                "module": self.plan.module,
+                "arguments": arguments,
+                "hidden": hidden,
+            }
+            run = RunRecorder(
+                self.plan.folder,
+                coverage="smr",
+                mode="enforced" if self.plan.seed is not None else "observed",
+                overwrite=True,
+                redirected=False,
+                details={
+                    "command": command,
+                    "seed": self.plan.seed,
+                    "policies": self.plan.policies,
+                    "requested": self.plan.switches,
+                },
+            )
+            if self.plan.redirect:
+                redirect_runs(self.plan.folder / "runs")
+            self.session = Session(run)
+        return self.session
+
+    def _instrument(self, module: Any) -> None:
+        trainer = module.TensorFlowTrainer
+        wrap = wrapt.wrap_function_wrapper
+        for method, handler in (
+            ("__init__", "made"),
+            ("fit", "fit"),
+            ("evaluate", "evaluate"),
+            ("test_on_batch", "evaluate"),
+            ("predict", "predict"),
+            ("predict_on_batch", "predict"),
+            ("train_on_batch", "train_on_batch"),
+        ):
+            wrap(trainer, method, self._handler(handler))
+
+    def _handler(self, name: str) -> Any:
+        def handle(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            return getattr(self._session(), name)(wrapped, instance, args, kwargs)
+
+        return handle
+
+    def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn", "os.forkpty"):
+            self.processes += 1
+
+
+def _pin_seeds(seed: int) -> None:
+    """Seeds each generator as soon as its library is there."""
+    import random
+
+    random.seed(seed)
+
+    def numpy(module: Any) -> None:
+        module.seed(seed % 2**32)
+
+    def tensorflow(module: Any) -> None:
+        module.config.experimental.enable_op_determinism()
+        module.random.set_seed(seed)
+
+    def keras(module: Any) -> None:
+        module.utils.set_random_seed(seed)
+
+    wrapt.register_post_import_hook(numpy, "numpy.random")
+    wrapt.register_post_import_hook(tensorflow, "tensorflow")
+    wrapt.register_post_import_hook(keras, "keras")
+
+
+def _unsupported_hook(found: list[str], name: str, owner: str) -> Any:
+    def instrument(module: Any) -> None:
+        def fit(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            if name not in found:
+                found.append(name)
+            return wrapped(*args, **kwargs)
+
+        wrapt.wrap_function_wrapper(getattr(module, owner), "fit", fit)
+
+    return instrument
+
+
+def _run_as_main(plan: Plan) -> None:
+    """Runs the script or module the way `python SCRIPT` or `python -m MODULE` does."""
+    main_module = types.ModuleType("__main__")
+    if plan.module is not None:
+        sys.path[0] = os.getcwd()
+        spec, code = _module_code(plan.module)
+        main_module.__spec__ = spec
+        main_module.__package__ = spec.parent
+        main_module.__file__ = spec.origin
+        main_module.__loader__ = spec.loader
+    else:
+        assert plan.script is not None
+        sys.path[0] = os.path.dirname(os.path.realpath(plan.script))
+        main_module.__file__ = plan.script
+        # Text that is no Python must fail here as it would in Python: the error names the script.
+        with open(plan.script, "rb") as file:
+            code = compile(file.read(), plan.script, "exec", dont_inherit=True)
+    sys.argv = [str(main_module.__file__), *plan.arguments]
+    main_module.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = main_module
+    exec(code, main_module.__dict__)
+
+
+def _module_code(name: str) -> tuple[Any, Any]:
+    spec = importlib.util.find_spec(name)
+    if spec is not None and spec.submodule_search_locations is not None:
+        spec = importlib.util.find_spec(f"{name}.__main__")
+    if spec is None or spec.loader is None:
+        raise ModuleNotFoundError(f"no module {name!r} that can be run")
+    return spec, spec.loader.get_code(spec.name)  # type: ignore[attr-defined]
+
+
+def _exit_code(request: SystemExit) -> int:
+    if request.code is None:
+        return 0
+    if isinstance(request.code, int):
+        return request.code & 0xFF
+    print(request.code, file=sys.stderr)
+    return 1
+
+
+def _show(error: BaseException) -> None:
+    """Prints the traceback from the script on, without our frames above it."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
+        trace = trace.tb_next
+    traceback.print_exception(type(error), error, trace or error.__traceback__)
+
+
+if __name__ == "__main__":
+    # Under its own name, so that the script can have `__main__`.
+    from keras_repro.training import instrument
+
+    sys.exit(instrument.main(sys.argv[1:]))

@@ -1,0 +1,212 @@
+"""Which Keras this is: the one seam to names that Keras and TensorFlow do not promise to keep.
+
+Everything here works on Keras 3 with its TensorFlow backend. Nothing here draws from a generator, starts
+TensorFlow's runtime, or makes a variable.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
+MODEL_MODULE = "keras.src.models.model"
+# Importing one of these tells that a training is out of our sight.
+OTHER_TRAINERS = {
+    "tf_keras.src.engine.training": ("tf_keras models", "Model"),
+    "keras.src.backend.jax.trainer": ("Keras on JAX", "JAXTrainer"),
+    "keras.src.backend.torch.trainer": ("Keras on PyTorch", "TorchTrainer"),
+}
+
+
+def is_keras_variable(value: Any) -> bool:
+    """Whether it is a `keras.Variable`."""
+    from keras.src.backend import Variable
+
+    return isinstance(value, Variable)
+
+
+def is_saveable(value: Any) -> bool:
+    """Whether it is a layer, model, optimizer, metric or loss."""
+    from keras.src.saving.keras_saveable import KerasSaveable
+
+    return isinstance(value, KerasSaveable)
+
+
+def is_graph_of_layers(value: Any) -> bool:
+    """Whether it is a Sequential or Functional model, whose `layers` are its structure."""
+    from keras.src.models.functional import Functional
+    from keras.src.models.sequential import Sequential
+
+    return isinstance(value, Functional | Sequential)
+
+
+def raw_variable(variable: Any) -> Any:
+    """The `tf.Variable` behind a Keras or TensorFlow variable, None while it has no value."""
+    if is_keras_variable(variable):
+        return variable._value
+    return variable
+
+
+def global_seed_generator() -> Any:
+    """Keras's global seed generator if something has made it, else None. Makes none."""
+    from keras.src.backend.common import global_state
+
+    return global_state.get_global_attribute("global_seed_generator")
+
+
+def seeds_set() -> dict[str, int | None]:
+    """The seeds that were set with Keras and with TensorFlow, as both remember them."""
+    from keras.src.utils import rng_utils
+
+    keras_seed = rng_utils.get_random_seed()
+    context = sys.modules.get("tensorflow.python.eager.context")
+    tensorflow_seed = context.global_seed() if context is not None else None
+    return {"keras": keras_seed, "tensorflow": tensorflow_seed}
+
+
+def versions() -> dict[str, str]:
+    """Versions of the frameworks that are loaded."""
+    loaded = {"tensorflow": sys.modules.get("tensorflow"), "keras": sys.modules.get("keras")}
+    return {name: str(getattr(m, "__version__", "")) for name, m in loaded.items() if m is not None}
+
+
+def is_array_like(*data: Any) -> bool:
+    """Whether Keras would treat `x`, `y`, ... as arrays (also nested, pandas, sparse), not as a stream."""
+    from keras.src.trainers.data_adapters import array_data_adapter
+
+    return bool(array_data_adapter.can_convert_arrays(data))
+
+
+def split_off_validation(arrays: Any, share: float) -> tuple[Any, Any]:
+    """Splits the last share off some arrays, exactly as `fit(validation_split=...)` does."""
+    from keras.src.trainers.data_adapters import array_slicing
+
+    return array_slicing.train_validation_split(arrays, validation_split=share)
+
+
+def ordered_adapter(
+    x: Any,
+    y: Any,
+    *,
+    sample_weight: Any,
+    class_weight: Any,
+    batch_size: int,
+    make_dataset: Callable[[Any, int, Callable[[Any, Any], Any]], Any],
+) -> Any:
+    """Arrays as a Keras data adapter that takes its batches from our dataset.
+
+    Keras converts and checks the arrays, as for `fit`; only their order is not Keras's. An adapter may be
+    given to `fit` in place of `x`.
+
+    Args:
+        make_dataset: is given the arrays, the number of samples and a function that takes rows of the
+            arrays; returns a `tf.data.Dataset` of batches.
+
+    Returns:
+        The adapter; its attribute `samples` is the number of samples.
+    """
+    from keras.src import tree
+    from keras.src.trainers.data_adapters import array_slicing
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+    class OrderedAdapter(ArrayDataAdapter):
+        @property
+        def samples(self) -> int:
+            return int(self._num_samples)
+
+        @property
+        def num_batches(self) -> int | None:
+            # Unknown to Keras, so that it goes on with one iterator where it is told the steps.
+            return None
+
+        def get_tf_dataset(self) -> Any:
+            arrays = array_slicing.convert_to_sliceable(self._inputs, target_backend="tensorflow")
+            return make_dataset(tree.lists_to_tuples(arrays), self.samples, take)
+
+        def of_known_length(self) -> Any:
+            """The same adapter for one pass at a time, of which Keras knows the number of batches."""
+            self.__class__ = PassAdapter
+            return self
+
+    class PassAdapter(OrderedAdapter):
+        @property
+        def num_batches(self) -> int:
+            return int(self._size)
+
+    def take(data: Any, rows: Any) -> Any:
+        import tensorflow as tf
+
+        def one(array: Any) -> Any:
+            if isinstance(array, array_slicing.TensorflowSparseWrapper):
+                return array_slicing.slice_tensorflow_sparse_wrapper(array, rows)
+            if isinstance(array, list | tuple | dict):
+                return None
+            return tf.gather(array, rows, axis=0) if tf.is_tensor(array) else array
+
+        return tree.traverse(one, data)
+
+    return OrderedAdapter(x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size)
+
+
+def build_on(model: Any, batch: Any) -> None:
+    """Builds a model, its metrics and its optimizer for a batch `(x, y, sample_weight)`, without a step."""
+    model._symbolic_build(data_batch=batch)
+
+
+def calling_list(frame: Any) -> Any:
+    """The Keras `CallbackList` that calls from `frame` or above it, else None."""
+    from keras.callbacks import CallbackList
+
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, CallbackList):
+            return owner
+        frame = frame.f_back
+    return None
+
+
+def stateful_random_operations(model: Any) -> list[str]:
+    """Types of the stateful `tf.random` operations in the model's traced training step.
+
+    They keep a counter that is neither saved nor seen (docs/limits.md).
+    """
+    found: set[str] = set()
+    for graph in _traced_graphs(getattr(model, "train_function", None)):
+        found.update(_random_types(graph))
+    return sorted(found)
+
+
+_STATEFUL_RANDOM = frozenset(
+    {
+        "RandomUniform",
+        "RandomUniformInt",
+        "RandomStandardNormal",
+        "TruncatedNormal",
+        "ParameterizedTruncatedNormal",
+        "RandomGamma",
+        "RandomPoissonV2",
+        "RandomShuffle",
+        "Multinomial",
+    }
+)
+
+
+def _random_types(graph: Any) -> Iterator[str]:
+    definition = graph.as_graph_def(add_shapes=False)
+    for node in definition.node:
+        if node.op in _STATEFUL_RANDOM:
+            yield str(node.op)
+    for function in definition.library.function:
+        for node in function.node_def:
+            if node.op in _STATEFUL_RANDOM:
+                yield str(node.op)
+
+
+def _traced_graphs(train_function: Any) -> Iterator[Any]:
+    for cell in getattr(train_function, "__closure__", None) or ():
+        function = cell.cell_contents
+        listed = getattr(function, "_list_all_concrete_functions", None)
+        for concrete in listed() if listed is not None else ():
+            yield concrete.graph

@@ -1,0 +1,259 @@
+"""The recording of one launched script: each fit by number, and what is computed outside fit.
+
+`instrument` wraps Keras's methods with the functions of the one `Session` of the process.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+from keras_repro.control.seeds import process_generators
+from keras_repro.record.digest import array_digest, section_digest
+from keras_repro.record.schema import Record, plain_number
+from keras_repro.training.recorder import RunRecorder
+
+_MOST_MODELS = 16
+
+# What a trainer knows of the fit that it is about to call: `data`, `validation_data`, `order`, ...
+fit_details: ContextVar[Mapping[str, Any] | None] = ContextVar("fit_details", default=None)
+
+
+class Session:
+    """Records what one process does with Keras models.
+
+    Args:
+        run: the run to record into.
+        marks: a folder for marks of trainings that happen in forked processes, where nothing is recorded.
+    """
+
+    def __init__(self, run: RunRecorder) -> None:
+        self.run = run
+        self.unsupported: list[str] = []
+        self._pid = os.getpid()
+        self._inside = threading.local()
+        self._results = {"evaluation": 0, "prediction": 0}
+        self._loops: dict[int, _Loop] = {}
+        self._models: OrderedDict[int, tuple[str, Any]] = OrderedDict()
+        self._made = 0
+
+    def made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Wraps a model's making: models that no fit trains are looked at when the script ends."""
+        result = wrapped(*args, **kwargs)
+        if os.getpid() == self._pid:
+            self._models[id(instance)] = (f"model {self._made}", instance)
+            self._made += 1
+            while len(self._models) > _MOST_MODELS:
+                self._models.popitem(last=False)
+        return result
+
+    def fit(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Wraps `Model.fit`: adds a recording callback behind all others."""
+        if not self._observing("fit"):
+            return wrapped(*args, **kwargs)
+        from keras_repro.training.callback import FitCallback, joined
+
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        self._end_loops()
+        self._models.pop(id(instance), None)
+        known = fit_details.get()
+        details = dict(known) if known is not None else _details_of_fit(bound.arguments)
+        order = details.pop("order", None)
+        if order is not None and not self.run.started:
+            self.run.coverage += "o"
+        callback = FitCallback(self.run, details=details, order=order)
+        given = bound.arguments.get("callbacks")
+        bound.arguments["callbacks"], leave = joined(given, callback, instance)
+        try:
+            with _Depth(self._inside):
+                result = wrapped(*bound.args, **bound.kwargs)
+        except BaseException as error:
+            callback.end("stopped", reason=type(error).__name__)
+            raise
+        finally:
+            leave()
+        callback.end("finished")
+        return result
+
+    def evaluate(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Wraps `Model.evaluate` and `test_on_batch`: records the result outside fit."""
+        return self._result("evaluation", wrapped, instance, args, kwargs)
+
+    def predict(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Wraps `Model.predict` and `predict_on_batch`: records a digest of the outputs outside fit."""
+        return self._result("prediction", wrapped, instance, args, kwargs)
+
+    def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Wraps `Model.train_on_batch`: records loops of it, their state at 1, 2, 4, 8, ... steps."""
+        if not self._outermost() or not self._observing("train_on_batch"):
+            return wrapped(*args, **kwargs)
+        loop = self._loops.get(id(instance))
+        if loop is None:
+            self._models.pop(id(instance), None)
+            loop = self._loops[id(instance)] = _Loop(self.run, instance, len(self._loops))
+        with _Depth(self._inside):
+            result = wrapped(*args, **kwargs)
+        loop.step(result)
+        return result
+
+    def exit(self, status: str, **details: Any) -> None:
+        """Records the state of the models that no fit trained, and ends the run."""
+        self._end_loops()
+        models = dict(self._models.values())
+        tensors, latent, shapes = _state_at_exit(models) if models else ({}, {}, {})
+        self.run.append(
+            Record(
+                kind="exit",
+                sections={name: section_digest(held) for name, held in tensors.items()},
+                tensors=tensors,
+                latent=latent,
+                shapes=shapes,
+                extra={"status": status, "unsupported": self.unsupported, **details},
+            )
+        )
+        self.run.close()
+
+    def _result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if not self._outermost() or not self._observing(kind):
+            return wrapped(*args, **kwargs)
+        from keras_repro.training.dataset import describe_data, output_digests
+
+        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+        data = describe_data(*(bound.arguments.get(n) for n in ("x", "y", "sample_weight")))
+        with _Depth(self._inside):
+            result = wrapped(*args, **kwargs)
+        digests = output_digests(result)
+        index = self._results[kind]
+        self._results[kind] += 1
+        metrics = _named_metrics(instance, result) if kind == "evaluation" else {}
+        self.run.append(
+            Record(
+                kind=kind,
+                index=index,
+                sections={"results": section_digest(digests)},
+                tensors={"results": digests},
+                metrics={n: plain_number(v) for n, v in metrics.items()},
+                extra={"data": data},
+            )
+        )
+        return result
+
+    def _end_loops(self) -> None:
+        if os.getpid() == self._pid:
+            for loop in self._loops.values():
+                loop.end()
+
+    def _outermost(self) -> bool:
+        return getattr(self._inside, "depth", 0) == 0
+
+    def _observing(self, what: str) -> bool:
+        """Whether this is the process that records; a forked one leaves a mark that it trained."""
+        if os.getpid() == self._pid:
+            return True
+        if what in ("fit", "train_on_batch"):
+            (self.run.folder / f"unobserved-{os.getpid()}").touch()
+        return False
+
+
+class _Loop:
+    """The `train_on_batch` calls on one model."""
+
+    def __init__(self, run: RunRecorder, model: Any, index: int) -> None:
+        from keras_repro.training.values import log_digests
+
+        self._digest_logs = log_digests
+        self._run, self._model, self._index = run, model, index
+        self._results = ""
+        self._steps = self._recorded = 0
+
+    def step(self, result: Any) -> None:
+        """Takes in one step's result."""
+        values = result if isinstance(result, dict) else {"result": result}
+        digests = self._digest_logs(values)
+        self._results = section_digest({**digests, "before": self._results})
+        self._steps += 1
+        if self._steps & (self._steps - 1) == 0:
+            self.end()
+
+    def end(self) -> None:
+        """Records the loop as far as it went."""
+        if self._steps == self._recorded:
+            return
+        self._recorded = self._steps
+        tensors, latent, shapes = _state_at_exit({"": self._model})
+        tensors["results"] = {"steps": array_digest("steps", self._steps), "losses": self._results}
+        self._run.append(
+            Record(
+                kind="loop",
+                index=self._index,
+                sections={name: section_digest(held) for name, held in tensors.items()},
+                tensors=tensors,
+                latent=latent,
+                shapes=shapes,
+                extra={"steps": self._steps},
+            )
+        )
+
+
+class _Depth:
+    """Counts how deep in Keras's own methods a thread is."""
+
+    def __init__(self, local: threading.local) -> None:
+        self._local = local
+
+    def __enter__(self) -> None:
+        self._local.depth = getattr(self._local, "depth", 0) + 1
+
+    def __exit__(self, *error: object) -> None:
+        self._local.depth -= 1
+
+
+def _state_at_exit(
+    models: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    from keras_repro.training.state import model_state
+    from keras_repro.training.values import digests_of, shape_of
+
+    state = model_state(models)
+    digests = digests_of(state)
+    tensors = {s: digests[s] for s in ("weights", "optimizer") if digests.get(s)}
+    latent = {"process generators": process_generators()}
+    if digests.get("seeds"):
+        latent["seeds"] = digests["seeds"]
+    return tensors, latent, {t.name: shape_of(t) for t in state}
+
+
+def _details_of_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    from keras_repro.training.dataset import describe_data
+
+    data = describe_data(*(arguments.get(n) for n in ("x", "y", "sample_weight")))
+    details: dict[str, Any] = {"data": data}
+    validation = arguments.get("validation_data")
+    if validation is not None:
+        parts = validation if isinstance(validation, tuple | list) else (validation,)
+        details["validation_data"] = describe_data(*parts[:3])
+    plain = ("batch_size", "initial_epoch", "steps_per_epoch", "validation_split", "shuffle")
+    chosen = {n: arguments[n] for n in plain if arguments.get(n) is not None}
+    chosen = {n: v for n, v in chosen.items() if isinstance(v, int | float | str)}
+    details["arguments"] = chosen | {"epochs_requested": int(arguments.get("epochs") or 1)}
+    if details["data"].get("kind") == "arrays" and chosen.get("shuffle", True):
+        details["frozen_shuffle"] = True
+    return details
+
+
+def _named_metrics(model: Any, result: Any) -> dict[str, Any]:
+    if isinstance(result, dict):
+        return dict(result)
+    values = result if isinstance(result, list | tuple) else [result]
+    names = []
+    for metric in getattr(model, "metrics", ()):
+        compiled = getattr(metric, "metrics", None)  # Keras holds the compiled ones in one
+        names += [m.name for m in compiled] if compiled else [metric.name]
+    if len(names) != len(values):
+        names = [f"result {i}" for i in range(len(values))]
+    return dict(zip(names, values, strict=True))

@@ -1,0 +1,273 @@
+"""A model's state by names that do not depend on build order.
+
+The walk goes by attributes, as Keras's saving code does: layers of Sequential and Functional models and
+items of lists by index, dict entries by sorted key, everything else by attribute name, leading underscores
+dropped. The first path to an object wins, so shared objects are named once. An optimizer's slot is named by
+the variable that it serves.
+
+    tensors = model_state(model)
+    [t.name for t in tensors]      # ['layers/0/kernel', 'layers/0/bias', 'optimizer/iterations', ...]
+"""
+
+from __future__ import annotations
+
+import sys
+import sysconfig
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keras_repro.training import keras_api
+
+_LONG_CONTAINER = 1000
+_DEEPEST = 60
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One variable of a state.
+
+    Attributes:
+        name: the structural name, the same in every process.
+        section: `"weights"` (layer variables, trainable or not, and `tf.Variable`s that Keras does not
+            list), `"optimizer"`, `"seeds"` (seed generators and `tf.random.Generator`s) or `"metrics"`.
+        keras_name: the name that Keras or TensorFlow gives it.
+        variable: the `tf.Variable`.
+        generator: the seed generator that it is the state of, None for other sections.
+    """
+
+    name: str
+    section: str
+    keras_name: str
+    variable: Any
+    generator: Any = None
+
+
+def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
+    """Names every variable that determines the rest of a training.
+
+    Args:
+        models: a model (or layer), or a dict of them by name.
+        optimizers: optimizers that no model holds: a list, or a dict by name.
+
+    Returns:
+        The tensors in the structure's order: weights, optimizers, seeds, metrics.
+    """
+    walk = _Walk()
+    roots = dict(models) if isinstance(models, Mapping) else {"": models}
+    for name, model in roots.items():
+        walk.visit(model, name)
+    for name, model in roots.items():
+        walk.visit_untracked(model, name)
+    walk.visit_deferred()
+    named = optimizers if isinstance(optimizers, Mapping) else _numbered(optimizers)
+    for name, optimizer in named.items():
+        walk.visit(optimizer, name)
+    walk.visit_deferred()
+    generator = keras_api.global_seed_generator()
+    if generator is not None:
+        walk.visit(generator, "global_seed_generator")
+    order = {"weights": 0, "optimizer": 1, "seeds": 2, "metrics": 3}
+    return sorted(walk.found, key=lambda t: order[t.section])
+
+
+def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
+    listed = list(optimizers)
+    if len(listed) == 1:
+        return {"optimizer": listed[0]}
+    return {f"optimizer/{i}": optimizer for i, optimizer in enumerate(listed)}
+
+
+class _Walk:
+    def __init__(self) -> None:
+        self.found: list[StateTensor] = []
+        self._kind_of = _Kinds()
+        self._seen: dict[int, Any] = {}  # keeps what it saw: ids are reused
+        self._names: set[str] = set()
+        self._served: dict[int, str] = {}  # id of a weight -> its structural name
+        self._deferred: list[tuple[Any, str]] = []
+
+    def visit(self, value: Any, path: str, section: str = "weights", depth: int = 0) -> None:
+        """Names all variables below a value; optimizers and metrics wait for `visit_deferred`."""
+        kind = self._kind_of(value)
+        if kind == "plain" or id(value) in self._seen or depth > _DEEPEST:
+            return
+        if kind == "variable":
+            self._add(value, path, section)
+        elif kind == "generator":
+            self._see(value)
+            self._add(value.state, _joined(path, "state"), "seeds", value)
+        elif kind in ("optimizer", "metric") and section == "weights":
+            # The weights claim their names first: optimizers and metrics refer to them.
+            self._deferred.append((value, path))
+        else:
+            self._see(value)
+            for name, child in self._children(value, kind):
+                self.visit(child, _joined(path, name), section, depth + 1)
+
+    def visit_deferred(self) -> None:
+        """Names the variables of the metrics, then of the optimizers, that were passed on the way."""
+        deferred, self._deferred = self._deferred, []
+        for value, path in deferred:
+            if self._kind_of(value) == "metric":
+                self.visit(value, path, "metrics")
+        for value, path in deferred:
+            if self._kind_of(value) == "optimizer":
+                self._visit_optimizer(value, path)
+
+    def visit_untracked(self, model: Any, path: str) -> None:
+        """Names what TensorFlow tracks below the model and no attribute led to."""
+        from tensorflow import train
+
+        number = 0
+        deferred = {id(v) for held, _ in self._deferred for v in _all_variables(held)}
+        for child in train.TrackableView(model).descendants():
+            if self._kind_of(child) not in ("variable", "generator"):
+                continue
+            if id(child) in self._seen or id(child) in deferred:
+                continue
+            self.visit(child, _joined(path, f"tracked/{number}"))
+            number += 1
+
+    def _visit_optimizer(self, optimizer: Any, path: str) -> None:
+        if id(optimizer) in self._seen:
+            return
+        self._see(optimizer)
+        served = list(getattr(optimizer, "_trainable_variables", ()))
+        later = []
+        for name, child in self._children(optimizer, "optimizer"):
+            kind = self._kind_of(child)
+            if kind == "optimizer":
+                self._visit_optimizer(child, _joined(path, name))
+            elif kind == "sequence" and served and len(child) == len(served):
+                for index, slot in enumerate(child):
+                    if self._kind_of(slot) == "variable":
+                        weight = self._served.get(id(served[index]), str(index))
+                        self._add(slot, _joined(_joined(path, name), weight), "optimizer")
+            elif kind == "mapping":
+                # Keyed by names that count up: the order of creation is what stays the same.
+                later.append((name, list(child.values())))
+            elif name == "variables":
+                later.append((name, child))
+            else:
+                self.visit(child, _joined(path, name), "optimizer")
+        for name, children in later:
+            self.visit(children, _joined(path, name), "optimizer")
+
+    def _children(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
+        if kind == "mapping":
+            for key in sorted(value, key=str):
+                yield str(key), value[key]
+        elif kind == "sequence":
+            if len(value) <= _LONG_CONTAINER or self._kind_of(value[0]) != "plain":
+                for index, item in enumerate(value):
+                    yield str(index), item
+        elif kind == "set":
+            # A set has no order of its own that two processes share.
+            for index, item in enumerate(sorted(value, key=_sort_key)):
+                yield str(index), item
+        else:
+            if kind == "graph":
+                yield "layers", list(value.layers)
+            yield from _attributes(value)
+
+    def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
+        raw = keras_api.raw_variable(variable)
+        if id(variable) in self._seen or raw is None or id(raw) in self._seen:
+            return
+        self._see(variable)
+        self._see(raw)
+        name = path or "variable"
+        while name in self._names:
+            name += "'"
+        self._names.add(name)
+        if section == "weights":
+            self._served[id(variable)] = name
+            self._served[id(raw)] = name
+        keras_name = getattr(variable, "path", None) or getattr(variable, "name", "")
+        self.found.append(StateTensor(name, section, str(keras_name), raw, generator))
+
+    def _see(self, value: Any) -> None:
+        self._seen[id(value)] = value
+
+
+class _Kinds:
+    """What a value is to the walk; asked once per class, since TensorFlow's checks are slow."""
+
+    def __init__(self) -> None:
+        import tensorflow as tf
+        from keras import Metric, Optimizer
+        from keras.random import SeedGenerator
+
+        self._known: dict[type, str] = {}
+        self._checks: list[tuple[str, Any]] = [
+            ("variable", lambda v: keras_api.is_keras_variable(v) or isinstance(v, tf.Variable)),
+            ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
+            ("mapping", lambda v: isinstance(v, Mapping)),
+            ("sequence", lambda v: isinstance(v, list | tuple)),
+            ("set", lambda v: isinstance(v, set | frozenset)),
+            ("optimizer", lambda v: isinstance(v, Optimizer)),
+            ("metric", lambda v: isinstance(v, Metric)),
+            ("graph", keras_api.is_graph_of_layers),
+            ("object", lambda v: keras_api.is_saveable(v) or isinstance(v, tf.Module)),
+            ("object", _is_of_users),
+        ]
+
+    def __call__(self, value: Any) -> str:
+        kind = type(value)
+        if kind not in self._known:
+            names = (name for name, check in self._checks if check(value))
+            self._known[kind] = next(names, "plain")
+        return self._known[kind]
+
+
+# Keras's own lists of what the attributes hold too: their names are the last resort.
+_LISTS_OF_KERAS = (
+    "_layers",
+    "_metrics",
+    "_seed_generators",
+    "_trainable_variables",
+    "_non_trainable_variables",
+    "_variables",
+)
+
+
+def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+    """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
+    held = vars(value) if hasattr(value, "__dict__") else {}
+    public = sorted(n for n in held if not n.startswith("_"))
+    private = sorted(n for n in held if n.startswith("_") and not n.startswith("_self_"))
+    for name in public:
+        yield name, held[name]
+    for name in sorted(private, key=_LISTS_OF_KERAS.__contains__):
+        short = name.strip("_")
+        yield (name if short in held or not short else short), held[name]
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+def _sort_key(value: Any) -> tuple[str, str]:
+    return type(value).__name__, str(getattr(value, "name", value))
+
+
+def _all_variables(value: Any) -> Iterator[Any]:
+    for variable in getattr(value, "variables", ()):
+        yield variable
+        yield keras_api.raw_variable(variable)
+
+
+_LIBRARIES = tuple(
+    {p for n in ("stdlib", "platstdlib", "purelib", "platlib") if (p := sysconfig.get_path(n))}
+)
+
+
+def _is_of_users(value: Any) -> bool:
+    """Whether an object's class is written in the user's own code: only those are looked into."""
+    kind = type(value)
+    if isinstance(value, type) or not hasattr(value, "__dict__"):
+        return False
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    return kind.__module__ == "__main__" or (file is not None and not file.startswith(_LIBRARIES))

@@ -1,0 +1,431 @@
+"""`ReproducibleTrainer`: clear_session, seeds, fixed batches and order around a model or a builder.
+
+trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
+run = trainer.fit(x, y, epochs=50, run_dir="runs/a")
+run.fingerprint
+trainer.verify(x, y, epochs=5).verdict
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import keras
+
+from keras_repro.control.data import OrderPolicy, ordered_dataset, pass_dataset
+from keras_repro.control.order import Shuffle
+from keras_repro.control.seeds import clear_and_seed, set_seeds
+from keras_repro.control.switches import apply_switches
+from keras_repro.errors import ReproError
+from keras_repro.examine.compare import Comparison, compare_all
+from keras_repro.examine.divergence import Divergence
+from keras_repro.record.folders import new_folder
+from keras_repro.training import births, keras_api
+from keras_repro.training.callback import FitCallback, OnDivergence, check_action, joined
+from keras_repro.training.dataset import describe_data
+from keras_repro.training.recorder import RunRecorder
+from keras_repro.training.session import fit_details
+from keras_repro.training.start import ModelStart
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run:
+    """One finished (or stopped) training.
+
+    Attributes:
+        fingerprint: the line that commits to it.
+        model: the trained model.
+        history: metrics by name, one value an epoch.
+        ledger: path of its ledger.
+        status: `"finished"`, or `"stopped"` where it parted from its reference.
+        divergence: where it parted from its reference, None if it did not.
+    """
+
+    fingerprint: str
+    model: keras.Model
+    history: Mapping[str, list[float]]
+    ledger: Path
+    status: str
+    divergence: Divergence | None = None
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder."""
+        return self.ledger.parent
+
+
+class ReproducibleTrainer:
+    """Trains a model so that each `fit` is the same training, to the bit.
+
+    Args:
+        build_or_model: a function without arguments that returns a compiled model, called anew for each
+            run after clear_session and seeding; or a compiled model, whose present weights are the start
+            of each run; or nothing in a subclass that has `build_model`.
+        seed: from 0 to `2**32 - 1`; every generator is set from it.
+        batch_size: samples a step, also in `evaluate` and `predict`.
+        shuffle: `"every_epoch"` (another order in each epoch), `"once"` (one order, kept) or `"none"`.
+        switches: further switches to set, by their names in `keras-repro doctor`. `op_determinism` is
+            always set unless it stands here as False.
+        strict: whether a switch that comes too late is an error; it is a warning otherwise.
+
+    Raises:
+        TypeError: an argument has a type that cannot be used.
+        ValueError: an argument is out of its range.
+        SwitchError: a switch cannot be set any more.
+    """
+
+    def __init__(
+        self,
+        build_or_model: Callable[[], keras.Model] | keras.Model | None = None,
+        *,
+        seed: int,
+        batch_size: int,
+        shuffle: Shuffle = "every_epoch",
+        switches: Mapping[str, Any] | None = None,
+        strict: bool = True,
+    ) -> None:
+        _check(seed, batch_size, shuffle)
+        self.seed = int(seed)
+        self.batch_size = int(batch_size)
+        self.shuffle: Shuffle = shuffle
+        self.model: keras.Model | None = None
+        self._switches = {"op_determinism": True, **(switches or {})}
+        apply_switches(self._switches, strict=strict)
+        self._start: ModelStart | None = None
+        self._build: Callable[[], keras.Model] = self.build_model
+        if isinstance(build_or_model, keras.Model):
+            _check_compiled(build_or_model, "the model")
+            self.model = build_or_model
+            self._start = ModelStart(build_or_model)
+        elif callable(build_or_model):
+            self._build = build_or_model
+        elif build_or_model is not None:
+            raise TypeError(
+                "build_or_model must be a function that returns a compiled model, or a compiled model, "
+                f"received {type(build_or_model).__name__}"
+            )
+        elif type(self).build_model is ReproducibleTrainer.build_model:
+            raise TypeError("build_or_model is missing: give a function, a model, or override build_model")
+
+    def build_model(self) -> keras.Model:
+        """Builds and compiles the model; subclasses override it."""
+        raise ReproError(f"{type(self).__name__} has neither a builder nor build_model")
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        run_dir: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        reference: str | os.PathLike[str] | None = None,
+        on_divergence: OnDivergence = "stop",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        **arguments: Any,
+    ) -> Run:
+        """Trains from the start; a second call is a new run with the same fingerprint.
+
+        Args:
+            x: what `Model.fit` takes. Arrays, also nested ones, are ordered by the trainer; a
+                `tf.data.Dataset` or `PyDataset` goes to Keras as it is, and its order is not ours.
+            y: as for `Model.fit`.
+            epochs: as for `Model.fit`.
+            run_dir: the run folder; by default a new one in `.keras_repro`.
+            overwrite: whether a run in `run_dir` may be replaced.
+            reference: a run to compare with while training.
+            on_divergence: as for `DeterminismCallback`.
+            callbacks: as for `Model.fit`; ours comes behind them.
+            validation_split: as for `Model.fit`.
+            validation_data: as for `Model.fit`.
+            class_weight: as for `Model.fit`.
+            sample_weight: as for `Model.fit`.
+            initial_epoch: as for `Model.fit`; the order is entered at that epoch.
+            steps_per_epoch: as for `Model.fit`.
+            arguments: `verbose`, `validation_steps`, `validation_batch_size`, `validation_freq`.
+
+        Returns:
+            The run.
+
+        Raises:
+            TypeError: an argument that `Model.fit` does not have, or that the trainer fixes.
+            RunFolderError: the run folder holds a run already.
+            DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
+        """
+        _check_arguments(arguments)
+        check_action(on_divergence)
+        if validation_split and validation_data is None:
+            split = keras_api.split_off_validation((x, y, sample_weight), validation_split)
+            (x, y, sample_weight), validation_data = split
+        ours = keras_api.is_array_like(x, y, sample_weight)
+        folder = new_folder("trainer") if run_dir is None else run_dir
+        run = RunRecorder(
+            folder, coverage="smo" if ours else "sm", overwrite=overwrite, details=self._header()
+        )
+        details: dict[str, Any] = {
+            "data": describe_data(x, y, sample_weight, order="keras_repro"),
+            "arguments": {"epochs_requested": int(epochs), "initial_epoch": int(initial_epoch)},
+        }
+        if validation_data is not None:
+            details["validation_data"] = describe_data(*_parts(validation_data))
+        given: dict[str, Any] = {"x": x, "y": y, "sample_weight": sample_weight}
+        given["class_weight"] = class_weight
+        given["steps_per_epoch"] = steps_per_epoch
+        order, on_epoch = None, None
+        model = self._fresh_model(_first_batch(given, self.batch_size) if ours else None)
+        if ours:
+            plan = _ArrayPlan(self._policy(), model, epochs, initial_epoch, steps_per_epoch)
+            given = plan.arguments(given)
+            order, on_epoch = plan.order_digest, plan.enter
+        callback = FitCallback(
+            run,
+            details=details,
+            order=order,
+            on_epoch=on_epoch,
+            reference=reference,
+            on_divergence=on_divergence,
+        )
+        arguments.setdefault(
+            "validation_batch_size", None if not _is_arrays(validation_data) else self.batch_size
+        )
+        listed, leave = joined(callbacks, callback, model)
+        token = fit_details.set(details | {"order": order})
+        try:
+            with births.watch(keep_values=self._start is not None) as born:
+                history = model.fit(
+                    **given,
+                    epochs=epochs,
+                    initial_epoch=initial_epoch,
+                    callbacks=listed,
+                    validation_data=validation_data,
+                    **arguments,
+                )
+                if self._start is not None:
+                    self._start.add_births(born)
+            callback.end("finished")
+        except BaseException as error:
+            callback.end("stopped", reason=type(error).__name__)
+            raise
+        finally:
+            fit_details.reset(token)
+            leave()
+            run.close()
+        return Run(
+            fingerprint=callback.fingerprint,
+            model=model,
+            history={name: list(values) for name, values in history.history.items()},
+            ledger=run.ledger.path,
+            status="finished" if not callback.fingerprint.endswith("-partial") else "stopped",
+            divergence=callback.divergence,
+        )
+
+    def evaluate(self, x: Any = None, y: Any = None, **arguments: Any) -> Any:
+        """`Model.evaluate` of the trained model, in the trainer's batch size."""
+        return self._trained("evaluate").evaluate(x, y, **self._with_batch_size(x, arguments))
+
+    def predict(self, x: Any, **arguments: Any) -> Any:
+        """`Model.predict` of the trained model, in the trainer's batch size."""
+        return self._trained("predict").predict(x, **self._with_batch_size(x, arguments))
+
+    def verify(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        runs: int = 3,
+        run_dir: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        **arguments: Any,
+    ) -> Comparison:
+        """Trains several times in this process and compares: the quick check, in notebooks too.
+
+        It cannot see what differs only between processes, such as the order of sets:
+        `keras-repro verify SCRIPT` does.
+
+        Args:
+            x: as for `fit`.
+            y: as for `fit`.
+            runs: how many trainings, at least 2.
+            run_dir: gets the run folders `run-1`, `run-2`, ...; by default a new one in `.keras_repro`.
+            overwrite: whether runs there may be replaced.
+            arguments: further arguments of `fit`.
+
+        Returns:
+            The comparison of all runs with the first.
+        """
+        if not isinstance(runs, int) or runs < 2:
+            raise ValueError(f"runs must be a whole number from 2, received {runs!r}")
+        folder = new_folder("verify") if run_dir is None else Path(run_dir)
+        arguments.setdefault("verbose", 0)
+        done = [
+            self.fit(x, y, run_dir=folder / f"run-{n + 1}", overwrite=overwrite, **arguments)
+            for n in range(runs)
+        ]
+        return compare_all([r.ledger for r in done], same_script=True)
+
+    def _fresh_model(self, first_batch: Any) -> keras.Model:
+        if self._start is not None:
+            set_seeds(self.seed)
+            self._start.restore(self.seed, first_batch)
+            return self._start.model
+        clear_and_seed(self.seed)
+        model = self._build()
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"the builder must return a keras.Model, returned {type(model).__name__}")
+        _check_compiled(model, "the model that the builder returns")
+        self.model = model
+        return model
+
+    def _trained(self, verb: str) -> keras.Model:
+        if self.model is None:
+            raise ReproError(f"nothing to {verb}: call fit first")
+        return self.model
+
+    def _with_batch_size(self, x: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "batch_size" in arguments:
+            raise TypeError("batch_size is fixed by the trainer")
+        return arguments | ({"batch_size": self.batch_size} if keras_api.is_array_like(x) else {})
+
+    def _policy(self) -> OrderPolicy:
+        return OrderPolicy(seed=self.seed, batch_size=self.batch_size, shuffle=self.shuffle)
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "policies": {"batch_size": self.batch_size, "shuffle": self.shuffle},
+            "requested": self._switches,
+        }
+
+
+class _ArrayPlan:
+    """How arrays are handed to `Model.fit` in our order."""
+
+    def __init__(
+        self,
+        policy: OrderPolicy,
+        model: keras.Model,
+        epochs: int,
+        initial_epoch: int,
+        steps_per_epoch: int | None,
+    ) -> None:
+        self._policy = policy
+        self._epochs = initial_epoch, max(epochs, initial_epoch)
+        self._steps = steps_per_epoch
+        self._at_once = int(getattr(model, "steps_per_execution", 1) or 1)
+        self._samples = 0
+        self._current: Any = None
+
+    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """The arguments of `fit` that say what to train on."""
+        adapter = keras_api.ordered_adapter(
+            given["x"],
+            given["y"],
+            sample_weight=given["sample_weight"],
+            class_weight=given["class_weight"],
+            batch_size=self._policy.batch_size,
+            make_dataset=self._dataset,
+        )
+        self._samples = adapter.samples
+        whole = self._policy.steps(self._samples)
+        if self._steps is None and whole % self._at_once:
+            # Several steps in one call would run over the end of a pass: each pass is its own stream.
+            import tensorflow as tf
+
+            self._current = tf.Variable(self._epochs[0], dtype=tf.int64, trainable=False)
+            adapter = adapter.of_known_length()
+            return {"x": adapter}
+        self._steps = self._steps or whole
+        return {"x": adapter, "steps_per_epoch": self._steps}
+
+    def enter(self, epoch: int) -> None:
+        """Is told that an epoch begins."""
+        if self._current is not None:
+            self._current.assign(epoch)
+
+    def order_digest(self, epoch: int) -> str:
+        """Commits to the order of an epoch."""
+        first, last = self._step_range(epoch, epoch + 1)
+        return self._policy.digest(self._samples, first_step=first, last_step=last)
+
+    def _step_range(self, first_epoch: int, last_epoch: int) -> tuple[int, int]:
+        steps = self._steps or self._policy.steps(self._samples)
+        return first_epoch * steps, last_epoch * steps
+
+    def _dataset(self, arrays: Any, samples: int, take: Any) -> Any:
+        first, last = self._step_range(*self._epochs)
+        if self._current is not None:
+            return pass_dataset(
+                arrays,
+                samples,
+                self._policy,
+                first_step=first,
+                last_step=last,
+                current=self._current,
+                take=take,
+            )
+        # A training function may ask for the steps of a last, incomplete call as well.
+        return ordered_dataset(
+            arrays,
+            samples,
+            self._policy,
+            first_step=first,
+            last_step=last + self._at_once - 1,
+            take=take,
+        )
+
+
+_FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")
+_FIXED = ("batch_size", "shuffle")
+
+
+def _check(seed: int, batch_size: int, shuffle: str) -> None:
+    whole = isinstance(seed, int) and not isinstance(seed, bool)
+    if not whole or not 0 <= seed < 2**32:
+        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, received {seed!r}")
+    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
+        raise ValueError(f"batch_size must be a whole number from 1, received {batch_size!r}")
+    if shuffle not in get_args(Shuffle):
+        known = ", ".join(map(repr, get_args(Shuffle)))
+        raise ValueError(f"shuffle must be one of {known}, received {shuffle!r}")
+
+
+def _check_arguments(arguments: Mapping[str, Any]) -> None:
+    for name in arguments:
+        if name in _FIXED:
+            raise TypeError(f"{name} is fixed by the trainer: give it to ReproducibleTrainer, not to fit")
+        if name not in _FIT_ARGUMENTS:
+            raise TypeError(f"fit got an unexpected argument {name!r}")
+
+
+def _check_compiled(model: keras.Model, which: str) -> None:
+    if not getattr(model, "compiled", False):
+        raise ReproError(f"{which} is not compiled: call model.compile(...) first")
+
+
+def _parts(validation_data: Any) -> tuple[Any, ...]:
+    if isinstance(validation_data, tuple | list):
+        return tuple(validation_data[:3])
+    return (validation_data,)
+
+
+def _is_arrays(validation_data: Any) -> bool:
+    return validation_data is not None and keras_api.is_array_like(*_parts(validation_data))
+
+
+def _first_batch(given: Mapping[str, Any], size: int) -> Any:
+    def head(value: Any) -> Any:
+        if value is None:
+            return None
+        return keras.tree.map_structure(lambda array: array[:size], value)
+
+    return tuple(head(given[n]) for n in ("x", "y", "sample_weight"))
