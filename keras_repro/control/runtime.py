@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import itertools
 import os
 import re
 import sys
@@ -166,17 +167,17 @@ def thread_counts() -> tuple[int | None, int | None]:
 
     The pools are told apart by when and in what order they were made: those within operations
     (their name is too long for Linux, so they bear the process's), those between (`tf_Compute`),
-    then `tf_graph_runner`.
+    then, with the first operation, others.
 
     Returns:
         Both counts; None for both where they cannot be told.
     """
     tasks = sorted(_tasks())
     names = [name for _, _, name in tasks]
-    if not tensorflow_started() or not {"tf_Compute", "tf_graph_runner"} <= set(names):
+    if not tensorflow_started() or "tf_Compute" not in names:
         return None, None
     first = names.index("tf_Compute")
-    between = names[: names.index("tf_graph_runner")].count("tf_Compute")
+    between = sum(1 for _ in itertools.takewhile(lambda n: n == "tf_Compute", names[first:]))
     within = 0
     for earlier, later in zip(tasks[first - 1 :: -1], tasks[first::-1], strict=False):
         # Threads of one pool start within microseconds; 5 ticks (50 ms) allow for a busy machine.

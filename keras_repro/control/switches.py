@@ -84,6 +84,7 @@ def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tupl
     for name, value in asked.items():
         if name not in late and ACHIEVED[name]() != value:
             _set(name, value)
+    runtime.remember_environment()
     readings = tuple(late.get(s.name) or _read(s, asked) for s in SWITCHES)
     for reading in readings:
         if reading.name in asked and reading.ok is False:

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from keras_repro.examine.divergence import Divergence
 
 
+_LONGEST_PATH = 200  # characters of a path into a configuration
+
+
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """What came before in both ledgers, as far as the search for a cause needs it.
@@ -70,22 +73,31 @@ def cause_of(divergence: Divergence, a: Record, b: Record, context: Context) -> 
     return "unknown", None
 
 
-def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """What differs between two runs' surroundings and can change bits, a line each."""
+def environment_differences(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, same_script: bool = False
+) -> list[str]:
+    """What differs between two runs' surroundings and can change bits, a line each.
+
+    Args:
+        a: one run's header.
+        b: the other's.
+        same_script: whether `verify` made both: then each has a hash seed of its own, on purpose.
+    """
     notes = []
     mine, other = a.get("environment") or {}, b.get("environment") or {}
     for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
         models = [_model_of(e.get(name)) for e in (mine, other)]
         if models[0] != models[1]:
             notes.append(f"{what} differs: {models[0]} and {models[1]}")
-    packages = [e.get("packages") or {} for e in (mine, other)]
+    packages = [_mapping(e.get("packages")) for e in (mine, other)]
     for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
         left, right = (p.get(name) for p in packages)
         if left != right:
             notes.append(f"{name} differs: {left or 'none'} and {right or 'none'}")
     switches = [_switches(h) for h in (a, b)]
     for name in switches[0]:
-        if name in switches[1] and switches[0][name] != switches[1][name]:
+        on_purpose = same_script and name == "hash_seed"
+        if name in switches[1] and switches[0][name] != switches[1][name] and not on_purpose:
             notes.append(f"switch {name} differs: {switches[0][name]} and {switches[1][name]}")
     return notes
 
@@ -105,7 +117,7 @@ def _at_the_start(
 def _seeding_advice(context: Context) -> str | None:
     if context.fits is None:
         return None
-    seeds = [f.extra.get("seeds_set") or {} for f in context.fits]
+    seeds = [_mapping(f.extra.get("seeds_set")) for f in context.fits]
     call = "call keras.utils.set_random_seed before building"
     if all(s.get("keras") is not None for s in seeds):
         if seeds[0] != seeds[1]:
@@ -115,6 +127,8 @@ def _seeding_advice(context: Context) -> str | None:
         return (
             "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
         )
+    if any(s.get("keras") is not None for s in seeds):
+        return f"in one of the runs no seed was set with Keras; {call}"
     return f"no seed was set with Keras; {call}"
 
 
@@ -124,7 +138,7 @@ def _configuration(
     if context.fits is None or divergence.index is not None:
         return None
     for name in ("configuration", "arguments"):
-        left, right = (f.extra.get(name) for f in context.fits)
+        left, right = (_without_epochs(f.extra.get(name)) for f in context.fits)
         if left != right:
             return "configuration", f"{_first_difference(left, right, name)} differs"
     return None
@@ -139,14 +153,15 @@ def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tup
     only_metrics = divergence.section == "metrics"
     fields = ("data",) if divergence.index is not None else ("data", "validation_data")
     for name in fields:
-        left, right = (r.extra.get(name) or {} for r in source)
-        if not (isinstance(left, Mapping) and isinstance(right, Mapping)):
-            continue
-        if not left.get("digest") or left.get("digest") == right.get("digest"):
-            continue
+        left, right = (_mapping(r.extra.get(name)) for r in source)
         if name == "validation_data" and not only_metrics:
             continue
         what = {"data": "the data", "validation_data": "the validation data"}[name]
+        if left.get("kind") != right.get("kind"):
+            kinds = [r.get("kind") or "not given" for r in (left, right)]
+            return "configuration", f"{what} is of another kind: {kinds[0]} and {kinds[1]}"
+        if not left.get("digest") or left.get("digest") == right.get("digest"):
+            continue
         if left.get("rows") and left.get("rows") == right.get("rows"):
             return "data_order", f"{what} holds the same samples in another order"
         return "data_values", f"{what} given to {'fit' if a.fit is not None else a.kind} differs"
@@ -167,14 +182,13 @@ def _seeds(divergence: Divergence, a: Record, b: Record, context: Context) -> tu
 def _environment(
     divergence: Divergence, a: Record, b: Record, context: Context
 ) -> tuple[str, str | None] | None:
-    differing = environment_differences(*context.headers)
-    if context.same_script:
-        # Each child of `verify` has a hash seed of its own; the rest it inherits.
-        differing = [d for d in differing if "hash_seed" not in d]
+    differing = environment_differences(*context.headers, same_script=context.same_script)
     return ("environment", "; ".join(differing)) if differing else None
 
 
 def _first_difference(a: Any, b: Any, path: str) -> str:
+    if len(path) > _LONGEST_PATH:
+        return f"{path[:_LONGEST_PATH]}..."
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in dict.fromkeys([*a, *b]):
             if a.get(key) != b.get(key):
@@ -184,6 +198,18 @@ def _first_difference(a: Any, b: Any, path: str) -> str:
             if left != right:
                 return _first_difference(left, right, f"{path} {index}")
     return f"{path} ({a!r:.60} and {b!r:.60})"
+
+
+def _without_epochs(value: Any) -> Any:
+    """A fit's arguments without how long it was to go on: that alone changes none of its epochs."""
+    if not isinstance(value, Mapping):
+        return value
+    return {k: v for k, v in value.items() if k not in ("epochs", "epochs_requested")}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    # From a ledger, which somebody else may have written.
+    return value if isinstance(value, Mapping) else {}
 
 
 def _in_words(record: Record, epochs: int | None) -> str:

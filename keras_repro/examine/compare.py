@@ -10,7 +10,7 @@ Reads both ledgers line by line; needs no TensorFlow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Literal
@@ -18,8 +18,10 @@ from typing import Any, Literal
 from keras_repro.errors import LedgerError
 from keras_repro.examine.cause import Context, cause_of, environment_differences
 from keras_repro.examine.divergence import Divergence as Divergence
+from keras_repro.examine.notes import copy_notes, coverage_in_words, differing, latent_notes, limit_notes
 from keras_repro.record.ledger import LedgerFile, read_ledger
 from keras_repro.record.schema import COVERAGE, Record
+from keras_repro.record.text import visible
 
 Verdict = Literal["identical", "diverged", "incomparable"]
 
@@ -68,10 +70,10 @@ class Comparison:
 
     def __str__(self) -> str:
         if self.verdict == "identical":
-            return f"identical: {self.covers}; fingerprint {self.runs[0]['fingerprint']}"
+            return visible(f"identical: {self.covers}; fingerprint {self.runs[0]['fingerprint']}")
         if self.divergence is not None:
             return f"diverged: {self.divergence.describe()}"
-        return f"incomparable: {self.reason}"
+        return visible(f"incomparable: {self.reason}")
 
 
 def compare(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Comparison:
@@ -105,6 +107,7 @@ def compare_all(runs: Sequence[str | os.PathLike[str]], *, same_script: bool = F
     pairs = [_compare_two(files[0], other, same_script=same_script) for other in files[1:]]
     notes = tuple(dict.fromkeys(n for f in files for n in f.notes))
     notes += tuple(dict.fromkeys(n for p in pairs for n in p.notes))
+    notes += tuple(copy_notes(files))
     order = {"incomparable": 0, "diverged": 1, "identical": 2}
     worst = min(pairs, key=lambda p: (order[p.verdict], p.compared))
     if len(files) > 2 and worst.divergence is not None:
@@ -164,6 +167,7 @@ class _Progress:
     context: Context
     compared: int = 0
     notes: list[str] = field(default_factory=list)
+    latent: list[str] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
 
 
@@ -171,13 +175,18 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
     reason = _incomparable_headers(a.header, b.header)
     progress = _Progress(Context(headers=(a.header, b.header), same_script=same_script))
 
-    def result(verdict: Verdict, **more: Any) -> Comparison:
+    def result(verdict: Verdict, divergence: Divergence | None = None, **more: Any) -> Comparison:
+        if verdict == "identical":
+            progress.notes += progress.latent
         # What differs in the surroundings is told beside every verdict but the one that it explains.
+        if verdict == "identical" or (divergence is not None and divergence.cause != "environment"):
+            progress.notes += environment_differences(a.header, b.header, same_script=same_script)
         return Comparison(
             verdict=verdict,
+            divergence=divergence,
             runs=(),
             notes=tuple(dict.fromkeys(progress.notes)),
-            covers=_coverage(progress.kinds),
+            covers=coverage_in_words(progress.kinds, a.header["coverage"]),
             compared=progress.compared,
             **more,
         )
@@ -193,12 +202,13 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
             if found.structure is not None and not same_script:
                 return result("incomparable", reason=found.structure)
             return result("diverged", divergence=found)
-        _note_latent(left, right, progress)
+        progress.notes += limit_notes(left, right)
+        progress.latent += latent_notes(left, right)
         progress.compared += 1
-        progress.kinds.add(left.kind)
-    if not progress.kinds & {"start", "evaluation", "prediction", "loop", "exit"}:
+        if left.sections:
+            progress.kinds.add(left.kind)
+    if not progress.kinds - {"fit"}:
         return result("incomparable", reason="they have no record of a training in common")
-    progress.notes += environment_differences(a.header, b.header)
     partial = [f.path for f in (a, b) if f.status != "finished"]
     if partial:
         progress.notes.append(f"not finished: {', '.join(map(str, partial))}; equal as far as recorded")
@@ -250,7 +260,7 @@ def _difference(a: Record, b: Record, context: Context) -> Divergence | None:
     sections = [s for s in _ordered(a.sections, b.sections) if a.sections.get(s) != b.sections.get(s)]
     if not sections:
         return None
-    pairs = [(s, n) for s in sections for n in _differing(a.tensors.get(s, {}), b.tensors.get(s, {}))]
+    pairs = [(s, n) for s in sections for n in differing(a.tensors.get(s, {}), b.tensors.get(s, {}))]
     section, tensor = pairs[0] if pairs else (sections[0], None)
     divergence = Divergence(
         kind=a.kind,
@@ -272,12 +282,15 @@ def _other_position(a: Record, b: Record, context: Context) -> Divergence:
     first = a if b.kind == "end" else b
     kinds = {a.kind, b.kind}
     if kinds == {"epoch", "end"}:
-        text = f"the same until {context.where()}, then one fit ended and the other went on"
+        ended = b if first is a else a
+        stopped = ended.extra.get("status") == "stopped"
+        how = "was stopped" if stopped else "ended"
+        text = f"the same until {context.where()}, then one fit {how} and the other went on"
         return Divergence(
             kind="epoch",
             fit=a.fit,
             epoch=first.epoch,
-            cause="configuration",
+            cause="unknown" if stopped else "configuration",
             ended=text,
             epochs=context.epochs,
         )
@@ -295,8 +308,7 @@ def _other_position(a: Record, b: Record, context: Context) -> Divergence:
 
 def _structure(a: Record, b: Record) -> str | None:
     """What differs in names, shapes and dtypes of the tensors, in a line; None if nothing does."""
-    mine = {n: s[:2] for n, s in a.shapes.items()}
-    other = {n: s[:2] for n, s in b.shapes.items()}
+    mine, other = _chained_shapes(a), _chained_shapes(b)
     changed = [n for n in mine if n in other and mine[n] != other[n]]
     only = [n for n in mine if n not in other], [n for n in other if n not in mine]
     parts = [f"{n} is {_shape(mine[n])} in one and {_shape(other[n])} in the other" for n in changed[:3]]
@@ -312,6 +324,12 @@ def _structure(a: Record, b: Record) -> str | None:
     return f"different models: {'; '.join(parts)}{more}"
 
 
+def _chained_shapes(record: Record) -> dict[str, list[Any]]:
+    """Dtype and shape of the tensors that the chain commits to: no generator that nothing drew from."""
+    chained = {name for held in record.tensors.values() for name in held}
+    return {n: s[:2] for n, s in record.shapes.items() if n in chained}
+
+
 def _shape(described: Sequence[Any]) -> str:
     dtype, shape = described
     return f"{dtype}{list(shape)}"
@@ -321,50 +339,3 @@ def _ordered(*mappings: Mapping[str, Any]) -> list[str]:
     names = list(dict.fromkeys(n for m in mappings for n in m))
     known = [n for n in _SECTION_ORDER if n in names]
     return known + [n for n in names if n not in known]
-
-
-def _differing(a: Mapping[str, str], b: Mapping[str, str]) -> Iterator[str]:
-    for name in dict.fromkeys([*a, *b]):
-        if a.get(name) != b.get(name):
-            yield name
-
-
-def _note_latent(a: Record, b: Record, progress: _Progress) -> None:
-    """Notes what was recorded and differs, but had no effect on the chain."""
-    words = {
-        "seeds": "seed generator {} was never drawn from: without effect (latent)",
-        "metric variables": "metric variable {} held other values, left from before: without effect",
-        "process generators": "the process's own generator ({}) differs: without effect so far (latent)",
-    }
-    for group, held in a.latent.items():
-        names = list(_differing(held, b.latent.get(group, {})))
-        if group == "metric variables" and a.kind != "start":
-            continue
-        if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-            progress.notes.append(words.get(group, "{} differs").format(shown))
-    if a.added != b.added:
-        names = [n for n in dict.fromkeys([*a.added, *b.added]) if a.added.get(n) != b.added.get(n)]
-        progress.notes.append(f"log {', '.join(names)}, added by a callback, differs: not part of the chain")
-    for record in (a, b):
-        for operation in record.extra.get("stateful_random_operations", ()):
-            progress.notes.append(
-                f"the training step holds a stateful random operation ({operation}), "
-                "whose hidden counter is not recorded"
-            )
-
-
-def _coverage(kinds: set[str]) -> str:
-    said = {
-        "training": kinds & {"start", "epoch", "end"},
-        "evaluation": kinds & {"evaluation"},
-        "predictions": kinds & {"prediction"},
-        "steps outside fit": kinds & {"loop"},
-        "the models' state at exit": kinds & {"exit"} and not kinds & {"start", "loop"},
-    }
-    seen = [name for name, found in said.items() if found]
-    missing = [name for name in ("evaluation", "predictions") if not said[name]]
-    if not seen:
-        return "nothing"
-    text = " and ".join([", ".join(seen[:-1]), seen[-1]] if len(seen) > 1 else seen)
-    return text + (f"; {' and '.join(missing)} were not computed outside fit" if missing else "")

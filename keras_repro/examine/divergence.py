@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from keras_repro.record.text import visible
+
 
 @dataclass(frozen=True, kw_only=True)
 class Divergence:
@@ -68,13 +70,13 @@ class Divergence:
         return "at the script's exit" if self.kind == "exit" else f"in {self.kind}"
 
     def describe(self) -> str:
-        """Where and what, in one line."""
+        """Where and what, in one line; control characters in it are escaped."""
         if self.ended is not None:
-            return self.ended
+            return visible(self.ended)
         if self.structure is not None:
-            return f"{self.place()}: {self.structure}"
+            return visible(f"{self.place()}: {self.structure}")
         text = f"{self.place()}: {self._what()}"
-        return f"{text}; {self.explanation}" if self.explanation else text
+        return visible(f"{text}; {self.explanation}" if self.explanation else text)
 
     def _what(self) -> str:
         names = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ _SKIPPED = {
     "node_modules",
     ".keras_repro",
     ".ipynb_checkpoints",
+    ".pytest_cache",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".hypothesis",
 }
 
 
@@ -53,11 +58,24 @@ class Listing:
 
 
 def _walk(root: Path, leave_out: Path) -> Iterator[tuple[str, os.stat_result]]:
+    ours = _own_output()
     for folder, names, files in os.walk(root):
         names[:] = sorted(n for n in names if n not in _SKIPPED and Path(folder, n).resolve() != leave_out)
         for name in sorted(files):
             path = os.path.join(folder, name)
             try:
-                yield path, os.lstat(path)
+                status = os.lstat(path)
             except OSError:
                 continue
+            if (status.st_dev, status.st_ino) not in ours:
+                yield path, status
+
+
+def _own_output() -> set[tuple[int, int]]:
+    """The files that this process itself prints to."""
+    found = set()
+    for descriptor in (1, 2):
+        with contextlib.suppress(OSError):
+            status = os.fstat(descriptor)
+            found.add((status.st_dev, status.st_ino))
+    return found

@@ -200,9 +200,8 @@ def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
     Raises:
         LaunchError: it failed, was killed, or nothing of a training was seen in it.
     """
-    kept = f"output in {folder / OUTPUT_NAME}"
-    if (folder / LEDGER_NAME).exists():
-        kept = f"ledger and {kept}"
+    what = "ledger and output are" if (folder / LEDGER_NAME).exists() else "output is"
+    kept = f"{what} kept in {folder}"
     if outcome.code < 0:
         raise LaunchError(f"{name} was killed by signal {-outcome.code}; {kept}")
     if outcome.code != 0:

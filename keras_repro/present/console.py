@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,11 +13,11 @@ from rich.text import Text
 
 from keras_repro.examine.compare import Comparison
 from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.text import visible as visible
 
 _DIGITS = 7
 _MOST_ROWS = 60
 _NEAR = 8
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069]")
 
 
 def make_console(file: IO[str] | None = None) -> Console:
@@ -26,13 +25,6 @@ def make_console(file: IO[str] | None = None) -> Console:
     file = file or sys.stdout
     width = None if file.isatty() else 100
     return Console(file=file, highlight=False, soft_wrap=False, width=width, emoji=False)
-
-
-def visible(text: object) -> str:
-    """Text from a ledger as it may reach a terminal: control characters escaped."""
-    return _CONTROL.sub(
-        lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", str(text)
-    )
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -66,7 +58,8 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(visible(text), style=style), soft_wrap=not console.is_terminal)
+    # Not broken into lines of our own: a fingerprint has to be copied in one piece.
+    console.print(Text(visible(text), style=style), soft_wrap=True)
 
 
 def _versions(ledger: LedgerFile) -> str:

@@ -123,7 +123,7 @@ class _Tail:
         """Where the run is, in words."""
         if self.since is None:
             return "starting"
-        fit = f"fit {self._fit + 1}, " if self._fit else ""
+        fit = f"fit {self._fit}, " if self._fit else ""
         return f"{fit}epoch {self._epoch}/{self._epochs or '?'}"
 
     def read(self) -> None:

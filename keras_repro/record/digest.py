@@ -29,11 +29,12 @@ _SHOWN = 32  # hex digits of a digest in the ledger: 128 bits
 _PARALLEL_BYTES = 1 << 20  # below this, waking other cores costs more than it brings
 
 
-def content_digest(buffer: Any) -> bytes:
+def content_digest(buffer: Any, *, parallel: bool = True) -> bytes:
     """Hashes raw bytes.
 
     Args:
         buffer: a C-contiguous buffer of little-endian values; not copied.
+        parallel: whether a large buffer may be hashed on all cores.
 
     Returns:
         32 bytes.
@@ -43,7 +44,7 @@ def content_digest(buffer: Any) -> bytes:
         return blake3.blake3(b"").digest()
     if view.format != "B" or view.ndim != 1:
         view = view.cast("B")
-    if view.nbytes >= _PARALLEL_BYTES:
+    if parallel and view.nbytes >= _PARALLEL_BYTES:
         return blake3.blake3(view, max_threads=blake3.blake3.AUTO).digest()
     return blake3.blake3(view).digest()
 
@@ -64,8 +65,8 @@ def tensor_digest(name: str, dtype: str, shape: Iterable[int], content: bytes) -
     framed = b"".join(
         (
             _framed(b"tensor"),
-            _framed(name.encode()),
-            _framed(dtype.encode()),
+            _framed(_encoded(name)),
+            _framed(_encoded(dtype)),
             struct.pack(f"<q{len(dimensions)}q", len(dimensions), *dimensions),
             content,
         )
@@ -85,17 +86,17 @@ def array_digest(name: str, array: Any) -> str:
     """
     values = np.asarray(array)
     if values.dtype.kind in "OSU":
-        return tensor_digest(name, "string", values.shape, string_content(values))
+        return tensor_digest(name, "string", values.shape, content_digest(string_bytes(values)))
     little = values.astype(values.dtype.newbyteorder("<"), copy=False)
     flat = np.ascontiguousarray(little).reshape(-1)
     return tensor_digest(name, values.dtype.name, values.shape, content_digest(flat.view(np.uint8)))
 
 
-def string_content(values: Any) -> bytes:
-    """The content digest of an array of strings or bytes, each framed by its length."""
+def string_bytes(values: Any) -> bytes:
+    """The canonical bytes of an array of strings or bytes: each framed by its length."""
     flat = np.asarray(values, dtype=object).reshape(-1)
-    encoded = (v if isinstance(v, bytes) else str(v).encode("utf-8", "surrogatepass") for v in flat)
-    return blake3.blake3(b"".join(_framed(e) for e in encoded)).digest()
+    encoded = (v if isinstance(v, bytes) else _encoded(str(v)) for v in flat)
+    return b"".join(_framed(e) for e in encoded)
 
 
 def section_digest(tensors: Mapping[str, str]) -> str:
@@ -108,7 +109,7 @@ def section_digest(tensors: Mapping[str, str]) -> str:
         32 hexadecimal digits.
     """
     framed = "".join(f"{len(name)}:{name}={tensors[name]};" for name in sorted(tensors))
-    return blake3.blake3(framed.encode("utf-8", "surrogatepass")).hexdigest()[:_SHOWN]
+    return blake3.blake3(_encoded(framed)).hexdigest()[:_SHOWN]
 
 
 def next_link(link: str, position: str, sections: Mapping[str, str]) -> str:
@@ -122,9 +123,9 @@ def next_link(link: str, position: str, sections: Mapping[str, str]) -> str:
     Returns:
         The new link, 64 hexadecimal digits.
     """
-    parts = [bytes.fromhex(link), _framed(position.encode())]
+    parts = [bytes.fromhex(link), _framed(_encoded(position))]
     for name in sorted(sections):
-        parts += [_framed(name.encode()), _framed(sections[name].encode())]
+        parts += [_framed(_encoded(name)), _framed(_encoded(sections[name]))]
     return blake3.blake3(b"".join(parts)).hexdigest()
 
 
@@ -153,13 +154,16 @@ def rows_digest(arrays: Iterable[Any]) -> str:
         arrays: NumPy arrays of the same first dimension, such as inputs and labels.
 
     Returns:
-        32 hexadecimal digits.
+        32 hexadecimal digits; empty where an array holds strings or objects, or has no rows.
     """
     rows: Any = None
+    described = b""
     for position, array in enumerate(arrays):
-        values = np.ascontiguousarray(array)
+        values = np.asarray(array)
         if values.dtype.kind in "OSU" or values.ndim == 0:
             return ""
+        values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+        described += _framed(f"{values.dtype.name} {list(values.shape[1:])}".encode())
         raw = values.reshape(len(values), -1).view(np.uint8) if values.size else None
         hashed = _row_hashes(raw, position) if raw is not None else np.zeros(len(values), np.uint64)
         rows = hashed if rows is None else _mixed(rows * np.uint64(0x9E3779B97F4A7C15) + hashed)
@@ -171,7 +175,7 @@ def rows_digest(arrays: Iterable[Any]) -> str:
             np.sum(_mixed(rows ^ np.uint64(0xA5)), dtype=np.uint64),
         ]
     packed = struct.pack("<q", len(rows)) + b"".join(int(s).to_bytes(8, "little") for s in sums)
-    return blake3.blake3(packed).hexdigest()[:_SHOWN]
+    return blake3.blake3(described + packed).hexdigest()[:_SHOWN]
 
 
 _BLOCK_BYTES = 1 << 24
@@ -199,6 +203,11 @@ def _mixed(values: Any) -> Any:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
+
+
+def _encoded(text: str) -> bytes:
+    # A name in a ledger may hold half a surrogate pair: JSON can write one.
+    return text.encode("utf-8", "surrogatepass")
 
 
 def _framed(data: bytes) -> bytes:

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -119,7 +120,7 @@ def gather(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         "memory_bytes": _memory_bytes,
         "gpu": _gpu,
         "os": _os,
-        "git": lambda: _git(folder or "."),
+        "git": partial(_git, folder or "."),
         "variables": _variables,
     }
     return {name: _attempt(gatherer) for name, gatherer in gatherers.items()}
@@ -207,18 +208,17 @@ def _packages() -> dict[str, str]:
 
     found: dict[str, str] = {}
     for distribution in distributions():
-        name, version = _name_and_version(distribution.read_text("METADATA") or "")
-        if not (name and version):
-            name, version = distribution.metadata["Name"], distribution.version
+        name, version = _attempt(partial(_name_and_version, distribution)) or ("", "")
         if name and version:
             # The first on the path is the one that is imported.
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
     return dict(sorted(found.items()))
 
 
-def _name_and_version(metadata: str) -> tuple[str, str]:
+def _name_and_version(distribution: Any) -> tuple[str, str]:
     """The two lines alone: parsing hundreds of whole files would take most of a second."""
-    head = metadata.partition("\n\n")[0]
+    text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
+    head = text.partition("\n\n")[0]
     lines = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", head, re.MULTILINE))
     return lines.get("Name", ""), lines.get("Version", "")
 

@@ -11,6 +11,28 @@ from keras_repro.errors import RunFolderError
 LEDGER_NAME = "ledger.jsonl"
 DEFAULT_FOLDER = ".keras_repro"
 
+_redirection: list[tuple[Path, Path]] = []
+
+
+def redirect_runs(folder: Path) -> None:
+    """Makes the runs that this process records go below `folder`, where no other process looks for its own.
+
+    What is below the working folder keeps its path from there.
+    """
+    _redirection[:] = [(folder, Path.cwd())]
+
+
+def redirected(run_dir: str | os.PathLike[str]) -> Path:
+    """Where `redirect_runs` puts a run folder; the folder itself where it was not called."""
+    path = Path(run_dir)
+    if not _redirection:
+        return path
+    (below, start), absolute = _redirection[0], Path(os.path.abspath(path))
+    if absolute.is_relative_to(below):
+        return path
+    kept = absolute.relative_to(start if absolute.is_relative_to(start) else absolute.anchor)
+    return below / kept
+
 
 def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
     """Makes a run folder, or takes one that holds no ledger yet.
@@ -37,6 +59,7 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
         RunFolderError: it cannot be made.
     """
     try:
+        base = redirected(base)
         base.mkdir(parents=True, exist_ok=True)
         ignore = base / ".gitignore"
         if not ignore.exists():

@@ -13,10 +13,11 @@ where that matters.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -26,8 +27,8 @@ import blake3
 
 from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
-from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder
-from keras_repro.record.schema import Header, Record
+from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder, redirected
+from keras_repro.record.schema import CHAINED_KINDS, Header, Record, plain_number
 
 _CHECK_KEY = ',"check":"'
 _CHECK_DIGITS = 16
@@ -43,7 +44,11 @@ class Ledger:
         self.link = FIRST_LINK
         self._descriptor = descriptor
         self._lines = 0
-        self._write(header.to_dict())
+        try:
+            self._write(header.to_dict(), FIRST_LINK)
+        except BaseException:
+            self.close()
+            raise
 
     @classmethod
     def create(cls, run_dir: str | os.PathLike[str], header: Header, *, overwrite: bool = False) -> Ledger:
@@ -71,7 +76,7 @@ class Ledger:
         try:
             return cls(path, descriptor, header)
         except BaseException:
-            os.close(descriptor)
+            path.unlink(missing_ok=True)  # without a header it is no run
             raise
 
     def append(self, record: Record) -> Record:
@@ -85,8 +90,7 @@ class Ledger:
         """
         link = next_link(self.link, record.position, record.sections)
         written = replace(record, link=link)
-        self._write(written.to_dict())
-        self.link = link
+        self._write(written.to_dict(), link)
         return written
 
     def sync(self) -> None:
@@ -99,9 +103,14 @@ class Ledger:
 
     def close(self) -> None:
         """Closes the file; a second call does nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        # A callback is never told that it is used no more: its ledger goes with it.
+        with contextlib.suppress(AttributeError, OSError):
+            self.close()
 
     def __enter__(self) -> Ledger:
         return self
@@ -114,18 +123,23 @@ class Ledger:
     ) -> None:
         self.close()
 
-    def _write(self, data: dict[str, Any]) -> None:
+    def _write(self, data: dict[str, Any], link: str) -> None:
         line = _with_check(data | {"n": self._lines})
-        start = os.fstat(self._descriptor).st_size
         rest = memoryview(line)
+        start = None
         try:
+            start = os.fstat(self._descriptor).st_size
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
-        except OSError as error:
-            # Half a line would make the lines after it unreadable.
-            os.ftruncate(self._descriptor, start)
-            raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
-        self._lines += 1
+        except BaseException as error:
+            # Half a line, or one that Ctrl-C left uncounted, would make the lines after it unreadable.
+            if start is not None:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, start)
+            if isinstance(error, OSError):
+                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
+            raise
+        self._lines, self.link = self._lines + 1, link
 
 
 class LedgerFile:
@@ -172,6 +186,8 @@ class LedgerFile:
             except (LedgerError, TypeError) as error:
                 raise LedgerError(f"cannot read {self.path}, line {number}: {error}") from None
             if not record.link:
+                if record.kind in CHAINED_KINDS:
+                    raise LedgerError(f"{self.path} is damaged at line {number}: it has no link")
                 continue
             link = next_link(link, record.position, record.sections)
             if link != record.link:
@@ -238,8 +254,10 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
     Raises:
         LedgerError: there is none, or its first line cannot be read.
     """
-    path = Path(run)
-    if path.is_dir():
+    path = redirected(run)
+    if not os.path.lexists(path):
+        path = Path(run)
+    if os.path.isdir(path):
         path = path / LEDGER_NAME
         if not os.path.lexists(path):
             raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
@@ -247,8 +265,22 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
 
 
 def _with_check(data: dict[str, Any]) -> bytes:
-    body = json.dumps(data, separators=(",", ":"), ensure_ascii=True)[:-1].encode()
+    options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": True, "allow_nan": False}
+    try:
+        text = json.dumps(data, **options)
+    except ValueError:
+        text = json.dumps(_without_nan(data), **options)
+    body = text[:-1].encode()
     return body + _CHECK_KEY.encode() + _line_check(body).encode() + b'"}\n'
+
+
+def _without_nan(value: Any) -> Any:
+    """The value with non-finite numbers by name: JSON has none, and NaN would differ from itself."""
+    if isinstance(value, float):
+        return plain_number(value)
+    if isinstance(value, Mapping):
+        return {k: _without_nan(v) for k, v in value.items()}
+    return [_without_nan(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 def _line_check(body: bytes) -> str:
@@ -276,7 +308,7 @@ def _opened(path: Path) -> Any:
     except FileNotFoundError:
         raise LedgerError(f"no ledger at {path}") from None
     except OSError as error:
-        link = " (a link is not followed)" if path.is_symlink() else ""
+        link = " (a link is not followed)" if os.path.islink(path) else ""
         raise LedgerError(f"cannot open {path}: {error.strerror}{link}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

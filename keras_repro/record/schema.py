@@ -84,7 +84,7 @@ class Header:
         Raises:
             LedgerError: the data is no header, or a newer keras_repro wrote it.
         """
-        if data.get("kind") != "header" or not isinstance(data.get("format"), int):
+        if data.get("kind") != "header" or type(data.get("format")) is not int:
             raise LedgerError("it does not start with a header of keras_repro")
         if data["format"] > FORMAT:
             raise LedgerError(
@@ -92,13 +92,17 @@ class Header:
                 "upgrade keras_repro to read it"
             )
         known, extra = _split(cls, data)
+        _check_type("switches", known.get("switches", []), list | tuple)
         known["switches"] = tuple(known.get("switches", ()))
         header = cls(**known, extra=extra)
-        _check_type("mode", header.mode, str)
-        _check_type("coverage", header.coverage, str)
-        _check_type("algorithm", header.algorithm, str)
+        for name in ("mode", "coverage", "algorithm", "created", "version"):
+            _check_type(name, getattr(header, name), str)
         for name in ("environment", "command", "policies"):
             _check_type(name, getattr(header, name), Mapping)
+        for reading in header.switches:
+            _check_type("switches", reading, Mapping)
+        if not (header.coverage.isascii() and header.coverage.isalpha()):
+            raise LedgerError("its field 'coverage' has other characters than letters")
         return header
 
 
@@ -153,8 +157,8 @@ class Record:
             LedgerError: a field has a type that no keras_repro writes.
         """
         known, extra = _split(cls, data)
-        record = cls(**{"kind": "", **known}, extra=extra)
-        _check_type("kind", record.kind, str)
+        _check_type("kind", known.get("kind"), str)
+        record = cls(**known, extra=extra)
         _check_type("link", record.link, str)
         for name in ("fit", "epoch", "index"):
             _check_type(name, getattr(record, name), int | None)
@@ -164,6 +168,10 @@ class Record:
             _check_type("digests", digests, dict)
             if not all(type(d) is str for d in digests.values()):
                 raise LedgerError("a digest in it is no text")
+        for described in record.shapes.values():
+            _check_type("shapes", described, list)
+            if len(described) < 2 or not isinstance(described[1], list):
+                raise LedgerError("a shape in it is none")
         return record
 
 

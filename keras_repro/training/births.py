@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 import tensorflow as tf
 import wrapt
@@ -17,7 +18,8 @@ import wrapt
 from keras_repro.training.values import content_of
 
 _installed = False
-_watching: list[Births] = []
+# Weak: a fit that fails tells nobody to stop.
+_watching: WeakSet[Births] = WeakSet()
 
 
 class Births:
@@ -37,15 +39,16 @@ class Births:
         entry = self._known.get(id(variable))
         return entry[1] if entry is not None else None
 
-    def forget(self) -> None:
-        """Drops what was seen, and with it the references to the variables."""
-        self._known.clear()
-
-    def _note(self, variable: Any) -> None:
+    def note(self, variable: Any) -> None:
+        """Takes a variable's present value as its first one; a second call for it does nothing."""
         if id(variable) not in self._known:
             self._known[id(variable)] = (variable, content_of(variable))
             if self._keep_values:
                 self.values[id(variable)] = variable.numpy()
+
+    def forget(self) -> None:
+        """Drops what was seen, and with it the references to the variables."""
+        self._known.clear()
 
 
 @contextmanager
@@ -62,14 +65,13 @@ def start(*, keep_values: bool = False) -> Births:
     """Begins to watch; `stop` ends it."""
     _install()
     births = Births(keep_values=keep_values)
-    _watching.append(births)
+    _watching.add(births)
     return births
 
 
 def stop(births: Births) -> None:
     """Ends the watching of one `start`; a second call does nothing."""
-    if births in _watching:
-        _watching.remove(births)
+    _watching.discard(births)
 
 
 def _install() -> None:
@@ -104,5 +106,5 @@ def _after_lifting(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
 
 
 def _note(variable: Any) -> None:
-    for births in _watching:
-        births._note(variable)
+    for births in list(_watching):
+        births.note(variable)

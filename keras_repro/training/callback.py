@@ -21,6 +21,7 @@ from keras_repro.examine.compare import Divergence, LiveComparison
 from keras_repro.record.schema import Record
 from keras_repro.training import keras_api
 from keras_repro.training.recorder import FitRecorder, RunRecorder
+from keras_repro.training.values import log_digests
 
 OnDivergence = Literal["stop", "raise", "warn"]
 
@@ -48,6 +49,7 @@ class FitCallback(keras.callbacks.Callback):
         details: fields of the `fit` record, such as `data` and `arguments`.
         order: gives the digest of an epoch's data order, where the order is ours.
         on_epoch: is told each epoch's index as it begins.
+        unborn: as for `FitRecorder`.
         reference: a run folder or ledger to compare with while training, or None.
         on_divergence: what to do at the first record that differs from the reference.
 
@@ -62,6 +64,7 @@ class FitCallback(keras.callbacks.Callback):
         details: Mapping[str, Any] | None = None,
         order: Callable[[int], str] | None = None,
         on_epoch: Callable[[int], None] | None = None,
+        unborn: Callable[[Any], bool] | None = None,
         reference: str | os.PathLike[str] | None = None,
         on_divergence: OnDivergence = "stop",
     ) -> None:
@@ -75,6 +78,7 @@ class FitCallback(keras.callbacks.Callback):
         self._pending: Divergence | None = None
         self._details = dict(details or {})
         self._order = order
+        self._unborn = unborn
         self._first: _FirstInLine | None = None
         self._began = 0.0
         self._looked_at_graph = self._stopped_by_us = False
@@ -90,9 +94,11 @@ class FitCallback(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Records the fit and its start; a difference there is acted on at once."""
         self._looked_at_graph = self._stopped_by_us = False
+        if self.fit is not None:
+            self.fit.release()  # of a fit that failed nobody told us
         callbacks = keras_api.calling_list(sys._getframe(1))
         self._first = _FirstInLine.put_into(callbacks)
-        self.fit = FitRecorder(self.run, self.model, order=self._order)
+        self.fit = FitRecorder(self.run, self.model, order=self._order, unborn=self._unborn)
         arguments = {k: v for k, v in (self.params or {}).items() if k in ("epochs", "steps")}
         notes = self._placement(callbacks)
         details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
@@ -284,4 +290,4 @@ def _overrides(callback: Any, hook: str) -> bool:
 
 
 def _same(a: Any, b: Any) -> bool:
-    return a is b or bool(a == b) or (a != a and b != b)
+    return a is b or log_digests({"": a}) == log_digests({"": b})

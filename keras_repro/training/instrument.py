@@ -19,6 +19,7 @@ import wrapt
 from keras_repro.errors import ReproError
 from keras_repro.examine.launch import Plan
 from keras_repro.record.environment import public_arguments
+from keras_repro.record.folders import redirect_runs
 from keras_repro.training import keras_api
 
 
@@ -51,6 +52,8 @@ class _Observer:
         self.unsupported: list[str] = []
         self._pid = os.getpid()
         sys.addaudithook(self._audit)
+        if plan.redirect:
+            redirect_runs(plan.folder / "runs")
         if plan.seed is not None:
             _pin_seeds(plan.seed)
         wrapt.register_post_import_hook(self._instrument, keras_api.TRAINER_MODULE)
@@ -83,7 +86,7 @@ class _Observer:
     def _session(self) -> Any:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
         if self.session is None:
-            from keras_repro.training.recorder import RunRecorder, redirect_runs
+            from keras_repro.training.recorder import RunRecorder
             from keras_repro.training.session import Session
 
             arguments, hidden = public_arguments(self.plan.arguments)
@@ -98,7 +101,7 @@ class _Observer:
                 coverage="smr",
                 mode="enforced" if self.plan.seed is not None else "observed",
                 overwrite=True,
-                redirected=False,
+                redirect=False,
                 details={
                     "command": command,
                     "seed": self.plan.seed,
@@ -106,8 +109,6 @@ class _Observer:
                     "requested": self.plan.switches,
                 },
             )
-            if self.plan.redirect:
-                redirect_runs(self.plan.folder / "runs")
             self.session = Session(run)
         return self.session
 

@@ -42,11 +42,35 @@ def is_graph_of_layers(value: Any) -> bool:
     return isinstance(value, Functional | Sequential)
 
 
+def inner_model(model: Any) -> Any:
+    """The Functional model that a Sequential one makes for itself, None for others."""
+    return getattr(model, "_functional", None)
+
+
 def raw_variable(variable: Any) -> Any:
     """The `tf.Variable` behind a Keras or TensorFlow variable, None while it has no value."""
     if is_keras_variable(variable):
         return variable._value
     return variable
+
+
+def read(variable: Any) -> Any:
+    """The value of a `tf.Variable` as an eager tensor that shares its memory where that can be."""
+    import tensorflow
+    from tensorflow.python.ops import gen_resource_variable_ops, resource_variable_ops
+
+    kind = type(variable)
+    plain = _is_plain.get(kind)
+    if plain is None:  # asked once per class: TensorFlow's check is slow
+        plain = isinstance(variable, resource_variable_ops.ResourceVariable)
+        _is_plain[kind] = plain
+    if plain:
+        # What read_value does, without the identity behind it that takes twice as long.
+        return gen_resource_variable_ops.read_variable_op(variable.handle, variable.dtype)
+    return tensorflow.convert_to_tensor(variable.read_value())
+
+
+_is_plain: dict[type, bool] = {}
 
 
 def global_seed_generator() -> Any:
@@ -148,6 +172,13 @@ def ordered_adapter(
         return tree.traverse(one, data)
 
     return OrderedAdapter(x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size)
+
+
+def has_call(model: Any) -> bool:
+    """Whether the model's class says what it computes; a GAN often has only a training step."""
+    from keras import Model
+
+    return type(model).call is not Model.call
 
 
 def build_on(model: Any, batch: Any) -> None:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import os
 import time
@@ -27,7 +28,7 @@ from keras_repro.control.switches import read_switches
 from keras_repro.errors import LedgerError
 from keras_repro.record.digest import array_digest, section_digest
 from keras_repro.record.environment import gather
-from keras_repro.record.folders import make_run_folder
+from keras_repro.record.folders import make_run_folder, redirected
 from keras_repro.record.ledger import Ledger
 from keras_repro.record.schema import Header, Mode, Record, plain_number
 from keras_repro.training import births, keras_api
@@ -36,12 +37,6 @@ from keras_repro.training.state import StateTensor, model_state
 from keras_repro.training.values import digest_with, digests_of, log_digests, shape_of
 
 _STATE_SECTIONS = ("weights", "optimizer")
-_redirected_into: list[Path] = []
-
-
-def redirect_runs(folder: Path) -> None:
-    """Makes the runs that a launched script itself records go below `folder`: no other process looks there."""
-    _redirected_into[:] = [folder]
 
 
 class RunRecorder:
@@ -53,7 +48,7 @@ class RunRecorder:
         overwrite: whether a run that is there may be replaced.
         listener: is given each record as it was written.
         details: further fields of the header, such as `command`, `seed`, `policies`.
-        redirected: whether `redirect_runs` concerns it.
+        redirect: whether `redirect_runs` concerns it.
     """
 
     def __init__(
@@ -65,11 +60,10 @@ class RunRecorder:
         overwrite: bool = False,
         listener: Callable[[Record], None] | None = None,
         details: Mapping[str, Any] | None = None,
-        redirected: bool = True,
+        redirect: bool = True,
     ) -> None:
-        if redirected and _redirected_into:
-            run_dir = _redirected_into[0] / Path(run_dir).name
-        self.folder: Path = make_run_folder(run_dir, overwrite=overwrite)
+        where = redirected(run_dir) if redirect else run_dir
+        self.folder: Path = make_run_folder(where, overwrite=overwrite)
         self.coverage = coverage
         self.mode: Mode = mode
         self.fits = 0
@@ -116,8 +110,11 @@ class RunRecorder:
     def close(self) -> None:
         """Waits for the disk and closes the ledger."""
         if self._ledger is not None:
-            self._ledger.sync()
-            self._ledger.close()
+            # Where the writing failed, this may too: that was said already.
+            with contextlib.suppress(*([OSError] if self.broken else [])):
+                self._ledger.sync()
+            with contextlib.suppress(*([OSError] if self.broken else [])):
+                self._ledger.close()
 
     def _header(self) -> Header:
         environment = dict(gather())
@@ -142,6 +139,7 @@ class FitRecorder:
         models: a model, or a dict of them by name.
         optimizers: those that no model holds.
         order: gives the digest of the data order of an epoch, where the order is ours.
+        unborn: whether a variable counts as one that the first epoch makes, though it is there already.
     """
 
     def __init__(
@@ -151,12 +149,14 @@ class FitRecorder:
         optimizers: Any = (),
         *,
         order: Callable[[int], str] | None = None,
+        unborn: Callable[[Any], bool] | None = None,
     ) -> None:
         self.run = run
         self.number = run.fits
         self.births = births.start()
         self._models, self._optimizers = models, optimizers
         self._order = order
+        self._unborn = unborn
         self._described: set[str] = set()
         self._seed_starts: dict[str, str] = {}
         self._moved: set[str] = set()
@@ -231,6 +231,11 @@ class FitRecorder:
         **details: Any,
     ) -> None:
         state = model_state(self._models, self._optimizers)
+        if kind == "start" and self._unborn is not None:
+            for tensor in state:
+                if self._unborn(tensor.variable):
+                    self.births.note(tensor.variable)
+            state = [t for t in state if not self._unborn(t.variable)]
         new = [t for t in state if t.name not in self._described]
         if kind != "start":
             self._record_births(new, epoch)

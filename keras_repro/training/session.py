@@ -16,6 +16,7 @@ from typing import Any
 from keras_repro.control.seeds import process_generators
 from keras_repro.record.digest import array_digest, section_digest
 from keras_repro.record.schema import Record, plain_number
+from keras_repro.training import keras_api
 from keras_repro.training.recorder import RunRecorder
 
 _MOST_MODELS = 16
@@ -45,7 +46,7 @@ class Session:
     def made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps a model's making: models that no fit trains are looked at when the script ends."""
         result = wrapped(*args, **kwargs)
-        if os.getpid() == self._pid:
+        if os.getpid() == self._pid and self._outermost():
             self._models[id(instance)] = (f"model {self._made}", instance)
             self._made += 1
             while len(self._models) > _MOST_MODELS:
@@ -60,7 +61,7 @@ class Session:
 
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         self._end_loops()
-        self._models.pop(id(instance), None)
+        self._leave_to_others(instance)
         known = fit_details.get()
         details = dict(known) if known is not None else _details_of_fit(bound.arguments)
         order = details.pop("order", None)
@@ -94,7 +95,7 @@ class Session:
             return wrapped(*args, **kwargs)
         loop = self._loops.get(id(instance))
         if loop is None:
-            self._models.pop(id(instance), None)
+            self._leave_to_others(instance)
             loop = self._loops[id(instance)] = _Loop(self.run, instance, len(self._loops))
         with _Depth(self._inside):
             result = wrapped(*args, **kwargs)
@@ -142,6 +143,11 @@ class Session:
             )
         )
         return result
+
+    def _leave_to_others(self, model: Any) -> None:
+        """Lets go of a model that a fit or a loop records: it need not be looked at when the script ends."""
+        for known in (model, keras_api.inner_model(model)):
+            self._models.pop(id(known), None)
 
     def _end_loops(self) -> None:
         if os.getpid() == self._pid:

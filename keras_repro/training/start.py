@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,23 +29,27 @@ class ModelStart:
         self.model = model
         # A model that Keras has not built yet has no weights to keep: it is built under the seed.
         self._values: dict[int, tuple[Any, np.ndarray]] | None = None
+        self._later: set[int] = set()
         if model.built and _has_optimizer_built(model):
             self._take()
 
-    def restore(self, seed: int, first_batch: Any) -> None:
+    def restore(self, seed: int, first_batch: Callable[[], Any]) -> None:
         """Brings the model back to its start, with its seed generators set from the seed.
 
         Args:
             seed: the run's seed.
-            first_batch: `(x, y, sample_weight)` of one batch, to build a model that is not built.
+            first_batch: gives `(x, y, sample_weight)` of one batch, to build a model that is not built; None
+                where there is none to be had.
         """
         if self._values is None:
-            if first_batch is not None:
-                keras_api.build_on(self.model, first_batch)
+            # What cannot be built now is born in the first step, under the same seed.
+            batch = first_batch() if keras_api.has_call(self.model) else None
+            if batch is not None:
+                keras_api.build_on(self.model, batch)
             self._take()
         values = self._values or {}
         for tensor in model_state(self.model):
-            if tensor.generator is not None:
+            if tensor.generator is not None and not self.was_later(tensor.variable):
                 if tensor.name.startswith("global_seed_generator"):
                     continue  # made anew from the seed
                 set_generator(tensor.generator, derive(seed, tensor.name.removesuffix("/state")))
@@ -66,6 +71,11 @@ class ModelStart:
             key = id(tensor.variable)
             if key not in self._values and key in births.values:
                 self._values[key] = (tensor.variable, births.values[key])
+                self._later.add(key)
+
+    def was_later(self, variable: Any) -> bool:
+        """Whether a variable was made by a fit, and not there at the start of the first."""
+        return id(variable) in self._later
 
     def _take(self) -> None:
         self._values = {

@@ -3,7 +3,7 @@
 The walk goes by attributes, as Keras's saving code does: layers of Sequential and Functional models and
 items of lists by index, dict entries by sorted key, everything else by attribute name, leading underscores
 dropped. The first path to an object wins, so shared objects are named once. An optimizer's slot is named by
-the variable that it serves.
+the variable that it serves. No property and no method of the user's is called on the way.
 
     tensors = model_state(model)
     [t.name for t in tensors]      # ['layers/0/kernel', 'layers/0/bias', 'optimizer/iterations', ...]
@@ -11,16 +11,19 @@ the variable that it serves.
 
 from __future__ import annotations
 
+import functools
+import re
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MemberDescriptorType, SimpleNamespace
 from typing import Any
 
 from keras_repro.training import keras_api
 
-_LONG_CONTAINER = 1000
-_DEEPEST = 60
+_DEEPEST = 250
 
 
 @dataclass(frozen=True)
@@ -156,20 +159,25 @@ class _Walk:
 
     def _children(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
         if kind == "mapping":
-            for key in sorted(value, key=str):
-                yield str(key), value[key]
-        elif kind == "sequence":
-            if len(value) <= _LONG_CONTAINER or self._kind_of(value[0]) != "plain":
-                for index, item in enumerate(value):
-                    yield str(index), item
-        elif kind == "set":
+            if not self._all_plain(_own(value, dict, "values")):
+                yield from _by_key(list(_own(value, dict, "items")()))
+        elif kind in ("sequence", "set"):
+            base = next(b for b in _CONTAINERS if isinstance(value, b))
+            walk = _own(value, base, "__iter__")
+            if self._all_plain(walk):
+                return
             # A set has no order of its own that two processes share.
-            for index, item in enumerate(sorted(value, key=_sort_key)):
+            for index, item in enumerate(sorted(walk(), key=_sort_key) if kind == "set" else walk()):
                 yield str(index), item
         else:
             if kind == "graph":
                 yield "layers", list(value.layers)
-            yield from _attributes(value)
+            yield from _attributes(value, self._kind_of)
+
+    def _all_plain(self, walk: Callable[[], Iterable[Any]]) -> bool:
+        """Whether a container holds nothing to look into, found out in one fast pass over it."""
+        kinds = set(map(type, walk()))
+        return all(self._kind_of.of_class(kind, walk) == "plain" for kind in kinds)
 
     def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
         raw = keras_api.raw_variable(variable)
@@ -203,14 +211,15 @@ class _Kinds:
         self._checks: list[tuple[str, Any]] = [
             ("variable", lambda v: keras_api.is_keras_variable(v) or isinstance(v, tf.Variable)),
             ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
-            ("mapping", lambda v: isinstance(v, Mapping)),
-            ("sequence", lambda v: isinstance(v, list | tuple)),
+            # A mapping that a user wrote is an object: its methods are the user's code.
+            ("mapping", lambda v: isinstance(v, dict) or (isinstance(v, Mapping) and not _is_of_users(v))),
+            ("sequence", lambda v: isinstance(v, list | tuple | deque)),
             ("set", lambda v: isinstance(v, set | frozenset)),
             ("optimizer", lambda v: isinstance(v, Optimizer)),
             ("metric", lambda v: isinstance(v, Metric)),
             ("graph", keras_api.is_graph_of_layers),
             ("object", lambda v: keras_api.is_saveable(v) or isinstance(v, tf.Module)),
-            ("object", _is_of_users),
+            ("object", lambda v: isinstance(v, SimpleNamespace) or _is_of_users(v)),
         ]
 
     def __call__(self, value: Any) -> str:
@@ -219,6 +228,11 @@ class _Kinds:
             names = (name for name, check in self._checks if check(value))
             self._known[kind] = next(names, "plain")
         return self._known[kind]
+
+    def of_class(self, kind: type, walk: Callable[[], Iterable[Any]]) -> str:
+        """What the instances of a class are; one of them is among the items of a container."""
+        known = self._known.get(kind)
+        return self(next(i for i in walk() if type(i) is kind)) if known is None else known
 
 
 # Keras's own lists of what the attributes hold too: their names are the last resort.
@@ -232,13 +246,19 @@ _LISTS_OF_KERAS = (
 )
 
 
-def _attributes(value: Any) -> Iterator[tuple[str, Any]]:
+def _attributes(value: Any, kind_of: _Kinds) -> Iterator[tuple[str, Any]]:
     """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
-    held = vars(value) if hasattr(value, "__dict__") else {}
-    public = sorted(n for n in held if not n.startswith("_"))
-    private = sorted(n for n in held if n.startswith("_") and not n.startswith("_self_"))
-    for name in public:
-        yield name, held[name]
+    held = dict(vars(value)) if hasattr(value, "__dict__") else {}
+    for name, slot in _slots(type(value)).items():
+        try:
+            held[name] = slot.__get__(value)
+        except AttributeError:  # a slot that nothing was put into
+            continue
+    names = sorted(n for n, v in held.items() if kind_of(v) != "plain" and not n.startswith("_self_"))
+    private = [n for n in names if n.startswith("_")]
+    for name in names:
+        if not name.startswith("_"):
+            yield name, held[name]
     for name in sorted(private, key=_LISTS_OF_KERAS.__contains__):
         short = name.strip("_")
         yield (name if short in held or not short else short), held[name]
@@ -248,8 +268,41 @@ def _joined(path: str, name: str) -> str:
     return f"{path}/{name}" if path else name
 
 
-def _sort_key(value: Any) -> tuple[str, str]:
-    return type(value).__name__, str(getattr(value, "name", value))
+_CONTAINERS = (list, tuple, deque, set, frozenset)
+_PLAIN_KEYS = (str, int, float, bool, bytes, type(None))
+
+
+def _own(value: Any, base: type, method: str) -> Any:
+    """A method of a container: its base class's where the user's own class may have another one."""
+    return getattr(base, method).__get__(value) if _is_of_users(value) else getattr(value, method)
+
+
+def _by_key(entries: list[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
+    """Entries by sorted key; those whose key is an object by their place, since its text may count up."""
+    named = [(str(key), held) for key, held in entries if _is_plain_key(key)]
+    yield from sorted(named, key=lambda entry: entry[0])
+    for index, (key, held) in enumerate(entries):
+        if not _is_plain_key(key):
+            yield str(index), held
+
+
+def _is_plain_key(key: Any) -> bool:
+    return type(key) in _PLAIN_KEYS or (type(key) is tuple and all(map(_is_plain_key, key)))
+
+
+def _sort_key(value: Any) -> tuple[str, list[Any], list[Any]]:
+    """Class and name, numbers in them by size: what counts up has another number of digits elsewhere."""
+    held = vars(value) if _is_of_users(value) and hasattr(value, "__dict__") else None
+    if held is None or keras_api.is_saveable(value):
+        name = getattr(value, "name", value if type(value) in _PLAIN_KEYS else "")
+    else:
+        name = held.get("name", "")
+    return type(value).__name__, _parts(name), _parts(getattr(value, "_unique_id", ""))
+
+
+def _parts(name: Any) -> list[Any]:
+    text = str(name) if type(name) in _PLAIN_KEYS else ""
+    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def _all_variables(value: Any) -> Iterator[Any]:
@@ -266,8 +319,20 @@ _LIBRARIES = tuple(
 def _is_of_users(value: Any) -> bool:
     """Whether an object's class is written in the user's own code: only those are looked into."""
     kind = type(value)
-    if isinstance(value, type) or not hasattr(value, "__dict__"):
+    if isinstance(value, type) or not (hasattr(value, "__dict__") or _slots(kind)):
         return False
     module = sys.modules.get(kind.__module__)
     file = getattr(module, "__file__", None)
     return kind.__module__ == "__main__" or (file is not None and not file.startswith(_LIBRARIES))
+
+
+@functools.cache
+def _slots(kind: type) -> Mapping[str, Any]:
+    """The `__slots__` of a class and its bases, as what reads them."""
+    return {
+        name: member
+        for base in reversed(kind.__mro__)
+        if "__slots__" in vars(base)
+        for name, member in vars(base).items()
+        if isinstance(member, MemberDescriptorType)
+    }

@@ -182,7 +182,7 @@ class ReproducibleTrainer:
         given["class_weight"] = class_weight
         given["steps_per_epoch"] = steps_per_epoch
         order, on_epoch = None, None
-        model = self._fresh_model(_first_batch(given, self.batch_size) if ours else None)
+        model = self._fresh_model(lambda: _first_batch(given, self.batch_size) if ours else None)
         if ours:
             plan = _ArrayPlan(self._policy(), model, epochs, initial_epoch, steps_per_epoch)
             given = plan.arguments(given)
@@ -192,6 +192,7 @@ class ReproducibleTrainer:
             details=details,
             order=order,
             on_epoch=on_epoch,
+            unborn=None if self._start is None else self._start.was_later,
             reference=reference,
             on_divergence=on_divergence,
         )
@@ -273,7 +274,7 @@ class ReproducibleTrainer:
         ]
         return compare_all([r.ledger for r in done], same_script=True)
 
-    def _fresh_model(self, first_batch: Any) -> keras.Model:
+    def _fresh_model(self, first_batch: Callable[[], Any]) -> keras.Model:
         if self._start is not None:
             set_seeds(self.seed)
             self._start.restore(self.seed, first_batch)
@@ -423,9 +424,14 @@ def _is_arrays(validation_data: Any) -> bool:
 
 
 def _first_batch(given: Mapping[str, Any], size: int) -> Any:
+    """The first rows of the arrays; None where they cannot be sliced, as sparse ones."""
+
     def head(value: Any) -> Any:
         if value is None:
             return None
         return keras.tree.map_structure(lambda array: array[:size], value)
 
-    return tuple(head(given[n]) for n in ("x", "y", "sample_weight"))
+    try:
+        return tuple(head(given[n]) for n in ("x", "y", "sample_weight"))
+    except TypeError:
+        return None

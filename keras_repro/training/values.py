@@ -6,14 +6,25 @@ tensor: nothing here keeps one.
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_repro.record.digest import array_digest, content_digest, string_content, tensor_digest
+from keras_repro.control.runtime import cpu_count
+from keras_repro.record.digest import array_digest, content_digest, string_bytes, tensor_digest
+from keras_repro.training import keras_api
 from keras_repro.training.state import StateTensor
+
+# Bytes of a state, or of a tensor in it.
+_WORTH_THREADS = 1 << 22
+_LARGE = 1 << 16
+_HUGE = 1 << 26  # one of these keeps all cores busy by itself
+_MOST_THREADS = 8
+_WITH_BUFFER = {"float32", "int64", "uint32", "float64", "float16", "int32"}
 
 
 def content_of(variable: Any) -> bytes:
@@ -22,25 +33,16 @@ def content_of(variable: Any) -> bytes:
     Args:
         variable: a `tf.Variable` of any dtype, on any device.
     """
-    tensor = variable.read_value()
-    if not isinstance(tensor, tf.Tensor):
-        tensor = tf.convert_to_tensor(tensor)
-    if tensor.dtype == tf.string:
-        return string_content(tensor.numpy())
-    if not tensor.shape.num_elements():
-        return content_digest(b"")
-    if "CPU" not in tensor.device:
-        return content_digest(np.ascontiguousarray(_bits(tensor).numpy()).view(np.uint8))
-    # On the CPU the buffer of an eager tensor is the variable's own memory.
-    return content_digest(memoryview(_bits(tensor)))
+    return content_digest(_buffer_of(variable))
 
 
 def digests_of(tensors: Iterable[StateTensor]) -> dict[str, dict[str, str]]:
-    """Digests by section and name, each tensor read once."""
+    """Digests by section and name, each tensor read once; large states are hashed on all cores."""
+    listed = list(tensors)
+    contents = _contents([t.variable for t in listed])
     result: dict[str, dict[str, str]] = {}
-    for tensor in tensors:
-        digest = digest_with(tensor, content_of(tensor.variable))
-        result.setdefault(tensor.section, {})[tensor.name] = digest
+    for tensor, content in zip(listed, contents, strict=True):
+        result.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
     return result
 
 
@@ -68,6 +70,56 @@ def array_of(value: Any) -> Any:
     if isinstance(value, tf.Tensor | tf.Variable):
         value = _bits(tf.convert_to_tensor(value)).numpy()
     return np.asarray(value)
+
+
+def _contents(variables: list[Any]) -> list[bytes]:
+    """Content digests of many variables.
+
+    Reading a variable needs Python, hashing a large one does not: while this thread reads, others hash.
+    """
+    sizes = [v.dtype.size * (v.shape.num_elements() or 0) for v in variables]
+    if sum(sizes) < _WORTH_THREADS:
+        return [content_of(v) for v in variables]
+    result: list[bytes | None] = [None] * len(variables)
+    waiting: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
+
+    def work() -> None:
+        while (item := waiting.get()) is not None:
+            result[item[0]] = content_digest(item[1], parallel=False)
+
+    helpers = min(cpu_count(), _MOST_THREADS) - 1
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
+    for thread in threads:
+        thread.start()
+    for index in sorted(range(len(variables)), key=lambda i: -sizes[i]):
+        if sizes[index] >= _HUGE or not threads:
+            result[index] = content_of(variables[index])
+        elif sizes[index] >= _LARGE:
+            waiting.put((index, _buffer_of(variables[index])))
+        else:
+            result[index] = content_digest(_buffer_of(variables[index]), parallel=False)
+    for _ in range(helpers + 1):
+        waiting.put(None)
+    work()
+    for thread in threads:
+        thread.join()
+    # A thread that failed has left its tensor out; here it fails for all to see.
+    return [content_of(v) if c is None else c for v, c in zip(variables, result, strict=True)]
+
+
+def _buffer_of(variable: Any) -> Any:
+    """A view of a variable's bytes: its own memory where it lies on the CPU."""
+    tensor = keras_api.read(variable)
+    name = tensor.dtype.name
+    if name == "string":
+        return string_bytes(tensor.numpy())
+    if not tensor.shape.num_elements():
+        return b""
+    if name not in _WITH_BUFFER:
+        tensor = _bits(tensor)
+    if "CPU" not in tensor.device:
+        return np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)
+    return memoryview(tensor)
 
 
 def _numeric(value: Any) -> Any:

@@ -1,0 +1,109 @@
+"""What `DeterminismCallback` adds to an epoch: epochs of one training, recorded and not, in turn.
+
+    python benchmarks/callback_overhead.py [--model mlp|resnet50] [--seconds 1] [--pairs 30]
+
+Bar: at most 1.01 for epochs of 30 s and of 1 s. An epoch's time runs from its beginning to the beginning of
+the next, so that what recording does to the next steps is counted too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import statistics
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+from pairs import Pairs, print_table
+
+import keras_repro as kr
+
+
+class EveryOther(kr.DeterminismCallback):
+    """Records one epoch of each pair, and takes the time of both."""
+
+    def __init__(self, run_dir: str) -> None:
+        super().__init__(run_dir)
+        self.times: list[float] = []
+        self._last = 0.0
+
+    @staticmethod
+    def recorded(epoch: int) -> bool:
+        """Which of a pair is recorded; the order within pairs changes."""
+        return (epoch + epoch // 2) % 2 == 1
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        now = time.perf_counter()
+        if epoch:
+            self.times.append(now - self._last)
+        self._last = now
+        super().on_epoch_begin(epoch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        if self.recorded(epoch):
+            super().on_epoch_end(epoch, logs)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--model", choices=["mlp", "resnet50"], default="mlp")
+    parser.add_argument("--seconds", type=float, default=1.0, help="length of an epoch")
+    parser.add_argument("--pairs", type=int, default=30)
+    options = parser.parse_args()
+    model, dataset = _mlp() if options.model == "mlp" else _resnet50()
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(dataset, steps_per_epoch=5, verbose=0)
+    began = time.perf_counter()
+    calibration = 10 if options.model == "resnet50" else 400
+    model.fit(dataset, steps_per_epoch=calibration, verbose=0)
+    step = (time.perf_counter() - began) / calibration
+    steps = max(1, round(options.seconds / step))
+    epochs = 2 * options.pairs + 4  # the first pair is warm-up, the last has no next epoch
+    with tempfile.TemporaryDirectory() as folder, contextlib.suppress(KeyboardInterrupt):
+        callback = EveryOther(f"{folder}/run")
+        model.fit(dataset, steps_per_epoch=steps, epochs=epochs, callbacks=[callback], verbose=0)
+    base, other = [], []
+    for first in range(2, len(callback.times) - 1, 2):
+        for epoch in (first, first + 1):
+            (other if callback.recorded(epoch) else base).append(callback.times[epoch])
+    count = min(len(base), len(other))
+    name = f"{options.model}, {model.count_params() / 1e6:.2f} M, epochs of {options.seconds:g} s"
+    print_table([Pairs(name, tuple(base[:count]), tuple(other[:count]))])
+    added = statistics.median(o - b for b, o in zip(base, other, strict=False))
+    print(f"added: {added * 1e3:.1f} ms an epoch; bar: ratio 1.01")
+
+
+def _mlp() -> tuple[keras.Model, tf.data.Dataset]:
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((128,)),
+            layers.Dense(512, "relu"),
+            layers.Dense(420, "relu"),
+            layers.Dense(64, "relu"),
+            layers.Dense(10, "softmax"),
+        ]
+    )
+    return model, _data((128,), 64)
+
+
+def _resnet50() -> tuple[keras.Model, tf.data.Dataset]:
+    model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=10)
+    return model, _data((32, 32, 3), 16)
+
+
+def _data(shape: tuple[int, ...], batch_size: int) -> tf.data.Dataset:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, *shape)).astype("float32")
+    y = rng.integers(0, 10, size=512)
+    return tf.data.Dataset.from_tensor_slices((x, y)).batch(batch_size).cache().repeat()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,54 @@
+"""Alternating pairs of measurements, and a table of their medians and spread."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Measurements of a base and of what is compared with it, pair by pair.
+
+    Attributes:
+        name: what was compared.
+        base: seconds without.
+        other: seconds with.
+    """
+
+    name: str
+    base: tuple[float, ...]
+    other: tuple[float, ...]
+
+    @property
+    def ratios(self) -> list[float]:
+        """`other / base` of each pair."""
+        return [o / b for b, o in zip(self.base, self.other, strict=True)]
+
+    def row(self) -> str:
+        """One line of the table: medians, the median ratio, and its middle half."""
+        ratios = sorted(self.ratios)
+        low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+        base, other = statistics.median(self.base), statistics.median(self.other)
+        numbers = f"{base * 1e3:12.3f} {other * 1e3:12.3f} {middle:8.4f}   {low:.4f}-{high:.4f}"
+        return f"{self.name:<44} {numbers} {len(ratios):6d}"
+
+
+def alternate(name: str, base: Callable[[], float], other: Callable[[], float], *, pairs: int) -> Pairs:
+    """Measures both in turn, each first in every other pair; the functions return seconds."""
+    measured: list[tuple[float, float]] = []
+    for number in range(pairs):
+        if number % 2:
+            second, first = other(), base()
+        else:
+            first, second = base(), other()
+        measured.append((first, second))
+    return Pairs(name, tuple(m[0] for m in measured), tuple(m[1] for m in measured))
+
+
+def print_table(rows: Sequence[Pairs]) -> None:
+    """Prints the table."""
+    print(f"{'':<44} {'base ms':>12} {'with ms':>12} {'ratio':>8}   {'middle half':<13} {'pairs':>6}")
+    for row in rows:
+        print(row.row())

@@ -1,0 +1,19 @@
+"""Text that others wrote, as it may reach a terminal.
+
+>>> visible("loss\\x1b[2J")
+'loss\\\\x1b[2J'
+"""
+
+from __future__ import annotations
+
+import re
+
+# Control characters, those that turn or hide text, and halves of surrogate pairs, which no terminal takes.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+
+
+def visible(text: object) -> str:
+    """The text with control characters escaped, on one line; a second call changes nothing."""
+    return _CONTROL.sub(
+        lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", str(text)
+    )

@@ -1,0 +1,158 @@
+"""What the tests of launched processes share: the fork server, and the ways to launch a script."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_repro.examine import verify as verification
+from keras_repro.examine.launch import OUTPUT_NAME, Outcome, run_child
+from keras_repro.record.ledger import LedgerFile, read_ledger
+
+TESTS = Path(__file__).resolve().parent
+# `--import-mode=importlib` leaves it out.
+sys.path.insert(0, str(TESTS))
+
+from forkserver import ForkServer  # noqa: E402
+
+# `--doctest-modules` would import, and so train, all of them.
+collect_ignore = ["forkserver.py", "scripts"]
+
+CHILD = "keras_repro.training.instrument"
+SCRIPTS = TESTS / "scripts"
+
+
+@dataclass(frozen=True)
+class Child:
+    """One launched script that has ended."""
+
+    outcome: Outcome
+    output: str
+    folder: Path
+
+    @property
+    def ledger(self) -> LedgerFile:
+        return read_ledger(self.folder)
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        return list(self.ledger.records())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> Iterator[ForkServer]:
+    """The one server of this test session."""
+    with ForkServer() as server:
+        yield server
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def written(here: Path) -> Callable[[str, str], str]:
+    """Writes a script into the working folder, beside a copy of `small.py`; returns its name."""
+
+    def write(text: str, name: str = "script.py") -> str:
+        (here / "small.py").write_text((SCRIPTS / "small.py").read_text())
+        (here / name).write_text(text)
+        return name
+
+    return write
+
+
+@pytest.fixture
+def verified(forkserver: ForkServer, here: Path) -> Callable[..., verification.Verification]:
+    """Verifies one of tests/scripts, or a script that was written, in forked children."""
+
+    def verify(script: str, *arguments: str, runs: int = 2, **options: Any) -> verification.Verification:
+        return verification.verify(
+            verification.Task(script=_path(script), arguments=arguments),
+            folder=Path("runs"),
+            child_module=CHILD,
+            runs=runs,
+            start=forkserver.start,
+            **options,
+        )
+
+    return verify
+
+
+@pytest.fixture
+def launched(forkserver: ForkServer, here: Path) -> Callable[..., Child]:
+    """Runs a script once, observed, in a forked child."""
+
+    def launch(script: str | None, *arguments: str, **changed: Any) -> Child:
+        folder = here / "run"
+        folder.mkdir()
+        path = None if script is None else _path(script)
+        plan = verification.Task(script=path, arguments=arguments).plan(folder, redirect=True)
+        outcome = run_child(
+            replace(plan, **changed), child_module=CHILD, environment=os.environ, start=forkserver.start
+        )
+        return Child(outcome, (folder / OUTPUT_NAME).read_text(), folder)
+
+    return launch
+
+
+@pytest.fixture
+def command(
+    forkserver: ForkServer, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., Answer]]:
+    """Runs `keras-repro` in this process; what it launches is forked."""
+    from keras_repro import cli
+
+    monkeypatch.setattr(verification, "verify", partial(verification.verify, start=forkserver.start))
+    before = signal.getsignal(signal.SIGTERM)
+
+    def run(*arguments: object) -> Answer:
+        code = cli.main([str(a) for a in arguments])
+        said = capfd.readouterr()
+        return Answer(code, said.out, said.err)
+
+    yield run
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.fixture
+def process(here: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts Python on its own, as a user's shell would: `process("-m", "keras_repro.cli", ...)`."""
+
+    def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
+        path = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))
+        return subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            env=os.environ | {"PYTHONPATH": path} | variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+def _path(script: str) -> str:
+    return script if Path(script).exists() else str(SCRIPTS / script)

@@ -1,0 +1,155 @@
+"""A process that has imported TensorFlow and Keras and forks a child for each launch: about 1 s, not 8.
+
+    with ForkServer() as server:
+        verify(Task(script="train.py"), folder=..., child_module=..., start=server.start)
+
+It forks before TensorFlow's runtime starts: nothing in it may list devices or run an operation. What acts
+when the interpreter or TensorFlow is loaded (PYTHONHASHSEED, most TF_*) is the server's own in its children.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any
+
+_LONGEST_REQUEST = 1 << 20
+_MODULE = "keras_repro.training.instrument"
+
+
+class ForkServer:
+    """Starts the server; `start` may be given to `run_child` and `verify`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, __file__, str(theirs.fileno())],
+                env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "2"},
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                # Ctrl-C on the tests is ours to handle.
+                start_new_session=True,
+            )
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
+    ) -> ForkedProcess:
+        """Forks a child for `-m keras_repro.training.instrument PLAN`, as `launch.start_process` would."""
+        assert list(command[:-1]) == ["-m", _MODULE], command
+        request = {"plan": command[-1], "environment": dict(environment), "cwd": os.getcwd()}
+        return ForkedProcess(self, self.ask(request, [] if output is None else [output.fileno()]))
+
+    def ask(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
+        """Sends one request and waits for its answer."""
+        with self._lock:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
+            answer = self._socket.recv(_LONGEST_REQUEST)
+        if not answer:
+            raise RuntimeError(f"the fork server has ended with exit code {self._process.wait()}")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """Ends the server and all its children."""
+        self._socket.close()
+        self._process.wait()
+
+    def __enter__(self) -> ForkServer:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class ForkedProcess:
+    """A forked child, as `subprocess.Popen` shows one."""
+
+    def __init__(self, server: ForkServer, pid: int) -> None:
+        self.pid = pid
+        self._server = server
+        self._code: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, None while it runs."""
+        if self._code is None:
+            self._code = self._server.ask({"poll": self.pid})
+        return self._code
+
+
+def _with_repository() -> str:
+    """PYTHONPATH with the folder of keras_repro in front, also where the package is not installed."""
+    here = str(Path(__file__).resolve().parents[1])
+    return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
+
+
+def _serve(descriptor: int) -> None:
+    import keras  # noqa: F401
+    import numpy  # noqa: F401
+    import tensorflow  # noqa: F401
+
+    from keras_repro.training import instrument, recorder, session  # noqa: F401
+
+    children: set[int] = set()
+    with socket.socket(fileno=descriptor) as connection:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(connection, _LONGEST_REQUEST, 1)
+            if not message:
+                break
+            request = json.loads(message)
+            if "poll" in request:
+                pid, status = os.waitpid(request["poll"], os.WNOHANG)
+                children.discard(pid)
+                answer = os.waitstatus_to_exitcode(status) if pid else None
+            else:
+                answer = os.fork()
+                if answer == 0:
+                    connection.close()
+                    _become(request, descriptors)
+                children.add(answer)
+                for number in descriptors:
+                    os.close(number)
+            connection.send(json.dumps(answer).encode())
+    for pid in children:
+        os.killpg(pid, signal.SIGKILL)
+
+
+def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
+    """Turns the forked process into what a fresh interpreter with this command would be; never returns."""
+    import atexit
+
+    import numpy
+
+    from keras_repro.training import instrument
+
+    code = 1
+    try:
+        # Python seeds its own generator anew after a fork, NumPy does not.
+        numpy.random.seed()
+        os.setsid()
+        for number in descriptors:
+            os.dup2(number, 1)
+            os.dup2(number, 2)
+            os.close(number)
+        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
+        os.environ.clear()
+        os.environ.update(request["environment"])
+        os.chdir(request["cwd"])
+        sys.path[0] = request["cwd"]
+        code = instrument.main([request["plan"]])
+    finally:
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+if __name__ == "__main__":
+    _serve(int(sys.argv[1]))

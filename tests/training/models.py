@@ -1,0 +1,242 @@
+"""Small models of every kind, and the data for them. All are unseeded: the caller seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers
+
+
+def data(samples: int = 24, features: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """The same numbers each time: x `(samples, features)`, y `(samples, 1)`, float32."""
+    random = np.random.default_rng(7)
+    x = random.normal(size=(samples, features)).astype("float32")
+    return x, (x.sum(axis=1, keepdims=True) > 0).astype("float32")
+
+
+def sequences(samples: int = 16) -> tuple[np.ndarray, np.ndarray]:
+    """x `(samples, 3, 4)`, y `(samples, 1)`."""
+    x, y = data(samples, 12)
+    return x.reshape(samples, 3, 4), y
+
+
+def fresh(seed: int = 5) -> None:
+    """A cleared session, seeded."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(seed)
+
+
+def compiled(model: Any, **arguments: Any) -> Any:
+    """Compiles with Adam, which has two slots a weight."""
+    arguments = {"optimizer": keras.optimizers.Adam(0.01), "loss": "mse", "jit_compile": False} | arguments
+    model.compile(**arguments)
+    return model
+
+
+def sequential() -> Any:
+    return compiled(keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dense(1)]))
+
+
+def unbuilt_sequential() -> Any:
+    return compiled(keras.Sequential([layers.Dense(3), layers.Dropout(0.5), layers.Dense(1)]))
+
+
+def functional() -> Any:
+    inputs = keras.Input((4,))
+    hidden = layers.BatchNormalization()(layers.Dense(3)(inputs))
+    hidden = layers.Dropout(0.5)(hidden)
+    outputs = layers.Dense(1)(layers.Concatenate()([hidden, layers.Dense(2)(inputs)]))
+    return compiled(keras.Model(inputs, outputs))
+
+
+class WithLists(keras.Model):
+    """Layers in lists, in dicts and in both."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blocks = [layers.Dense(3), [layers.Dense(3), layers.Dropout(0.5)]]
+        self.heads = {"b": layers.Dense(2), "a": [layers.Dense(2)], 1: layers.Dense(2)}
+        self._private = layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        x = self.blocks[1][1](self.blocks[1][0](self.blocks[0](x)))
+        return self._private(self.heads["a"][0](x) + self.heads["b"](x) + self.heads[1](x))
+
+
+def subclassed() -> Any:
+    return compiled(WithLists())
+
+
+def shared_layers() -> Any:
+    one, two = keras.Input((4,)), keras.Input((4,))
+    shared = layers.Dense(3)
+    outputs = layers.Dense(1)(layers.Add()([shared(one), shared(two)]))
+    return compiled(keras.Model([one, two], outputs))
+
+
+class EquallyNamed(keras.Model):
+    """Two layers that bear one name."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = layers.Dense(4, name="same")
+        self.second = layers.Dense(4, name="same")
+
+    def call(self, x: Any) -> Any:
+        return keras.ops.sum(self.second(self.first(x)), axis=1, keepdims=True)
+
+
+def equally_named() -> Any:
+    return compiled(EquallyNamed())
+
+
+def bidirectional() -> Any:
+    return compiled(
+        keras.Sequential([keras.Input((3, 4)), layers.Bidirectional(layers.LSTM(2)), layers.Dense(1)])
+    )
+
+
+def attention() -> Any:
+    inputs = keras.Input((3, 4))
+    attended = layers.MultiHeadAttention(2, 2, dropout=0.1)(inputs, inputs)
+    outputs = layers.Dense(1)(layers.Flatten()(layers.LayerNormalization()(attended)))
+    return compiled(keras.Model(inputs, outputs))
+
+
+def nested() -> Any:
+    inner = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)])
+    middle = keras.Sequential([inner, layers.Dense(2)])
+    inputs = keras.Input((4,))
+    return compiled(keras.Model(inputs, layers.Dense(1)(middle(inputs))))
+
+
+class Gan(keras.Model):
+    """Two nets, two optimizers held as attributes, and a training step of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.generator = keras.Sequential([layers.Dense(3), layers.Dense(4)])
+        self.discriminator = keras.Sequential([layers.Dense(3), layers.Dropout(0.2), layers.Dense(1)])
+        self.noise = keras.random.SeedGenerator(3)
+        self.d_loss = keras.metrics.Mean(name="d_loss")
+        self.g_loss = keras.metrics.Mean(name="g_loss")
+
+    def compile(self, **arguments: Any) -> None:
+        super().compile(jit_compile=False, **arguments)
+        self.d_optimizer = keras.optimizers.Adam(0.01)
+        self.g_optimizer = keras.optimizers.RMSprop(0.02)
+
+    @property
+    def metrics(self) -> list[Any]:
+        return [self.d_loss, self.g_loss]
+
+    def train_step(self, batch: Any) -> dict[str, Any]:
+        real = batch[0] if isinstance(batch, tuple) else batch
+        noise = keras.random.normal((8, 2), seed=self.noise)
+        with tf.GradientTape() as tape:
+            fake = self.generator(noise)
+            d_loss = tf.reduce_mean(tf.nn.softplus(-self.discriminator(real, training=True)))
+            d_loss += tf.reduce_mean(tf.nn.softplus(self.discriminator(fake, training=True)))
+        weights = self.discriminator.trainable_variables
+        self.d_optimizer.apply_gradients(zip(tape.gradient(d_loss, weights), weights, strict=True))
+        with tf.GradientTape() as tape:
+            fake = self.generator(noise)
+            g_loss = tf.reduce_mean(tf.nn.softplus(-self.discriminator(fake, training=True)))
+        weights = self.generator.trainable_variables
+        self.g_optimizer.apply_gradients(zip(tape.gradient(g_loss, weights), weights, strict=True))
+        self.d_loss.update_state(d_loss)
+        self.g_loss.update_state(g_loss)
+        return {"d_loss": self.d_loss.result(), "g_loss": self.g_loss.result()}
+
+
+def gan() -> Any:
+    model = Gan()
+    model.compile()
+    return model
+
+
+class OwnNoise(layers.Layer):
+    """Holds a `tf.Variable` and a `tf.random.Generator` of its own, which Keras does not list."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = tf.Variable(0.1, trainable=False)
+        self.random = tf.random.Generator.from_seed(11)
+
+    def call(self, x: Any, training: bool = False) -> Any:
+        return x + self.scale * self.random.normal(tf.shape(x)) if training else x
+
+
+def own_noise() -> Any:
+    return compiled(keras.Sequential([keras.Input((4,)), layers.Dense(3), OwnNoise(), layers.Dense(1)]))
+
+
+class Settings:
+    """A plain object of the user's, with a variable and a layer in it."""
+
+    def __init__(self) -> None:
+        self.threshold = tf.Variable(0.5, trainable=False)
+        self.layer = layers.Dense(4)
+
+
+class WithPlainObject(keras.Model):
+    """What it trains is reachable only through a plain Python object."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.settings = Settings()
+        self.head = layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.head(self.settings.layer(x) * self.settings.threshold)
+
+
+def with_plain_object() -> Any:
+    return compiled(WithPlainObject())
+
+
+class WithSets(keras.Model):
+    """Layers in a set: its order is another in each process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.branches = {layers.Dense(2) for _ in range(12)}
+        self.head = layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        ordered = sorted(self.branches, key=lambda layer: int(layer.name.partition("_")[2] or 0))
+        return self.head(sum(layer(x) for layer in ordered))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model to build and what to train it on."""
+
+    build: Callable[[], Any]
+    inputs: Callable[[], tuple[Any, Any]] = data
+
+
+def _two_inputs() -> tuple[Any, Any]:
+    x, y = data()
+    return [x, x[::-1].copy()], y
+
+
+CASES = {
+    "sequential": Case(sequential),
+    "unbuilt sequential": Case(unbuilt_sequential),
+    "functional": Case(functional),
+    "subclassed": Case(subclassed),
+    "shared layers": Case(shared_layers, _two_inputs),
+    "equally named": Case(equally_named),
+    "bidirectional": Case(bidirectional, sequences),
+    "attention": Case(attention, sequences),
+    "nested": Case(nested),
+    "gan": Case(gan),
+    "own noise": Case(own_noise),
+    "plain object": Case(with_plain_object),
+}
