@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReproError as error:
         return _fail(error)
     except KeyboardInterrupt:
-        return _fail("interrupted: the children have ended, what was recorded is kept")
+        return _fail("interrupted: the child has ended, what was recorded is kept")
     except BrokenPipeError:
         # Whoever reads has seen enough; Python must not complain at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -54,6 +54,7 @@ def _run(options: argparse.Namespace) -> int:
 
     task = _task(options, enforced=True)
     verify.check_task(task)
+    _check_json(options)
     if options.run_dir is None:
         folder = new_folder(_name(options))
     else:
@@ -65,14 +66,8 @@ def _run(options: argparse.Namespace) -> int:
         environment=task.environment(),
         keep_output=False,
     )
-    if outcome.code < 0:
-        return _fail(f"{_name(options)} was killed by signal {-outcome.code}; ledger in {folder}")
-    if outcome.code != 0:
-        return _fail(f"{_name(options)} failed with exit code {outcome.code}; ledger in {folder}")
+    verify.check_outcome(outcome, folder, name=_words(options))
     ledger = read_ledger(folder)
-    reason = verify.unobserved(ledger)
-    if reason is not None:
-        return _fail(reason)
     print(f"recorded in {folder}, fingerprint {ledger.fingerprint}")
     _write_json(options, {"format": 1, "ledger": str(ledger.path), "fingerprint": ledger.fingerprint})
     return SAME
@@ -87,17 +82,21 @@ def _verify(options: argparse.Namespace) -> int:
     console = make_console()
     task = _task(options, enforced=options.enforce)
     verify.check_task(task)
+    _check_json(options)
     folder = Path(options.run_dir) if options.run_dir else new_folder(_name(options))
     _announce(options, console)
-    with ProgressWatcher(console, options.runs) as watcher:
-        result = verify.verify(
-            task,
-            folder=folder,
-            child_module=_CHILD,
-            runs=options.runs,
-            overwrite=options.force,
-            watcher=watcher,
-        )
+    try:
+        with ProgressWatcher(console, options.runs) as watcher:
+            result = verify.verify(
+                task,
+                folder=folder,
+                child_module=_CHILD,
+                runs=options.runs,
+                overwrite=options.force,
+                watcher=watcher,
+            )
+    except KeyboardInterrupt:
+        return _fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
     _write_json(options, result.to_dict())
     if result.leftovers:
         listed = ", ".join(shown_path(p) for p in result.leftovers[:8])
@@ -124,6 +123,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from keras_repro.present.doctor import render_doctor
     from keras_repro.record.environment import gather
 
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the table is what was asked for
     readings, environment = probe_switches(), gather()
     render_doctor(readings, environment, make_console())
     found = [r.to_dict() for r in readings]
@@ -149,8 +149,7 @@ def _code(comparison: Any) -> int:
 
 
 def _announce(options: argparse.Namespace, console: Any) -> None:
-    what = f"-m {options.module}" if options.module else options.script
-    words = " ".join([what, *options.arguments])
+    words = " ".join([_words(options), *options.arguments])
     how = "every switch pinned" if options.enforce else "observed as it is"
     if not options.enforce and not options.keep_hash_seed:
         how += ", but with a hash seed of its own for each run"
@@ -188,6 +187,17 @@ def _name(options: argparse.Namespace) -> str:
     return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:60] or "script"
 
 
+def _words(options: argparse.Namespace) -> str:
+    return f"-m {options.module}" if options.module else str(options.script)
+
+
+def _check_json(options: argparse.Namespace) -> None:
+    """Says that the result cannot be written before hours of training, not after."""
+    folder = Path(options.json or "").parent
+    if options.json is not None and (Path(options.json).is_dir() or not os.access(folder, os.W_OK)):
+        raise ReproError(f"cannot write {options.json}: give the name of a file in a folder that takes it")
+
+
 def _write_json(options: argparse.Namespace, data: dict[str, Any]) -> None:
     if options.json is None:
         return
@@ -212,7 +222,7 @@ def _interrupted(number: int, frame: Any) -> NoReturn:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise ReproError(f"{message} (see 'keras-repro --help')")
+        raise ReproError(f"{message} (see '{self.prog} --help')")
 
 
 def _parse(argv: list[str]) -> argparse.Namespace:

@@ -73,16 +73,27 @@ def _threads(variable: str, option: str, position: int) -> Any:
     """What the program, the variable or the CPUs ask for, unless the counted threads contradict."""
     if not runtime.tensorflow_started():
         return None
-    counted = runtime.thread_counts()[position]
     asked = runtime.option(option) or runtime.settled(variable, Stage.STARTED)
+    numbers = [_number(v) for v in (asked, os.environ.get(variable))]
+    counts = runtime.thread_counts()
+    if counts is None:
+        return UNKNOWN if asked is UNKNOWN else numbers[0] or runtime.cpu_count()
+    counted = counts[position]
+    if asked is not UNKNOWN and numbers[0]:
+        # One thread of somebody else's may have been started beside them.
+        fits = counted.least - 1 <= numbers[0] <= counted.most
+        return numbers[0] if fits else UNKNOWN
+    if counted.least in (*numbers, runtime.cpu_count()) or counted.least == counted.most:
+        return counted.least
+    return UNKNOWN
+
+
+def _number(value: object) -> int:
+    """A thread count as TensorFlow reads it: 0, its default, for what is none."""
     try:
-        expected = None if asked is UNKNOWN else int(asked or 0)
+        return max(0, int(str(value or 0)))
     except ValueError:
-        expected = 0
-    if not expected:
-        by_default = runtime.cpu_count() if expected == 0 else UNKNOWN
-        return counted or by_default
-    return expected if counted in (None, expected) else UNKNOWN
+        return 0
 
 
 def _onednn_isa() -> Any:

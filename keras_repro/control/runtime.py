@@ -12,13 +12,15 @@ present value proves nothing by itself: `settled` compares it with what was seen
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import itertools
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import Any
@@ -66,9 +68,10 @@ def stage() -> Stage:
 
 def start_tensorflow() -> None:
     """Imports TensorFlow and starts its runtime: for a process that does not train."""
-    import tensorflow as tf
+    with _quiet():
+        import tensorflow as tf
 
-    tf.config.list_logical_devices()
+        tf.config.list_logical_devices()
 
 
 def remember_environment() -> None:
@@ -162,7 +165,15 @@ def option(name: str) -> Any:
     return getattr(_context(), name, None)
 
 
-def thread_counts() -> tuple[int | None, int | None]:
+@dataclass(frozen=True)
+class Counted:
+    """How many threads a pool has, as far as looking at them tells: from `least` to `most`."""
+
+    least: int
+    most: int
+
+
+def thread_counts() -> tuple[Counted, Counted] | None:
     """Counts the threads that TensorFlow's runtime started, within operations and between them.
 
     The pools are told apart by when and in what order they were made: those within operations
@@ -170,21 +181,27 @@ def thread_counts() -> tuple[int | None, int | None]:
     then, with the first operation, others.
 
     Returns:
-        Both counts; None for both where they cannot be told.
+        Both counts; None where they cannot be told.
     """
     tasks = sorted(_tasks())
     names = [name for _, _, name in tasks]
     if not tensorflow_started() or "tf_Compute" not in names:
-        return None, None
+        return None
     first = names.index("tf_Compute")
-    between = sum(1 for _ in itertools.takewhile(lambda n: n == "tf_Compute", names[first:]))
-    within = 0
-    for earlier, later in zip(tasks[first - 1 :: -1], tasks[first::-1], strict=False):
-        # Threads of one pool start within microseconds; 5 ticks (50 ms) allow for a busy machine.
-        if earlier[2].startswith("tf_") or earlier[1] == os.getpid() or later[0] - earlier[0] > 5:
-            break
-        within += 1
-    return (within, between) if within and between else (None, None)
+    before = [t for t in reversed(tasks[:first]) if t[1] != os.getpid()]
+    within = list(itertools.takewhile(lambda t: not t[2].startswith("tf_"), before))
+    between = list(itertools.takewhile(lambda t: t[2] == "tf_Compute", tasks[first:]))
+    if not within:
+        return None
+    return _counted([tasks[first], *within], skip=1), _counted(between)
+
+
+def _counted(tasks: list[tuple[int, int, str]], *, skip: int = 0) -> Counted:
+    """At least those that started in one go, at most all of them."""
+    # A pool's threads start within microseconds; the ticks (of 10 ms) allow for a busy machine.
+    gaps = [abs(b[0] - a[0]) > 5 for a, b in itertools.pairwise(tasks)]
+    together = gaps.index(True) + 1 if True in gaps else len(tasks)
+    return Counted(max(together - skip, 1), len(tasks) - skip)
 
 
 def blas_threads() -> int | None:
@@ -205,6 +222,23 @@ def blas_threads() -> int | None:
                 if ask is not None:
                     counts.append(int(ask()))
     return max(counts, default=None)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the lines that TensorFlow's C++ code writes past Python, whatever its log level."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error to keep quiet
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _context() -> Any:

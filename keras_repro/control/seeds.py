@@ -8,6 +8,7 @@ False
 
 from __future__ import annotations
 
+import operator
 import random
 import sys
 
@@ -25,8 +26,15 @@ def derive(seed: int, *names: str | int, bits: int = 31) -> int:
     Returns:
         An integer from 0 to `2**bits - 1`, the same on every machine and in every version.
     """
-    text = "\x1f".join([str(int(seed)), *(f"{type(n).__name__}:{n}" for n in names)])
+    text = "\x1f".join([str(operator.index(seed)), *map(_framed, names)])
     return int.from_bytes(blake3.blake3(text.encode()).digest()) >> (256 - bits)
+
+
+def _framed(name: str | int) -> str:
+    # No name may look like two, and a number of NumPy is the number that it is.
+    if isinstance(name, str):
+        return "str:" + name.replace("\x1f", "\x1f\x1f")
+    return f"int:{operator.index(name)}"
 
 
 def set_seeds(seed: int) -> None:

@@ -200,13 +200,19 @@ def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
     Raises:
         LaunchError: it failed, was killed, or nothing of a training was seen in it.
     """
-    what = "ledger and output are" if (folder / LEDGER_NAME).exists() else "output is"
-    kept = f"{what} kept in {folder}"
+    names = {"ledger": LEDGER_NAME, "output": OUTPUT_NAME}
+    held = " and ".join(what for what, file in names.items() if (folder / file).exists())
+    kept = f"{held or 'nothing'} kept in {folder}"
     if outcome.code < 0:
         raise LaunchError(f"{name} was killed by signal {-outcome.code}; {kept}")
     if outcome.code != 0:
         tail = _last_lines(folder / OUTPUT_NAME)
         raise LaunchError(f"{tail}{name} failed with exit code {outcome.code}; {kept}")
+    if not (folder / LEDGER_NAME).exists():
+        raise LaunchError(
+            f"{name}: it left no record: it ended with os._exit, or became another program with os.exec, "
+            f"which is not observed; {kept}"
+        )
     reason = unobserved(read_ledger(folder))
     if reason is not None:
         raise LaunchError(f"{name}: {reason}; {kept}")

@@ -155,8 +155,9 @@ def _number(value: Any) -> str:
 
 
 def print_error(message: object) -> None:
-    """Prints one clear line on standard error."""
-    print(f"keras-repro: {visible_lines(str(message))}", file=sys.stderr)
+    """Prints one clear line on standard error, behind what it rests on, such as a script's traceback."""
+    *before, last = visible_lines(str(message)).split("\n")
+    print(*before, f"keras-repro: {last}", sep="\n", file=sys.stderr)
 
 
 def visible_lines(text: str) -> str:

@@ -69,9 +69,9 @@ class ProgressWatcher(Watcher):
         self._tail.read()
         done = self._tail.done
         counted = f"{done} epoch{'' if done == 1 else 's'}"
-        ledger = shown_path(self._tail.path)
+        ledger = f", {shown_path(self._tail.path)}" if self._tail.path.exists() else ""
         self._console.print(
-            f"run {number + 1}/{self._runs}: {outcome.seconds:.1f} s, {counted}, {ledger}",
+            f"run {number + 1}/{self._runs}: {outcome.seconds:.1f} s, {counted}{ledger}",
             soft_wrap=True,
             markup=False,
         )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from keras_repro.errors import ReproError
@@ -111,16 +111,17 @@ def _page(run: Summary) -> dict[str, Any]:
 
 
 def _seed(run: Summary) -> str:
-    if run.header.get("seed") is not None:
-        return str(run.header["seed"])
-    seeds: dict[str, None] = {}
+    pinned = run.header.get("seed")
+    seeds: dict[str, None] = {} if pinned is None else {str(pinned): None}
     for record in run.fits:
         found = facts.part(record.extra, "seeds_set")
-        if found.get("keras") is not None:
+        if found.get("keras") is not None and found["keras"] != pinned:
             seeds[f"{found['keras']} (keras.utils.set_random_seed)"] = None
+        elif found.get("keras") is not None:
+            continue
         elif found.get("tensorflow") is not None:
             seeds[f"{found['tensorflow']} (tf.random.set_seed alone)"] = None
-    return ", ".join(seeds) or facts.NOT_RECORDED
+    return ", then ".join(seeds) or facts.NOT_RECORDED
 
 
 def _gpu_library(environment: Mapping[str, Any], name: str) -> str:
@@ -160,7 +161,10 @@ def _wall_time(run: Summary) -> str:
 def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Markdown:
     """The line that starts it again, with the variables that were set for it."""
     command = facts.part(header, "command")
-    what = ["-m", command["module"]] if command.get("module") else [command.get("script")]
+    # A page is published: it names no folder of this machine.
+    script = str(command.get("script") or "")
+    script = PurePath(script).name if PurePath(script).is_absolute() else script
+    what = ["-m", command["module"]] if command.get("module") else [script]
     if not what[-1]:
         return escaped(facts.NOT_RECORDED)
     arguments = command.get("arguments")

@@ -15,7 +15,6 @@ from typing import Any
 from keras_repro.record.ledger import LedgerFile
 from keras_repro.record.schema import Record
 
-
 _CENTURY = 3.2e9  # seconds
 
 

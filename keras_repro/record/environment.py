@@ -1,12 +1,10 @@
-"""The surroundings of a run, and which of a script's arguments may be published.
+"""The surroundings of a run: a table of gatherers, each cheap, and none of which can fail a run.
 
     >>> sorted(gather())
     ['cpu', 'git', 'gpu', 'memory_bytes', 'os', 'packages', 'python', 'variables']
-    >>> public_arguments(["--epochs", "5", "--api-key=abc"])
-    (['--epochs', '5', '--api-key=<hidden>'], 1)
 
-Ledgers are published: variables and arguments come in by allow-list, paths of the machine, names of
-people and hosts not at all. Nothing here imports TensorFlow or starts a device.
+Ledgers are published: variables come in by allow-list; paths of the machine, names of people and
+hosts not at all. Nothing here imports TensorFlow or starts a device.
 """
 
 from __future__ import annotations
@@ -22,7 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-HIDDEN = "<hidden>"
+from keras_repro.record.public import public_arguments as public_arguments
+from keras_repro.record.public import public_value
 
 # What changes bits or speed, by name: a prefix would let in what nobody has looked at.
 VARIABLES = (
@@ -124,65 +123,6 @@ def gather(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
         "variables": _variables,
     }
     return {name: _attempt(gatherer) for name, gatherer in gatherers.items()}
-
-
-def public_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
-    """A script's arguments as they may be published.
-
-    Shown are the names of options, numbers, `true`, `false`, `none`, short lower-case words and
-    files below the working folder; never what follows an option that may hold a secret or a
-    person's name.
-
-    Returns:
-        The arguments, `"<hidden>"` in place of the others, and the number of those.
-    """
-    shown: list[str] = []
-    hidden = 0
-    # After an option that may hold a secret: everything up to the next option, and at least one.
-    secret = just_named = False
-    for argument in map(str, arguments):
-        name, equals, value = argument.partition("=")
-        text = argument
-        if _OPTION.fullmatch(name):
-            secret = bool(_SECRET.search(name))
-            if just_named:
-                text = HIDDEN
-            elif equals and (secret or not _is_public(value)):
-                text = f"{name}={HIDDEN}"
-            just_named = secret and not equals
-            secret = just_named
-        else:
-            if secret or not (_is_public(argument) or argument == "--"):
-                text = HIDDEN
-            just_named = False
-        hidden += text != argument
-        shown.append(text)
-    return shown, hidden
-
-
-_OPTION = re.compile(r"-[A-Za-z]|(?=.{3,40}\Z)--[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
-_SECRET = re.compile(
-    r"key|token|secret|pass|pwd|auth|cred|private|cert|session|cookie|bearer|signature|salt|jwt|"
-    r"user|login|account|mail|host|server|url|uri|dsn|webhook|header|owner|person|patient",
-    re.IGNORECASE,
-)
-_NUMBER = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,3})?")
-_WORD = re.compile(r"true|false|none|True|False|None|TRUE|FALSE|NONE|[a-z][a-z_-]{0,15}")
-_PATH = re.compile(r"(?!.*(?:^|/)\.\.(?:/|$))[\w][\w.+@ -]*(?:/[\w.+@ -]+)*")
-
-
-def _is_public(text: str) -> bool:
-    return bool(_NUMBER.fullmatch(text) or _WORD.fullmatch(text)) or _is_own_file(text)
-
-
-def _is_own_file(text: str) -> bool:
-    """Whether it names something below the working folder, and nobody by their home folder."""
-    if not _PATH.fullmatch(text) or Path.home().name in Path(text).parts:
-        return False
-    try:
-        return Path(text).exists()
-    except OSError:
-        return False
 
 
 def _attempt(gatherer: Callable[[], Any]) -> Any:
@@ -321,23 +261,4 @@ def _output(command: Sequence[str]) -> str:
 
 def _variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     environment = os.environ if environment is None else environment
-    return {n: _public_value(n, environment[n]) for n in VARIABLES if n in environment}
-
-
-_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}")
-_SETTING = re.compile(r"(-{0,2}[A-Za-z][\w.-]{0,79}=)?([\w.,:+*(){}@-]{0,32})")
-
-
-def _public_value(name: str, value: str) -> str:
-    """A variable's value without what looks like a path or an identifier."""
-    if name == "TZ":
-        return value if _ZONE.fullmatch(value) else HIDDEN
-    return " ".join(_public_setting(word) for word in value.split())
-
-
-def _public_setting(word: str) -> str:
-    if _SETTING.fullmatch(word) or re.fullmatch(r"--[A-Za-z][\w-]{0,79}", word):
-        return word
-    name, equals, _ = word.partition("=")
-    known = equals and re.fullmatch(r"-{0,2}[A-Za-z][\w.-]{0,79}", name)
-    return f"{name}={HIDDEN}" if known else HIDDEN
+    return {n: public_value(n, environment[n]) for n in VARIABLES if n in environment}

@@ -32,7 +32,7 @@ from keras_repro.record.schema import CHAINED_KINDS, Header, Record, plain_numbe
 
 _CHECK_KEY = ',"check":"'
 _CHECK_DIGITS = 16
-_LONGEST_LINE = 1 << 28
+_LONGEST_LINE = 1 << 26  # bytes: a record of some hundred thousand tensors
 
 
 class Ledger:
@@ -259,7 +259,7 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
         path = Path(run)
     if os.path.isdir(path):
         path = path / LEDGER_NAME
-        if not os.path.lexists(path):
+        if os.access(path.parent, os.X_OK) and not os.path.lexists(path):
             raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
     return LedgerFile(path)
 

@@ -59,6 +59,10 @@ def _plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Mapping):
+        if value.get("class_name") == "__lambda__":
+            return "<lambda>"  # its code holds the script's path, and other bytes in each process
+        if value.get("class_name") == "DTypePolicy":
+            return value.get("config", {}).get("name")  # no name that counts up: `mixed_bfloat16`
         return {str(k): _plain(v) for k, v in value.items() if k not in _DROPPED}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]

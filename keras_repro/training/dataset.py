@@ -9,6 +9,8 @@ import numpy as np
 from keras_repro.record.digest import array_digest, rows_digest, section_digest
 from keras_repro.training.values import array_of
 
+_MOST_BYTES = 1 << 32  # reading more than that would keep a training waiting
+
 
 def describe_data(
     x: Any, y: Any = None, sample_weight: Any = None, *, order: str = "keras"
@@ -20,8 +22,8 @@ def describe_data(
         order: who orders arrays: `"keras"` or `"keras_repro"`.
 
     Returns:
-        `kind`, and for arrays `samples`, `digest`, `rows` (the same for the same samples in any order) and
-        `order`. Of iterators and datasets nothing is drawn: their order is `"not ours"`.
+        `kind`, and for arrays `samples`, `digest` (empty over 4 GiB), `rows` (the same for the same samples
+        in any order) and `order`. Of iterators and datasets nothing is drawn: their order is `"not ours"`.
     """
     if x is None:
         return {"kind": "none"}
@@ -36,6 +38,8 @@ def describe_data(
     if any(a.ndim == 0 or a.dtype == object for a in arrays.values()):
         return {"kind": type(x).__name__, "order": order}
     samples = {len(a) for a in arrays.values()}
+    if sum(a.nbytes for a in arrays.values()) > _MOST_BYTES:
+        return {"kind": "arrays", "samples": max(samples), "digest": "", "rows": "", "order": order}
     return {
         "kind": "arrays",
         "samples": max(samples),

@@ -6,9 +6,12 @@ TensorFlow and Keras are never imported before the script does: hooks wait for t
 
 from __future__ import annotations
 
+import builtins
+import importlib.machinery
 import importlib.util
 import json
 import os
+import signal
 import sys
 import traceback
 import types
@@ -16,9 +19,9 @@ from typing import Any, cast
 
 import wrapt
 
+from keras_repro.control.runtime import remember_environment
 from keras_repro.errors import ReproError
 from keras_repro.examine.launch import Plan
-from keras_repro.record.environment import public_arguments
 from keras_repro.record.folders import redirect_runs
 from keras_repro.training import keras_api
 
@@ -56,6 +59,8 @@ class _Observer:
             redirect_runs(plan.folder / "runs")
         if plan.seed is not None:
             _pin_seeds(plan.seed)
+        # What the script itself sets for TensorFlow is settled when it imports it.
+        wrapt.register_post_import_hook(lambda _: remember_environment(), "tensorflow")
         wrapt.register_post_import_hook(self._instrument, keras_api.TRAINER_MODULE)
         for module, (name, owner) in keras_api.OTHER_TRAINERS.items():
             hook = _unsupported_hook(self.unsupported, name, owner)
@@ -65,6 +70,8 @@ class _Observer:
         """Writes the last record; returns the exit code, changed to 2 where the recording itself failed."""
         if os.getpid() != self._pid:
             return code
+        # A second Ctrl-C must not tear what the first one made us write.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             session = self._session()
             session.unsupported = self.unsupported
@@ -86,16 +93,11 @@ class _Observer:
     def _session(self) -> Any:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
         if self.session is None:
-            from keras_repro.training.recorder import RunRecorder
+            from keras_repro.training.recorder import RunRecorder, published_command
             from keras_repro.training.session import Session
 
-            arguments, hidden = public_arguments(self.plan.arguments)
-            command = {
-                "script": self.plan.script,
-                "module": self.plan.module,
-                "arguments": arguments,
-                "hidden": hidden,
-            }
+            plan = self.plan
+            command = published_command(plan.script, plan.module, plan.arguments)
             run = RunRecorder(
                 self.plan.folder,
                 coverage="smr",
@@ -180,25 +182,33 @@ def _run_as_main(plan: Plan) -> None:
         main_module.__package__ = spec.parent
         main_module.__file__ = spec.origin
         main_module.__loader__ = spec.loader
+        main_module.__dict__["__cached__"] = spec.cached
     else:
         assert plan.script is not None
         sys.path[0] = os.path.dirname(os.path.realpath(plan.script))
-        main_module.__file__ = plan.script
+        main_module.__file__ = os.path.abspath(plan.script)
+        main_module.__loader__ = importlib.machinery.SourceFileLoader("__main__", main_module.__file__)
+        main_module.__dict__["__cached__"] = None
         # Text that is no Python must fail here as it would in Python: the error names the script.
         with open(plan.script, "rb") as file:
-            code = compile(file.read(), plan.script, "exec", dont_inherit=True)
-    sys.argv = [str(main_module.__file__), *plan.arguments]
-    main_module.__dict__["__builtins__"] = __builtins__
+            code = compile(file.read(), main_module.__file__, "exec", dont_inherit=True)
+    sys.argv = [plan.script or str(main_module.__file__), *plan.arguments]
+    main_module.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main_module
     exec(code, main_module.__dict__)
 
 
 def _module_code(name: str) -> tuple[Any, Any]:
-    spec = importlib.util.find_spec(name)
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise  # the module is there, and imports one that is not
+        spec = None
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(f"{name}.__main__")
     if spec is None or spec.loader is None:
-        raise ModuleNotFoundError(f"no module {name!r} that can be run")
+        sys.exit(f"no module {name} that can be run")
     return spec, spec.loader.get_code(spec.name)  # type: ignore[attr-defined]
 
 
@@ -216,7 +226,7 @@ def _show(error: BaseException) -> None:
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace or error.__traceback__)
+    traceback.print_exception(type(error), error, trace)
 
 
 if __name__ == "__main__":

@@ -198,6 +198,25 @@ def calling_list(frame: Any) -> Any:
     return None
 
 
+def is_made_by_sequential(frame: Any) -> bool:
+    """Whether a Sequential model calls from `frame` or above it: it makes a Functional one inside."""
+    from keras.src.models.sequential import Sequential
+
+    while frame is not None:
+        if isinstance(frame.f_locals.get("self"), Sequential) and frame.f_code.co_name in (
+            "build",
+            "_maybe_rebuild",
+        ):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def variables_of(model: Any) -> list[Any]:
+    """The variables that Keras lists for a model, as far as they are made."""
+    return [v for v in model.variables if raw_variable(v) is not None]
+
+
 def stateful_random_operations(model: Any) -> list[str]:
     """Types of the stateful `tf.random` operations in the model's traced training step.
 

@@ -15,9 +15,10 @@ from __future__ import annotations
 import contextlib
 import datetime
 import os
+import sys
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -30,6 +31,7 @@ from keras_repro.record.digest import array_digest, section_digest
 from keras_repro.record.environment import gather
 from keras_repro.record.folders import make_run_folder, redirected
 from keras_repro.record.ledger import Ledger
+from keras_repro.record.public import public_arguments, public_path
 from keras_repro.record.schema import Header, Mode, Record, plain_number
 from keras_repro.training import births, keras_api
 from keras_repro.training.configuration import model_configuration
@@ -117,7 +119,8 @@ class RunRecorder:
                 self._ledger.close()
 
     def _header(self) -> Header:
-        environment = dict(gather())
+        self._details.setdefault("command", _this_command())
+        environment = dict(gather(_folder_of_script()))
         environment["frameworks"] = keras_api.versions()
         readings = read_switches(self._details.pop("requested", None))
         return Header(
@@ -129,6 +132,27 @@ class RunRecorder:
             switches=tuple(r.to_dict() for r in readings),
             **self._details,
         )
+
+
+def _this_command() -> dict[str, Any]:
+    """The command that runs this process, as it may be published; empty in a notebook."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script is None:
+        return {}
+    return published_command(script, None, sys.argv[1:])
+
+
+def published_command(script: str | None, module: str | None, arguments: Sequence[str]) -> dict[str, Any]:
+    """A command as it may stand in a ledger."""
+    shown, hidden = public_arguments(arguments)
+    path = None if script is None else public_path(script)
+    return {"script": path, "module": module, "arguments": shown, "hidden": hidden}
+
+
+def _folder_of_script() -> Path:
+    """The folder whose git commit the run belongs to."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path.cwd() if script is None else Path(script).resolve().parent
 
 
 class FitRecorder:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
 from typing import Any
+
+import numpy as np
 
 from keras_repro.control.seeds import process_generators
 from keras_repro.record.digest import array_digest, section_digest
@@ -20,6 +23,7 @@ from keras_repro.training import keras_api
 from keras_repro.training.recorder import RunRecorder
 
 _MOST_MODELS = 16
+_MOST_NUMBERS = 100_000_000
 
 # What a trainer knows of the fit that it is about to call: `data`, `validation_data`, `order`, ...
 fit_details: ContextVar[Mapping[str, Any] | None] = ContextVar("fit_details", default=None)
@@ -29,8 +33,7 @@ class Session:
     """Records what one process does with Keras models.
 
     Args:
-        run: the run to record into.
-        marks: a folder for marks of trainings that happen in forked processes, where nothing is recorded.
+        run: the run to record into. Forked processes, where nothing is recorded, leave marks in its folder.
     """
 
     def __init__(self, run: RunRecorder) -> None:
@@ -46,11 +49,13 @@ class Session:
     def made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps a model's making: models that no fit trains are looked at when the script ends."""
         result = wrapped(*args, **kwargs)
-        if os.getpid() == self._pid and self._outermost():
-            self._models[id(instance)] = (f"model {self._made}", instance)
-            self._made += 1
-            while len(self._models) > _MOST_MODELS:
-                self._models.popitem(last=False)
+        inner = not self._outermost() or keras_api.is_made_by_sequential(sys._getframe(1))
+        if os.getpid() != self._pid or inner:
+            return result
+        self._models[id(instance)] = (f"model {self._made}", instance)
+        self._made += 1
+        while len(self._models) > _MOST_MODELS or self._held_numbers() > _MOST_NUMBERS:
+            self._models.popitem(last=False)
         return result
 
     def fit(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -107,6 +112,10 @@ class Session:
         self._end_loops()
         models = dict(self._models.values())
         tensors, latent, shapes = _state_at_exit(models) if models else ({}, {}, {})
+        if self.run.fits or self._loops:
+            # Beside a training that was observed, a model that none of it touched is only noted.
+            latent |= {f"{section} of models that were not trained": t for section, t in tensors.items()}
+            tensors = {}
         self.run.append(
             Record(
                 kind="exit",
@@ -153,6 +162,11 @@ class Session:
         if os.getpid() == self._pid:
             for loop in self._loops.values():
                 loop.end()
+
+    def _held_numbers(self) -> int:
+        """Size of the models that are kept alive only to be looked at in the end; the last does not count."""
+        held = [model for _, model in self._models.values()][:-1]
+        return sum(int(np.prod(v.shape)) for model in held for v in keras_api.variables_of(model))
 
     def _outermost(self) -> bool:
         return getattr(self._inside, "depth", 0) == 0

@@ -103,6 +103,8 @@ class _Walk:
         elif kind in ("optimizer", "metric") and section == "weights":
             # The weights claim their names first: optimizers and metrics refer to them.
             self._deferred.append((value, path))
+        elif kind == "optimizer":
+            self._visit_optimizer(value, path)
         else:
             self._see(value)
             for name, child in self._children(value, kind):
@@ -144,9 +146,9 @@ class _Walk:
                 self._visit_optimizer(child, _joined(path, name))
             elif kind == "sequence" and served and len(child) == len(served):
                 for index, slot in enumerate(child):
-                    if self._kind_of(slot) == "variable":
-                        weight = self._served.get(id(served[index]), str(index))
-                        self._add(slot, _joined(_joined(path, name), weight), "optimizer")
+                    is_slot = self._kind_of(slot) == "variable"
+                    weight = self._served.get(id(served[index])) if is_slot else None
+                    self.visit(slot, _joined(_joined(path, name), weight or str(index)), "optimizer")
             elif kind == "mapping":
                 # Keyed by names that count up: the order of creation is what stays the same.
                 later.append((name, list(child.values())))
@@ -292,12 +294,9 @@ def _is_plain_key(key: Any) -> bool:
 
 def _sort_key(value: Any) -> tuple[str, list[Any], list[Any]]:
     """Class and name, numbers in them by size: what counts up has another number of digits elsewhere."""
-    held = vars(value) if _is_of_users(value) and hasattr(value, "__dict__") else None
-    if held is None or keras_api.is_saveable(value):
-        name = getattr(value, "name", value if type(value) in _PLAIN_KEYS else "")
-    else:
-        name = held.get("name", "")
-    return type(value).__name__, _parts(name), _parts(getattr(value, "_unique_id", ""))
+    if _is_of_users(value) and not keras_api.is_saveable(value):
+        return type(value).__name__, [], []
+    return type(value).__name__, *(_parts(getattr(value, n, "")) for n in ("name", "_unique_id"))
 
 
 def _parts(name: Any) -> list[Any]:

@@ -149,10 +149,23 @@ def test_what_the_ledger_does_not_say_is_marked(tmp_path: Path) -> None:
 
 
 def test_an_enforced_run_is_started_again_by_the_launcher(tmp_path: Path) -> None:
-    page = render_report([write_run(tmp_path / "a", mode="enforced", seed=7, policies={"max_epochs": 2})])
-    assert line(page, "Random Seed") == "7"
-    assert "`keras-repro run --pin-seed 7 --max-epochs 2 train.py --lr 0.1`" in page
+    page = render_report([write_run(tmp_path / "a", mode="enforced", seed=42, policies={"max_epochs": 2})])
+    assert line(page, "Random Seed") == "42"
+    assert "`keras-repro run --pin-seed 42 --max-epochs 2 train.py --lr 0.1`" in page
     assert "- The training was cut short: at most 2 epochs of each fit.\n" in page
+
+
+def test_the_scripts_own_seed_beside_the_pinned_one(tmp_path: Path) -> None:
+    fit = {"seeds_set": {"keras": 3, "tensorflow": 3}}
+    page = render_report([write_run(tmp_path / "a", mode="enforced", seed=42, fit=fit)])
+    assert line(page, "Random Seed") == "42, then 3 (keras.utils.set_random_seed)"
+
+
+def test_a_page_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+    command = {"script": "/home/ada/train.py", "arguments": []}
+    page = render_report([write_run(tmp_path / "a", command=command)])
+    assert "python train.py`" in page
+    assert "/home" not in page
 
 
 def test_arguments_are_quoted_and_the_hidden_counted(tmp_path: Path) -> None:

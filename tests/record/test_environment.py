@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from keras_repro.record import environment
-from keras_repro.record.environment import gather, public_arguments
+from keras_repro.record.environment import gather
+from keras_repro.record.public import public_arguments, public_path
 
 NAMES = ["python", "packages", "cpu", "memory_bytes", "gpu", "os", "git", "variables"]
 
@@ -222,6 +223,14 @@ def test_public_arguments(
     monkeypatch.chdir(tmp_path)
     wanted = [a if s is None else s for a, s in zip(arguments, shown or arguments, strict=True)]
     assert public_arguments(arguments) == (wanted, sum(H in w for w in wanted))
+
+
+def test_a_scripts_path(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert public_path("examples/train.py") == "examples/train.py"
+    assert public_path(tmp_path / "examples" / "train.py") == "examples/train.py"
+    assert public_path("/home/ada/train.py") == "train.py"
+    assert public_path("../train.py") == "train.py"
 
 
 def test_a_path_does_not_name_a_person(tmp_path: Path, monkeypatch: Any) -> None:

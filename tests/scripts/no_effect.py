@@ -10,15 +10,18 @@ from small import X, Y, build
 
 
 class Idle(keras.layers.Layer):
-    """Holds generators that it does not use, made from entropy."""
+    """Holds a dropout that never draws and generators that nothing uses, all seeded from entropy."""
 
-    def __init__(self):
+    def __init__(self, ways):
         super().__init__()
-        self.keras_generator = keras.random.SeedGenerator(time.time_ns() % (1 << 30))
-        self.tensorflow_generator = tf.random.Generator.from_non_deterministic_state()
+        if "dropout" in ways:
+            self.dropout = keras.layers.Dropout(0.5, seed=time.time_ns() % (1 << 30))
+        if "generator" in ways:
+            self.keras_generator = keras.random.SeedGenerator(time.time_ns() % (1 << 30))
+            self.tensorflow_generator = tf.random.Generator.from_non_deterministic_state()
 
     def call(self, inputs):
-        return inputs
+        return self.dropout(inputs, training=False) if hasattr(self, "dropout") else inputs
 
 
 class Clock(keras.callbacks.Callback):
@@ -29,16 +32,8 @@ class Clock(keras.callbacks.Callback):
 def main(ways):
     keras.utils.set_random_seed(5)
     callbacks = []
-    inputs = keras.Input((6,))
-    outputs = keras.layers.Dense(8)(inputs)
-    if "dropout" in ways:
-        # Seeded from entropy, and never drawn from.
-        dropout = keras.layers.Dropout(0.5, seed=int(np.random.default_rng().integers(1 << 30)))
-        outputs = dropout(outputs, training=False)
-    if "generator" in ways:
-        outputs = Idle()(outputs)
-        np.random.seed(None)
-    model = keras.Model(inputs, keras.layers.Dense(1, activation="sigmoid")(outputs))
+    hidden, out = keras.layers.Dense(8), keras.layers.Dense(1, activation="sigmoid")
+    model = keras.Sequential([keras.Input((6,)), hidden, Idle(ways), out])
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     if "leftover" in ways:
         # Not run through Keras's own evaluate: only the metric's own state is left behind.
@@ -46,6 +41,8 @@ def main(ways):
         for metric in model.metrics:
             for variable in metric.variables:
                 variable.assign(tf.fill(variable.shape, float(time.time_ns() % 997)))
+    if "generator" in ways:
+        np.random.seed(None)
     if "clock" in ways:
         callbacks.append(Clock())
     if "restore" in ways:

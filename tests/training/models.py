@@ -1,15 +1,24 @@
-"""Small models of every kind, and the data for them. All are unseeded: the caller seeds."""
+"""Small models of every kind, and the data for them. All are unseeded: the caller seeds.
+
+As a script, `models.py FOLDER`, it trains all `CASES` in this other process and prints what came of them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
+
+import keras_repro as kr
+from keras_repro.training.state import StateTensor, model_state
 
 
 def data(samples: int = 24, features: int = 4) -> tuple[np.ndarray, np.ndarray]:
@@ -209,8 +218,7 @@ class WithSets(keras.Model):
         self.head = layers.Dense(1)
 
     def call(self, x: Any) -> Any:
-        ordered = sorted(self.branches, key=lambda layer: int(layer.name.partition("_")[2] or 0))
-        return self.head(sum(layer(x) for layer in ordered))
+        return self.head(sum(layer(x) for layer in self.branches))
 
 
 @dataclass(frozen=True)
@@ -240,3 +248,57 @@ CASES = {
     "own noise": Case(own_noise),
     "plain object": Case(with_plain_object),
 }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of one training."""
+
+    fingerprint: str
+    names: list[str]
+    keras_names: list[str]
+
+
+def train(case: Case, run_dir: Path, *, seed: int = 5) -> Trained:
+    """Builds and trains a model under a seed, recorded; eagerly, since tracing takes longer than that."""
+    keras.utils.set_random_seed(seed)
+    model = case.build()
+    model.run_eagerly = True
+    x, y = case.inputs()
+    callback = kr.DeterminismCallback(run_dir)
+    model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[callback])
+    state = model_state(model)
+    return Trained(
+        callback.fingerprint, [f"{t.section} {t.name}" for t in state], [t.keras_name for t in state]
+    )
+
+
+def flip_bit(variable: Any) -> None:
+    """Changes the lowest bit of a variable's first element; again, and it is as before."""
+    values = np.array(variable.numpy())
+    values.reshape(-1)[:1].view(np.uint8)[0] ^= 1
+    variable.assign(values)
+
+
+def named(model: Any, name: str) -> StateTensor:
+    """The tensor of a model's state that bears a name."""
+    return next(t for t in model_state(model) if t.name == name)
+
+
+def weights(model: Any) -> list[bytes]:
+    """The bytes of all variables of a model and of its optimizer."""
+    return [t.variable.numpy().tobytes() for t in model_state(model) if t.section != "metrics"]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Shifts the counters of Keras's names, then trains every case."""
+    for _ in range(3):
+        sequential()
+        layers.Dropout(0.5)
+        layers.LSTM(2)
+    done = {name: vars(train(case, Path(arguments[0]) / name)) for name, case in CASES.items()}
+    print(json.dumps(done))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

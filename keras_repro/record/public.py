@@ -1,0 +1,102 @@
+"""What of a command line and of a variable may stand in a ledger, which is published.
+
+    >>> public_arguments(["--epochs", "5", "--api-key=abc"])
+    (['--epochs', '5', '--api-key=<hidden>'], 1)
+    >>> public_value("XLA_FLAGS", "--xla_dump_to=/home/ada")
+    '--xla_dump_to=<hidden>'
+
+By allow-list: what is not known to be harmless is hidden. That hides too much at times, and says so.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+HIDDEN = "<hidden>"
+
+
+def public_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
+    """A script's arguments as they may be published.
+
+    Shown are the names of options, numbers, `true`, `false`, `none`, short lower-case words and
+    files below the working folder; never what follows an option that may hold a secret or a
+    person's name.
+
+    Returns:
+        The arguments, `"<hidden>"` in place of the others, and the number of those.
+    """
+    shown: list[str] = []
+    hidden = 0
+    # After an option that may hold a secret: everything up to the next option, and at least one.
+    secret = just_named = False
+    for argument in map(str, arguments):
+        name, equals, value = argument.partition("=")
+        text = argument
+        if _OPTION.fullmatch(name):
+            secret = bool(_SECRET.search(name))
+            if just_named:
+                text = HIDDEN
+            elif equals and (secret or not _is_public(value)):
+                text = f"{name}={HIDDEN}"
+            just_named = secret and not equals
+            secret = just_named
+        else:
+            if secret or not (_is_public(argument) or argument == "--"):
+                text = HIDDEN
+            just_named = False
+        hidden += text != argument
+        shown.append(text)
+    return shown, hidden
+
+
+def public_value(name: str, value: str) -> str:
+    """A variable's value without what looks like a path or an identifier."""
+    if name == "TZ":
+        return value if _ZONE.fullmatch(value) else HIDDEN
+    return " ".join(_public_setting(word) for word in value.split())
+
+
+def public_path(path: str | os.PathLike[str]) -> str:
+    """A script's path as it may be published: from the working folder, or its name alone."""
+    try:
+        return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
+    except (ValueError, OSError):
+        return Path(path).name
+
+
+_OPTION = re.compile(r"-[A-Za-z]|(?=.{3,40}\Z)--[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
+_SECRET = re.compile(
+    r"key|token|secret|pass|pwd|auth|cred|private|cert|session|cookie|bearer|signature|salt|jwt|"
+    r"user|login|account|mail|host|server|url|uri|dsn|webhook|header|owner|person|patient",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,3})?")
+_WORD = re.compile(r"true|false|none|True|False|None|TRUE|FALSE|NONE|[a-z][a-z_-]{0,15}")
+_PATH = re.compile(r"(?!.*(?:^|/)\.\.(?:/|$))[\w][\w.+@ -]*(?:/[\w.+@ -]+)*")
+_ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}")
+_SETTING = re.compile(r"(-{0,2}[A-Za-z][\w.-]{0,79}=)?([\w.,:+*(){}@-]{0,32})")
+
+
+def _is_public(text: str) -> bool:
+    return bool(_NUMBER.fullmatch(text) or _WORD.fullmatch(text)) or _is_own_file(text)
+
+
+def _is_own_file(text: str) -> bool:
+    """Whether it names something below the working folder, and nobody by their home folder."""
+    if not _PATH.fullmatch(text):
+        return False
+    try:
+        return Path.home().name not in Path(text).parts and Path(text).exists()
+    except (OSError, RuntimeError):  # RuntimeError: nobody has a home here
+        return False
+
+
+def _public_setting(word: str) -> str:
+    if _SETTING.fullmatch(word) or re.fullmatch(r"--[A-Za-z][\w-]{0,79}", word):
+        return word
+    name, equals, _ = word.partition("=")
+    known = equals and re.fullmatch(r"-{0,2}[A-Za-z][\w.-]{0,79}", name)
+    return f"{name}={HIDDEN}" if known else HIDDEN

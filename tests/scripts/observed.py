@@ -1,0 +1,59 @@
+"""Does by hand all that an observer could disturb, then saves its final weights under a name of its own."""
+
+import os
+import sys
+
+assert not {"tensorflow", "keras", "numpy"} & set(sys.modules), "imported before the script did"
+os.environ["TF_ENABLE_ONEDNN_OPTS"] = "0"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import tensorflow as tf  # noqa: E402
+
+# Both fail once the runtime has started.
+tf.config.threading.set_intra_op_parallelism_threads(1)
+tf.config.threading.set_inter_op_parallelism_threads(3)
+
+import random  # noqa: E402
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+from small import X, Y, build  # noqa: E402
+
+keras.utils.set_random_seed(11)
+# The order of a set of words is that of their hashes.
+columns = [int(word[1:]) for word in {f"c{number}" for number in range(6)}]
+X = X[:, columns]
+
+
+class Draws(keras.callbacks.Callback):
+    """Draws from every generator of the process, and lets the learning rate depend on it."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        drawn = random.random() + np.random.rand() + float(tf.random.uniform(()))
+        drawn += float(keras.random.uniform(()))
+        logs["learning_rate"] = drawn
+        self.model.optimizer.learning_rate.assign(drawn / 100)
+
+
+def batches():
+    while True:
+        rows = np.random.randint(len(X), size=16)
+        yield X[rows], Y[rows]
+
+
+model = build(dropout=0.3)
+held = keras.callbacks.CallbackList([Draws()], add_history=True, model=model, epochs=2, verbose=0, steps=6)
+model.fit(batches(), steps_per_epoch=6, epochs=2, callbacks=held, verbose=0)
+model.fit(X, Y, 16, 2, 0, Draws(), 0.25)
+lazy = keras.Sequential([keras.layers.Dropout(0.2), keras.layers.Dense(4), keras.layers.Dense(1)])
+lazy.compile(keras.optimizers.Adam(0.01), "mse", jit_compile=True)
+lazy.fit(tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(96).batch(32), epochs=2, verbose=0)
+lazy.train_on_batch(X[:32], Y[:32])
+model.evaluate(X, Y, verbose=0)
+
+state = [v.numpy() for m in (model, lazy) for v in [*m.variables, *m.optimizer.variables]]
+state += [np.asarray([random.random(), np.random.rand(), float(tf.random.uniform(()))])]
+# An array for each variable, and no time stamp as in a zip file.
+with open(f"{sys.argv[1]}-{os.getpid()}.bytes", "wb") as file:
+    for array in state:
+        file.write(np.ascontiguousarray(array).tobytes())

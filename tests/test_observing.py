@@ -1,0 +1,61 @@
+"""Observing changes nothing: the same script trains to the same bytes by itself and under `keras-repro`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from conftest import SCRIPTS
+
+
+def test_final_weights_are_the_same_bare_and_observed(process: Any, here: Path) -> None:
+    script = SCRIPTS / "observed.py"
+    bare = process(script, "bare", PYTHONHASHSEED="5")
+    verify = ["-m", "keras_repro.cli", "verify", "--runs", "2", "--keep-hash-seed"]
+    observed = process(*verify, script, "observed", PYTHONHASHSEED="5")
+    other = process(script, "other", PYTHONHASHSEED="6")
+    for started in (bare, observed, other):
+        out, err = started.communicate()
+        assert started.returncode == 0, out + err
+    (by_itself,), (with_other_hashes,) = (sorted(here.glob(f"{name}-*")) for name in ("bare", "other"))
+    children = sorted(here.glob("observed-*"))
+    assert len(children) == 2
+    assert [c.read_bytes() == by_itself.read_bytes() for c in children] == [True, True]
+    # The script's weights would show it, if anything had changed.
+    assert with_other_hashes.read_bytes() != by_itself.read_bytes()
+    assert by_itself.stat().st_size > 2000
+
+
+def test_nothing_heavy_is_loaded_before_the_script_does_it(process: Any, written: Any, here: Path) -> None:
+    written("import os, sys\nprint(*sys.modules, sep='\\n', flush=True)\nos._exit(0)\n")
+    verify = process("-m", "keras_repro.cli", "verify", "script.py")
+    _, err = verify.communicate()
+    assert verify.returncode == 2, err
+    (output,) = here.glob(".keras_repro/script-1/run-*/output.txt")
+    loaded = {name.partition(".")[0] for name in output.read_text().split()}
+    assert {"keras_repro", "wrapt"} <= loaded
+    assert not loaded & {"tensorflow", "keras", "numpy", "rich", "h5py", "scipy", "pandas"}
+
+
+def test_commands_that_only_read_load_no_tensorflow(process: Any, here: Path) -> None:
+    lines = (
+        "import sys\nfrom keras_repro.cli import main\nfrom keras_repro.record.ledger import Ledger\n"
+        "from keras_repro.record.schema import Header, Record\n"
+        "for name in ('a', 'b'):\n"
+        "    with Ledger.create(name, Header(coverage='smr')) as ledger:\n"
+        "        ledger.append(Record(kind='start', fit=0, sections={'weights': '00'}))\n"
+        "        ledger.append(Record(kind='exit', extra={'status': 'finished'}))\n"
+        "code = main(['compare', 'a', 'b', '--json', 'out.json'])\n"
+        "print(code, sorted({'tensorflow', 'keras'} & set(sys.modules)))\n"
+    )
+    compare = process("-c", lines)
+    out, err = compare.communicate()
+    assert out.splitlines()[-1] == "0 []", out + err
+    assert out.splitlines()[-2].startswith("identical: 2 runs, bit for bit, fingerprint kr1-smr-")
+
+
+def test_importing_the_package_loads_next_to_nothing(process: Any) -> None:
+    lines = "import sys\nimport keras_repro\nprint(sorted({n.partition('.')[0] for n in sys.modules}))"
+    out, _ = process("-c", lines).communicate()
+    assert "'keras_repro'" in out
+    assert not {"tensorflow", "keras", "numpy", "rich", "wrapt", "blake3"} & set(out.split("'"))
