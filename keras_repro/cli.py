@@ -101,7 +101,9 @@ def _verify(options: argparse.Namespace) -> int:
     if result.leftovers:
         listed = ", ".join(shown_path(p) for p in result.leftovers[:8])
         more = f" and {len(result.leftovers) - 8} more" if len(result.leftovers) > 8 else ""
-        console.print(f"note: a run left files that the next could read: {listed}{more}", markup=False)
+        console.print(
+            f"note: a run left files that the next could read: {listed}{more}", markup=False, soft_wrap=True
+        )
     _say_limits(options, result, console)
     print_comparison(result.comparison, console)
     return _code(result.comparison)
@@ -153,7 +155,7 @@ def _announce(options: argparse.Namespace, console: Any) -> None:
     how = "every switch pinned" if options.enforce else "observed as it is"
     if not options.enforce and not options.keep_hash_seed:
         how += ", but with a hash seed of its own for each run"
-    console.print(f"{options.runs} runs of: {words}\n({how})", markup=False, highlight=False)
+    console.print(f"{options.runs} runs of: {words}\n({how})", markup=False, soft_wrap=True)
 
 
 def _say_limits(options: argparse.Namespace, result: Any, console: Any) -> None:
@@ -163,7 +165,7 @@ def _say_limits(options: argparse.Namespace, result: Any, console: Any) -> None:
     words = " and ".join(f"the first {n} {what}" for n, what in caps if n is not None)
     estimate = result.estimate
     whole = f"; the whole would take about {estimate:.0f} s a run" if estimate else ""
-    console.print(f"note: a quick look over {words}{whole}", markup=False)
+    console.print(f"note: a quick look over {words}{whole}", markup=False, soft_wrap=True)
 
 
 def _task(options: argparse.Namespace, *, enforced: bool) -> Any:

@@ -138,7 +138,8 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
             os.dup2(number, 1)
             os.dup2(number, 2)
             os.close(number)
-        sys.stdout, sys.stderr = open(1, "w", closefd=False), open(2, "w", buffering=1, closefd=False)
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])

@@ -107,9 +107,9 @@ def with_fields(records: Iterable[Record], position: str, **fields: Any) -> list
 
 
 def write(run_dir: Path, records: Iterable[Record], **header: Any) -> Path:
-    """Writes them into a run folder."""
-    created = f"2026-11-22T10:00:00+00:00 {run_dir.name}"
-    with Ledger.create(run_dir, Header(**({"coverage": "sm", "created": created} | header))) as ledger:
+    """Writes them into a run folder, in place of what was there."""
+    fields: dict[str, Any] = {"coverage": "sm", "created": f"2026-11-22T10:00:00+00:00 {run_dir.name}"}
+    with Ledger.create(run_dir, Header(**(fields | header)), overwrite=True) as ledger:
         for one in records:
             ledger.append(one)
     return run_dir

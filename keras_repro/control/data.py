@@ -150,7 +150,10 @@ class _Pipeline:
     def indices(self, first_block: Any, last_block: Any) -> Any:
         """A dataset of the row numbers of each batch, from one block to another."""
         blocks = self._tf.data.Dataset.range(first_block, last_block)
-        return blocks.map(self._rows).prefetch(1).flat_map(self._batches)
+        # AutoGraph has nothing to do here, and takes longer for it than the tracing.
+        rows = self._tf.autograph.experimental.do_not_convert(self._rows)
+        batches = self._tf.autograph.experimental.do_not_convert(self._batches)
+        return blocks.map(rows).prefetch(1).flat_map(batches)
 
     def gathered(self, indices: Any) -> Any:
         """A dataset of the batches themselves."""

@@ -120,9 +120,8 @@ def _seeding_advice(context: Context) -> str | None:
     seeds = [_mapping(f.extra.get("seeds_set")) for f in context.fits]
     call = "call keras.utils.set_random_seed before building"
     if all(s.get("keras") is not None for s in seeds):
-        if seeds[0] != seeds[1]:
-            return f"seeds differ: {seeds[0].get('keras')} and {seeds[1].get('keras')}"
-        return None
+        left, right = (s.get("keras") for s in seeds)
+        return f"seeds differ: {left} and {right}" if left != right else None
     if all(s.get("tensorflow") is not None for s in seeds):
         return (
             "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
@@ -145,14 +144,10 @@ def _configuration(
 
 
 def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
-    if divergence.section == "order":
-        return "data_order", "the seed, batch size or shuffle policy of the trainer differs"
-    source = (a, b) if divergence.index is not None else context.fits
-    if source is None:
-        return None
+    source = (a, b) if divergence.index is not None else context.fits or ()
     only_metrics = divergence.section == "metrics"
     fields = ("data",) if divergence.index is not None else ("data", "validation_data")
-    for name in fields:
+    for name in fields if source else ():
         left, right = (_mapping(r.extra.get(name)) for r in source)
         if name == "validation_data" and not only_metrics:
             continue
@@ -165,6 +160,8 @@ def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tup
         if left.get("rows") and left.get("rows") == right.get("rows"):
             return "data_order", f"{what} holds the same samples in another order"
         return "data_values", f"{what} given to {'fit' if a.fit is not None else a.kind} differs"
+    if divergence.section == "order":
+        return "data_order", "the seed, batch size or shuffle policy of the trainer differs"
     return None
 
 

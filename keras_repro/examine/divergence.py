@@ -1,7 +1,7 @@
 """The first place where two runs differ, as a frozen value and in words.
 
 >>> divergence = Divergence(kind="epoch", fit=0, epoch=7, section="weights", tensor="layers/0/kernel")
-    >>> divergence.describe()
+>>> divergence.describe()
 'at epoch 8: weights differ, first in layers/0/kernel'
 """
 

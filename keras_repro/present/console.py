@@ -24,7 +24,13 @@ def make_console(file: IO[str] | None = None) -> Console:
     """A console that prints to `file`, standard output by default; plain text where that is no terminal."""
     file = file or sys.stdout
     width = None if file.isatty() else 100
-    return Console(file=file, highlight=False, soft_wrap=False, width=width, emoji=False)
+    return _Console(file=file, highlight=False, soft_wrap=False, width=width, emoji=False)
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        # rich would end the process with 1, which says that a difference was found.
+        raise BrokenPipeError
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:

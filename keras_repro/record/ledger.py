@@ -95,7 +95,8 @@ class Ledger:
 
     def sync(self) -> None:
         """Waits until the disk has all of it."""
-        os.fsync(self._descriptor)
+        if self._descriptor >= 0:
+            os.fsync(self._descriptor)
 
     def fingerprint(self, *, partial: bool = False) -> str:
         """The fingerprint of what was written so far."""

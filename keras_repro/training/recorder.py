@@ -26,7 +26,7 @@ from typing import Any
 import keras_repro
 from keras_repro.control.seeds import process_generators
 from keras_repro.control.switches import read_switches
-from keras_repro.errors import LedgerError
+from keras_repro.errors import LedgerError, ReproError
 from keras_repro.record.digest import array_digest, section_digest
 from keras_repro.record.environment import gather
 from keras_repro.record.folders import make_run_folder, redirected
@@ -361,6 +361,8 @@ class Recorder:
 
     def start(self) -> None:
         """Records the state that the training starts from; entering a `with` block does it."""
+        if self._began is not None:
+            return
         self._fit.start(arguments={}, data={"kind": "not seen", "order": "not ours"})
         self._began = time.perf_counter()
 
@@ -370,7 +372,12 @@ class Recorder:
         Args:
             metrics: numbers to record with it, such as `{"loss": 0.3}`.
             epoch: its index; by default one more than the last.
+
+        Raises:
+            ReproError: the recorder has ended.
         """
+        if self._fit.ended:
+            raise ReproError(f"the recorder of {self.run_dir} has ended: make another for another training")
         if self._began is None:
             self.start()
         index = self._next_epoch if epoch is None else epoch

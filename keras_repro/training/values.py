@@ -20,9 +20,9 @@ from keras_repro.training import keras_api
 from keras_repro.training.state import StateTensor
 
 # Bytes of a state, or of a tensor in it.
-_WORTH_THREADS = 1 << 22
+_WORTH_A_THREAD = 1 << 20
 _LARGE = 1 << 16
-_HUGE = 1 << 26  # one of these keeps all cores busy by itself
+_HUGE = 1 << 26
 _MOST_THREADS = 8
 _WITH_BUFFER = {"float32", "int64", "uint32", "float64", "float16", "int32"}
 
@@ -33,7 +33,7 @@ def content_of(variable: Any) -> bytes:
     Args:
         variable: a `tf.Variable` of any dtype, on any device.
     """
-    return content_digest(_buffer_of(variable))
+    return content_digest(_buffer_of(keras_api.read_all([variable])[0]))
 
 
 def digests_of(tensors: Iterable[StateTensor]) -> dict[str, dict[str, str]]:
@@ -68,48 +68,39 @@ def array_of(value: Any) -> Any:
     if hasattr(value, "to_numpy"):
         return value.to_numpy()
     if isinstance(value, tf.Tensor | tf.Variable):
-        value = _bits(tf.convert_to_tensor(value)).numpy()
+        value = np.asarray(_bits(tf.convert_to_tensor(value)))
     return np.asarray(value)
 
 
 def _contents(variables: list[Any]) -> list[bytes]:
-    """Content digests of many variables.
-
-    Reading a variable needs Python, hashing a large one does not: while this thread reads, others hash.
-    """
-    sizes = [v.dtype.size * (v.shape.num_elements() or 0) for v in variables]
-    if sum(sizes) < _WORTH_THREADS:
-        return [content_of(v) for v in variables]
+    """Content digests of many variables, read in one call and hashed on all cores where that pays."""
+    buffers = [_buffer_of(tensor) for tensor in keras_api.read_all(variables)]
+    sizes = [memoryview(b).nbytes for b in buffers]
+    helpers = min(cpu_count(), _MOST_THREADS, sum(sizes) // _WORTH_A_THREAD) - 1
+    large = [i for i, size in enumerate(sizes) if _LARGE <= size < _HUGE] if helpers > 0 else []
+    waiting: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    for index in sorted(large, key=lambda i: -sizes[i]):
+        waiting.put(index)
     result: list[bytes | None] = [None] * len(variables)
-    waiting: queue.SimpleQueue[tuple[int, Any] | None] = queue.SimpleQueue()
 
     def work() -> None:
-        while (item := waiting.get()) is not None:
-            result[item[0]] = content_digest(item[1], parallel=False)
+        while (index := waiting.get()) is not None:
+            result[index] = content_digest(buffers[index], parallel=False)
 
-    helpers = min(cpu_count(), _MOST_THREADS) - 1
     threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
+    for _ in range(len(threads) + 1):
+        waiting.put(None)
     for thread in threads:
         thread.start()
-    for index in sorted(range(len(variables)), key=lambda i: -sizes[i]):
-        if sizes[index] >= _HUGE or not threads:
-            result[index] = content_of(variables[index])
-        elif sizes[index] >= _LARGE:
-            waiting.put((index, _buffer_of(variables[index])))
-        else:
-            result[index] = content_digest(_buffer_of(variables[index]), parallel=False)
-    for _ in range(helpers + 1):
-        waiting.put(None)
     work()
     for thread in threads:
         thread.join()
-    # A thread that failed has left its tensor out; here it fails for all to see.
-    return [content_of(v) if c is None else c for v, c in zip(variables, result, strict=True)]
+    # The small ones, the huge ones that keep all cores busy by themselves, and what a thread failed at.
+    return [content_digest(b) if c is None else c for b, c in zip(buffers, result, strict=True)]
 
 
-def _buffer_of(variable: Any) -> Any:
-    """A view of a variable's bytes: its own memory where it lies on the CPU."""
-    tensor = keras_api.read(variable)
+def _buffer_of(tensor: Any) -> Any:
+    """A view of an eager tensor's bytes: a variable's own memory where it lies on the CPU."""
     name = tensor.dtype.name
     if name == "string":
         return string_bytes(tensor.numpy())
@@ -117,6 +108,8 @@ def _buffer_of(variable: Any) -> Any:
         return b""
     if name not in _WITH_BUFFER:
         tensor = _bits(tensor)
+    if isinstance(tensor, np.ndarray):
+        return tensor.reshape(-1)
     if "CPU" not in tensor.device:
         return np.ascontiguousarray(tensor.numpy()).reshape(-1).view(np.uint8)
     return memoryview(tensor)
@@ -130,9 +123,10 @@ def _numeric(value: Any) -> Any:
 
 
 def _bits(tensor: Any) -> Any:
-    """The tensor, or its bits as integers where its dtype has no buffer format."""
+    """The tensor, or its bits as integers where its dtype has no buffer format: bfloat16, float8, int4."""
     if tensor.dtype == tf.bfloat16:
         return tf.bitcast(tensor, tf.uint16)
-    if tensor.dtype.name.startswith("float8"):
-        return tf.bitcast(tensor, tf.uint8)
+    if tensor.dtype.name.startswith(("float8", "int4", "uint4")):
+        values = np.ascontiguousarray(tensor.numpy())  # no bitcast takes these
+        return values.reshape(-1).view(np.uint8).reshape(values.shape)
     return tensor

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_repro.control.data import _BLOCK, OrderPolicy, ordered_dataset, pass_dataset
-from keras_repro.control.order import SHUFFLES, permutation
+from keras_repro.control.order import permutation
 
 POLICY = OrderPolicy(seed=42, batch_size=3)
 
@@ -45,25 +45,23 @@ def assert_same(found, wanted):
 SIZES = [
     (1, 1),
     (1, 5),
-    (2, 1),
     (7, 2),
     (8, 2),
     (9, 10),
-    (100, 32),
     (101, 100),
     (_BLOCK - 1, 1024),
     (_BLOCK, 1024),
     (_BLOCK + 1, 1024),
     (2 * _BLOCK + 5, 4096),
     (_BLOCK + 300, 1000),
-    (_BLOCK + 10, _BLOCK + 3),
     (3 * _BLOCK, _BLOCK),
-    (10_000, 333),
 ]
 
 
-@pytest.mark.parametrize(("samples", "batch_size"), SIZES)
-@pytest.mark.parametrize("shuffle", ["every_epoch", "once"])
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "shuffle"),
+    [(*size, "every_epoch") for size in SIZES] + [(7, 2, "once"), (_BLOCK + 1, 1024, "once")],
+)
 def test_batches_are_those_of_numpy(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=5, batch_size=batch_size, shuffle=shuffle)
     last = 2 * policy.steps(samples) + min(2, policy.steps(samples))
@@ -89,15 +87,20 @@ def test_golden_batches(tf):
 
 
 @pytest.mark.parametrize(
-    ("samples", "batch_size"), [(7, 2), (8, 2), (2 * _BLOCK + 5, 2048), (_BLOCK, 4096), (_BLOCK + 1, 4096)]
+    ("samples", "batch_size", "entries"),
+    [
+        (7, 2, [1, 3, 4, 5, 8, 9]),  # 4 steps a pass
+        (2 * _BLOCK + 5, 2048, [1, 3, 4, 8, 9, 13, 18]),  # 9 steps a pass, 4 a block
+        (_BLOCK + 1, 4096, [2, 3, 5]),  # 3 steps a pass, 2 a block
+    ],
 )
-def test_entered_at_any_step(tf, samples, batch_size):
+def test_entered_at_any_step(tf, samples, batch_size, entries):
     """Entering at a step is leaving out what came before it, over two passes and a bit."""
     policy = OrderPolicy(seed=1, batch_size=batch_size)
     steps = policy.steps(samples)
     last = 2 * steps + 1
     wanted = expected(samples, policy, 0, last)
-    for first in range(last + 1):
+    for first in entries:
         found = ordered_dataset(tf.range(samples), samples, policy, first_step=first, last_step=last)
         assert_same(rows(found), wanted[first:])
 
@@ -110,9 +113,9 @@ def test_far_into_a_training(tf):
 def test_any_number_of_parallel_calls(tf):
     """More threads, or none beside the one, change nothing; nor does reading twice."""
     samples, policy = 3000, OrderPolicy(seed=8, batch_size=7)
-    wanted = expected(samples, policy, 5, 900)
-    for threads in (1, 2, 16):
-        dataset = ordered_dataset(tf.range(samples), samples, policy, first_step=5, last_step=900)
+    wanted = expected(samples, policy, 5, 600)
+    for threads in (1, 16):
+        dataset = ordered_dataset(tf.range(samples), samples, policy, first_step=5, last_step=600)
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
         dataset = dataset.with_options(options)
@@ -123,7 +126,7 @@ def test_any_number_of_parallel_calls(tf):
 
 def test_nested_structures_stay_together(tf):
     x = {"image": np.arange(60, dtype="float32").reshape(10, 2, 3), "text": np.array(list("abcdefghij"))}
-    y = (np.arange(10, dtype="int64"), np.arange(10, dtype="bool"))
+    y = (np.arange(10, dtype="int64"), np.arange(10) % 3 == 0)
     arrays = tf.nest.map_structure(tf.constant, (x, y))
     found = list(ordered_dataset(arrays, 10, POLICY, first_step=2, last_step=5))
     for (left, right), wanted in zip(found, expected(10, POLICY, 2, 5), strict=True):
@@ -157,8 +160,16 @@ def test_the_pipeline_reads_no_seed(tf):
     assert tf.random.get_global_generator().state.numpy().tolist() == before
 
 
-@pytest.mark.parametrize(("samples", "batch_size"), [(7, 2), (9, 10), (2 * _BLOCK + 5, 4096), (_BLOCK, 8)])
-@pytest.mark.parametrize("shuffle", SHUFFLES)
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "shuffle"),
+    [
+        (7, 2, "every_epoch"),
+        (9, 10, "every_epoch"),
+        (2 * _BLOCK + 5, 4096, "every_epoch"),
+        (_BLOCK + 1, 1000, "once"),
+        (7, 2, "none"),
+    ],
+)
 def test_one_pass_whichever_is_current(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=6, batch_size=batch_size, shuffle=shuffle)
     steps = policy.steps(samples)

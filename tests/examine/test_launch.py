@@ -129,7 +129,7 @@ def test_a_child_that_takes_no_notice_is_killed(
 
 def test_no_interpreter(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
-    with pytest.raises(LaunchError, match="^cannot start /nowhere/python: No such file or directory$"):
+    with pytest.raises(LaunchError, match=r"^cannot start /nowhere/python: No such file or directory$"):
         run("")
 
 
@@ -140,7 +140,8 @@ def test_the_fork_server_starts_what_a_fresh_interpreter_would_be(
     (here / "script.py").write_text(
         "import os, signal, sys\n"
         "print(__name__, __file__, sys.argv, sys.path[0] == os.path.realpath('.'), sys.flags.interactive)\n"
-        "print(os.getcwd(), os.environ['OF_THE_CALLER'], os.getsid(0) == os.getpid(), repr(sys.stdin.read()))\n"
+        "print(os.getcwd(), os.environ['OF_THE_CALLER'])\n"
+        "print(os.getsid(0) == os.getpid(), repr(sys.stdin.read()))\n"
         "print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), file=sys.stderr)\n"
         "sys.stdout.flush()\n"
         "os._exit(5)\n"
@@ -159,10 +160,13 @@ def test_the_fork_server_starts_what_a_fresh_interpreter_would_be(
         assert outcome.code == 5
         said.append(sorted((folder / "output.txt").read_text().splitlines()))
     assert said[0] == said[1]
-    assert f"{here.resolve()} its own value True ''" in said[0]
+    assert f"{here.resolve()} its own value" in said[0]
+    assert "True ''" in said[0]
 
 
-def test_unseeded_children_of_the_fork_server_draw_differently(launched: Any, written: Any, here: Path) -> None:
+def test_unseeded_children_of_the_fork_server_draw_differently(
+    launched: Any, written: Any, here: Path
+) -> None:
     script = written(
         "import os, random, numpy as np, tensorflow as tf\n"
         "print(random.random(), np.random.rand(), float(tf.random.uniform(())))\n"

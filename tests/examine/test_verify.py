@@ -46,14 +46,18 @@ def test_a_seeded_script_is_identical(verified: Any) -> None:
         ("subclassed", "birth", "hidden/0/kernel"),
     ],
 )
-def test_without_a_seed_the_initial_weights_differ(verified: Any, kind: str, record: str, tensor: str) -> None:
+def test_without_a_seed_the_initial_weights_differ(
+    verified: Any, kind: str, record: str, tensor: str
+) -> None:
     found = divergence(verified("no_seed.py", kind))
     assert found["cause"] == "initial_weights"
     assert (found["kind"], found["fit"], found["epoch"]) == (record, 0, None)
     assert (found["section"], found["tensor"]) == ("weights", tensor)
     # Biases start as zeros.
     assert [t["tensor"].rsplit("/")[-1] for t in found["tensors"]] == ["kernel"] * len(found["tensors"])
-    assert found["explanation"] == "no seed was set with Keras; call keras.utils.set_random_seed before building"
+    assert (
+        found["explanation"] == "no seed was set with Keras; call keras.utils.set_random_seed before building"
+    )
 
 
 def test_seeds_that_keras_does_not_draw_from_are_named(verified: Any) -> None:
@@ -85,7 +89,9 @@ def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any
     folder = reference.folder / "runs" / "first"
     reference.folder.rename(reference.folder.with_name("reference"))
     folder = reference.folder.with_name("reference") / "runs" / "first"
-    live = launched("seeded.py", "weights", "--epochs", "10", "--record", "second", "--reference", str(folder))
+    live = launched(
+        "seeded.py", "weights", "--epochs", "10", "--record", "second", "--reference", str(folder)
+    )
     assert "epochs 8\n" in live.output
     assert "stopped: at epoch 8/10: weights differ" in live.output
     assert "parted from the reference at epoch 8/10" in live.output
@@ -212,7 +218,10 @@ def test_runs_are_never_replaced_unasked(verified: Any, here: Any) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        ("import keras", "run 1: no Keras training was seen in it: nothing to compare; ledger and output kept in"),
+        (
+            "import keras",
+            "run 1: no Keras training was seen in it: nothing to compare; ledger and output kept in",
+        ),
         ("1 / 0", "run 1 failed with exit code 1; ledger and output kept in runs/run-1"),
         ("import sys; sys.exit(3)", "run 1 failed with exit code 3; ledger and output kept in runs/run-1"),
         ("import os; os.kill(os.getpid(), 9)", "run 1 was killed by signal 9; output kept in runs/run-1"),

@@ -6,7 +6,7 @@ import time
 import keras
 import numpy as np
 import tensorflow as tf
-from small import X, Y, build
+from small import X, Y
 
 
 class Idle(keras.layers.Layer):

@@ -1,8 +1,9 @@
 """A script that uses keras_repro itself, with run folders of fixed names, and reads them by these names."""
 
 import keras
-import keras_repro as kr
 from small import X, Y, build
+
+import keras_repro as kr
 
 keras.utils.set_random_seed(4)
 # Made before the model: nothing of Keras has been called yet.

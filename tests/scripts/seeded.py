@@ -34,9 +34,7 @@ callbacks = [Noise()] if options.disturbed == "weights" else []
 if options.record:
     import keras_repro as kr
 
-    callback = kr.DeterminismCallback(
-        options.record, reference=options.reference, on_divergence="stop"
-    )
+    callback = kr.DeterminismCallback(options.record, reference=options.reference, on_divergence="stop")
     callbacks.append(callback)
 history = model.fit(X, labels, batch_size=32, epochs=options.epochs, callbacks=callbacks, verbose=0)
 print("epochs", len(history.epoch))

@@ -203,7 +203,7 @@ def test_the_header_says_what_was_run(launched: Any) -> None:
     child = launched("seeded.py", "--epochs", "1", policies={"max_epochs": 1})
     assert child.output == "epochs 1\n"
     header = child.ledger.header
-    assert header["command"]["script"].endswith("tests/scripts/seeded.py")
+    assert header["command"]["script"].endswith("seeded.py")
     assert header["command"]["module"] is None
     assert (header["mode"], header["coverage"], header["seed"]) == ("observed", "smr", None)
     assert header["policies"] == {"max_epochs": 1}

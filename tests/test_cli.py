@@ -1,0 +1,447 @@
+"""The command line: what it answers, with which exit code, and how it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SCRIPTS, TESTS, Answer
+
+from keras_repro.record.ledger import Ledger, read_ledger
+from keras_repro.record.schema import Header, Record
+
+BREAST_CANCER = TESTS.parent / "examples" / "breast_cancer.py"
+CLI = ("-m", "keras_repro.cli")
+
+
+def refused(answer: Answer, message: str, *, lines: int = 1) -> None:
+    """One clear line on standard error, exit code 2, and no traceback of ours."""
+    assert answer.code == 2
+    assert answer.err.splitlines()[-1].startswith(f"keras-repro: {message}"), answer.err
+    assert len(answer.err.splitlines()) == lines
+    assert str(TESTS.parent / "keras_repro") not in answer.err
+
+
+def make_run(folder: Path, *, weights: str = "00", coverage: str = "smr", **extra: Any) -> Path:
+    with Ledger.create(folder, Header(coverage=coverage)) as ledger:
+        ledger.append(Record(kind="fit", fit=0, sections={"fit": "00"}))
+        tensors = {"weights": {"layers/0/kernel": weights}}
+        ledger.append(Record(kind="start", fit=0, sections={"weights": weights}, tensors=tensors))
+        ledger.append(Record(kind="exit", extra={"status": "finished", **extra}))
+    return folder
+
+
+# --- verify: the main job
+
+
+def test_the_example_is_identical_in_fresh_processes_under_any_hash_seed(
+    process: Any, here: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Not where the first one looks for what its runs leave behind.
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    verify = (*CLI, "verify", BREAST_CANCER)
+    first = process(*verify, "--runs", "3", "--json", "out.json", PYTHONHASHSEED="1")
+    # Its children get the caller's hash seed itself, and not one that `verify` chose.
+    more = ("--runs", "2", "--json", elsewhere / "out.json", "--run-dir", elsewhere, "--keep-hash-seed")
+    second = process(*verify, *more, PYTHONHASHSEED="99")
+    answers = [started.communicate() for started in (first, second)]
+    assert (first.returncode, second.returncode) == (0, 0), answers
+    found, again = (json.loads((folder / "out.json").read_text()) for folder in (here, elsewhere))
+    assert {"format", "verdict", "runs", "divergence", "notes"} <= set(found)
+    assert (found["format"], found["verdict"], found["divergence"]) == (1, "identical", None)
+    assert (len(found["runs"]), len(again["runs"])) == (3, 2)
+    (fingerprint,) = {run["fingerprint"] for run in found["runs"] + again["runs"]}
+    assert fingerprint.startswith("kr1-smr-")
+    ledgers = [read_ledger(run["ledger"]) for run in found["runs"] + again["runs"]]
+    assert [sum(r.kind == "epoch" for r in ledger.typed_records()) for ledger in ledgers] == [50] * 5
+    seeds = [s["achieved"] for f in ledgers for s in f.header["switches"] if s["name"] == "hash_seed"]
+    assert seeds == [1, 2, 3, 99, 99]
+
+    out, err = answers[0]
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == f"3 runs of: {BREAST_CANCER}"
+    assert lines[1] == "(observed as it is, but with a hash seed of its own for each run)"
+    assert [line.split(":")[0] for line in lines[2:5]] == ["run 1/3", "run 2/3", "run 3/3"]
+    assert lines[5].split() == ["epoch", "loss", "accuracy", "run", "1", "run", "2", "run", "3"]
+    assert [line.split()[0] for line in lines[6:57]] == [str(n + 1) for n in range(50)] + ["evaluation"]
+    assert lines[-1] == (
+        f"identical: 3 runs, bit for bit, TensorFlow 2.21.0, Keras 3.15.1, fingerprint {fingerprint}"
+    )
+
+
+def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
+    process: Any, written: Any, here: Path
+) -> None:
+    # No seed, a set of words, a thread count that is the machine's: all pinned by --enforce.
+    written(
+        "import sys\nimport keras\nimport tensorflow as tf\nfrom small import X, Y, build\n"
+        "print(sys.argv[1:], list({'a', 'b', 'c', 'd', 'e'}), flush=True)\n"
+        "model = build(dropout=0.3)\n"
+        "noisy = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(96).batch(8)\n"
+        "model.fit(noisy, epochs=6, verbose=0)\n",
+        "train.py",
+    )
+    (here / "package").mkdir()
+    (here / "package" / "train.py").write_text((here / "train.py").read_text())
+    pinned = process(*CLI, "verify", "--runs", "2", "--enforce", "--pin-seed", "7", "train.py")
+    capped = process(
+        *CLI, "verify", "--runs=2", "--max-epochs", "2", "-m", "package.train", "--max-steps", "3",
+        "--json=out.json", "--epochs", "5", "--", "--runs", "9", "--",
+    )  # fmt: skip
+    (pinned_out, pinned_err), (capped_out, capped_err) = pinned.communicate(), capped.communicate()
+    assert pinned.returncode == 0, pinned_out + pinned_err
+    assert pinned_out.splitlines()[1] == "(every switch pinned)"
+    headers = [read_ledger(here / f".keras_repro/train-1/run-{n}").header for n in (1, 2)]
+    assert [(h["mode"], h["seed"]) for h in headers] == [("enforced", 7)] * 2
+    for header in headers:
+        readings = {s["name"]: s for s in header["switches"]}
+        assert readings["hash_seed"]["achieved"] == 7
+        assert readings["op_determinism"]["achieved"] is True
+        assert {
+            name for name, s in readings.items() if s["requested"] is not None and s["ok"] is False
+        } == set()
+    outputs = [(here / f".keras_repro/train-1/run-{n}/output.txt").read_text() for n in (1, 2)]
+    # Beside what TensorFlow says with the time in it.
+    printed = [[line for line in output.splitlines() if line.startswith("[")] for output in outputs]
+    assert printed[0] == printed[1] != []
+
+    # Without a seed it parts, and what is known of the fit's length is still said.
+    assert capped.returncode == 1, capped_out + capped_err
+    found = json.loads((here / "out.json").read_text())
+    assert (found["verdict"], found["divergence"]["cause"]) == ("diverged", "initial_weights")
+    assert found["divergence"]["epoch"] is None
+    assert found["estimated_seconds"] > 0
+    lines = capped_out.splitlines()
+    assert lines[0] == "2 runs of: -m package.train --epochs 5 --runs 9 --"
+    (look,) = (line for line in lines if line.startswith("note: a quick look"))
+    assert look.startswith(
+        "note: a quick look over the first 2 epochs of each fit and the first 3 steps of each epoch; "
+        "the whole would take about "
+    )
+    ledger = read_ledger(found["runs"][0]["ledger"])
+    assert sum(r.kind == "epoch" for r in ledger.typed_records()) == 2
+    (fit,) = (r for r in ledger.typed_records() if r.kind == "fit")
+    assert fit.extra["arguments"]["epochs_requested"] == 6
+    assert ledger.header["policies"] == {"max_epochs": 2, "max_steps": 3}
+    said = (ledger.path.parent / "output.txt").read_text()
+    assert "['--epochs', '5', '--runs', '9', '--'] [" in said
+
+
+def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> None:
+    answer = command(
+        "verify", SCRIPTS / "seeded.py", "--runs", 2, "labels", "--epochs", 2, "--json", "o.json"
+    )
+    assert answer.code == 1
+    assert answer.err == ""
+    lines = answer.out.splitlines()
+    assert lines[0] == f"2 runs of: {SCRIPTS / 'seeded.py'} labels --epochs 2"
+    assert lines[-3] == "cause: data_values"
+    assert lines[-2].startswith("also: layers/")
+    assert lines[-1].startswith("diverged: at epoch 1/2: weights differ, first in layers/0/")
+    assert lines[-1].endswith("; the data given to fit differs")
+    found = json.loads((here / "o.json").read_text())
+    where = found["divergence"]
+    assert {"fit", "epoch", "step", "section", "tensor", "cause", "tensors"} <= set(where)
+    assert (found["format"], found["verdict"]) == (1, "diverged")
+    assert (where["fit"], where["epoch"], where["section"], where["cause"]) == (
+        0,
+        0,
+        "weights",
+        "data_values",
+    )
+    assert {"section", "tensor"} <= set(where["tensors"][0])
+    assert [Path(run["ledger"]).exists() for run in found["runs"]] == [True, True]
+
+
+def test_leftovers_are_listed(command: Any) -> None:
+    answer = command("verify", SCRIPTS / "resumes.py", "--runs", 2)
+    assert answer.code == 1
+    assert "note: a run left files that the next could read: last.weights.h5\n" in answer.out
+
+
+def test_runs_in_a_folder_are_replaced_only_when_told_to(command: Any, written: Any, here: Path) -> None:
+    verify = ("verify", written("import keras\n"), "--runs", 2, "--run-dir", "kept")
+    (here / "kept" / "run-1").mkdir(parents=True)
+    (here / "kept" / "run-1" / "ledger.jsonl").write_text("mine")
+    refused(
+        command(*verify), "kept holds runs already: choose another folder, or overwrite them with --force"
+    )
+    assert (here / "kept" / "run-1" / "ledger.jsonl").read_text() == "mine"
+    refused(command(*verify, "--force"), "run 1: no Keras training was seen in it")
+    assert read_ledger(here / "kept" / "run-1").status == "finished"
+
+
+def test_the_traceback_of_a_script_that_raises_is_shown(command: Any, written: Any, here: Path) -> None:
+    written("def prepare():\n    raise ValueError('no such column')\nprepare()\n")
+    answer = command("verify", "script.py")
+    refused(
+        answer,
+        "run 1 failed with exit code 1; ledger and output kept in .keras_repro/script-1/run-1",
+        lines=7,
+    )
+    assert answer.err.splitlines()[0] == "Traceback (most recent call last):"
+    assert answer.err.splitlines()[-2] == "ValueError: no such column"
+    assert answer.out.splitlines()[-1].startswith("run 1/3: ")
+
+
+# --- the end of it all: Ctrl-C and the scheduler's notice
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_verify_ends_its_child_and_keeps_the_ledger(
+    process: Any, written: Any, here: Path, number: signal.Signals
+) -> None:
+    # It waits in Python: where a signal meets TensorFlow's own code, a rare crash there is not ours to test.
+    written(
+        "import os, time\nimport keras\nfrom small import X, Y, build\n"
+        "class Wait(keras.callbacks.Callback):\n"
+        "    def on_epoch_begin(self, epoch, logs=None):\n"
+        "        if epoch == 2:\n            open('part', 'w').write(str(os.getpid()))\n"
+        "            os.rename('part', 'pid')\n            time.sleep(300)\n"
+        "build().fit(X, Y, epochs=9, callbacks=[Wait()], verbose=0)\n"
+    )
+    verify = process(*CLI, "verify", "script.py")
+    until(lambda: (here / "pid").exists() or verify.poll() is not None)
+    verify.send_signal(number)
+    _, err = verify.communicate()
+    assert verify.returncode == 2
+    assert err == (
+        "keras-repro: interrupted: the child has ended, what was recorded is kept in .keras_repro/script-1\n"
+    )
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((here / "pid").read_text()), 0)
+    ledger = read_ledger(here / ".keras_repro" / "script-1" / "run-1")
+    assert ledger.status == "stopped"
+    kinds = [record.kind for record in ledger.typed_records()]
+    assert kinds == ["fit", "start", "birth", "epoch", "epoch", "end", "exit"]
+    assert ledger.notes == []
+
+
+# --- compare
+
+
+def test_compare(command: Any, here: Path) -> None:
+    a, b = make_run(here / "a"), make_run(here / "b")
+    other = make_run(here / "c", weights="11")
+    same = command("compare", a, b / "ledger.jsonl", "--json", "same.json")
+    assert (same.code, same.err) == (0, "")
+    assert same.out.splitlines()[-1].startswith("identical: 2 runs, bit for bit, fingerprint kr1-smr-")
+    found = json.loads((here / "same.json").read_text())
+    assert (found["format"], found["verdict"], found["divergence"]) == (1, "identical", None)
+    assert len({run["fingerprint"] for run in found["runs"]}) == 1
+
+    parted = command("compare", a, other, "--json", "parted.json")
+    assert (parted.code, parted.err) == (1, "")
+    assert "diverged: before the first epoch: initial weights differ, first in layers/0/kernel" in parted.out
+    found = json.loads((here / "parted.json").read_text())
+    assert found["divergence"]["tensors"] == [{"section": "weights", "tensor": "layers/0/kernel"}]
+
+    unlike = command("compare", a, make_run(here / "d", coverage="sm"), "--json", "unlike.json")
+    refused(unlike, "incomparable: their chains cover different things")
+    assert json.loads((here / "unlike.json").read_text())["verdict"] == "incomparable"
+
+
+def test_ledgers_that_cannot_be_read(command: Any, here: Path) -> None:
+    good = make_run(here / "good") / "ledger.jsonl"
+    text = good.read_bytes()
+    lines = text.splitlines(keepends=True)
+    changed = {
+        "empty": (b"", "is empty: the run ended before its first record"),
+        "header only": (lines[0], None),
+        "damaged": (text.replace(b"layers/0", b"layers/1"), "is damaged at line 3"),
+        "missing": (lines[0] + lines[2], "is damaged at line 2"),
+        "newer": (text.replace(b'"format":1', b'"format":2', 1), "is damaged at line 1"),
+        "no ledger": (b"epoch,loss\n1,0.5\n", "is damaged at line 1"),
+        "bytes": (bytes(range(256)) * 50, "is damaged at line 1"),
+    }
+    for name, (content, message) in changed.items():
+        path = here / f"{name}.jsonl"
+        path.write_bytes(content)
+        for pair in ((good, path), (path, good)):
+            answer = command("compare", *pair)
+            assert message is None or f"{path} {message}" in answer.err, answer.err
+            refused(answer, "")
+    torn = here / "torn.jsonl"
+    torn.write_bytes(text[:-20])
+    answer = command("compare", good, torn)
+    assert answer.code == 1
+    assert f"note: {torn}: the last line was torn and is left out" in answer.out
+    refused(command("compare", good, here / "none"), f"no ledger at {here / 'none'}")
+    refused(command("compare", good, here), f"{here} holds no ledger.jsonl: give a run folder or a ledger")
+
+
+def test_hostile_text_in_a_ledger_is_escaped(command: Any, here: Path) -> None:
+    evil = "kernel\x1b]0;owned\x07\x1b[2J\r\nidentical: 2 runs [bold red]all well[/] \u202e\u2066 :smile:"
+    for name, digest in (("a", "00"), ("b", "11")):
+        with Ledger.create(here / name, Header(coverage="smr")) as ledger:
+            tensors = {"weights": {evil: digest}, evil: {evil: digest}}
+            sections = {"weights": digest, evil: digest}
+            shapes = {evil: [evil, [1], evil]}
+            start = Record(kind="start", fit=0, sections=sections, tensors=tensors, shapes=shapes)
+            ledger.append(start)
+            metrics = {evil: 0.5, "loss": evil}
+            ledger.append(Record(kind="epoch", fit=0, epoch=0, sections=sections, metrics=metrics))
+    answer = command("compare", "a", "b")
+    assert answer.code == 1
+    for said in (answer.out, answer.err):
+        assert not {c for c in said if c != "\n" and not c.isprintable()}
+    assert r"kernel\x1b]0;owned\x07\x1b[2J\x0d\x0aidentical: 2 runs [bold red]all well[/]" in answer.out
+    assert answer.out.splitlines()[-1].startswith("diverged: ")
+    assert not [line for line in answer.out.splitlines() if line.startswith("identical")]
+
+
+# --- refusals
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "the following arguments are required: COMMAND (see 'keras-repro --help')"),
+        (("frobnicate",), "argument COMMAND: invalid choice: 'frobnicate'"),
+        (("verify",), "no script: give the path of a script, or -m and a module"),
+        (("verify", "-m"), "-m needs the name of a module"),
+        (("verify", "none.py"), "no script at none.py"),
+        (("run", "none.py"), "no script at none.py"),
+        (("verify", "a.ipynb"), "a.ipynb is a notebook: call trainer.verify(...) of kr.ReproducibleTrainer"),
+        (("verify", "--frob", "a.py"), "unknown option --frob (see 'keras-repro verify --help')"),
+        (("verify", "-x", "a.py"), "unknown option -x (see 'keras-repro verify --help')"),
+        (("verify", "--run", "5", "a.py"), "unknown option --run (see 'keras-repro verify --help')"),
+        (("run", "--runs", "5", "a.py"), "unknown option --runs (see 'keras-repro run --help')"),
+        (
+            ("verify", "a.py", "--runs", "1"),
+            "argument --runs: needs a whole number from 2, received '1' (see 'keras-repro verify --help')",
+        ),
+        (("verify", "a.py", "--max-epochs", "x"), "argument --max-epochs: needs a whole number from 1"),
+        (("verify", "a.py", "--runs"), "argument --runs: expected one argument"),
+        (("compare", "a"), "the following arguments are required: RUN (see 'keras-repro compare --help')"),
+        (("compare", "a", "b", "--frob"), "unrecognized arguments: --frob"),
+        (("compare", "none", "none"), "no ledger at none"),
+    ],
+)
+def test_misuse(command: Any, arguments: tuple[str, ...], message: str) -> None:
+    answer = command(*arguments)
+    refused(answer, message)
+    assert answer.out == ""
+
+
+def test_a_module_that_is_not_there(command: Any, here: Path) -> None:
+    answer = command("verify", "-m", "none.such")
+    refused(answer, "run 1 failed with exit code 1; ", lines=2)
+    assert answer.err.splitlines()[0] == "no module none.such that can be run"
+
+
+def test_what_cannot_be_written_is_said_before_the_training(command: Any, written: Any, here: Path) -> None:
+    script = written("open('started', 'w')\n")
+    (here / "file").write_text("")
+    for option, place, message in (
+        ("--json", "none/out.json", "cannot write none/out.json: give the name of a file in a folder"),
+        ("--json", ".", "cannot write .: give the name of a file in a folder"),
+        ("--run-dir", "file", "cannot make run folder file/run-1: Not a directory"),
+        ("--run-dir", "/proc/none", "cannot make run folder /proc/none/run-1: No such file or directory"),
+    ):
+        refused(command("verify", script, option, place), message)
+    refused(command("run", script, "--run-dir", "file"), "run folder file is a file: choose another name")
+    assert not (here / "started").exists()
+
+
+@pytest.fixture
+def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A working folder that cannot be written to, entered as nobody: root may write anywhere."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "script.py").write_text("import keras\n")
+        folder.chmod(0o555)
+        monkeypatch.chdir(folder)
+        nobody = os.geteuid() == 0
+        if nobody:
+            os.seteuid(65534)
+        try:
+            yield folder
+        finally:
+            if nobody:
+                os.seteuid(0)
+            folder.chmod(0o755)
+
+
+def test_a_read_only_folder(command: Any, read_only: Path) -> None:
+    refused(command("verify", "script.py"), "cannot make a run folder in .keras_repro: Permission denied")
+    refused(
+        command("verify", "script.py", "--run-dir", "x"), "cannot make run folder x/run-1: Permission denied"
+    )
+    refused(command("run", "script.py", "--run-dir", "x"), "cannot make run folder x: Permission denied")
+
+
+def test_help_and_version(command: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    said = []
+    for arguments in (["--version"], ["--help"], ["verify", "--help"], ["compare", "--help"]):
+        with pytest.raises(SystemExit) as ended:
+            command(*arguments)
+        assert ended.value.code == 0
+        said.append(capfd.readouterr().out)
+    assert said[0] == "keras-repro 0.1.0\n"
+    assert "run any keras training twice" in said[1].lower()
+    assert "usage: keras-repro verify [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]" in said[2]
+
+
+# --- run
+
+
+def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
+    run = (*CLI, "run", "--pin-seed", "7", SCRIPTS / "no_seed.py", "--json", "out.json", "--run-dir", "mine")
+    started = process(*run)
+    out, err = started.communicate()
+    assert started.returncode == 0, err
+    ledger = read_ledger(here / "mine")
+    assert out.splitlines()[-1] == f"recorded in mine, fingerprint {ledger.fingerprint}"
+    assert json.loads((here / "out.json").read_text())["fingerprint"] == ledger.fingerprint
+    assert (ledger.header["mode"], ledger.header["seed"]) == ("enforced", 7)
+    again = process(*run)
+    _, err = again.communicate()
+    assert again.returncode == 2
+    assert err.startswith("keras-repro: run folder mine holds a run already: choose another, or overwrite it")
+    assert read_ledger(here / "mine").digest == ledger.digest
+
+
+def test_output_to_a_pipe_that_closes(process: Any, here: Path) -> None:
+    a, b = make_run(here / "a"), make_run(here / "b")
+    started = process(*CLI, "compare", a, b)
+    assert started.stdout is not None
+    started.stdout.close()
+    assert started.wait() == 2
+    assert started.stderr is not None
+    assert "Traceback" not in started.stderr.read()
+    started.stderr.close()
+
+
+def until(true: Callable[[], Any]) -> None:
+    deadline = time.monotonic() + 120
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(autouse=True)
+def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No process that a failing test started outlives it."""
+    started: list[subprocess.Popen[Any]] = []
+    made = subprocess.Popen.__init__
+
+    def note(self: Any, *args: Any, **kwargs: Any) -> None:
+        made(self, *args, **kwargs)
+        started.append(self)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", note)
+    yield
+    for one in started:
+        if one.poll() is None and "forkserver.py" not in str(one.args):
+            one.kill()
+            one.wait()
