@@ -161,11 +161,10 @@ def _announce(options: argparse.Namespace, console: Any) -> None:
 def _say_limits(options: argparse.Namespace, result: Any, console: Any) -> None:
     if options.max_epochs is None and options.max_steps is None:
         return
-    caps = [(options.max_epochs, "epochs of each fit"), (options.max_steps, "steps of each epoch")]
-    words = " and ".join(f"the first {n} {what}" for n, what in caps if n is not None)
     estimate = result.estimate
     whole = f"; the whole would take about {estimate:.0f} s a run" if estimate else ""
-    console.print(f"note: a quick look over {words}{whole}", markup=False, soft_wrap=True)
+    text = f"note: a quick look over {result.comparison.within}{whole}"
+    console.print(text, markup=False, soft_wrap=True)
 
 
 def _task(options: argparse.Namespace, *, enforced: bool) -> Any:

@@ -18,7 +18,14 @@ from typing import Any, Literal
 from keras_repro.errors import LedgerError
 from keras_repro.examine.cause import Context, cause_of, environment_differences
 from keras_repro.examine.divergence import Divergence as Divergence
-from keras_repro.examine.notes import copy_notes, coverage_in_words, differing, latent_notes, limit_notes
+from keras_repro.examine.notes import (
+    caps_in_words,
+    copy_notes,
+    coverage_in_words,
+    differing,
+    latent_notes,
+    limit_notes,
+)
 from keras_repro.record.ledger import LedgerFile, read_ledger
 from keras_repro.record.schema import COVERAGE, Record
 from keras_repro.record.text import visible
@@ -41,6 +48,8 @@ class Comparison:
         reason: why they are `incomparable`, in a line.
         notes: what is worth knowing and changes no verdict.
         covers: what the verdict covers, in words.
+        within: the part of the training that was run, such as `"the first 2 epochs of each fit"`; empty
+            where nothing was capped.
         compared: how many records of the chain were equal before the end or the divergence.
     """
 
@@ -50,6 +59,7 @@ class Comparison:
     reason: str | None = None
     notes: tuple[str, ...] = ()
     covers: str = ""
+    within: str = ""
     compared: int = 0
 
     def to_dict(self) -> dict[str, Any]:
@@ -62,6 +72,7 @@ class Comparison:
             "reason": self.reason,
             "notes": list(self.notes),
             "covers": self.covers,
+            "within": self.within,
             "compared": self.compared,
         }
 
@@ -70,7 +81,8 @@ class Comparison:
 
     def __str__(self) -> str:
         if self.verdict == "identical":
-            return visible(f"identical: {self.covers}; fingerprint {self.runs[0]['fingerprint']}")
+            over = f" over {self.within}" if self.within else ""
+            return visible(f"identical{over}: {self.covers}; fingerprint {self.runs[0]['fingerprint']}")
         if self.divergence is not None:
             return f"diverged: {self.divergence.describe()}"
         return visible(f"incomparable: {self.reason}")
@@ -187,6 +199,7 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
             runs=(),
             notes=tuple(dict.fromkeys(progress.notes)),
             covers=coverage_in_words(progress.kinds, a.header["coverage"]),
+            within=caps_in_words(a.header),
             compared=progress.compared,
             **more,
         )

@@ -81,6 +81,13 @@ def coverage_in_words(kinds: set[str], letters: str) -> str:
     return text + (f"; {' and '.join(missing)} were not computed outside fit" if missing else "")
 
 
+def caps_in_words(header: Mapping[str, Any]) -> str:
+    """What part of the training a capped run held, such as `"the first 2 epochs of each fit"`; else empty."""
+    policies = header.get("policies") or {}
+    caps = {"max_epochs": "epochs of each fit", "max_steps": "steps of each epoch"}
+    return " and ".join(f"the first {policies[n]} {what}" for n, what in caps.items() if policies.get(n))
+
+
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
     """The names under which two mappings hold something else, in their order."""
     for name in dict.fromkeys([*a, *b]):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -259,18 +260,26 @@ def _last_lines(path: Path) -> str:
 
 
 def _estimate(ledger: LedgerFile, outcome: Outcome) -> float | None:
-    """Seconds for the whole training, from the epochs that were run of those that were asked for."""
-    recorded, wanted = 0.0, 0.0
-    asked = done = 0
+    """Seconds for the whole training, from those of the epochs and steps that were run of it."""
+    if not ledger.header["policies"]:
+        return None
+    epochs: list[float] = []
+    seconds = outcome.seconds
+    arguments: Mapping[str, Any] = {}
     for record in ledger.typed_records():
         if record.kind == "fit":
-            arguments = record.extra.get("arguments", {})
-            asked = int(arguments.get("epochs_requested") or 0)
-            done = int(arguments.get("epochs") or 0)
+            arguments, epochs = record.extra.get("arguments", {}), []
         elif record.kind == "epoch":
-            seconds = float(record.extra.get("seconds", 0.0))
-            steps = float(record.extra.get("steps_share", 1.0)) or 1.0
-            recorded += seconds
-            wanted += seconds / steps * (asked / done if done else 1.0)
-    capped = ledger.header["policies"]
-    return outcome.seconds - recorded + wanted if capped and recorded else None
+            epochs.append(float(record.extra.get("seconds", 0.0)))
+        elif record.kind == "end" and epochs:
+            # The first epoch holds the tracing too, which the others do not repeat.
+            later = statistics.median(epochs[1:] or epochs)
+            whole = later * _share(arguments, "steps") * len(epochs) * _share(arguments, "epochs")
+            seconds += max(0.0, epochs[0] - later) + whole - sum(epochs)
+    return seconds
+
+
+def _share(arguments: Mapping[str, Any], name: str) -> float:
+    """How many times what was run of epochs or steps was asked for; 1 where that is not known."""
+    asked, done = arguments.get(f"{name}_requested"), arguments.get(name)
+    return asked / done if isinstance(asked, int) and isinstance(done, int) and done > 0 else 1.0

@@ -48,7 +48,8 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
     if comparison.verdict == "identical":
         versions = _versions(read_ledger(comparison.runs[0]["ledger"]))
         _line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
-        text = f"identical: {len(comparison.runs)} runs, bit for bit{versions}, fingerprint "
+        over = f" over {comparison.within}" if comparison.within else ""
+        text = f"identical{over}: {len(comparison.runs)} runs, bit for bit{versions}, fingerprint "
         _line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
     elif comparison.divergence is not None:
         divergence = comparison.divergence

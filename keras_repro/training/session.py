@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import sys
 import threading
@@ -261,9 +262,20 @@ def _details_of_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
     chosen = {n: arguments[n] for n in plain if arguments.get(n) is not None}
     chosen = {n: v for n, v in chosen.items() if isinstance(v, int | float | str)}
     details["arguments"] = chosen | {"epochs_requested": int(arguments.get("epochs") or 1)}
+    steps = arguments.get("steps_per_epoch") or _steps(data, chosen)
+    if steps:
+        details["arguments"]["steps_requested"] = int(steps)
     if details["data"].get("kind") == "arrays" and chosen.get("shuffle", True):
         details["frozen_shuffle"] = True
     return details
+
+
+def _steps(data: Mapping[str, Any], arguments: Mapping[str, Any]) -> int | None:
+    """Steps of a whole pass over arrays, as Keras counts them."""
+    if "samples" not in data:
+        return None
+    kept = math.floor(data["samples"] * (1.0 - float(arguments.get("validation_split", 0.0))))
+    return -(-kept // int(arguments.get("batch_size") or 32))
 
 
 def _named_metrics(model: Any, result: Any) -> dict[str, Any]:

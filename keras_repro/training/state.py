@@ -11,7 +11,6 @@ the variable that it serves. No property and no method of the user's is called o
 
 from __future__ import annotations
 
-import functools
 import re
 import sys
 import sysconfig
@@ -296,7 +295,8 @@ def _sort_key(value: Any) -> tuple[str, list[Any], list[Any]]:
     """Class and name, numbers in them by size: what counts up has another number of digits elsewhere."""
     if _is_of_users(value) and not keras_api.is_saveable(value):
         return type(value).__name__, [], []
-    return type(value).__name__, *(_parts(getattr(value, n, "")) for n in ("name", "_unique_id"))
+    name, number = (_parts(getattr(value, n, "")) for n in ("name", "_unique_id"))
+    return type(value).__name__, name, number
 
 
 def _parts(name: Any) -> list[Any]:
@@ -325,13 +325,17 @@ def _is_of_users(value: Any) -> bool:
     return kind.__module__ == "__main__" or (file is not None and not file.startswith(_LIBRARIES))
 
 
-@functools.cache
-def _slots(kind: type) -> Mapping[str, Any]:
+_known_slots: dict[type, dict[str, Any]] = {}
+
+
+def _slots(kind: type) -> dict[str, Any]:
     """The `__slots__` of a class and its bases, as what reads them."""
-    return {
-        name: member
-        for base in reversed(kind.__mro__)
-        if "__slots__" in vars(base)
-        for name, member in vars(base).items()
-        if isinstance(member, MemberDescriptorType)
-    }
+    if kind not in _known_slots:
+        _known_slots[kind] = {
+            name: member
+            for base in reversed(kind.__mro__)
+            if "__slots__" in vars(base)
+            for name, member in vars(base).items()
+            if isinstance(member, MemberDescriptorType)
+        }
+    return _known_slots[kind]

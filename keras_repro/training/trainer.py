@@ -8,6 +8,7 @@ trainer.verify(x, y, epochs=5).verdict
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -88,9 +89,9 @@ class ReproducibleTrainer:
         switches: Mapping[str, Any] | None = None,
         strict: bool = True,
     ) -> None:
-        _check(seed, batch_size, shuffle)
-        self.seed = int(seed)
-        self.batch_size = int(batch_size)
+        self.seed = _whole("seed", seed, least=0, most=2**32 - 1)
+        self.batch_size = _whole("batch_size", batch_size, least=1)
+        _check_shuffle(shuffle)
         self.shuffle: Shuffle = shuffle
         self.model: keras.Model | None = None
         self._switches = {"op_determinism": True, **(switches or {})}
@@ -159,11 +160,20 @@ class ReproducibleTrainer:
 
         Raises:
             TypeError: an argument that `Model.fit` does not have, or that the trainer fixes.
+            ValueError: an argument is out of its range.
             RunFolderError: the run folder holds a run already.
             DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
         """
         _check_arguments(arguments)
         check_action(on_divergence)
+        epochs = _whole("epochs", epochs, least=0)
+        initial_epoch = _whole("initial_epoch", initial_epoch, least=0)
+        if steps_per_epoch is not None:
+            steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, least=1)
+        if not 0 <= (validation_split or 0) < 1:
+            raise ValueError(
+                f"validation_split must be a share from 0 to less than 1, received {validation_split!r}"
+            )
         if validation_split and validation_data is None:
             split = keras_api.split_off_validation((x, y, sample_weight), validation_split)
             (x, y, sample_weight), validation_data = split
@@ -174,7 +184,7 @@ class ReproducibleTrainer:
         )
         details: dict[str, Any] = {
             "data": describe_data(x, y, sample_weight, order="keras_repro"),
-            "arguments": {"epochs_requested": int(epochs), "initial_epoch": int(initial_epoch)},
+            "arguments": {"epochs_requested": epochs, "initial_epoch": initial_epoch},
         }
         if validation_data is not None:
             details["validation_data"] = describe_data(*_parts(validation_data))
@@ -199,6 +209,8 @@ class ReproducibleTrainer:
         arguments.setdefault(
             "validation_batch_size", None if not _is_arrays(validation_data) else self.batch_size
         )
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
         listed, leave = joined(callbacks, callback, model)
         token = fit_details.set(details | {"order": order})
         try:
@@ -337,6 +349,8 @@ class _ArrayPlan:
             make_dataset=self._dataset,
         )
         self._samples = adapter.samples
+        if self._samples == 0:
+            raise ValueError("x holds no samples")
         whole = self._policy.steps(self._samples)
         if self._steps is None and whole % self._at_once:
             # Several steps in one call would run over the end of a pass: each pass is its own stream.
@@ -347,6 +361,13 @@ class _ArrayPlan:
             return {"x": adapter}
         self._steps = self._steps or whole
         return {"x": adapter, "steps_per_epoch": self._steps}
+
+    @property
+    def _taken(self) -> int:
+        """The steps that Keras takes in an epoch: a call is of `steps_per_execution`, also the last one."""
+        if self._steps is None:
+            return self._policy.steps(self._samples)
+        return -(-self._steps // self._at_once) * self._at_once
 
     def enter(self, epoch: int) -> None:
         """Is told that an epoch begins."""
@@ -359,8 +380,7 @@ class _ArrayPlan:
         return self._policy.digest(self._samples, first_step=first, last_step=last)
 
     def _step_range(self, first_epoch: int, last_epoch: int) -> tuple[int, int]:
-        steps = self._steps or self._policy.steps(self._samples)
-        return first_epoch * steps, last_epoch * steps
+        return first_epoch * self._taken, last_epoch * self._taken
 
     def _dataset(self, arrays: Any, samples: int, take: Any) -> Any:
         first, last = self._step_range(*self._epochs)
@@ -374,14 +394,8 @@ class _ArrayPlan:
                 current=self._current,
                 take=take,
             )
-        # A training function may ask for the steps of a last, incomplete call as well.
         return ordered_dataset(
-            arrays,
-            samples,
-            self._policy,
-            first_step=first,
-            last_step=last + self._at_once - 1,
-            take=take,
+            arrays, samples, self._policy, first_step=first, last_step=last, take=take
         )
 
 
@@ -389,12 +403,18 @@ _FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "valid
 _FIXED = ("batch_size", "shuffle")
 
 
-def _check(seed: int, batch_size: int, shuffle: str) -> None:
-    whole = isinstance(seed, int) and not isinstance(seed, bool)
-    if not whole or not 0 <= seed < 2**32:
-        raise ValueError(f"seed must be a whole number from 0 to 2**32 - 1, received {seed!r}")
-    if not isinstance(batch_size, int) or isinstance(batch_size, bool) or batch_size < 1:
-        raise ValueError(f"batch_size must be a whole number from 1, received {batch_size!r}")
+def _whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least or (most is not None and number > most):
+        bounds = f"from {least}" + (f" to {most}" if most is not None else "")
+        raise ValueError(f"{name} must be a whole number {bounds}, received {value!r}")
+    return number
+
+
+def _check_shuffle(shuffle: str) -> None:
     if shuffle not in get_args(Shuffle):
         known = ", ".join(map(repr, get_args(Shuffle)))
         raise ValueError(f"shuffle must be one of {known}, received {shuffle!r}")
