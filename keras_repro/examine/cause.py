@@ -105,19 +105,22 @@ def environment_differences(
 def _at_the_start(
     divergence: Divergence, a: Record, b: Record, context: Context
 ) -> tuple[str, str | None] | None:
-    if divergence.kind not in ("start", "birth"):
+    if divergence.kind == "exit":
+        # No start was seen, so that the seeds are only a hint.
+        return ("unknown", advice) if (advice := _seeding_advice((a, b))) else None
+    if divergence.kind not in ("start", "birth") and divergence.step != 0:
         return None
     if divergence.section == "weights":
-        return "initial_weights", _seeding_advice(context)
+        return "initial_weights", _seeding_advice(context.fits if divergence.index is None else (a, b))
     if divergence.section == "optimizer":
         return "configuration", "an optimizer's setting or state differs before the first step"
     return None
 
 
-def _seeding_advice(context: Context) -> str | None:
-    if context.fits is None:
+def _seeding_advice(records: tuple[Record, Record] | None) -> str | None:
+    if records is None:
         return None
-    seeds = [_mapping(f.extra.get("seeds_set")) for f in context.fits]
+    seeds = [_mapping(r.extra.get("seeds_set")) for r in records]
     call = "call keras.utils.set_random_seed before building"
     if all(s.get("keras") is not None for s in seeds):
         left, right = (s.get("keras") for s in seeds)

@@ -219,7 +219,8 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
         progress.latent += latent_notes(left, right)
         progress.compared += 1
         if left.sections:
-            progress.kinds.add(left.kind)
+            born_in_loop = left.kind == "birth" and left.fit is None
+            progress.kinds.add("loop" if born_in_loop else left.kind)
     if not progress.kinds - {"fit"}:
         return result("incomparable", reason="they have no record of a training in common")
     partial = [f.path for f in (a, b) if f.status != "finished"]
@@ -280,6 +281,7 @@ def _difference(a: Record, b: Record, context: Context) -> Divergence | None:
         fit=a.fit,
         epoch=None if a.kind == "birth" else a.epoch,
         index=a.index,
+        step=steps if isinstance(steps := a.extra.get("steps"), int) else None,
         section=section,
         tensor=tensor,
         keras_name=context.keras_name(tensor),

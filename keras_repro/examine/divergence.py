@@ -22,7 +22,7 @@ class Divergence:
         kind: the record in which they differ (`"start"`, `"birth"`, `"epoch"`, `"evaluation"`, ...).
         fit: number of the fit, None outside fit.
         epoch: epoch index, None before the first epoch and outside fit.
-        step: step in the epoch where it is known.
+        step: number of steps that a loop of `train_on_batch` had made by then, None elsewhere.
         index: number of the evaluation or prediction, None inside fit.
         section: the first section that differs, such as `"weights"`.
         tensor: the structural name of the first tensor that differs.
@@ -59,6 +59,10 @@ class Divergence:
     def place(self) -> str:
         """Where, in words: `"at epoch 8/10 of fit 2"`; people count epochs from 1."""
         fit = f" of fit {self.fit}" if self.fit else ""
+        if self.index is not None and (self.kind == "birth" or self.step == 0):
+            return f"before the first step of loop {self.index} (outside fit)"
+        if self.kind == "loop" and self.step is not None:
+            return f"after {self.step} steps of loop {self.index} (outside fit)"
         if self.kind in ("start", "birth") or (self.kind == "fit"):
             return f"before the first epoch{fit}"
         if self.kind == "epoch" and self.epoch is not None:
@@ -87,7 +91,7 @@ class Divergence:
             "metrics": "metrics differ, weights do not",
             "results": "results differ",
         }
-        if self.kind in ("start", "birth") and self.section == "weights":
+        if (self.kind in ("start", "birth") or self.step == 0) and self.section == "weights":
             names["weights"] = "initial weights differ"
         what = names.get(str(self.section), f"{self.section} differs")
         if self.tensor is None or self.section in ("order",):

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from typing import Any
 from weakref import WeakSet
 
-import tensorflow as tf
 import wrapt
 
 from keras_repro.training.values import content_of
@@ -88,6 +87,8 @@ def _install() -> None:
 
 def _after_initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
     result = wrapped(*args, **kwargs)
+    import tensorflow as tf
+
     # Inside a traced function the variable has no value yet: `_after_lifting` sees it then.
     if _watching and tf.executing_eagerly():
         _note(instance._value)
@@ -97,6 +98,8 @@ def _after_initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> An
 def _after_lifting(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
     result = wrapped(*args, **kwargs)
     if _watching:
+        import tensorflow as tf
+
         initializers = args[0] if args else kwargs.get("initializers", ())
         with tf.init_scope():
             if tf.executing_eagerly():

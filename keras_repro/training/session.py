@@ -11,7 +11,8 @@ import os
 import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -96,15 +97,19 @@ class Session:
         return self._result("prediction", wrapped, instance, args, kwargs)
 
     def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Wraps `Model.train_on_batch`: records loops of it, their state at 1, 2, 4, 8, ... steps."""
+        """Wraps `Model.train_on_batch`: records loops of it, their state at 0, 1, 2, 4, 8, ... steps."""
         if not self._outermost() or not self._observing("train_on_batch"):
             return wrapped(*args, **kwargs)
         loop = self._loops.get(id(instance))
         if loop is None:
             self._leave_to_others(instance)
             loop = self._loops[id(instance)] = _Loop(self.run, instance, len(self._loops))
-        with _Depth(self._inside):
-            result = wrapped(*args, **kwargs)
+            born = loop.begin()
+            with _Depth(self._inside), born:
+                result = wrapped(*args, **kwargs)
+        else:
+            with _Depth(self._inside):
+                result = wrapped(*args, **kwargs)
         loop.step(result)
         return result
 
@@ -124,7 +129,7 @@ class Session:
                 tensors=tensors,
                 latent=latent,
                 shapes=shapes,
-                extra={"status": status, "unsupported": self.unsupported, **details},
+                extra={"status": status, "unsupported": self.unsupported, **_seeds_set(), **details},
             )
         )
         self.run.close()
@@ -192,6 +197,29 @@ class _Loop:
         self._results = ""
         self._steps = self._recorded = 0
 
+    @contextmanager
+    def begin(self) -> Iterator[None]:
+        """Records the state before the first step, and what that step brings to the world."""
+        from keras_repro.training import births
+        from keras_repro.training.state import model_state
+        from keras_repro.training.values import digest_with, shape_of
+
+        known = {t.name for t in model_state(self._model)}
+        if known:
+            self._record({}, steps=0)
+        with births.watch() as born:
+            yield
+            new = [t for t in model_state(self._model) if t.name not in known]
+            tensors: dict[str, dict[str, str]] = {}
+            shapes = {}
+            for tensor in new:
+                content = born.content(tensor.variable)
+                if content is not None and tensor.section in ("weights", "optimizer"):
+                    tensors.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
+                    shapes[tensor.name] = shape_of(tensor)
+            if tensors:
+                self._append("birth", tensors, {}, shapes)
+
     def step(self, result: Any) -> None:
         """Takes in one step's result."""
         values = result if isinstance(result, dict) else {"result": result}
@@ -206,17 +234,25 @@ class _Loop:
         if self._steps == self._recorded:
             return
         self._recorded = self._steps
+        results = {"steps": array_digest("steps", self._steps), "losses": self._results}
+        self._record({"results": results}, steps=self._steps)
+
+    def _record(self, results: Mapping[str, Any], *, steps: int) -> None:
         tensors, latent, shapes = _state_at_exit({"": self._model})
-        tensors["results"] = {"steps": array_digest("steps", self._steps), "losses": self._results}
+        self._append("loop", tensors | dict(results), latent, shapes, steps=steps)
+
+    def _append(
+        self, kind: str, tensors: dict[str, Any], latent: dict[str, Any], shapes: dict[str, Any], **more: Any
+    ) -> None:
         self._run.append(
             Record(
-                kind="loop",
+                kind=kind,
                 index=self._index,
                 sections={name: section_digest(held) for name, held in tensors.items()},
                 tensors=tensors,
                 latent=latent,
                 shapes=shapes,
-                extra={"steps": self._steps},
+                extra={"seeds_set": keras_api.seeds_set(), **more},
             )
         )
 
@@ -232,6 +268,11 @@ class _Depth:
 
     def __exit__(self, *error: object) -> None:
         self._local.depth -= 1
+
+
+def _seeds_set() -> dict[str, Any]:
+    """The seeds that were set, where Keras was there to remember them."""
+    return {"seeds_set": keras_api.seeds_set()} if "keras" in sys.modules else {}
 
 
 def _state_at_exit(

@@ -394,9 +394,7 @@ class _ArrayPlan:
                 current=self._current,
                 take=take,
             )
-        return ordered_dataset(
-            arrays, samples, self._policy, first_step=first, last_step=last, take=take
-        )
+        return ordered_dataset(arrays, samples, self._policy, first_step=first, last_step=last, take=take)
 
 
 _FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")

@@ -12,7 +12,6 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from keras_repro.control.runtime import cpu_count
 from keras_repro.record.digest import array_digest, content_digest, string_bytes, tensor_digest
@@ -65,6 +64,8 @@ def log_digests(logs: dict[str, Any]) -> dict[str, str]:
 
 def array_of(value: Any) -> Any:
     """A NumPy array of an array-like value: array, tensor, variable, pandas object, list."""
+    import tensorflow as tf
+
     if hasattr(value, "to_numpy"):
         return value.to_numpy()
     if isinstance(value, tf.Tensor | tf.Variable):
@@ -124,6 +125,8 @@ def _numeric(value: Any) -> Any:
 
 def _bits(tensor: Any) -> Any:
     """The tensor, or its bits as integers where its dtype has no buffer format: bfloat16, float8, int4."""
+    import tensorflow as tf
+
     if tensor.dtype == tf.bfloat16:
         return tf.bitcast(tensor, tf.uint16)
     if tensor.dtype.name.startswith(("float8", "int4", "uint4")):

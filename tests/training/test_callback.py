@@ -39,7 +39,13 @@ class Mode:
 def _mlp(**arguments: Any) -> Any:
     return models.compiled(
         keras.Sequential(
-            [keras.Input((4,)), layers.Dense(4), layers.BatchNormalization(), layers.Dropout(0.3), layers.Dense(1)]
+            [
+                keras.Input((4,)),
+                layers.Dense(4),
+                layers.BatchNormalization(),
+                layers.Dropout(0.3),
+                layers.Dense(1),
+            ]
         ),
         **arguments,
     )
@@ -64,7 +70,9 @@ class _Spread(keras.metrics.Metric):
 def _two_outputs() -> Any:
     inputs = keras.Input((4,))
     hidden = layers.Dense(3)(inputs)
-    model = keras.Model(inputs, {"a": layers.Dense(1, name="a")(hidden), "b": layers.Dense(2, name="b")(hidden)})
+    model = keras.Model(
+        inputs, {"a": layers.Dense(1, name="a")(hidden), "b": layers.Dense(2, name="b")(hidden)}
+    )
     metrics = {"a": [_Spread(), "mae"], "b": ["mse"]}
     return models.compiled(model, loss={"a": "mse", "b": "mae"}, metrics=metrics, optimizer=_schedule())
 
@@ -166,7 +174,9 @@ def test_a_training_is_recorded_and_not_changed(name: str, tmp_path: Path) -> No
     assert recorded == {n: v for n, v in history.items() if n in recorded}
     assert records[-1].tensors["weights"] == _digests(bare)["weights"]
     # Each epoch changed something.
-    states = [r.sections["weights"] for r in records if r.kind in ("start", "epoch") and "weights" in r.sections]
+    states = [
+        r.sections["weights"] for r in records if r.kind in ("start", "epoch") and "weights" in r.sections
+    ]
     assert len(set(states)) == len(states)
 
 
@@ -178,7 +188,10 @@ def _digests(model: Any) -> Any:
 
 
 def test_an_average_that_swaps_after_the_last_epoch_is_in_the_end(tmp_path: Path) -> None:
-    model, _ = _fit(Mode(lambda: _mlp(optimizer=keras.optimizers.Adam(**_EMA), run_eagerly=True)), kr.DeterminismCallback(tmp_path / "run"))
+    model, _ = _fit(
+        Mode(lambda: _mlp(optimizer=keras.optimizers.Adam(**_EMA), run_eagerly=True)),
+        kr.DeterminismCallback(tmp_path / "run"),
+    )
     records = list(read_ledger(tmp_path / "run").typed_records())
     assert records[-2].sections["weights"] != records[-1].sections["weights"]
     assert records[-1].tensors["weights"] == _digests(model)["weights"]
@@ -372,7 +385,9 @@ def test_placed_before_what_changes_weights_or_logs_it_says_so(
     x, y = models.data()
     name = type(make()).__name__
     callback = kr.DeterminismCallback(tmp_path / "first")
-    with pytest.warns(UserWarning, match=f"{name} after DeterminismCallback may change .* DeterminismCallback last"):
+    with pytest.warns(
+        UserWarning, match=f"{name} after DeterminismCallback may change .* DeterminismCallback last"
+    ):
         small_model.fit(x, y, verbose=0, callbacks=[callback, make()])
     note = read_ledger(tmp_path / "first").typed_records().__next__().extra["notes"]
     assert len(note) == 1
@@ -482,7 +497,9 @@ def test_a_dropout_that_never_draws_may_be_unseeded(tmp_path: Path) -> None:
 
     comparison = _note_of(tmp_path, prepare)
     assert comparison.verdict == "identical"
-    note = "seed generator layers/2/dropout/seed_generator/state was never drawn from: without effect (latent)"
+    note = (
+        "seed generator layers/2/dropout/seed_generator/state was never drawn from: without effect (latent)"
+    )
     assert note in comparison.notes
 
 

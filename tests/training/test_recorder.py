@@ -189,7 +189,9 @@ def _loop(folder: Path, *, seed: int = 5, wrong_epoch: int | None = None) -> kr.
     @tf.function
     def step(rows: Any) -> Any:
         with tf.GradientTape() as tape:
-            error = tf.reduce_mean((nets["head"](nets["encoder"](tf.gather(x, rows))) - tf.gather(y, rows)) ** 2)
+            error = tf.reduce_mean(
+                (nets["head"](nets["encoder"](tf.gather(x, rows))) - tf.gather(y, rows)) ** 2
+            )
         variables = nets["encoder"].trainable_variables + nets["head"].trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(error, variables), variables, strict=True))
         return error

@@ -46,6 +46,7 @@ def test_every_way_to_call_fit(launched: Any) -> None:
         "validation_split": 0.25,
         "shuffle": False,
         "epochs_requested": 2,
+        "steps_requested": 3,
     }
     assert [f.get("frozen_shuffle", False) for f in fits] == [True, False, True, True, True, False, False]
     assert not [f["notes"] for f in fits if f["notes"]]
@@ -97,7 +98,12 @@ def test_loops_of_train_on_batch(positions: Any) -> None:
         "a, b = build(), build()\n"
         "for _ in range(3):\n    a.train_on_batch(X[:9], Y[:9])\n    b.train_on_batch(X[:9], Y[:9])\n"
         "a.fit(X, Y, verbose=0)\n"
-    ) == [*["loop 0", "loop 1"] * 3, "fit 0", "start 0", "epoch 0 0", "end 0", "exit"]
+    ) == [
+        # Before the first step, the slots that it makes, and after it; then after 2 steps and after all.
+        *("loop 0", "birth 0", "loop 0", "loop 1", "birth 1", "loop 1"),
+        *["loop 0", "loop 1"] * 2,
+        *("fit 0", "start 0", "epoch 0 0", "end 0", "exit"),
+    ]
 
 
 def test_an_untrained_model_is_compared_at_exit_whatever_its_scope(launched: Any) -> None:

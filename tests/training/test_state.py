@@ -139,7 +139,9 @@ def test_every_variable_of_every_optimizer_is_found(kind: Any) -> None:
 
 @pytest.mark.parametrize("shared", [True, False])
 def test_optimizers_within_an_optimizer_are_found(shared: bool) -> None:
-    model = keras.Sequential([keras.Input((4,)), layers.Dense(3, use_bias=False), layers.Dense(1, use_bias=False)])
+    model = keras.Sequential(
+        [keras.Input((4,)), layers.Dense(3, use_bias=False), layers.Dense(1, use_bias=False)]
+    )
     momentum = {} if shared else {f".*/{model.layers[1].name}/.*": keras.optimizers.SGD(momentum=0.5)}
     optimizers = keras.optimizers.OptimizerMap(keras.optimizers.Adam(), momentum)
     models.compiled(model, optimizer=keras.optimizers.MultiOptimizer(optimizers))

@@ -13,7 +13,6 @@ from keras_repro.record.digest import array_digest, content_digest
 from keras_repro.training.state import StateTensor, model_state
 from keras_repro.training.values import array_of, content_of, digests_of, log_digests, shape_of
 
-
 _rare = tf.dtypes.experimental
 
 
