@@ -144,12 +144,16 @@ def test_train_on_batch_is_recorded(verified: Any) -> None:
     assert found.comparison.verdict == "identical"
     assert found.comparison.covers.startswith("steps outside fit;")
     ledger = read_ledger(found.comparison.runs[0]["ledger"])
-    assert [r.extra["steps"] for r in ledger.typed_records() if r.kind == "loop"] == [1, 2, 4, 6]
+    assert [r.extra["steps"] for r in ledger.typed_records() if r.kind == "loop"] == [0, 1, 2, 4, 6]
 
 
 def test_unseeded_train_on_batch_differs(verified: Any) -> None:
     where = divergence(verified("by_hand.py", "batches"))
-    assert (where["kind"], where["index"], where["section"]) == ("loop", 0, "weights")
+    assert (where["kind"], where["index"], where["step"], where["section"]) == ("loop", 0, 0, "weights")
+    assert where["cause"] == "initial_weights"
+    assert where["explanation"] == (
+        "no seed was set with Keras; call keras.utils.set_random_seed before building"
+    )
 
 
 def test_a_loop_without_fit_is_compared_at_exit(verified: Any) -> None:
