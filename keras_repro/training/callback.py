@@ -20,7 +20,8 @@ from keras_repro.errors import DivergenceError, RunFolderError
 from keras_repro.examine.compare import Divergence, LiveComparison
 from keras_repro.record.schema import Record
 from keras_repro.training import keras_api
-from keras_repro.training.recorder import FitRecorder, RunRecorder
+from keras_repro.training.fit_recorder import FitRecorder
+from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.values import log_digests
 
 OnDivergence = Literal["stop", "raise", "warn"]

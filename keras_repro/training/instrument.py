@@ -93,7 +93,7 @@ class _Observer:
     def _session(self) -> Any:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
         if self.session is None:
-            from keras_repro.training.recorder import RunRecorder, published_command
+            from keras_repro.training.run_recorder import RunRecorder, published_command
             from keras_repro.training.session import Session
 
             plan = self.plan

@@ -17,7 +17,7 @@ from typing import Any, get_args
 
 import keras
 
-from keras_repro.control.data import OrderPolicy, ordered_dataset, pass_dataset
+from keras_repro.control.data import OrderPolicy
 from keras_repro.control.order import Shuffle
 from keras_repro.control.seeds import clear_and_seed, set_seeds
 from keras_repro.control.switches import apply_switches
@@ -26,9 +26,10 @@ from keras_repro.examine.compare import Comparison, compare_all
 from keras_repro.examine.divergence import Divergence
 from keras_repro.record.folders import new_folder
 from keras_repro.training import births, keras_api
+from keras_repro.training.array_plan import ArrayPlan
 from keras_repro.training.callback import FitCallback, OnDivergence, check_action, joined
 from keras_repro.training.dataset import describe_data
-from keras_repro.training.recorder import RunRecorder
+from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.session import fit_details
 from keras_repro.training.start import ModelStart
 
@@ -194,7 +195,7 @@ class ReproducibleTrainer:
         order, on_epoch = None, None
         model = self._fresh_model(lambda: _first_batch(given, self.batch_size) if ours else None)
         if ours:
-            plan = _ArrayPlan(self._policy(), model, epochs, initial_epoch, steps_per_epoch)
+            plan = ArrayPlan(self._policy(), model, epochs, initial_epoch, steps_per_epoch)
             given = plan.arguments(given)
             order, on_epoch = plan.order_digest, plan.enter
         callback = FitCallback(
@@ -318,83 +319,6 @@ class ReproducibleTrainer:
             "policies": {"batch_size": self.batch_size, "shuffle": self.shuffle},
             "requested": self._switches,
         }
-
-
-class _ArrayPlan:
-    """How arrays are handed to `Model.fit` in our order."""
-
-    def __init__(
-        self,
-        policy: OrderPolicy,
-        model: keras.Model,
-        epochs: int,
-        initial_epoch: int,
-        steps_per_epoch: int | None,
-    ) -> None:
-        self._policy = policy
-        self._epochs = initial_epoch, max(epochs, initial_epoch)
-        self._steps = steps_per_epoch
-        self._at_once = int(getattr(model, "steps_per_execution", 1) or 1)
-        self._samples = 0
-        self._current: Any = None
-
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
-        """The arguments of `fit` that say what to train on."""
-        adapter = keras_api.ordered_adapter(
-            given["x"],
-            given["y"],
-            sample_weight=given["sample_weight"],
-            class_weight=given["class_weight"],
-            batch_size=self._policy.batch_size,
-            make_dataset=self._dataset,
-        )
-        self._samples = adapter.samples
-        if self._samples == 0:
-            raise ValueError("x holds no samples")
-        whole = self._policy.steps(self._samples)
-        if self._steps is None and whole % self._at_once:
-            # Several steps in one call would run over the end of a pass: each pass is its own stream.
-            import tensorflow as tf
-
-            self._current = tf.Variable(self._epochs[0], dtype=tf.int64, trainable=False)
-            adapter = adapter.of_known_length()
-            return {"x": adapter}
-        self._steps = self._steps or whole
-        return {"x": adapter, "steps_per_epoch": self._steps}
-
-    @property
-    def _taken(self) -> int:
-        """The steps that Keras takes in an epoch: a call is of `steps_per_execution`, also the last one."""
-        if self._steps is None:
-            return self._policy.steps(self._samples)
-        return -(-self._steps // self._at_once) * self._at_once
-
-    def enter(self, epoch: int) -> None:
-        """Is told that an epoch begins."""
-        if self._current is not None:
-            self._current.assign(epoch)
-
-    def order_digest(self, epoch: int) -> str:
-        """Commits to the order of an epoch."""
-        first, last = self._step_range(epoch, epoch + 1)
-        return self._policy.digest(self._samples, first_step=first, last_step=last)
-
-    def _step_range(self, first_epoch: int, last_epoch: int) -> tuple[int, int]:
-        return first_epoch * self._taken, last_epoch * self._taken
-
-    def _dataset(self, arrays: Any, samples: int, take: Any) -> Any:
-        first, last = self._step_range(*self._epochs)
-        if self._current is not None:
-            return pass_dataset(
-                arrays,
-                samples,
-                self._policy,
-                first_step=first,
-                last_step=last,
-                current=self._current,
-                take=take,
-            )
-        return ordered_dataset(arrays, samples, self._policy, first_step=first, last_step=last, take=take)
 
 
 _FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")

@@ -257,8 +257,7 @@ def test_train_on_batch(tmp_path: Path) -> None:
 
 def test_an_error_in_the_loop_leaves_a_stopped_run(tmp_path: Path) -> None:
     model = _built(models.functional())
-    with pytest.raises(ZeroDivisionError), kr.Recorder(tmp_path / "run", model=model) as recorder:
-        recorder.epoch()
+    with pytest.raises(ZeroDivisionError), kr.Recorder(tmp_path / "run", model=model):
         raise ZeroDivisionError
     ledger = read_ledger(tmp_path / "run")
     assert ledger.status == "stopped"

@@ -1,0 +1,183 @@
+"""One fit of a run: its start, its epochs, its end, each with the complete state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from keras_repro.control.seeds import process_generators
+from keras_repro.record.digest import array_digest, section_digest
+from keras_repro.record.schema import Record, plain_number
+from keras_repro.training import births, keras_api
+from keras_repro.training.configuration import model_configuration
+from keras_repro.training.run_recorder import RunRecorder
+from keras_repro.training.state import StateTensor, model_state
+from keras_repro.training.values import digest_with, digests_of, log_digests, shape_of
+
+_STATE_SECTIONS = ("weights", "optimizer")
+
+
+class FitRecorder:
+    """One fit of a run: start, epochs, end.
+
+    Args:
+        run: the run that it belongs to.
+        models: a model, or a dict of them by name.
+        optimizers: those that no model holds.
+        order: gives the digest of the data order of an epoch, where the order is ours.
+        unborn: whether a variable counts as one that the first epoch makes, though it is there already.
+    """
+
+    def __init__(
+        self,
+        run: RunRecorder,
+        models: Any,
+        optimizers: Any = (),
+        *,
+        order: Callable[[int], str] | None = None,
+        unborn: Callable[[Any], bool] | None = None,
+    ) -> None:
+        self.run = run
+        self.number = run.fits
+        self.births = births.start()
+        self._models, self._optimizers = models, optimizers
+        self._order = order
+        self._unborn = unborn
+        self._described: set[str] = set()
+        self._seed_starts: dict[str, str] = {}
+        self._moved: set[str] = set()
+        self.ended = False
+        run.fits += 1
+
+    def start(self, **details: Any) -> None:
+        """Records the fit and the state that it starts from.
+
+        Args:
+            details: what the `fit` record says beside its configuration, such as `data` and `arguments`.
+        """
+        named = self._models if isinstance(self._models, Mapping) else {"": self._models}
+        configuration = {n: model_configuration(m) for n, m in named.items()}
+        details.setdefault("seeds_set", keras_api.seeds_set())
+        self.run.append(
+            Record(
+                kind="fit",
+                fit=self.number,
+                sections={"fit": array_digest("fit", self.number)},
+                extra={"configuration": configuration.get("", configuration), **details},
+            )
+        )
+        self._record("start", latent={"process generators": process_generators()})
+
+    def epoch(
+        self,
+        epoch: int,
+        metrics: Mapping[str, Any],
+        *,
+        added: Mapping[str, Any] | None = None,
+        **details: Any,
+    ) -> None:
+        """Records the state after an epoch.
+
+        Args:
+            epoch: its index from 0.
+            metrics: the model's own logs.
+            added: what callbacks put into the logs beside them.
+            details: further fields, such as `seconds`.
+        """
+        self._record("epoch", epoch=epoch, metrics=metrics, added=added or {}, **details)
+
+    def end(self, status: str = "finished", **details: Any) -> None:
+        """Records the state that the fit leaves behind; a second call does nothing."""
+        if self.ended:
+            return
+        self.ended = True
+        try:
+            self._record(
+                "end",
+                latent={"process generators": process_generators()},
+                status=status,
+                **details,
+            )
+        finally:
+            self.release()
+
+    def release(self) -> None:
+        """Stops watching for new variables."""
+        births.stop(self.births)
+        self.births.forget()
+
+    def _record(
+        self,
+        kind: str,
+        *,
+        epoch: int | None = None,
+        metrics: Mapping[str, Any] | None = None,
+        added: Mapping[str, Any] | None = None,
+        latent: Mapping[str, Mapping[str, str]] | None = None,
+        **details: Any,
+    ) -> None:
+        state = model_state(self._models, self._optimizers)
+        if kind == "start" and self._unborn is not None:
+            for tensor in state:
+                if self._unborn(tensor.variable):
+                    self.births.note(tensor.variable)
+            state = [t for t in state if not self._unborn(t.variable)]
+        new = [t for t in state if t.name not in self._described]
+        if kind != "start":
+            self._record_births(new, epoch)
+        digests = digests_of(state)
+        seeds = digests.pop("seeds", {})
+        for name, digest in seeds.items():
+            if self._seed_starts.setdefault(name, digest) != digest:
+                self._moved.add(name)
+        tensors = {s: digests[s] for s in _STATE_SECTIONS if digests.get(s)}
+        tensors["seeds"] = {n: d for n, d in seeds.items() if n in self._moved} | {
+            f"{n} at the start": self._seed_starts[n] for n in seeds if n in self._moved
+        }
+        if epoch is not None and self._order is not None:
+            tensors["order"] = {"order": self._order(epoch)}
+        if metrics:
+            tensors["metrics"] = log_digests(dict(metrics))
+        tensors = {section: held for section, held in tensors.items() if held}
+        still = {n: d for n, d in seeds.items() if n not in self._moved}
+        quiet = {"seeds": still, "metric variables": digests.get("metrics", {}), **(latent or {})}
+        self.run.append(
+            Record(
+                kind=kind,
+                fit=self.number,
+                epoch=epoch,
+                sections={name: section_digest(held) for name, held in tensors.items()},
+                tensors=tensors,
+                latent={group: held for group, held in quiet.items() if held},
+                metrics={n: plain_number(v) for n, v in (metrics or {}).items()},
+                added={n: plain_number(v) for n, v in (added or {}).items()},
+                shapes={t.name: shape_of(t) for t in new},
+                extra=details,
+            )
+        )
+        self._described.update(t.name for t in new)
+
+    def _record_births(self, new: list[StateTensor], epoch: int | None) -> None:
+        """Records variables that were made since the last record at the value that they were born with."""
+        born: dict[str, dict[str, str]] = {}
+        for tensor in new:
+            content = self.births.content(tensor.variable)
+            if content is None:
+                continue
+            digest = digest_with(tensor, content)
+            if tensor.section == "seeds":
+                self._seed_starts[tensor.name] = digest
+            elif tensor.section in _STATE_SECTIONS:
+                born.setdefault(tensor.section, {})[tensor.name] = digest
+        self.births.forget()
+        if born:
+            self.run.append(
+                Record(
+                    kind="birth",
+                    fit=self.number,
+                    epoch=epoch,
+                    sections={name: section_digest(held) for name, held in born.items()},
+                    tensors=born,
+                    shapes={t.name: shape_of(t) for t in new if t.name in born.get(t.section, {})},
+                )
+            )

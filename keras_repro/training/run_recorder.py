@@ -1,0 +1,136 @@
+"""One run folder: its ledger, opened with its header at the first record."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import os
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras_repro
+from keras_repro.control.switches import read_switches
+from keras_repro.errors import LedgerError
+from keras_repro.record.environment import gather
+from keras_repro.record.folders import make_run_folder, redirected
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.public import public_arguments, public_path
+from keras_repro.record.schema import Header, Mode, Record
+from keras_repro.training import keras_api
+
+
+class RunRecorder:
+    """One run folder: its ledger, opened at the first record, and the count of its fits.
+
+    Args:
+        run_dir: the run folder.
+        coverage: letters of `record.schema.COVERAGE`.
+        overwrite: whether a run that is there may be replaced.
+        listener: is given each record as it was written.
+        details: further fields of the header, such as `command`, `seed`, `policies`.
+        redirect: whether `redirect_runs` concerns it.
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        *,
+        coverage: str,
+        mode: Mode = "observed",
+        overwrite: bool = False,
+        listener: Callable[[Record], None] | None = None,
+        details: Mapping[str, Any] | None = None,
+        redirect: bool = True,
+    ) -> None:
+        where = redirected(run_dir) if redirect else run_dir
+        self.folder: Path = make_run_folder(where, overwrite=overwrite)
+        self.coverage = coverage
+        self.mode: Mode = mode
+        self.fits = 0
+        self.broken: str | None = None
+        self.listener = listener
+        self._overwrite = overwrite
+        self._details = dict(details or {})
+        self._ledger: Ledger | None = None
+
+    @property
+    def ledger(self) -> Ledger:
+        """The open ledger; made with its header on first use."""
+        if self._ledger is None:
+            header = self._header()
+            self._ledger = Ledger.create(self.folder, header, overwrite=self._overwrite)
+        return self._ledger
+
+    @property
+    def started(self) -> bool:
+        """Whether the ledger is there."""
+        return self._ledger is not None
+
+    def append(self, record: Record) -> Record | None:
+        """Writes a record. A disk that fills up ends the recording with a warning, not the training."""
+        if self.broken is not None:
+            return None
+        first = self._ledger is None
+        try:
+            written = self.ledger.append(record)
+        except LedgerError as error:
+            if first or record.kind in ("fit", "start"):
+                raise  # nothing is lost yet
+            self.broken = f"recording ended at {record.position}: {error}"
+            warnings.warn(f"keras_repro: {self.broken}; the training goes on", stacklevel=2)
+            return None
+        if self.listener is not None:
+            self.listener(written)
+        return written
+
+    def fingerprint(self, *, partial: bool = False) -> str:
+        """The fingerprint so far."""
+        return self.ledger.fingerprint(partial=partial or self.broken is not None)
+
+    def close(self) -> None:
+        """Waits for the disk and closes the ledger."""
+        if self._ledger is not None:
+            # Where the writing failed, this may too: that was said already.
+            with contextlib.suppress(*([OSError] if self.broken else [])):
+                self._ledger.sync()
+            with contextlib.suppress(*([OSError] if self.broken else [])):
+                self._ledger.close()
+
+    def _header(self) -> Header:
+        self._details.setdefault("command", _this_command())
+        environment = dict(gather(_folder_of_script()))
+        environment["frameworks"] = keras_api.versions()
+        readings = read_switches(self._details.pop("requested", None))
+        return Header(
+            mode=self.mode,
+            coverage=self.coverage,
+            created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            version=keras_repro.__version__,
+            environment=environment,
+            switches=tuple(r.to_dict() for r in readings),
+            **self._details,
+        )
+
+
+def _this_command() -> dict[str, Any]:
+    """The command that runs this process, as it may be published; empty in a notebook."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    if script is None:
+        return {}
+    return published_command(script, None, sys.argv[1:])
+
+
+def published_command(script: str | None, module: str | None, arguments: Sequence[str]) -> dict[str, Any]:
+    """A command as it may stand in a ledger."""
+    shown, hidden = public_arguments(arguments)
+    path = None if script is None else public_path(script)
+    return {"script": path, "module": module, "arguments": shown, "hidden": hidden}
+
+
+def _folder_of_script() -> Path:
+    """The folder whose git commit the run belongs to."""
+    script = getattr(sys.modules.get("__main__"), "__file__", None)
+    return Path.cwd() if script is None else Path(script).resolve().parent
