@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_repro.control.seeds import derive as derive
+    from keras_repro.errors import DivergenceError as DivergenceError
     from keras_repro.errors import ReproError as ReproError
     from keras_repro.examine.compare import Comparison as Comparison
     from keras_repro.examine.compare import Divergence as Divergence
@@ -29,6 +30,7 @@ _WHERE = {
     "Comparison": "keras_repro.examine.compare",
     "DeterminismCallback": "keras_repro.training.callback",
     "Divergence": "keras_repro.examine.compare",
+    "DivergenceError": "keras_repro.errors",
     "Recorder": "keras_repro.training.recorder",
     "ReproError": "keras_repro.errors",
     "ReproducibleTrainer": "keras_repro.training.trainer",

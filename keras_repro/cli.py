@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = _parse(arguments)
         return int(options.command(options))
     except ReproError as error:
-        return _fail(error)
+        return _fail(error, getattr(error, "output", ""))
     except KeyboardInterrupt:
         return _fail("interrupted: the child has ended, what was recorded is kept")
     except BrokenPipeError:
@@ -59,7 +59,8 @@ def _run(options: argparse.Namespace) -> int:
         folder = new_folder(_name(options))
     else:
         folder = make_run_folder(options.run_dir, overwrite=options.force)
-        (folder / LEDGER_NAME).unlink(missing_ok=True)
+        for stale in (folder / LEDGER_NAME, *folder.glob(f"{launch.UNOBSERVED}*")):
+            stale.unlink(missing_ok=True)
     outcome = launch.run_child(
         task.plan(folder, redirect=False),
         child_module=_CHILD,
@@ -75,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _verify(options: argparse.Namespace) -> int:
     from keras_repro.examine import verify
-    from keras_repro.present.console import make_console, print_comparison, shown_path
+    from keras_repro.present.console import make_console, print_comparison
     from keras_repro.present.progress import ProgressWatcher
     from keras_repro.record.folders import new_folder
 
@@ -98,13 +99,6 @@ def _verify(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
     _write_json(options, result.to_dict())
-    if result.leftovers:
-        listed = ", ".join(shown_path(p) for p in result.leftovers[:8])
-        more = f" and {len(result.leftovers) - 8} more" if len(result.leftovers) > 8 else ""
-        console.print(
-            f"note: a run left files that the next could read: {listed}{more}", markup=False, soft_wrap=True
-        )
-    _say_limits(options, result, console)
     print_comparison(result.comparison, console)
     return _code(result.comparison)
 
@@ -140,7 +134,7 @@ def _report(options: argparse.Namespace) -> int:
     if options.output is None:
         sys.stdout.write(text)
     else:
-        Path(options.output).write_text(text)
+        _write(options.output, text)
     return SAME
 
 
@@ -156,15 +150,6 @@ def _announce(options: argparse.Namespace, console: Any) -> None:
     if not options.enforce and not options.keep_hash_seed:
         how += ", but with a hash seed of its own for each run"
     console.print(f"{options.runs} runs of: {words}\n({how})", markup=False, soft_wrap=True)
-
-
-def _say_limits(options: argparse.Namespace, result: Any, console: Any) -> None:
-    if options.max_epochs is None and options.max_steps is None:
-        return
-    estimate = result.estimate
-    whole = f"; the whole would take about {estimate:.0f} s a run" if estimate else ""
-    text = f"note: a quick look over {result.comparison.within}{whole}"
-    console.print(text, markup=False, soft_wrap=True)
 
 
 def _task(options: argparse.Namespace, *, enforced: bool) -> Any:
@@ -193,27 +178,33 @@ def _words(options: argparse.Namespace) -> str:
 
 
 def _check_json(options: argparse.Namespace) -> None:
-    """Says that the result cannot be written before hours of training, not after."""
-    folder = Path(options.json or "").parent
-    if options.json is not None and (Path(options.json).is_dir() or not os.access(folder, os.W_OK)):
-        raise ReproError(f"cannot write {options.json}: give the name of a file in a folder that takes it")
+    """Says that the result cannot be written before hours of training, not after; takes away an old one."""
+    if options.json is None:
+        return
+    path = Path(options.json)
+    if path.is_dir() or not os.access(path.parent, os.W_OK):
+        raise ReproError(f"cannot write {path}: give the name of a file in a folder that takes it")
+    if path.is_file():
+        path.unlink()
 
 
 def _write_json(options: argparse.Namespace, data: dict[str, Any]) -> None:
-    if options.json is None:
-        return
-    text = json.dumps(data, indent=2, allow_nan=False) + "\n"
+    if options.json is not None:
+        _write(options.json, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def _write(path: str, text: str) -> None:
     try:
-        Path(options.json).write_text(text)
+        Path(path).write_text(text)
     except OSError as error:
-        raise ReproError(f"cannot write {options.json}: {error.strerror}") from None
+        raise ReproError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _fail(message: object) -> int:
+def _fail(message: object, output: str = "") -> int:
     from keras_repro.present.console import print_error
 
     sys.stdout.flush()
-    print_error(message)
+    print_error(message, output)
     return MISUSE
 
 

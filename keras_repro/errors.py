@@ -20,7 +20,15 @@ class SwitchError(ReproError):
 
 
 class LaunchError(ReproError):
-    """A script cannot be started, failed, or was not observed."""
+    """A script cannot be started, failed, or was not observed.
+
+    Attributes:
+        output: the last lines that the script printed, with its traceback; may be empty.
+    """
+
+    def __init__(self, message: str, output: str = "") -> None:
+        super().__init__(message)
+        self.output = output
 
 
 class DivergenceError(ReproError):

@@ -88,17 +88,18 @@ def environment_differences(
     for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
         models = [_model_of(e.get(name)) for e in (mine, other)]
         if models[0] != models[1]:
-            notes.append(f"{what} differs: {models[0]} and {models[1]}")
+            notes.append(f"{what} differs: {models[0]:.60} and {models[1]:.60}")
     packages = [_mapping(e.get("packages")) for e in (mine, other)]
     for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
         left, right = (p.get(name) for p in packages)
         if left != right:
-            notes.append(f"{name} differs: {left or 'none'} and {right or 'none'}")
+            notes.append(f"{name} differs: {left or 'none'!s:.60} and {right or 'none'!s:.60}")
     switches = [_switches(h) for h in (a, b)]
     for name in switches[0]:
         on_purpose = same_script and name == "hash_seed"
         if name in switches[1] and switches[0][name] != switches[1][name] and not on_purpose:
-            notes.append(f"switch {name} differs: {switches[0][name]} and {switches[1][name]}")
+            values = [str(s[name]) for s in switches]
+            notes.append(f"switch {name:.60} differs: {values[0]:.60} and {values[1]:.60}")
     return notes
 
 

@@ -243,13 +243,13 @@ def _one_ended(
     ended = b if right is None else a
     if progress.compared == 0:
         return result("incomparable", reason=f"{ended.path} has no record in common with the other")
-    how = {"finished": "finished", "stopped": "was stopped"}.get(ended.status, "was killed")
+    how = {"finished": "it finished", "stopped": "it was stopped"}.get(ended.status, "it was killed")
     divergence = Divergence(
         kind=longer.kind,
         fit=longer.fit,
         epoch=longer.epoch,
         cause="unknown",
-        ended=f"the same until {progress.context.where()}, then {ended.path} ended ({how})",
+        ended=f"the same until {progress.context.where()}, then {ended.path} ends: {how}",
         epochs=progress.context.epochs,
     )
     return result("diverged", divergence=divergence)

@@ -18,6 +18,11 @@ from keras_repro.errors import LaunchError
 
 OUTPUT_NAME = "output.txt"
 
+# How a child ends whose script ended well, but whose recording did not: sysexits.h calls it EX_IOERR.
+RECORDING_FAILED = 74
+# A forked process that trains leaves an empty file of this name and its number in the run folder.
+UNOBSERVED = "unobserved-"
+
 _POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
 

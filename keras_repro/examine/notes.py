@@ -44,6 +44,8 @@ def limit_notes(a: Record, b: Record) -> Iterator[str]:
                 yield f"{name} was trained too, which is not supported yet: not observed"
             if record.extra.get("unobserved"):
                 yield "a forked process trained too: not observed"
+            elif isinstance(started := record.extra.get("processes"), int) and started > 0:
+                yield f"the script started processes of its own ({started}): a training there is not observed"
 
 
 def copy_notes(files: Sequence[LedgerFile]) -> Iterator[str]:
@@ -62,10 +64,10 @@ def coverage_in_words(kinds: set[str], letters: str) -> str:
         kinds: the kinds of the records that were equal and hold something.
         letters: the coverage of both chains.
     """
-    trained = kinds & {"birth", "epoch", "end"}
+    trained = kinds & {"epoch"}
     said = {
         "training": trained,
-        "the start of a training": kinds & {"start"} and not trained,
+        "the start of a training": kinds & {"start", "birth", "end"} and not trained,
         "evaluation": kinds & {"evaluation"},
         "predictions": kinds & {"prediction"},
         "steps outside fit": kinds & {"loop"},

@@ -6,17 +6,28 @@ verification.comparison.verdict
 
 from __future__ import annotations
 
+import importlib.machinery
 import os
 import shutil
+import signal
 import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.examine.compare import Comparison, compare_all
-from keras_repro.examine.launch import OUTPUT_NAME, Outcome, Plan, Start, run_child, start_process
+from keras_repro.examine.launch import (
+    OUTPUT_NAME,
+    RECORDING_FAILED,
+    Outcome,
+    Plan,
+    Start,
+    run_child,
+    start_process,
+)
 from keras_repro.examine.leftovers import Listing
 from keras_repro.record.folders import LEDGER_NAME, make_run_folder
 from keras_repro.record.ledger import LedgerFile, read_ledger
@@ -124,6 +135,10 @@ def check_task(task: Task) -> None:
         LaunchError: there is no such script, or it is nothing that can be run.
     """
     if task.module is not None:
+        # Only the first part of the name: to find the rest would run the package's own code here.
+        top = task.module.partition(".")[0]
+        if importlib.machinery.PathFinder.find_spec(top, [os.getcwd(), *sys.path]) is None:
+            raise LaunchError(f"no module {task.module} in {os.getcwd()} or among the installed packages")
         return
     path = Path(task.script or "")
     if path.suffix == ".ipynb":
@@ -181,17 +196,32 @@ def verify(
             poll=lambda number=number: watcher.polls(number),  # type: ignore[misc]
         )
         watcher.ends(number, outcome)
-        check_outcome(outcome, run_folder, name=f"run {number + 1}")
+        try:
+            check_outcome(outcome, run_folder, name=f"run {number + 1}")
+        except LaunchError as error:
+            if leftovers:
+                left = _listed(leftovers)
+                raise LaunchError(
+                    f"{error}; run 1 left files that it could read: {left}", error.output
+                ) from None
+            raise
         outcomes.append(outcome)
         if number + 1 < runs:
             later = Listing.of(task.script, leave_out=folder)
             leftovers.update(dict.fromkeys(later.changed_since(listing)))
     comparison = compare_all(folders, same_script=True)
+    estimate = _estimate(read_ledger(folders[0]), outcomes[0])
+    notes = list(comparison.notes)
+    if leftovers:
+        notes.append(f"a run left files that the next could read: {_listed(leftovers)}")
+    if comparison.within:
+        whole = f"; the whole would take about {estimate:.0f} s a run" if estimate else ""
+        notes.append(f"a quick look over {comparison.within}{whole}")
     return Verification(
-        comparison=comparison,
+        comparison=replace(comparison, notes=tuple(notes)),
         outcomes=tuple(outcomes),
         leftovers=tuple(leftovers),
-        estimate=_estimate(read_ledger(folders[0]), outcomes[0]),
+        estimate=estimate,
     )
 
 
@@ -205,10 +235,12 @@ def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
     held = " and ".join(what for what, file in names.items() if (folder / file).exists())
     kept = f"{held or 'nothing'} kept in {folder}"
     if outcome.code < 0:
-        raise LaunchError(f"{name} was killed by signal {-outcome.code}; {kept}")
+        raise LaunchError(f"{name} was killed by {_signal_name(-outcome.code)}; {kept}")
+    if outcome.code == RECORDING_FAILED:
+        raise LaunchError(f"{name}: {_reason(folder / OUTPUT_NAME)}; the script itself ended well; {kept}")
     if outcome.code != 0:
-        tail = _last_lines(folder / OUTPUT_NAME)
-        raise LaunchError(f"{tail}{name} failed with exit code {outcome.code}; {kept}")
+        output = _last_lines(folder / OUTPUT_NAME)
+        raise LaunchError(f"{name} failed with exit code {outcome.code}; {kept}", output)
     if not (folder / LEDGER_NAME).exists():
         raise LaunchError(
             f"{name}: it left no record: it ended with os._exit, or became another program with os.exec, "
@@ -231,6 +263,24 @@ def unobserved(ledger: LedgerFile) -> str | None:
     if last.get("unobserved") or last.get("processes"):
         return "no training in this process; one in a process that the script starts is not observed"
     return "no Keras training was seen in it: nothing to compare"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _reason(output: Path) -> str:
+    """What a child said last of its failed recording."""
+    said = [line for line in _last_lines(output).splitlines() if line.startswith("keras-repro: ")]
+    return said[-1].removeprefix("keras-repro: ") if said else "its recording could not be finished"
+
+
+def _listed(files: Iterable[str]) -> str:
+    shown = list(files)
+    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
 
 
 def _make_folders(folder: Path, runs: int, *, overwrite: bool) -> list[Path]:

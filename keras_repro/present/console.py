@@ -60,8 +60,6 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
             more = len(divergence.tensors) - 1 - len(others)
             _line(console, f"also: {names}" + (f" and {more} more" if more else ""))
         _line(console, f"diverged: {divergence.describe()}", "bold red")
-    else:
-        _line(console, f"incomparable: {comparison.reason}", "bold yellow")
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
@@ -161,15 +159,10 @@ def _number(value: Any) -> str:
     return f"{value:.6f}" if isinstance(value, float) else ("" if value is None else visible(value)[:10])
 
 
-def print_error(message: object) -> None:
-    """Prints one clear line on standard error, behind what it rests on, such as a script's traceback."""
-    *before, last = visible_lines(str(message)).split("\n")
-    print(*before, f"keras-repro: {last}", sep="\n", file=sys.stderr)
-
-
-def visible_lines(text: str) -> str:
-    """As `visible`, line breaks kept: for a child's own output."""
-    return "\n".join(visible(line) for line in text.split("\n"))
+def print_error(message: object, output: str = "") -> None:
+    """Prints one clear line on standard error, behind what a script printed last, where that is given."""
+    before = [visible(line) for line in output.splitlines()]
+    print(*before, f"keras-repro: {visible(message)}", sep="\n", file=sys.stderr)
 
 
 def shown_path(path: str | Path) -> str:

@@ -32,6 +32,7 @@ from keras_repro.record.schema import CHAINED_KINDS, Header, Record, plain_numbe
 
 _CHECK_KEY = ',"check":"'
 _CHECK_DIGITS = 16
+_DEEPEST = 64
 _LONGEST_LINE = 1 << 26  # bytes: a record of some hundred thousand tensors
 
 
@@ -296,9 +297,25 @@ def _checked(line: bytes, number: int, path: Path) -> dict[str, Any]:
         data = json.loads(body + b"}")
     except (ValueError, RecursionError):
         raise LedgerError(f"{path} is damaged at line {number + 1}: it is no JSON") from None
+    if body.count(b"[") + body.count(b"{") > _DEEPEST and _depth(data) > _DEEPEST:
+        raise LedgerError(f"{path} is damaged at line {number + 1}: it is nested too deep")
     if not isinstance(data, dict) or data.get("n") != number:
         raise LedgerError(f"{path} is damaged at line {number + 1}: lines are missing before it")
     return data
+
+
+def _depth(data: Any) -> int:
+    """How deep lists and objects are nested, without recursion."""
+    depth, level = 0, [data]
+    while level := [v for d in level if isinstance(d, dict | list) for v in _inside(d)]:
+        depth += 1
+        if depth > _DEEPEST:
+            break
+    return depth
+
+
+def _inside(data: dict[str, Any] | list[Any]) -> Any:
+    return data.values() if isinstance(data, dict) else data
 
 
 def _opened(path: Path) -> Any:
@@ -309,8 +326,8 @@ def _opened(path: Path) -> Any:
     except FileNotFoundError:
         raise LedgerError(f"no ledger at {path}") from None
     except OSError as error:
-        link = " (a link is not followed)" if os.path.islink(path) else ""
-        raise LedgerError(f"cannot open {path}: {error.strerror}{link}") from None
+        reason = "it is a link, which is not followed" if os.path.islink(path) else error.strerror
+        raise LedgerError(f"cannot open {path}: {reason}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise LedgerError(f"cannot read {path}: it is no file")

@@ -87,8 +87,8 @@ class FitCallback(keras.callbacks.Callback):
             run.listener = self._hear
 
     @property
-    def fingerprint(self) -> str:
-        """The fingerprint so far, `-partial` while a fit is under way or was stopped by a divergence."""
+    def fingerprint(self) -> str | None:
+        """The fingerprint so far (None before the first fit), `-partial` while a fit is under way or was stopped by a divergence."""
         ended = self.fit is not None and self.fit.ended
         return self.run.fingerprint(partial=not ended or self._stopped_by_us)
 
@@ -280,8 +280,15 @@ def _changing_after(me: Any, callbacks: Any) -> list[str]:
         type(c).__name__
         for c in after
         if not isinstance(c, (*_WATCHERS, FitCallback, _FirstInLine))
+        and not _only_stops(c)
         and any(_overrides(c, hook) for hook in _LATE_HOOKS)
     ]
+
+
+def _only_stops(callback: Any) -> bool:
+    """Whether it is an EarlyStopping that leaves the weights as they are."""
+    early = type(callback) is keras.callbacks.EarlyStopping
+    return early and not callback.restore_best_weights
 
 
 def _overrides(callback: Any, hook: str) -> bool:

@@ -21,7 +21,7 @@ import wrapt
 
 from keras_repro.control.runtime import remember_environment
 from keras_repro.errors import ReproError
-from keras_repro.examine.launch import Plan
+from keras_repro.examine.launch import RECORDING_FAILED, UNOBSERVED, Plan
 from keras_repro.record.folders import redirect_runs
 from keras_repro.training import keras_api
 
@@ -62,12 +62,13 @@ class _Observer:
         # What the script itself sets for TensorFlow is settled when it imports it.
         wrapt.register_post_import_hook(lambda _: remember_environment(), "tensorflow")
         wrapt.register_post_import_hook(self._instrument, keras_api.TRAINER_MODULE)
+        wrapt.register_post_import_hook(self._watch_processes, "multiprocessing.process")
         for module, (name, owner) in keras_api.OTHER_TRAINERS.items():
             hook = _unsupported_hook(self.unsupported, name, owner)
             wrapt.register_post_import_hook(hook, module)
 
     def end(self, code: int, error: BaseException | None) -> int:
-        """Writes the last record; returns the exit code, changed to 2 where the recording itself failed."""
+        """Writes the last record; returns the exit code, another one where only the recording failed."""
         if os.getpid() != self._pid:
             return code
         # A second Ctrl-C must not tear what the first one made us write.
@@ -78,7 +79,7 @@ class _Observer:
             details: dict[str, Any] = {"code": code, "processes": self.processes}
             if error is not None:
                 details["error"] = type(error).__name__
-            marks = len(list(self.plan.folder.glob("unobserved-*")))
+            marks = len(list(self.plan.folder.glob(f"{UNOBSERVED}*")))
             if marks:
                 details["unobserved"] = marks
             session.exit("finished" if code == 0 else "stopped", **details)
@@ -87,7 +88,7 @@ class _Observer:
             broken = str(failure)
         if broken is not None:
             print(f"keras-repro: {broken}", file=sys.stderr)
-            return code or 2
+            return code or RECORDING_FAILED
         return code
 
     def _session(self) -> Any:
@@ -114,6 +115,9 @@ class _Observer:
             self.session = Session(run)
         return self.session
 
+    def _watch_processes(self, module: Any) -> None:
+        wrapt.wrap_function_wrapper(module.BaseProcess, "start", self._count_process)
+
     def _instrument(self, module: Any) -> None:
         trainer = module.TensorFlowTrainer
         wrap = wrapt.wrap_function_wrapper
@@ -130,13 +134,36 @@ class _Observer:
 
     def _handler(self, name: str) -> Any:
         def handle(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            if os.getpid() != self._pid:
+                # A forked process must not touch the ledger of the one that records.
+                if name in ("fit", "train_on_batch"):
+                    (self.plan.folder / f"{UNOBSERVED}{os.getpid()}").touch()
+                return wrapped(*args, **kwargs)
             return getattr(self._session(), name)(wrapped, instance, args, kwargs)
 
         return handle
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        if event in ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn", "os.forkpty"):
+        if event in _STARTS_A_PROCESS and not _is_ours(sys._getframe(1)):
             self.processes += 1
+
+    def _count_process(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        before = self.processes
+        result = wrapped(*args, **kwargs)
+        self.processes = before + 1  # forking is an event of its own, spawning is none
+        return result
+
+
+_STARTS_A_PROCESS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn", "os.forkpty")
+
+
+def _is_ours(frame: Any) -> bool:
+    """Whether it is we who start a process: to ask git and the like for the header."""
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "keras_repro.record.environment":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _pin_seeds(seed: int) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
-MODEL_MODULE = "keras.src.models.model"
 # Importing one of these tells that a training is out of our sight.
 OTHER_TRAINERS = {
     "tf_keras.src.engine.training": ("tf_keras models", "Model"),

@@ -56,8 +56,8 @@ class Recorder:
         return self._run.folder
 
     @property
-    def fingerprint(self) -> str:
-        """The fingerprint of what was recorded so far, `-partial` until `end`."""
+    def fingerprint(self) -> str | None:
+        """The fingerprint of what was recorded so far (None before that), `-partial` until `end`."""
         return self._run.fingerprint(partial=not self._fit.ended)
 
     def start(self) -> None:

@@ -86,8 +86,10 @@ class RunRecorder:
             self.listener(written)
         return written
 
-    def fingerprint(self, *, partial: bool = False) -> str:
-        """The fingerprint so far."""
+    def fingerprint(self, *, partial: bool = False) -> str | None:
+        """The fingerprint so far, None before the first record."""
+        if self._ledger is None:
+            return None
         return self.ledger.fingerprint(partial=partial or self.broken is not None)
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 import sys
 import threading
 from collections import OrderedDict
@@ -34,13 +33,12 @@ class Session:
     """Records what one process does with Keras models.
 
     Args:
-        run: the run to record into. Forked processes, where nothing is recorded, leave marks in its folder.
+        run: the run to record into.
     """
 
     def __init__(self, run: RunRecorder) -> None:
         self.run = run
         self.unsupported: list[str] = []
-        self._pid = os.getpid()
         self._inside = threading.local()
         self._results = {"evaluation": 0, "prediction": 0}
         self._loops: dict[int, BatchLoop] = {}
@@ -51,7 +49,7 @@ class Session:
         """Wraps a model's making: models that no fit trains are looked at when the script ends."""
         result = wrapped(*args, **kwargs)
         inner = not self._outermost() or keras_api.is_made_by_sequential(sys._getframe(1))
-        if os.getpid() != self._pid or inner:
+        if inner:
             return result
         self._models[id(instance)] = (f"model {self._made}", instance)
         self._made += 1
@@ -61,8 +59,6 @@ class Session:
 
     def fit(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps `Model.fit`: adds a recording callback behind all others."""
-        if not self._observing("fit"):
-            return wrapped(*args, **kwargs)
         from keras_repro.training.callback import FitCallback, joined
 
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
@@ -97,7 +93,7 @@ class Session:
 
     def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps `Model.train_on_batch`: records loops of it, their state at 0, 1, 2, 4, 8, ... steps."""
-        if not self._outermost() or not self._observing("train_on_batch"):
+        if not self._outermost():
             return wrapped(*args, **kwargs)
         loop = self._loops.get(id(instance))
         if loop is None:
@@ -134,7 +130,7 @@ class Session:
         self.run.close()
 
     def _result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        if not self._outermost() or not self._observing(kind):
+        if not self._outermost():
             return wrapped(*args, **kwargs)
         from keras_repro.training.dataset import describe_data, output_digests
 
@@ -164,9 +160,8 @@ class Session:
             self._models.pop(id(known), None)
 
     def _end_loops(self) -> None:
-        if os.getpid() == self._pid:
-            for loop in self._loops.values():
-                loop.end()
+        for loop in self._loops.values():
+            loop.end()
 
     def _held_numbers(self) -> int:
         """Size of the models that are kept alive only to be looked at in the end; the last does not count."""
@@ -175,14 +170,6 @@ class Session:
 
     def _outermost(self) -> bool:
         return getattr(self._inside, "depth", 0) == 0
-
-    def _observing(self, what: str) -> bool:
-        """Whether this is the process that records; a forked one leaves a mark that it trained."""
-        if os.getpid() == self._pid:
-            return True
-        if what in ("fit", "train_on_batch"):
-            (self.run.folder / f"unobserved-{os.getpid()}").touch()
-        return False
 
 
 class _Depth:
@@ -219,7 +206,8 @@ def _details_of_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
     steps = arguments.get("steps_per_epoch") or _steps(data, chosen)
     if steps:
         details["arguments"]["steps_requested"] = int(steps)
-    if details["data"].get("kind") == "arrays" and chosen.get("shuffle", True):
+    seeded = keras_api.seeds_set()["tensorflow"] is not None
+    if seeded and data.get("kind") == "arrays" and chosen.get("shuffle", True):
         details["frozen_shuffle"] = True
     return details
 

@@ -234,12 +234,13 @@ class ReproducibleTrainer:
             fit_details.reset(token)
             leave()
             run.close()
+        fingerprint = callback.fingerprint or ""
         return Run(
-            fingerprint=callback.fingerprint,
+            fingerprint=fingerprint,
             model=model,
             history={name: list(values) for name, values in history.history.items()},
             ledger=run.ledger.path,
-            status="finished" if not callback.fingerprint.endswith("-partial") else "stopped",
+            status="stopped" if fingerprint.endswith("-partial") else "finished",
             divergence=callback.divergence,
         )
 
