@@ -25,6 +25,7 @@ class Context:
         last: the last pair's position in words.
         names: Keras's name of each tensor by its structural name.
         same_script: whether both come from one script.
+        trained: which models of which run earlier fits have trained.
     """
 
     headers: tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -32,15 +33,24 @@ class Context:
     last: str = "the start"
     names: dict[str, str] = field(default_factory=dict)
     same_script: bool = False
+    trained: frozenset[tuple[int, Any]] = frozenset()
 
     def after(self, a: Record, b: Record) -> Context:
         """The context with one more pair in it."""
         for name, described in a.shapes.items():
             if len(described) > 2:
                 self.names[name] = str(described[2])
-        fits = (a, b) if a.kind == b.kind == "fit" else self.fits
+        fits, trained = self.fits, self.trained
+        if a.kind == b.kind == "fit":
+            before = _models(self.fits) if self.fits else frozenset()
+            fits, trained = (a, b), self.trained | before
         last = self.last if a.link != b.link else _in_words(a, self.epochs)
-        return replace(self, fits=fits, last=last)
+        return replace(self, fits=fits, last=last, trained=trained)
+
+    @property
+    def trained_before(self) -> bool:
+        """Whether the models of the present fit were trained by an earlier one, in both runs."""
+        return self.fits is not None and bool(now := _models(self.fits)) and now <= self.trained
 
     @property
     def epochs(self) -> int | None:
@@ -70,6 +80,8 @@ def cause_of(divergence: Divergence, a: Record, b: Record, context: Context) -> 
         found = rule(divergence, a, b, context)
         if found is not None:
             return found
+    if any(t["tensor"].endswith("learning_rate") for t in divergence.tensors):
+        return "unknown", "the learning rate differs too: look at what sets it"
     return "unknown", None
 
 
@@ -107,11 +119,19 @@ def _at_the_start(
     divergence: Divergence, a: Record, b: Record, context: Context
 ) -> tuple[str, str | None] | None:
     if divergence.kind == "exit":
+        if " after " in str(divergence.section):
+            return "unknown", "something has changed the model after that, outside of what is observed"
         # No start was seen, so that the seeds are only a hint.
         return ("unknown", advice) if (advice := _seeding_advice((a, b))) else None
     if divergence.kind not in ("start", "birth") and divergence.step != 0:
         return None
     if divergence.section == "weights":
+        if divergence.fit is not None and context.trained_before:
+            return (
+                "unknown",
+                "the model was trained before and was the same then: something outside of what is observed "
+                "has changed its weights since",
+            )
         return "initial_weights", _seeding_advice(context.fits if divergence.index is None else (a, b))
     if divergence.section == "optimizer":
         return "configuration", "an optimizer's setting or state differs before the first step"
@@ -125,7 +145,9 @@ def _seeding_advice(records: tuple[Record, Record] | None) -> str | None:
     call = "call keras.utils.set_random_seed before building"
     if all(s.get("keras") is not None for s in seeds):
         left, right = (s.get("keras") for s in seeds)
-        return f"seeds differ: {left} and {right}" if left != right else None
+        if left != right:
+            return f"seeds differ: {left} and {right}"
+        return "a seed is set: it was set after the model was built, or the weights do not come from it"
     if all(s.get("tensorflow") is not None for s in seeds):
         return (
             "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
@@ -133,6 +155,14 @@ def _seeding_advice(records: tuple[Record, Record] | None) -> str | None:
     if any(s.get("keras") is not None for s in seeds):
         return f"in one of the runs no seed was set with Keras; {call}"
     return f"no seed was set with Keras; {call}"
+
+
+def _models(fits: tuple[Record, Record]) -> frozenset[tuple[int, Any]]:
+    """The models of a pair of fits, each by the run that it is of and its number there."""
+    listed = [f.extra.get("models") for f in fits]
+    return frozenset(
+        (side, m) for side, ms in enumerate(listed) if isinstance(ms, list) for m in ms if isinstance(m, int)
+    )
 
 
 def _configuration(

@@ -122,6 +122,11 @@ def compare_all(runs: Sequence[str | os.PathLike[str]], *, same_script: bool = F
     notes += tuple(copy_notes(files))
     order = {"incomparable": 0, "diverged": 1, "identical": 2}
     worst = min(pairs, key=lambda p: (order[p.verdict], p.compared))
+    if same_script and worst.verdict == "diverged" and len({_hash_seed(f) for f in files}) > 1:
+        notes += (
+            "each run had a hash seed of its own: if they agree with --keep-hash-seed, the order of a set "
+            "or hash() is the cause",
+        )
     if len(files) > 2 and worst.divergence is not None:
         agreeing = [i for i, p in enumerate(pairs, start=2) if p.verdict == "identical"]
         parted = [i for i, p in enumerate(pairs, start=2) if p.verdict != "identical"]
@@ -129,6 +134,10 @@ def compare_all(runs: Sequence[str | os.PathLike[str]], *, same_script: bool = F
         if agreeing:
             notes += (f"run {listed} parted from run 1; run {', '.join(map(str, agreeing))} did not",)
     return replace(worst, runs=described, notes=notes)
+
+
+def _hash_seed(file: LedgerFile) -> str:
+    return str((file.header.get("environment") or {}).get("variables", {}).get("PYTHONHASHSEED"))
 
 
 class LiveComparison:

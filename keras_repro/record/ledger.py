@@ -17,6 +17,7 @@ import contextlib
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -43,6 +44,7 @@ class Ledger:
         self.path = path
         self.header = header
         self.link = FIRST_LINK
+        self._lock = threading.Lock()
         self._descriptor = descriptor
         self._lines = 0
         try:
@@ -89,9 +91,10 @@ class Ledger:
         Raises:
             LedgerError: the disk is full or the file cannot be written; what was written before is kept.
         """
-        link = next_link(self.link, record.position, record.sections)
-        written = replace(record, link=link)
-        self._write(written.to_dict(), link)
+        with self._lock:  # fits may run in several threads
+            link = next_link(self.link, record.position, record.sections)
+            written = replace(record, link=link)
+            self._write(written.to_dict(), link)
         return written
 
     def sync(self) -> None:
@@ -268,12 +271,20 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
 
 def _with_check(data: dict[str, Any]) -> bytes:
     options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": True, "allow_nan": False}
+    options["default"] = _of_numpy
     try:
         text = json.dumps(data, **options)
     except ValueError:
         text = json.dumps(_without_nan(data), **options)
     body = text[:-1].encode()
     return body + _CHECK_KEY.encode() + _line_check(body).encode() + b'"}\n'
+
+
+def _of_numpy(value: Any) -> Any:
+    """NumPy's numbers and arrays as Python's."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__} cannot be written to a ledger")
 
 
 def _without_nan(value: Any) -> Any:

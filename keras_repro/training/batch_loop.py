@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.control.seeds import process_generators
 from keras_repro.record.digest import array_digest, section_digest
 from keras_repro.record.schema import Record
-from keras_repro.training import keras_api
+from keras_repro.training import births, keras_api
+from keras_repro.training.births import Births
 from keras_repro.training.run_recorder import RunRecorder
 
 
@@ -17,40 +17,46 @@ class BatchLoop:
     """The `train_on_batch` calls on one model."""
 
     def __init__(self, run: RunRecorder, model: Any, index: int) -> None:
-        from keras_repro.training.values import log_digests
-
-        self._digest_logs = log_digests
-        self._run, self._model, self._index = run, model, index
+        self.model, self.index = model, index
+        self.last: dict[str, dict[str, str]] = {}
+        self._run = run
         self._results = ""
         self._steps = self._recorded = 0
+        self._known: set[str] = set()
 
-    @contextmanager
-    def begin(self) -> Iterator[None]:
-        """Records the state before the first step, and what that step brings to the world."""
-        from keras_repro.training import births
+    def begin(self) -> Births:
+        """Records the state before the first step, and watches what that step brings to the world."""
+        from keras_repro.training.state import model_state
+
+        with self._run.guarded(f"loop {self.index}"):
+            self._known = {t.name for t in model_state(self.model)}
+            if self._known:
+                self._record({}, steps=0)
+        return births.start()
+
+    def take_births(self, born: Births) -> None:
+        """Records the variables that the first step has made at the value that they were born with."""
         from keras_repro.training.state import model_state
         from keras_repro.training.values import digest_with, shape_of
 
-        known = {t.name for t in model_state(self._model)}
-        if known:
-            self._record({}, steps=0)
-        with births.watch() as born:
-            yield
-            new = [t for t in model_state(self._model) if t.name not in known]
-            tensors: dict[str, dict[str, str]] = {}
-            shapes = {}
-            for tensor in new:
-                content = born.content(tensor.variable)
-                if content is not None and tensor.section in ("weights", "optimizer"):
-                    tensors.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
-                    shapes[tensor.name] = shape_of(tensor)
-            if tensors:
-                self._append("birth", tensors, {}, shapes)
+        births.stop(born)
+        tensors: dict[str, dict[str, str]] = {}
+        shapes = {}
+        for tensor in model_state(self.model):
+            content = born.content(tensor.variable)
+            new = tensor.name not in self._known and tensor.section in ("weights", "optimizer")
+            if new and content is not None:
+                tensors.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
+                shapes[tensor.name] = shape_of(tensor)
+        if tensors:
+            self._append("birth", tensors, {}, shapes)
 
     def step(self, result: Any) -> None:
         """Takes in one step's result."""
+        from keras_repro.training.values import log_digests
+
         values = result if isinstance(result, dict) else {"result": result}
-        digests = self._digest_logs(values)
+        digests = log_digests(values)
         self._results = section_digest({**digests, "before": self._results})
         self._steps += 1
         if self._steps & (self._steps - 1) == 0:
@@ -65,7 +71,8 @@ class BatchLoop:
         self._record({"results": results}, steps=self._steps)
 
     def _record(self, results: Mapping[str, Any], *, steps: int) -> None:
-        tensors, latent, shapes = present_state({"": self._model})
+        tensors, latent, shapes = present_state({"": self.model})
+        self.last = tensors
         self._append("loop", tensors | dict(results), latent, shapes, steps=steps)
 
     def _append(
@@ -74,7 +81,7 @@ class BatchLoop:
         self._run.append(
             Record(
                 kind=kind,
-                index=self._index,
+                index=self.index,
                 sections={name: section_digest(held) for name, held in tensors.items()},
                 tensors=tensors,
                 latent=latent,
@@ -84,9 +91,27 @@ class BatchLoop:
         )
 
 
+def moved_since_birth(models: Mapping[str, Any], born: Births) -> set[str]:
+    """Names of the variables that hold something else than when they were made, as far as that was seen."""
+    from keras_repro.training.state import model_state
+    from keras_repro.training.values import content_of
+
+    moved = set()
+    for tensor in model_state(models):
+        first = born.content(tensor.variable)
+        if first is not None and first != content_of(tensor.variable):
+            moved.add(tensor.name)
+    return moved
+
+
 def present_state(
     models: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """State of some models as it is now.
+
+    Returns:
+        Digests by section and name of what a chain can hold, the same of what is only noted, and shapes.
+    """
     from keras_repro.training.state import model_state
     from keras_repro.training.values import digests_of, shape_of
 

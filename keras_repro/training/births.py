@@ -7,10 +7,10 @@ its first value is there. It reads values and changes none.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from weakref import WeakSet
 
 import wrapt
 
@@ -18,7 +18,7 @@ from keras_repro.training.values import content_of
 
 _installed = False
 # Weak: a fit that fails tells nobody to stop.
-_watching: WeakSet[Births] = WeakSet()
+_watching: weakref.WeakSet[Births] = weakref.WeakSet()
 
 
 class Births:
@@ -26,11 +26,12 @@ class Births:
 
     Args:
         keep_values: whether to keep the first values too, in `values` by the variable's id.
+        weakly: whether to let go of variables that nobody else holds.
     """
 
-    def __init__(self, *, keep_values: bool = False) -> None:
+    def __init__(self, *, keep_values: bool = False, weakly: bool = False) -> None:
         self.values: dict[int, Any] = {}
-        self._keep_values = keep_values
+        self._keep_values, self._weakly = keep_values, weakly
         self._known: dict[int, tuple[Any, bytes]] = {}
 
     def content(self, variable: Any) -> bytes | None:
@@ -40,8 +41,11 @@ class Births:
 
     def note(self, variable: Any) -> None:
         """Takes a variable's present value as its first one; a second call for it does nothing."""
-        if id(variable) not in self._known:
-            self._known[id(variable)] = (variable, content_of(variable))
+        key = id(variable)
+        if key not in self._known:
+            # An id is used again: what stands for the variable has to live as long as the entry.
+            held = weakref.ref(variable, lambda _: self._known.pop(key, None)) if self._weakly else variable
+            self._known[key] = (held, content_of(variable))
             if self._keep_values:
                 self.values[id(variable)] = variable.numpy()
 
@@ -60,10 +64,10 @@ def watch(*, keep_values: bool = False) -> Iterator[Births]:
         stop(births)
 
 
-def start(*, keep_values: bool = False) -> Births:
+def start(*, keep_values: bool = False, weakly: bool = False) -> Births:
     """Begins to watch; `stop` ends it."""
     _install()
-    births = Births(keep_values=keep_values)
+    births = Births(keep_values=keep_values, weakly=weakly)
     _watching.add(births)
     return births
 

@@ -88,7 +88,10 @@ class FitCallback(keras.callbacks.Callback):
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint so far (None before the first fit), `-partial` while a fit is under way or was stopped by a divergence."""
+        """The fingerprint so far, None before the first fit.
+
+        It is `-partial` while a fit is under way, and after one that a divergence stopped.
+        """
         ended = self.fit is not None and self.fit.ended
         return self.run.fingerprint(partial=not ended or self._stopped_by_us)
 
@@ -97,14 +100,17 @@ class FitCallback(keras.callbacks.Callback):
         self._looked_at_graph = self._stopped_by_us = False
         if self.fit is not None:
             self.fit.release()  # of a fit that failed nobody told us
+        self.fit = None
         callbacks = keras_api.calling_list(sys._getframe(1))
-        self._first = _FirstInLine.put_into(callbacks)
-        self.fit = FitRecorder(self.run, self.model, order=self._order, unborn=self._unborn)
-        arguments = {k: v for k, v in (self.params or {}).items() if k in ("epochs", "steps")}
         notes = self._placement(callbacks)
-        details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
-        details["arguments"] = arguments | dict(details.get("arguments", {}))
-        self.fit.start(**details)
+        with self.run.guarded("the start of a fit"):
+            self._first = _FirstInLine.put_into(callbacks)
+            self.fit = FitRecorder(self.run, self.model, order=self._order, unborn=self._unborn)
+            params = {k: v for k, v in (self.params or {}).items() if k in ("epochs", "steps")}
+            arguments = {k: None if v is None else int(v) for k, v in params.items()}
+            details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
+            details["arguments"] = arguments | dict(details.get("arguments", {}))
+            self.fit.start(**details)
         self._act()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -115,18 +121,10 @@ class FitCallback(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Records the epoch and acts on a difference."""
-        assert self.fit is not None
         seconds = round(time.perf_counter() - self._began, 6)
-        seen = dict(logs or {})
-        own = self._first.logs if self._first is not None else seen
-        added = {n: v for n, v in seen.items() if n not in own or not _same(own[n], v)}
-        details: dict[str, Any] = {"seconds": seconds}
-        if not self._looked_at_graph:
-            self._looked_at_graph = True
-            random_operations = keras_api.stateful_random_operations(self.model)
-            if random_operations:
-                details["stateful_random_operations"] = random_operations
-        self.fit.epoch(epoch, own, added=added, **details)
+        if self.fit is not None and self.run.broken is None:
+            with self.run.guarded(f"epoch {epoch}"):
+                self._record_epoch(self.fit, epoch, dict(logs or {}), seconds)
         self._act()
 
     def on_train_end(self, logs: Any = None) -> None:
@@ -139,7 +137,19 @@ class FitCallback(keras.callbacks.Callback):
         if self._first is not None:
             self._first.leave()
         if self.fit is not None:
-            self.fit.end(status, **details)
+            with self.run.guarded("the end of a fit"):
+                self.fit.end(status, **details)
+
+    def _record_epoch(self, fit: FitRecorder, epoch: int, seen: dict[str, Any], seconds: float) -> None:
+        own = self._first.logs if self._first is not None else seen
+        added = {n: v for n, v in seen.items() if n not in own or not _same(own[n], v)}
+        details: dict[str, Any] = {"seconds": seconds}
+        if not self._looked_at_graph:
+            self._looked_at_graph = True
+            random_operations = keras_api.stateful_random_operations(self.model)
+            if random_operations:
+                details["stateful_random_operations"] = random_operations
+        fit.epoch(epoch, own, added=added, **details)
 
     def _placement(self, callbacks: Any) -> list[str]:
         after = _changing_after(self, callbacks)

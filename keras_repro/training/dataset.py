@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_repro.record.digest import array_digest, rows_digest, section_digest
+from keras_repro.training import keras_api
 from keras_repro.training.values import array_of
 
 _MOST_BYTES = 1 << 32  # reading more than that would keep a training waiting
@@ -61,16 +62,18 @@ def output_digests(outputs: Any) -> dict[str, str]:
 
 
 def _stream_kind(x: Any) -> str | None:
-    if isinstance(x, dict | list | tuple) or hasattr(x, "__array__") or hasattr(x, "to_numpy"):
-        return None
-    if hasattr(x, "shape") and hasattr(x, "dtype"):
-        return None
+    """What kind of stream it is, None for arrays. Nothing is drawn from it and none of its code is run."""
     for kind in type(x).__mro__:
-        if kind.__name__ in ("DatasetV2", "Dataset", "DistributedDataset"):
+        if (
+            kind.__name__ in ("DatasetV2", "Dataset", "DistributedDataset")
+            and kind.__module__ != "h5py._hl.dataset"
+        ):
             return "tf.data" if "tensorflow" in kind.__module__ else kind.__module__.split(".")[0]
         if kind.__name__ == "PyDataset":
             return "PyDataset"
-    return "iterator" if hasattr(x, "__next__") else type(x).__name__
+    if isinstance(x, dict | list | tuple) or keras_api.is_array_like(x):
+        return None
+    return "iterator" if hasattr(type(x), "__next__") else type(x).__name__
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

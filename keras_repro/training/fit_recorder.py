@@ -38,7 +38,7 @@ class FitRecorder:
         unborn: Callable[[Any], bool] | None = None,
     ) -> None:
         self.run = run
-        self.number = run.fits
+        self.number = run.next_fit()
         self.births = births.start()
         self._models, self._optimizers = models, optimizers
         self._order = order
@@ -47,7 +47,7 @@ class FitRecorder:
         self._seed_starts: dict[str, str] = {}
         self._moved: set[str] = set()
         self.ended = False
-        run.fits += 1
+        self.last: dict[str, dict[str, str]] = {}
 
     def start(self, **details: Any) -> None:
         """Records the fit and the state that it starts from.
@@ -58,6 +58,7 @@ class FitRecorder:
         named = self._models if isinstance(self._models, Mapping) else {"": self._models}
         configuration = {n: model_configuration(m) for n, m in named.items()}
         details.setdefault("seeds_set", keras_api.seeds_set())
+        details["models"] = [self.run.number_of(m) for m in named.values()]
         self.run.append(
             Record(
                 kind="fit",
@@ -156,6 +157,7 @@ class FitRecorder:
             )
         )
         self._described.update(t.name for t in new)
+        self.last = {section: tensors[section] for section in _STATE_SECTIONS if section in tensors}
 
     def _record_births(self, new: list[StateTensor], epoch: int | None) -> None:
         """Records variables that were made since the last record at the value that they were born with."""

@@ -6,13 +6,16 @@ TensorFlow and Keras are never imported before the script does: hooks wait for t
 
 from __future__ import annotations
 
+import atexit
 import builtins
+import contextlib
 import importlib.machinery
 import importlib.util
 import json
 import os
 import signal
 import sys
+import threading
 import traceback
 import types
 from typing import Any, cast
@@ -40,9 +43,18 @@ def main(arguments: list[str]) -> int:
     except BaseException as raised:  # the script's own error: shown as Python would show it
         code, error = 1, raised
     if error is not None:
-        _show(error)
-    sys.stdout.flush()
+        with contextlib.suppress(Exception):  # the script may have closed what we print to
+            _show(error)
+    _finish_as_python_does()
     return observer.end(code, error)
+
+
+def _finish_as_python_does() -> None:
+    """Waits for the script's threads, then runs its exit functions: both may still train."""
+    with contextlib.suppress(Exception):
+        sys.stdout.flush()
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
 
 
 class _Observer:
@@ -51,6 +63,7 @@ class _Observer:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.session: Any = None
+        self.born: Any = None
         self.processes = 0
         self.unsupported: list[str] = []
         self._pid = os.getpid()
@@ -87,13 +100,15 @@ class _Observer:
         except (ReproError, OSError) as failure:
             broken = str(failure)
         if broken is not None:
-            print(f"keras-repro: {broken}", file=sys.stderr)
+            with contextlib.suppress(Exception):
+                print(f"keras-repro: {broken}", file=sys.stderr)
             return code or RECORDING_FAILED
         return code
 
     def _session(self) -> Any:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
         if self.session is None:
+            from keras_repro.training import births
             from keras_repro.training.run_recorder import RunRecorder, published_command
             from keras_repro.training.session import Session
 
@@ -105,6 +120,7 @@ class _Observer:
                 mode="enforced" if self.plan.seed is not None else "observed",
                 overwrite=True,
                 redirect=False,
+                watching=True,
                 details={
                     "command": command,
                     "seed": self.plan.seed,
@@ -112,13 +128,16 @@ class _Observer:
                     "requested": self.plan.switches,
                 },
             )
-            self.session = Session(run)
+            self.session = Session(run, self.born or births.Births())
         return self.session
 
     def _watch_processes(self, module: Any) -> None:
         wrapt.wrap_function_wrapper(module.BaseProcess, "start", self._count_process)
 
     def _instrument(self, module: Any) -> None:
+        from keras_repro.training import births
+
+        self.born = births.start(weakly=True)
         trainer = module.TensorFlowTrainer
         wrap = wrapt.wrap_function_wrapper
         for method, handler in (

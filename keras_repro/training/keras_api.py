@@ -234,7 +234,13 @@ def is_made_by_sequential(frame: Any) -> bool:
 
 def variables_of(model: Any) -> list[Any]:
     """The variables that Keras lists for a model, as far as they are made."""
-    return [v for v in model.variables if raw_variable(v) is not None]
+    from keras import Layer
+
+    try:
+        # Keras's own property: a model's class may have one of its own, that cannot be asked yet.
+        return [v for v in Layer.variables.fget(model) if raw_variable(v) is not None]
+    except AttributeError:
+        return []
 
 
 def stateful_random_operations(model: Any) -> list[str]:

@@ -6,14 +6,16 @@ import contextlib
 import datetime
 import os
 import sys
+import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+import weakref
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras_repro
 from keras_repro.control.switches import read_switches
-from keras_repro.errors import LedgerError
+from keras_repro.errors import LedgerError, ReproError
 from keras_repro.record.environment import gather
 from keras_repro.record.folders import make_run_folder, redirected
 from keras_repro.record.ledger import Ledger
@@ -32,6 +34,7 @@ class RunRecorder:
         listener: is given each record as it was written.
         details: further fields of the header, such as `command`, `seed`, `policies`.
         redirect: whether `redirect_runs` concerns it.
+        watching: whether it records somebody else's script, whose training no failure of ours may end.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class RunRecorder:
         listener: Callable[[Record], None] | None = None,
         details: Mapping[str, Any] | None = None,
         redirect: bool = True,
+        watching: bool = False,
     ) -> None:
         where = redirected(run_dir) if redirect else run_dir
         self.folder: Path = make_run_folder(where, overwrite=overwrite)
@@ -52,6 +56,10 @@ class RunRecorder:
         self.fits = 0
         self.broken: str | None = None
         self.listener = listener
+        self.closed = False
+        self._watching = watching
+        self._lock = threading.RLock()
+        self._trained: list[weakref.ref[Any]] = []
         self._overwrite = overwrite
         self._details = dict(details or {})
         self._ledger: Ledger | None = None
@@ -59,9 +67,10 @@ class RunRecorder:
     @property
     def ledger(self) -> Ledger:
         """The open ledger; made with its header on first use."""
-        if self._ledger is None:
-            header = self._header()
-            self._ledger = Ledger.create(self.folder, header, overwrite=self._overwrite)
+        with self._lock:
+            if self._ledger is None:
+                header = self._header()
+                self._ledger = Ledger.create(self.folder, header, overwrite=self._overwrite)
         return self._ledger
 
     @property
@@ -77,14 +86,45 @@ class RunRecorder:
         try:
             written = self.ledger.append(record)
         except LedgerError as error:
-            if first or record.kind in ("fit", "start"):
+            if not self._watching and (first or record.kind in ("fit", "start")):
                 raise  # nothing is lost yet
-            self.broken = f"recording ended at {record.position}: {error}"
-            warnings.warn(f"keras_repro: {self.broken}; the training goes on", stacklevel=2)
+            self._break(record.position, error)
             return None
         if self.listener is not None:
             self.listener(written)
         return written
+
+    @contextlib.contextmanager
+    def guarded(self, place: str) -> Iterator[None]:
+        """Keeps a failure of ours out of a training: it ends the recording, with a warning.
+
+        Errors that are for the user, such as a divergence to raise, pass.
+        """
+        try:
+            yield
+        except ReproError:
+            raise
+        except Exception as error:
+            self._break(place, error)
+
+    def next_fit(self) -> int:
+        """The number of a fit that begins."""
+        with self._lock:
+            self.fits += 1
+            return self.fits - 1
+
+    def number_of(self, model: Any) -> int:
+        """Which of the models that were trained in this run it is, by the order of their first fits."""
+        for number, known in enumerate(self._trained):
+            if known() is model:
+                return number
+        self._trained.append(weakref.ref(model))
+        return len(self._trained) - 1
+
+    def _break(self, place: str, error: Exception) -> None:
+        text = str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
+        self.broken = f"recording ended at {place}: {text}"
+        warnings.warn(f"keras_repro: {self.broken}; the training goes on", stacklevel=3)
 
     def fingerprint(self, *, partial: bool = False) -> str | None:
         """The fingerprint so far, None before the first record."""
@@ -94,6 +134,7 @@ class RunRecorder:
 
     def close(self) -> None:
         """Waits for the disk and closes the ledger."""
+        self.closed = True
         if self._ledger is not None:
             # Where the writing failed, this may too: that was said already.
             with contextlib.suppress(*([OSError] if self.broken else [])):

@@ -9,6 +9,7 @@ import inspect
 import math
 import sys
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
@@ -19,7 +20,8 @@ import numpy as np
 from keras_repro.record.digest import section_digest
 from keras_repro.record.schema import Record, plain_number
 from keras_repro.training import keras_api
-from keras_repro.training.batch_loop import BatchLoop, present_state
+from keras_repro.training.batch_loop import BatchLoop, moved_since_birth, present_state
+from keras_repro.training.births import Births
 from keras_repro.training.run_recorder import RunRecorder
 
 _MOST_MODELS = 16
@@ -34,14 +36,19 @@ class Session:
 
     Args:
         run: the run to record into.
+        born: has seen variables being made since Keras was imported.
     """
 
-    def __init__(self, run: RunRecorder) -> None:
+    def __init__(self, run: RunRecorder, born: Births) -> None:
         self.run = run
+        self._born = born
         self.unsupported: list[str] = []
         self._inside = threading.local()
         self._results = {"evaluation": 0, "prediction": 0}
-        self._loops: dict[int, BatchLoop] = {}
+        self._loops: OrderedDict[int, BatchLoop] = OrderedDict()
+        self._loops_made = 0
+        self._fitted: list[tuple[weakref.ref[Any], str, dict[str, dict[str, str]]]] = []
+        self._last_fitted: Any = None  # kept alive: what is done to it after its fit is seen at the exit
         self._models: OrderedDict[int, tuple[str, Any]] = OrderedDict()
         self._made = 0
 
@@ -49,38 +56,29 @@ class Session:
         """Wraps a model's making: models that no fit trains are looked at when the script ends."""
         result = wrapped(*args, **kwargs)
         inner = not self._outermost() or keras_api.is_made_by_sequential(sys._getframe(1))
-        if inner:
-            return result
-        self._models[id(instance)] = (f"model {self._made}", instance)
-        self._made += 1
-        while len(self._models) > _MOST_MODELS or self._held_numbers() > _MOST_NUMBERS:
-            self._models.popitem(last=False)
+        if not inner and not self.run.closed:
+            self._models[id(instance)] = (f"model {self._made}", instance)
+            self._made += 1
+            while len(self._models) > _MOST_MODELS or self._held_numbers() > _MOST_NUMBERS:
+                self._models.popitem(last=False)
         return result
 
     def fit(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps `Model.fit`: adds a recording callback behind all others."""
-        from keras_repro.training.callback import FitCallback, joined
-
-        bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        self._end_loops()
-        self._leave_to_others(instance)
-        known = fit_details.get()
-        details = dict(known) if known is not None else _details_of_fit(bound.arguments)
-        order = details.pop("order", None)
-        if order is not None and not self.run.started:
-            self.run.coverage += "o"
-        callback = FitCallback(self.run, details=details, order=order)
-        given = bound.arguments.get("callbacks")
-        bound.arguments["callbacks"], leave = joined(given, callback, instance)
+        bound, callback, leave = inspect.signature(wrapped).bind(*args, **kwargs), None, None
+        with self.run.guarded("a fit"):
+            callback, leave = self._join(instance, bound)
+        if callback is None or leave is None:
+            return wrapped(*args, **kwargs)
         try:
             with _Depth(self._inside):
                 result = wrapped(*bound.args, **bound.kwargs)
         except BaseException as error:
-            callback.end("stopped", reason=type(error).__name__)
+            self._end_fit(instance, callback, "stopped", reason=type(error).__name__)
             raise
         finally:
             leave()
-        callback.end("finished")
+        self._end_fit(instance, callback, "finished")
         return result
 
     def evaluate(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -93,30 +91,29 @@ class Session:
 
     def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps `Model.train_on_batch`: records loops of it, their state at 0, 1, 2, 4, 8, ... steps."""
-        if not self._outermost():
+        if not self._outermost() or self.run.closed:
             return wrapped(*args, **kwargs)
         loop = self._loops.get(id(instance))
+        born = None
         if loop is None:
-            self._leave_to_others(instance)
-            loop = self._loops[id(instance)] = BatchLoop(self.run, instance, len(self._loops))
+            loop = self._new_loop(instance)
             born = loop.begin()
-            with _Depth(self._inside), born:
-                result = wrapped(*args, **kwargs)
-        else:
-            with _Depth(self._inside):
-                result = wrapped(*args, **kwargs)
-        loop.step(result)
+        with _Depth(self._inside):
+            result = wrapped(*args, **kwargs)
+        with self.run.guarded("train_on_batch"):
+            if born is not None:
+                loop.take_births(born)
+            loop.step(result)
         return result
 
     def exit(self, status: str, **details: Any) -> None:
-        """Records the state of the models that no fit trained, and ends the run."""
-        self._end_loops()
-        models = dict(self._models.values())
-        tensors, latent, shapes = present_state(models) if models else ({}, {}, {})
-        if self.run.fits or self._loops:
-            # Beside a training that was observed, a model that none of it touched is only noted.
-            latent |= {f"{section} of models that were not trained": t for section, t in tensors.items()}
-            tensors = {}
+        """Records the state of the models as the script leaves them, and ends the run."""
+        tensors: dict[str, dict[str, str]] = {}
+        latent: dict[str, dict[str, str]] = {}
+        shapes: dict[str, list[Any]] = {}
+        with self.run.guarded("the script's exit"):
+            self._end_loops()
+            tensors, latent, shapes = self._left_behind()
         self.run.append(
             Record(
                 kind="exit",
@@ -129,29 +126,91 @@ class Session:
         )
         self.run.close()
 
+    def _join(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
+        """Puts a recording callback into the arguments of a fit; none once the run is closed."""
+        from keras_repro.training.callback import FitCallback, joined
+
+        if self.run.closed:
+            return None, None
+        self._end_loops()
+        self._leave_to_others(model)
+        known = fit_details.get()
+        details = dict(known) if known is not None else _details_of_fit(bound.arguments)
+        order = details.pop("order", None)
+        if order is not None and not self.run.started:
+            self.run.coverage += "o"
+        callback = FitCallback(self.run, details=details, order=order)
+        given = bound.arguments.get("callbacks")
+        bound.arguments["callbacks"], leave = joined(given, callback, model)
+        return callback, leave
+
+    def _end_fit(self, model: Any, callback: Any, status: str, **details: Any) -> None:
+        """Ends the record of a fit, and keeps what it left behind: it may change before the exit."""
+        callback.end(status, **details)
+        fit = callback.fit
+        if fit is not None:
+            self._last_fitted = model
+            self._fitted = [f for f in self._fitted if f[0]() is not None and f[0]() is not model]
+            self._fitted.append((weakref.ref(model), f"fit {fit.number}", fit.last))
+
+    def _new_loop(self, model: Any) -> BatchLoop:
+        self._leave_to_others(model)
+        if len(self._loops) >= _MOST_MODELS:
+            _, oldest = self._loops.popitem(last=False)
+            oldest.end()
+        loop = self._loops[id(model)] = BatchLoop(self.run, model, self._loops_made)
+        self._loops_made += 1
+        return loop
+
+    def _left_behind(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        """State of the models at the exit: what is in the chain, what is only noted, and shapes."""
+        models = dict(self._models.values())
+        tensors, latent, shapes = present_state(models)
+        if self.run.fits or self._loops_made:
+            # Beside a training that was observed, a model that nothing changed is only noted.
+            moved = moved_since_birth(models, self._born)
+            for section, held in tensors.items():
+                rest = {n: d for n, d in held.items() if n not in moved}
+                latent |= {f"{section} of models that were not trained": rest} if rest else {}
+            tensors = {s: {n: d for n, d in held.items() if n in moved} for s, held in tensors.items()}
+        last = [(ref(), label, left) for ref, label, left in self._fitted]
+        last += [(loop.model, f"loop {loop.index}", loop.last) for loop in self._loops.values()]
+        for model, label, before in last:
+            if model is None:
+                continue
+            for section, held in present_state({"": model})[0].items():
+                known = before.get(section, {})
+                tensors[f"{section} after {label}"] = {
+                    name: digest for name, digest in held.items() if known.get(name, digest) != digest
+                }
+        return {section: held for section, held in tensors.items() if held}, latent, shapes
+
     def _result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        if not self._outermost():
+        if not self._outermost() or self.run.closed:
             return wrapped(*args, **kwargs)
         from keras_repro.training.dataset import describe_data, output_digests
 
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
-        data = describe_data(*(bound.arguments.get(n) for n in ("x", "y", "sample_weight")))
+        data: dict[str, Any] = {}
+        with self.run.guarded(kind):
+            data = describe_data(*(bound.arguments.get(n) for n in ("x", "y", "sample_weight")))
         with _Depth(self._inside):
             result = wrapped(*args, **kwargs)
-        digests = output_digests(result)
-        index = self._results[kind]
-        self._results[kind] += 1
-        metrics = _named_metrics(instance, result) if kind == "evaluation" else {}
-        self.run.append(
-            Record(
-                kind=kind,
-                index=index,
-                sections={"results": section_digest(digests)},
-                tensors={"results": digests},
-                metrics={n: plain_number(v) for n, v in metrics.items()},
-                extra={"data": data},
+        with self.run.guarded(kind):
+            digests = output_digests(result)
+            index = self._results[kind]
+            self._results[kind] += 1
+            metrics = _named_metrics(instance, result) if kind == "evaluation" else {}
+            self.run.append(
+                Record(
+                    kind=kind,
+                    index=index,
+                    sections={"results": section_digest(digests)},
+                    tensors={"results": digests},
+                    metrics={n: plain_number(v) for n, v in metrics.items()},
+                    extra={"data": data},
+                )
             )
-        )
         return result
 
     def _leave_to_others(self, model: Any) -> None:

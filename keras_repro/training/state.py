@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MemberDescriptorType, SimpleNamespace
 from typing import Any
+from weakref import ProxyTypes
 
 from keras_repro.training import keras_api
 
@@ -160,11 +161,13 @@ class _Walk:
 
     def _children(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
         if kind == "mapping":
-            if not self._all_plain(_own(value, dict, "values")):
-                yield from _by_key(list(_own(value, dict, "items")()))
+            items = _snapshot(_own(value, dict, "items"))
+            if not self._all_plain(lambda: (held for _, held in items)):
+                yield from _by_key(items)
         elif kind in ("sequence", "set"):
             base = next(b for b in _CONTAINERS if isinstance(value, b))
-            walk = _own(value, base, "__iter__")
+            held = _snapshot(_own(value, base, "__iter__"))
+            walk = held.__iter__
             if self._all_plain(walk):
                 return
             # A set has no order of its own that two processes share.
@@ -212,8 +215,8 @@ class _Kinds:
         self._checks: list[tuple[str, Any]] = [
             ("variable", lambda v: keras_api.is_keras_variable(v) or isinstance(v, tf.Variable)),
             ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
-            # A mapping that a user wrote is an object: its methods are the user's code.
-            ("mapping", lambda v: isinstance(v, dict) or (isinstance(v, Mapping) and not _is_of_users(v))),
+            # Any other mapping is an object, or left alone: its methods are code that may do anything.
+            ("mapping", lambda v: isinstance(v, dict)),
             ("sequence", lambda v: isinstance(v, list | tuple | deque)),
             ("set", lambda v: isinstance(v, set | frozenset)),
             ("optimizer", lambda v: isinstance(v, Optimizer)),
@@ -225,6 +228,8 @@ class _Kinds:
 
     def __call__(self, value: Any) -> str:
         kind = type(value)
+        if kind in ProxyTypes:  # answers for what it points to, if that still lives
+            return "plain"
         if kind not in self._known:
             names = (name for name, check in self._checks if check(value))
             self._known[kind] = next(names, "plain")
@@ -234,6 +239,15 @@ class _Kinds:
         """What the instances of a class are; one of them is among the items of a container."""
         known = self._known.get(kind)
         return self(next(i for i in walk() if type(i) is kind)) if known is None else known
+
+
+def _snapshot(walk: Callable[[], Iterable[Any]]) -> list[Any]:
+    """A container's items, also while another thread changes it."""
+    while True:
+        try:
+            return list(walk())
+        except RuntimeError:  # changed while we went through it
+            continue
 
 
 # Keras's own lists of what the attributes hold too: their names are the last resort.

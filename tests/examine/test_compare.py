@@ -297,11 +297,11 @@ def test_a_result_that_only_one_computed(versus):
 @pytest.mark.parametrize(
     ("kept", "status", "place", "how"),
     [
-        (5, "killed", "epoch 2/4", "was killed"),
-        (6, "killed", "epoch 3/4", "was killed"),
-        (4, "killed", "epoch 1/4", "was killed"),
-        (2, "killed", "the start", "was killed"),
-        (1, "killed", "the start", "was killed"),
+        (5, "killed", "epoch 2/4", "it was killed"),
+        (6, "killed", "epoch 3/4", "it was killed"),
+        (4, "killed", "epoch 1/4", "it was killed"),
+        (2, "killed", "the start", "it was killed"),
+        (1, "killed", "the start", "it was killed"),
     ],
 )
 def test_one_was_killed(versus, tmp_path, kept, status, place, how):
@@ -311,7 +311,7 @@ def test_one_was_killed(versus, tmp_path, kept, status, place, how):
         assert found.verdict == "diverged"
         assert found.compared == kept
         path = tmp_path / name / "ledger.jsonl"
-        assert found.divergence.ended == f"the same until {place}, then {path} ended ({how})"
+        assert found.divergence.ended == f"the same until {place}, then {path} ends: {how}"
         assert found.divergence.describe() == found.divergence.ended
         assert (found.divergence.cause, found.divergence.tensors) == ("unknown", ())
 
@@ -319,7 +319,7 @@ def test_one_was_killed(versus, tmp_path, kept, status, place, how):
 def test_one_has_another_fit_behind(versus, tmp_path):
     found = versus([*training(), *training(fit=1)], training())
     path = tmp_path / "b" / "ledger.jsonl"
-    assert found.divergence.ended == f"the same until the end, then {path} ended (finished)"
+    assert found.divergence.ended == f"the same until the end, then {path} ends: it finished"
     assert (found.divergence.fit, found.divergence.epoch) == (1, None)
 
 
@@ -344,7 +344,7 @@ def test_a_torn_last_line(versus, tmp_path):
     path.write_bytes(path.read_bytes()[:-9])
     found = compare(write(tmp_path / "d", training()), tmp_path / "c")
     assert found.verdict == "diverged"
-    assert found.divergence.ended == f"the same until epoch 3/3, then {path} ended (was killed)"
+    assert found.divergence.ended == f"the same until epoch 3/3, then {path} ends: it was killed"
     assert found.notes == (f"{path}: the last line was torn and is left out",)
 
 

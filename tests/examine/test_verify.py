@@ -228,7 +228,7 @@ def test_runs_are_never_replaced_unasked(verified: Any, here: Any) -> None:
         ),
         ("1 / 0", "run 1 failed with exit code 1; ledger and output kept in runs/run-1"),
         ("import sys; sys.exit(3)", "run 1 failed with exit code 3; ledger and output kept in runs/run-1"),
-        ("import os; os.kill(os.getpid(), 9)", "run 1 was killed by signal 9; output kept in runs/run-1"),
+        ("import os; os.kill(os.getpid(), 9)", "run 1 was killed by SIGKILL; output kept in runs/run-1"),
     ],
 )
 def test_a_child_that_trains_nothing(verified: Any, written: Any, lines: str, message: str) -> None:

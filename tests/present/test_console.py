@@ -150,9 +150,10 @@ def test_visible(text: str, shown: str) -> None:
 
 def test_an_error_is_a_line_behind_what_it_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
     print_error("no script at \x1b[2Jx.py")
-    print_error("Traceback:\n  1 / 0\nrun 1 failed\x07")
+    print_error("run 1 failed\nkeras-repro: fine\x07", "Traceback:\n  1 / 0\x1b")
     assert capsys.readouterr().err == (
-        "keras-repro: no script at \\x1b[2Jx.py\nTraceback:\n  1 / 0\nkeras-repro: run 1 failed\\x07\n"
+        "keras-repro: no script at \\x1b[2Jx.py\nTraceback:\n  1 / 0\\x1b\n"
+        "keras-repro: run 1 failed\\x0akeras-repro: fine\\x07\n"
     )
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import blake3
 import hand_made
+import numpy as np
 import pytest
 
 from keras_repro.errors import LedgerError, RunFolderError
@@ -361,7 +362,7 @@ def test_half_a_surrogate_pair_in_a_name(tmp_path):
 
 def test_what_is_no_file(tmp_path, run):
     os.symlink(run / "ledger.jsonl", tmp_path / "link")
-    with pytest.raises(LedgerError, match=r"cannot open .*\(a link is not followed\)"):
+    with pytest.raises(LedgerError, match=r"cannot open .*: it is a link, which is not followed"):
         read_ledger(tmp_path / "link")
     (tmp_path / "linked").mkdir()
     os.symlink(run / "ledger.jsonl", tmp_path / "linked" / "ledger.jsonl")
@@ -599,3 +600,19 @@ def test_a_ledger_that_cannot_be_read(open_path):
     run.chmod(0)
     assert unprivileged(body) == 0
     run.chmod(0o755)
+
+
+def test_numbers_of_numpy_are_numbers(tmp_path):
+    with Ledger.create(tmp_path / "run", Header()) as ledger:
+        ledger.append(Record(kind="fit", fit=0, extra={"epochs": np.int64(3), "rates": np.arange(2)}))
+    assert all_of(tmp_path / "run")[0].extra == {"epochs": 3, "rates": [0, 1]}
+
+
+def test_nested_too_deep(tmp_path):
+    nested = 1
+    for _ in range(900):
+        nested = [nested]
+    with Ledger.create(tmp_path / "run", Header()) as ledger:
+        ledger.append(Record(kind="fit", fit=0, extra={"configuration": nested}))
+    with pytest.raises(LedgerError, match="damaged at line 2: it is nested too deep"):
+        list(read_ledger(tmp_path / "run").records())
