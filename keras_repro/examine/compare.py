@@ -122,7 +122,9 @@ def compare_all(runs: Sequence[str | os.PathLike[str]], *, same_script: bool = F
     notes += tuple(copy_notes(files))
     order = {"incomparable": 0, "diverged": 1, "identical": 2}
     worst = min(pairs, key=lambda p: (order[p.verdict], p.compared))
-    if same_script and worst.verdict == "diverged" and len({_hash_seed(f) for f in files}) > 1:
+    cause = worst.divergence.cause if worst.divergence is not None else "initial_weights"
+    order_matters = same_script and cause not in ("initial_weights", "random_state")
+    if order_matters and len({_hash_seed(f) for f in files}) > 1:
         notes += (
             "each run had a hash seed of its own: if they agree with --keep-hash-seed, the order of a set "
             "or hash() is the cause",

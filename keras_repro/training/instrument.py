@@ -163,7 +163,7 @@ class _Observer:
         return handle
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        if event in _STARTS_A_PROCESS and not _is_ours(sys._getframe(1)):
+        if event in _STARTS_A_PROCESS and not _only_asks(sys._getframe(1)):
             self.processes += 1
 
     def _count_process(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -176,10 +176,14 @@ class _Observer:
 _STARTS_A_PROCESS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn", "os.forkpty")
 
 
-def _is_ours(frame: Any) -> bool:
-    """Whether it is we who start a process: to ask git and the like for the header."""
+# These ask uname, ldconfig and git what machine this is.
+_ASKS = ("platform", "ctypes.util", "keras_repro.record.environment")
+
+
+def _only_asks(frame: Any) -> bool:
+    """Whether a process is started only to ask about the machine, as importing TensorFlow does."""
     while frame is not None:
-        if frame.f_globals.get("__name__") == "keras_repro.record.environment":
+        if frame.f_globals.get("__name__") in _ASKS:
             return True
         frame = frame.f_back
     return False

@@ -366,7 +366,7 @@ def test_what_is_no_file(tmp_path, run):
         read_ledger(tmp_path / "link")
     (tmp_path / "linked").mkdir()
     os.symlink(run / "ledger.jsonl", tmp_path / "linked" / "ledger.jsonl")
-    with pytest.raises(LedgerError, match="a link is not followed"):
+    with pytest.raises(LedgerError, match="it is a link, which is not followed"):
         read_ledger(tmp_path / "linked")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(LedgerError, match="pipe: it is no file"):
