@@ -11,7 +11,7 @@ from keras_repro.record.schema import Record, plain_number
 from keras_repro.training import births, keras_api
 from keras_repro.training.configuration import model_configuration
 from keras_repro.training.run_recorder import RunRecorder
-from keras_repro.training.state import StateTensor, model_state
+from keras_repro.training.state import Hidden, StateTensor, model_state
 from keras_repro.training.values import digest_with, digests_of, log_digests, shape_of
 
 _STATE_SECTIONS = ("weights", "optimizer")
@@ -46,6 +46,8 @@ class FitRecorder:
         self._described: set[str] = set()
         self._seed_starts: dict[str, str] = {}
         self._moved: set[str] = set()
+        self._hidden = Hidden()
+        self._epochs = 0
         self.ended = False
         self.last: dict[str, dict[str, str]] = {}
 
@@ -117,7 +119,10 @@ class FitRecorder:
         latent: Mapping[str, Mapping[str, str]] | None = None,
         **details: Any,
     ) -> None:
-        state = model_state(self._models, self._optimizers)
+        # The first step may make variables in hiding; what comes later is seen at the end.
+        self._hidden.asked = kind == "epoch" and self._epochs > 1
+        self._epochs += kind == "epoch"
+        state = model_state(self._models, self._optimizers, hidden=self._hidden)
         if kind == "start" and self._unborn is not None:
             for tensor in state:
                 if self._unborn(tensor.variable):

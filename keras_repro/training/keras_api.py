@@ -61,9 +61,9 @@ def read_all(variables: Sequence[Any]) -> list[Any]:
     """
     from tensorflow.python.eager import context, execute
 
-    devices = {v.device for v in variables if _is_plain(v)}
-    if len(devices) == 1 and "CPU" in next(iter(devices)) and all(map(_is_plain, variables)):
-        handles = [v.handle for v in variables]
+    handles = [v.handle for v in variables] if all(map(_is_plain, variables)) else []
+    # A variable's own device is empty where a traced step has made it; its handle knows.
+    if handles and all("CPU" in handle.device for handle in handles):
         kinds = [v.dtype.as_datatype_enum for v in variables]
         attributes = ("N", len(handles), "dtypes", kinds)
         return list(

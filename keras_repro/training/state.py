@@ -16,7 +16,7 @@ import sys
 import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MemberDescriptorType, SimpleNamespace
 from typing import Any
 from weakref import ProxyTypes
@@ -46,12 +46,27 @@ class StateTensor:
     generator: Any = None
 
 
-def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
+@dataclass
+class Hidden:
+    """Variables of a model that only TensorFlow's own tracking leads to.
+
+    Attributes:
+        asked: whether TensorFlow was asked; set it to False to have it asked again.
+        found: each with its structural name.
+    """
+
+    asked: bool = False
+    found: list[tuple[Any, str]] = field(default_factory=list)
+
+
+def model_state(models: Any, optimizers: Any = (), *, hidden: Hidden | None = None) -> list[StateTensor]:
     """Names every variable that determines the rest of a training.
 
     Args:
         models: a model (or layer), or a dict of them by name.
         optimizers: optimizers that no model holds: a list, or a dict by name.
+        hidden: what an earlier walk found only by asking TensorFlow; asking again takes as long as all
+            else. None asks.
 
     Returns:
         The tensors in the structure's order: weights, optimizers, seeds, metrics.
@@ -60,8 +75,13 @@ def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
     roots = dict(models) if isinstance(models, Mapping) else {"": models}
     for name, model in roots.items():
         walk.visit(model, name)
-    for name, model in roots.items():
-        walk.visit_untracked(model, name)
+    if hidden is None or hidden.asked is False:
+        found = [pair for name, model in roots.items() for pair in walk.visit_untracked(model, name)]
+        if hidden is not None:
+            hidden.asked, hidden.found = True, found
+    else:
+        for child, path in hidden.found:
+            walk.visit(child, path)
     walk.visit_deferred()
     named = optimizers if isinstance(optimizers, Mapping) else _numbered(optimizers)
     for name, optimizer in named.items():
@@ -120,19 +140,20 @@ class _Walk:
             if self._kind_of(value) == "optimizer":
                 self._visit_optimizer(value, path)
 
-    def visit_untracked(self, model: Any, path: str) -> None:
-        """Names what TensorFlow tracks below the model and no attribute led to."""
+    def visit_untracked(self, model: Any, path: str) -> list[tuple[Any, str]]:
+        """Names what TensorFlow tracks below the model and no attribute led to; returns it with its names."""
         from tensorflow import train
 
-        number = 0
+        found: list[tuple[Any, str]] = []
         deferred = {id(v) for held, _ in self._deferred for v in _all_variables(held)}
         for child in train.TrackableView(model).descendants():
             if self._kind_of(child) not in ("variable", "generator"):
                 continue
             if id(child) in self._seen or id(child) in deferred:
                 continue
-            self.visit(child, _joined(path, f"tracked/{number}"))
-            number += 1
+            found.append((child, _joined(path, f"tracked/{len(found)}")))
+            self.visit(*found[-1])
+        return found
 
     def _visit_optimizer(self, optimizer: Any, path: str) -> None:
         if id(optimizer) in self._seen:
