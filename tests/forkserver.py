@@ -9,6 +9,7 @@ when the interpreter or TensorFlow is loaded (PYTHONHASHSEED, most TF_*) is the 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -147,8 +148,9 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         code = instrument.main([request["plan"]])
     finally:
         atexit._run_exitfuncs()
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(ValueError):  # the script has closed it
+                stream.flush()
         os._exit(code)
 
 

@@ -261,3 +261,42 @@ def test_the_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Task(script="a.py", keep_hash_seed=True).environment(1)["PYTHONHASHSEED"] == "77"
     pinned = Task(script="a.py", seed=5, pinned={"PYTHONHASHSEED": "5"})
     assert [pinned.environment(n)["PYTHONHASHSEED"] for n in (0, 1)] == ["5", "5"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "section"),
+    [
+        ("model.fit(X, Y, verbose=0)\nspoil(model)\n", "weights after fit 0"),
+        ("model.train_on_batch(X, Y)\nspoil(model)\n", "weights after loop 0"),
+        ("build().fit(X, Y, verbose=0)\nmodel.predict(X, verbose=0)\nspoil(model)\n", "weights"),
+    ],
+)
+def test_what_changes_a_model_outside_of_fit_is_seen(
+    verified: Any, written: Any, lines: str, section: str
+) -> None:
+    where = divergence(
+        verified(
+            written(
+                "import os\nimport keras\nimport numpy as np\nfrom small import X, Y, build\n"
+                "keras.utils.set_random_seed(1)\nmodel = build()\n"
+                "def spoil(model):\n    kernel = model.weights[0]\n"
+                "    noise = np.frombuffer(os.urandom(kernel.shape[0]), 'u1')[:, None] / 255\n"
+                "    kernel.assign_add(noise * np.ones(kernel.shape))\n" + lines
+            )
+        )
+    )
+    assert (where["kind"], where["section"], where["cause"]) == ("exit", section, "unknown")
+
+
+def test_a_training_in_a_process_of_its_own_is_a_note(verified: Any, written: Any) -> None:
+    found = verified(
+        written(
+            "import multiprocessing\nimport keras\nfrom small import X, Y, build\n"
+            "if __name__ == '__main__':\n    keras.utils.set_random_seed(1)\n"
+            "    build().fit(X, Y, verbose=0)\n"
+            "    process = multiprocessing.get_context('spawn').Process(target=print)\n"
+            "    process.start()\n    process.join()\n"
+        )
+    )
+    assert found.comparison.verdict == "identical"
+    assert "the script started processes of its own" in notes(found)

@@ -105,3 +105,16 @@ def test_outputs_have_digests_by_path() -> None:
     assert output_digests(0.5) != output_digests(0.25)
     ragged = output_digests(tf.ragged.constant([[1], [2, 3]]))
     assert ragged != output_digests(tf.ragged.constant([[1], [2, 4]]))
+
+
+def test_a_stream_that_looks_like_an_array_is_not_read():
+    class Batches(keras.utils.PyDataset):
+        shape, dtype = (8, 2), "float32"
+
+        def __len__(self):
+            raise AssertionError("was asked for its length")
+
+        def __getitem__(self, index):
+            raise AssertionError("was read")
+
+    assert describe_data(Batches()) == {"kind": "PyDataset", "order": "not ours"}

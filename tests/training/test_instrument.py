@@ -6,7 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import keras
 import pytest
+import tensorflow
 
 from keras_repro.errors import LaunchError
 from keras_repro.examine.launch import RECORDING_FAILED
@@ -209,7 +211,10 @@ def test_the_header_says_what_was_run(launched: Any) -> None:
     assert header["command"]["module"] is None
     assert (header["mode"], header["coverage"], header["seed"]) == ("observed", "smr", None)
     assert header["policies"] == {"max_epochs": 1}
-    assert header["environment"]["frameworks"] == {"tensorflow": "2.21.0", "keras": "3.15.1"}
+    assert header["environment"]["frameworks"] == {
+        "tensorflow": tensorflow.__version__,
+        "keras": keras.__version__,
+    }
     assert header["environment"]["python"]["version"].startswith(".".join(map(str, sys.version_info[:3])))
     assert {s["name"] for s in header["switches"]} >= {"hash_seed", "op_determinism", "onednn"}
 
@@ -229,3 +234,40 @@ def test_pinned_seeds_reach_every_generator(launched: Any, written: Any, here: P
         child.folder.rename(here / f"seen-{len(seen)}")
     assert seen[0] == seen[1]
     assert not set(seen[1]) & set(seen[2])
+
+
+def test_a_process_forked_before_keras_is_used_leaves_our_ledger_alone(launched: Any, written: Any) -> None:
+    child = launched(
+        written(
+            "import os\nread, write = os.pipe()\npid = os.fork()\n"
+            "if pid == 0:\n    os.close(write)\n    os.read(read, 1)\n" + TRAINS + "if pid == 0:\n"
+            "    build().fit(X, Y, epochs=3, verbose=0)\n    os._exit(0)\n"
+            "build().fit(X, Y, epochs=2, verbose=0)\nos.close(write)\nos.waitpid(pid, 0)\n"
+        )
+    )
+    assert child.outcome.code == 0, child.output
+    assert [r["kind"] for r in child.records] == ["fit", "start", "birth", "epoch", "epoch", "end", "exit"]
+    assert child.records[-1]["unobserved"] == 1
+    assert child.ledger.status == "finished"
+
+
+def test_threads_and_exit_functions_are_still_recorded(launched: Any, written: Any) -> None:
+    child = launched(
+        written(
+            TRAINS + "import atexit, threading\nmodel = build()\n"
+            "def train():\n    model.fit(X, Y, epochs=1, verbose=0)\n"
+            "atexit.register(lambda: print('loss', model.evaluate(X, Y, verbose=0)[0] > 0))\n"
+            "threading.Thread(target=train).start()\n"
+        )
+    )
+    assert (child.outcome.code, child.output) == (0, "loss True\n")
+    kinds = ["fit", "start", "birth", "epoch", "end", "evaluation", "exit"]
+    assert [r["kind"] for r in child.records] == kinds
+
+
+def test_what_the_script_prints_to_may_be_closed(launched: Any, written: Any) -> None:
+    child = launched(
+        written(TRAINS + "import sys\nwith open('log', 'w') as sys.stdout:\n    print(build().name)\n")
+    )
+    assert child.outcome.code == 0
+    assert child.records[-1]["status"] == "finished"

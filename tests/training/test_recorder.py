@@ -18,6 +18,8 @@ from training import models
 import keras_repro as kr
 from keras_repro.errors import ReproError, RunFolderError
 from keras_repro.record.ledger import read_ledger
+from keras_repro.record.schema import Record
+from keras_repro.training.run_recorder import RunRecorder
 
 
 def _record(folder: Path, model: Any, **more: Any) -> Path:
@@ -333,3 +335,16 @@ def test_a_recorder_starts_once_and_records_nothing_behind_its_end(tmp_path: Pat
         recorder.epoch()
     positions = [r.position for r in read_ledger(tmp_path / "run").typed_records()]
     assert positions == ["fit 0", "start 0", "epoch 0 0", "end 0"]
+
+
+def test_a_failure_of_ours_ends_the_recording_and_not_the_training(tmp_path):
+    run = RunRecorder(tmp_path / "run", coverage="sm")
+    with (
+        pytest.warns(UserWarning, match="recording ended at epoch 3: KeyError: 'name'; the training goes on"),
+        run.guarded("epoch 3"),
+    ):
+        raise KeyError("name")
+    assert run.append(Record(kind="epoch", fit=0, epoch=3)) is None
+    assert not (tmp_path / "run" / "ledger.jsonl").exists()
+    with pytest.raises(ReproError, match="for the user"), run.guarded("epoch 4"):
+        raise ReproError("for the user")
