@@ -34,7 +34,7 @@ class ForkServer:
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
-                env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "2"},
+                env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "3"},
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 # Ctrl-C on the tests is ours to handle.
