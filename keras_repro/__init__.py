@@ -1,10 +1,11 @@
 """Run a Keras training again and get the same, to the bit; or know where the two parted, and why.
 
-import keras_repro as kr                                    # loads no TensorFlow
-
-trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
-run = trainer.fit(x, y, epochs=50, run_dir="runs/a")
-kr.compare("runs/a", "runs/b")
+>>> import keras_repro as kr                                # loads no TensorFlow
+>>> trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
+>>> run = trainer.fit(x, y, epochs=3, run_dir="runs/a", verbose=0)
+>>> again = trainer.fit(x, y, epochs=3, run_dir="runs/b", verbose=0)
+>>> kr.compare("runs/a", "runs/b").verdict
+'identical'
 """
 
 from __future__ import annotations

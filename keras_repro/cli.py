@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     from keras_repro.examine import launch, verify
+    from keras_repro.examine.outcome import check_outcome
     from keras_repro.record.folders import LEDGER_NAME, make_run_folder, new_folder
     from keras_repro.record.ledger import read_ledger
 
@@ -67,7 +68,7 @@ def _run(options: argparse.Namespace) -> int:
         environment=task.environment(),
         keep_output=False,
     )
-    verify.check_outcome(outcome, folder, name=_words(options))
+    check_outcome(outcome, folder, name=_words(options))
     ledger = read_ledger(folder)
     print(f"recorded in {folder}, fingerprint {ledger.fingerprint}")
     _write_json(options, {"format": 1, "ledger": str(ledger.path), "fingerprint": ledger.fingerprint})
@@ -94,13 +95,49 @@ def _verify(options: argparse.Namespace) -> int:
                 child_module=_CHILD,
                 runs=options.runs,
                 overwrite=options.force,
+                keep_going=options.keep_going,
                 watcher=watcher,
             )
     except KeyboardInterrupt:
         return _fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
-    _write_json(options, result.to_dict())
+    data = result.to_dict()
     print_comparison(result.comparison, console)
+    if options.explain and result.comparison.divergence is not None:
+        _explain(task, result.comparison, folder / "diagnosis", data, console)
+    _write_json(options, data)
     return _code(result.comparison)
+
+
+def _diagnose(options: argparse.Namespace) -> int:
+    from keras_repro.examine.again import task_of
+    from keras_repro.examine.compare import compare_all
+    from keras_repro.present.console import make_console, print_comparison
+    from keras_repro.record.folders import new_folder
+
+    console = make_console()
+    _check_json(options)
+    comparison = compare_all([options.a, options.b], same_script=True)
+    data = comparison.to_dict()
+    print_comparison(comparison, console)
+    if comparison.divergence is not None:
+        task = task_of([options.a, options.b])
+        folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
+        _explain(task, comparison, folder, data, console)
+    _write_json(options, data)
+    return _code(comparison)
+
+
+def _explain(task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any) -> None:
+    """Finds out why runs parted, prints it, and adds it to what is written for machines."""
+    from keras_repro.examine.diagnose import MOST_TRAININGS, diagnose
+    from keras_repro.present.explanation import print_explanation
+
+    def begins(number: int) -> None:
+        console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
+
+    found = diagnose(task, comparison.divergence, folder=folder, child_module=_CHILD, begins=begins)
+    print_explanation(found, console)
+    data["divergence"] |= found.to_divergence()
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -128,9 +165,11 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from keras_repro.present.report import render_report
+    from keras_repro.present.report import render_report, report_data
 
-    text = render_report([Path(r) for r in options.run])
+    runs = [Path(r) for r in options.run]
+    text = render_report(runs)
+    _write_json(options, report_data(runs))
     if options.output is None:
         sys.stdout.write(text)
     else:
@@ -249,6 +288,8 @@ def _add_verify(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=_at_least(2), default=3, help="how many runs (default: 3)")
     parser.add_argument("--enforce", action="store_true", help="pin every seed and switch")
     parser.add_argument("--keep-hash-seed", action="store_true", help="no hash seed of its own for each run")
+    parser.add_argument("--keep-going", action="store_true", help="let all runs end, also where they part")
+    parser.add_argument("--explain", action="store_true", help="where they part, find out why")
     return parser
 
 
@@ -278,13 +319,18 @@ def _add_others(commands: Any) -> None:
     compare.add_argument("a", metavar="RUN")
     compare.add_argument("b", metavar="RUN")
     compare.set_defaults(command=_compare)
+    diagnose = commands.add_parser("diagnose", help="why did two runs part", allow_abbrev=False)
+    diagnose.add_argument("a", metavar="RUN")
+    diagnose.add_argument("b", metavar="RUN")
+    diagnose.add_argument("--run-dir", metavar="FOLDER", help="where its runs go (default: .keras_repro)")
+    diagnose.set_defaults(command=_diagnose)
     doctor = commands.add_parser("doctor", help="what is controlled on this machine", allow_abbrev=False)
     doctor.set_defaults(command=_doctor)
     report = commands.add_parser("report", help="the reproducibility page of runs", allow_abbrev=False)
     report.add_argument("run", metavar="RUN", nargs="+")
     report.add_argument("-o", "--output", metavar="FILE", help="write to FILE, not to the terminal")
     report.set_defaults(command=_report)
-    for parser in (compare, doctor):
+    for parser in (compare, diagnose, doctor, report):
         parser.add_argument("--json", metavar="FILE", help="write the result for machines")
 
 

@@ -24,9 +24,6 @@ sys.path.insert(0, str(TESTS))
 
 from forkserver import ForkServer  # noqa: E402
 
-# `--doctest-modules` would import, and so train, all of them.
-collect_ignore = ["forkserver.py", "scripts"]
-
 CHILD = "keras_repro.training.instrument"
 SCRIPTS = TESTS / "scripts"
 

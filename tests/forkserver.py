@@ -4,38 +4,49 @@
         verify(Task(script="train.py"), folder=..., child_module=..., start=server.start)
 
 It forks before TensorFlow's runtime starts: nothing in it may list devices or run an operation. What acts
-when the interpreter or TensorFlow is loaded (PYTHONHASHSEED, most TF_*) is the server's own in its children.
+when the interpreter or TensorFlow is loaded (PYTHONHASHSEED, most TF_*) is the server's own in its children;
+a `ForkServerPool` has a server for each hash seed.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
 _LONGEST_REQUEST = 1 << 20
-_MODULE = "keras_repro.training.instrument"
+_MODULES = "keras_repro.training."
 
 
 class ForkServer:
-    """Starts the server; `start` may be given to `run_child` and `verify`."""
+    """Starts the server; `start` may be given to `run_child` and `verify`.
 
-    def __init__(self) -> None:
+    Args:
+        hash_seed: PYTHONHASHSEED of the server and so of all its children; the caller's by default.
+    """
+
+    def __init__(self, *, hash_seed: str | None = None) -> None:
+        own = {} if hash_seed is None else {"PYTHONHASHSEED": hash_seed}
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        # What TensorFlow says when it is imported is wanted only where it fails.
+        self._said = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
-                env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "3"},
+                env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "3"} | own,
                 stdin=subprocess.DEVNULL,
+                stderr=self._said,
                 pass_fds=[theirs.fileno()],
                 # Ctrl-C on the tests is ours to handle.
                 start_new_session=True,
@@ -44,9 +55,15 @@ class ForkServer:
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
     ) -> ForkedProcess:
-        """Forks a child for `-m keras_repro.training.instrument PLAN`, as `launch.start_process` would."""
-        assert list(command[:-1]) == ["-m", _MODULE], command
-        request = {"plan": command[-1], "environment": dict(environment), "cwd": os.getcwd()}
+        """Forks a child for `-m keras_repro.training.MODULE PLAN`, as `launch.start_process` would."""
+        option, module, *arguments = command
+        assert (option, module.startswith(_MODULES)) == ("-m", True), command
+        request = {
+            "module": module,
+            "arguments": arguments,
+            "environment": dict(environment),
+            "cwd": os.getcwd(),
+        }
         return ForkedProcess(self, self.ask(request, [] if output is None else [output.fileno()]))
 
     def ask(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
@@ -55,19 +72,46 @@ class ForkServer:
             socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
             answer = self._socket.recv(_LONGEST_REQUEST)
         if not answer:
-            raise RuntimeError(f"the fork server has ended with exit code {self._process.wait()}")
+            code = self._process.wait()
+            self._said.seek(0)
+            said = self._said.read().decode(errors="replace")
+            raise RuntimeError(f"the fork server has ended with exit code {code}\n{said}")
         return json.loads(answer)
 
     def close(self) -> None:
         """Ends the server and all its children."""
         self._socket.close()
         self._process.wait()
+        self._said.close()
 
     def __enter__(self) -> ForkServer:
         return self
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+class ForkServerPool:
+    """A fork server for each hash seed: `start` forks a child from that of its environment."""
+
+    def __init__(self) -> None:
+        self._servers: dict[str | None, ForkServer] = {}
+
+    def start(
+        self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
+    ) -> ForkedProcess:
+        """Forks a child from the server whose hash seed is that of `environment`."""
+        seed = environment.get("PYTHONHASHSEED")
+        if seed not in self._servers:
+            self._servers[seed] = ForkServer(hash_seed=seed)
+        return self._servers[seed].start(command, environment, output)
+
+    def __enter__(self) -> ForkServerPool:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for server in self._servers.values():
+            server.close()
 
 
 class ForkedProcess:
@@ -128,8 +172,6 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
 
     import numpy
 
-    from keras_repro.training import instrument
-
     code = 1
     try:
         # Python seeds its own generator anew after a fork, NumPy does not.
@@ -145,7 +187,7 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
         sys.path[0] = request["cwd"]
-        code = instrument.main([request["plan"]])
+        code = importlib.import_module(request["module"]).main(request["arguments"])
     finally:
         atexit._run_exitfuncs()
         for stream in (sys.stdout, sys.stderr):

@@ -31,7 +31,7 @@ def refused(answer: Answer, message: str, *, lines: int = 1) -> None:
 
 
 def make_run(folder: Path, *, weights: str = "00", coverage: str = "smr", **extra: Any) -> Path:
-    with Ledger.create(folder, Header(coverage=coverage)) as ledger:
+    with Ledger.create(folder, Header(coverage=coverage, created=folder.name)) as ledger:
         ledger.append(Record(kind="fit", fit=0, sections={"fit": "00"}))
         tensors = {"weights": {"layers/0/kernel": weights}}
         ledger.append(Record(kind="start", fit=0, sections={"weights": weights}, tensors=tensors))
@@ -134,6 +134,16 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
     assert ledger.header["policies"] == {"max_epochs": 2, "max_steps": 3}
     said = (ledger.path.parent / "output.txt").read_text()
     assert "['--epochs', '5', '--runs', '9', '--'] [" in said
+
+
+@pytest.mark.parametrize(
+    "arguments", [("built",), ("unbuilt",), ("subclassed",), ("built", "others")], ids="-".join
+)
+def test_pinned_each_kind_of_model_repeats(command: Any, here: Path, arguments: tuple[str, ...]) -> None:
+    """None of these repeats as it is (tests/examine/test_verify.py)."""
+    answer = command("verify", "--runs", "2", "--enforce", SCRIPTS / "no_seed.py", *arguments)
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.splitlines()[-1].startswith("identical: 2 runs, bit for bit, TensorFlow ")
 
 
 def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> None:
@@ -246,8 +256,22 @@ def test_compare(command: Any, here: Path) -> None:
     assert found["divergence"]["tensors"] == [{"section": "weights", "tensor": "layers/0/kernel"}]
 
     unlike = command("compare", a, make_run(here / "d", coverage="sm"), "--json", "unlike.json")
-    refused(unlike, "incomparable: their chains cover different things")
+    refused(unlike, "incomparable: their fingerprints cover different things: ")
     assert json.loads((here / "unlike.json").read_text())["verdict"] == "incomparable"
+
+
+def test_a_report_for_people_and_for_machines(command: Any, here: Path) -> None:
+    run = make_run(here / "a")
+    answer = command("report", run, "--json", "page.json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.out.startswith("## Reproducibility Information\n\n- **Random Seed**: not recorded\n")
+    (page,) = json.loads((here / "page.json").read_text())["runs"]
+    assert page["information"]["Random Seed"] is None
+    assert page["fingerprint"] == read_ledger(run).fingerprint
+    answer = command("report", run, "-o", "page.md", "--json", "page.json")
+    assert (answer.code, answer.out) == (0, "")
+    assert (here / "page.md").read_text().startswith("## Reproducibility Information\n")
+    refused(command("report", run, "--json", here / "nowhere" / "page.json"), "cannot write ")
 
 
 def test_ledgers_that_cannot_be_read(command: Any, here: Path) -> None:
@@ -408,6 +432,16 @@ def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
     assert again.returncode == 2
     assert err.startswith("keras-repro: run folder mine holds a run already: choose another, or overwrite it")
     assert read_ledger(here / "mine").digest == ledger.digest
+
+
+def test_a_script_that_leaves_keras_to_a_process_of_its_own(process: Any, here: Path) -> None:
+    """This one never imports Keras, and neither does recording it."""
+    (here / "starts.py").write_text("import subprocess\nsubprocess.run(['true'], check=True)\n")
+    _, err = process(*CLI, "verify", "--run-dir", "runs", "starts.py").communicate()
+    assert err == (
+        "keras-repro: run 1: no training in this process; one in a process that the script starts is not "
+        "observed; ledger and output kept in runs/run-1\n"
+    )
 
 
 def test_output_to_a_pipe_that_closes(process: Any, here: Path) -> None:

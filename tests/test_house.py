@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from hand_made import training, write
+from markdown_it import MarkdownIt
 
 PACKAGE = Path(__file__).parents[1] / "keras_repro"
 
@@ -163,6 +164,46 @@ def test_packages_only_open_the_way():
 def test_every_module_says_what_it_is_for():
     for module in MODULES:
         assert ast.get_docstring(tree_of(module)), module
+
+
+# What the documents point to.
+
+ROOT = PACKAGE.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def dead_links(document, text):
+    """The links of a page into this repository that lead nowhere."""
+    found = []
+    for block in MarkdownIt("commonmark").enable("table").parse(text):
+        for token in block.children or ():
+            target = str(token.attrs.get("href") or token.attrs.get("src") or "")
+            path, _, heading = target.partition("#")
+            if not target or "://" in target:
+                continue
+            where = document.parent / path if path else document
+            if not where.exists() or (heading and heading not in headings(where)):
+                found.append(target)
+    return found
+
+
+def headings(document):
+    """The headings of a page, as a link names them."""
+    lines = [
+        line.lstrip("#").strip().lower() for line in document.read_text().splitlines() if line[:1] == "#"
+    ]
+    return {"".join(c for c in line.replace(" ", "-") if c.isalnum() or c in "-_") for line in lines}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
+def test_links_lead_somewhere(document):
+    assert dead_links(document, document.read_text()) == []
+
+
+def test_a_dead_link_is_seen():
+    text = "[a](docs/limits.md) ![b](docs/no.svg)\n\n| [c](README.md#no) |\n|---|\n| [d](no.md) [e](#no) |\n"
+    assert dead_links(ROOT / "README.md", text) == ["docs/no.svg", "README.md#no", "no.md", "#no"]
+    assert dead_links(ROOT / "README.md", "[a](docs/ledger.md#the-header), [b](https://a.b/c#d)") == []
 
 
 # What a fresh interpreter has loaded afterwards.

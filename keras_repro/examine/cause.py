@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from keras_repro.examine.place import place_in_words
 from keras_repro.record.schema import Record
 
 if TYPE_CHECKING:
@@ -22,18 +23,20 @@ class Context:
     Attributes:
         headers: both headers.
         fits: the last `fit` record of each.
-        last: the last pair's position in words.
+        last: the last record that was equal in both.
         names: Keras's name of each tensor by its structural name.
         same_script: whether both come from one script.
         trained: which models of which run earlier fits have trained.
+        count_fits: counts the fits of both, which takes a reading: asked only where they part.
     """
 
     headers: tuple[Mapping[str, Any], Mapping[str, Any]]
     fits: tuple[Record, Record] | None = None
-    last: str = "the start"
+    last: Record | None = None
     names: dict[str, str] = field(default_factory=dict)
     same_script: bool = False
     trained: frozenset[tuple[int, Any]] = frozenset()
+    count_fits: Callable[[], int | None] = lambda: None
 
     def after(self, a: Record, b: Record) -> Context:
         """The context with one more pair in it."""
@@ -44,7 +47,7 @@ class Context:
         if a.kind == b.kind == "fit":
             before = _models(self.fits) if self.fits else frozenset()
             fits, trained = (a, b), self.trained | before
-        last = self.last if a.link != b.link else _in_words(a, self.epochs)
+        last = a if a.link == b.link else self.last
         return replace(self, fits=fits, last=last, trained=trained)
 
     @property
@@ -61,7 +64,18 @@ class Context:
 
     def where(self) -> str:
         """The last place at which both were equal, in words."""
-        return self.last
+        return "the start" if self.last is None else self.place(self.last)
+
+    def place(self, record: Record) -> str:
+        """Where a record of the present fit stands, in words."""
+        return place_in_words(
+            record.kind,
+            fit=record.fit,
+            epoch=record.epoch,
+            index=record.index,
+            epochs=self.epochs,
+            fits=self.count_fits(),
+        )
 
     def keras_name(self, tensor: str | None) -> str | None:
         """The name that Keras gives a tensor."""
@@ -122,7 +136,8 @@ def _at_the_start(
         if " after " in str(divergence.section):
             return "unknown", "something has changed the model after that, outside of what is observed"
         # No start was seen, so that the seeds are only a hint.
-        return ("unknown", advice) if (advice := _seeding_advice((a, b))) else None
+        advice = _seeding_advice((a, b), seeded="only the end was seen: kr.Recorder shows where a loop parts")
+        return ("unknown", advice) if advice else None
     if divergence.kind not in ("start", "birth") and divergence.step != 0:
         return None
     if divergence.section == "weights":
@@ -138,16 +153,21 @@ def _at_the_start(
     return None
 
 
-def _seeding_advice(records: tuple[Record, Record] | None) -> str | None:
-    if records is None:
-        return None
-    seeds = [_mapping(r.extra.get("seeds_set")) for r in records]
+def _seeding_advice(
+    records: tuple[Record, Record] | None,
+    *,
+    seeded: str = "a seed is set: it was set after the model was built, or the weights do not come from it",
+) -> str | None:
+    """What the seeds explain, and what to do; `seeded` where both runs set the same."""
+    seeds = [_mapping(r.extra.get("seeds_set")) for r in records or ()]
+    if not seeds or any("keras" not in s for s in seeds):
+        return None  # what was not recorded is not known
     call = "call keras.utils.set_random_seed before building"
     if all(s.get("keras") is not None for s in seeds):
         left, right = (s.get("keras") for s in seeds)
         if left != right:
             return f"seeds differ: {left} and {right}"
-        return "a seed is set: it was set after the model was built, or the weights do not come from it"
+        return seeded
     if all(s.get("tensorflow") is not None for s in seeds):
         return (
             "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
@@ -241,15 +261,6 @@ def _without_epochs(value: Any) -> Any:
 def _mapping(value: Any) -> Mapping[str, Any]:
     # From a ledger, which somebody else may have written.
     return value if isinstance(value, Mapping) else {}
-
-
-def _in_words(record: Record, epochs: int | None) -> str:
-    fit = f" of fit {record.fit}" if record.fit else ""
-    if record.kind == "epoch" and record.epoch is not None:
-        return f"epoch {record.epoch + 1}" + (f"/{epochs}" if epochs else "") + fit
-    if record.kind in ("fit", "start"):
-        return f"the start{fit}"
-    return f"{record.kind} {record.index}" if record.index is not None else f"the {record.kind}{fit}"
 
 
 def _model_of(value: Any) -> str:

@@ -1,40 +1,41 @@
 """Two records side by side: were they the same training, and if not, where did they part.
 
-    comparison = compare("runs/a", "runs/b")
-    comparison.verdict        # "identical", "diverged" or "incomparable"
-    comparison.divergence     # None, or the first place where they differ
+>>> comparison = compare("check/run-1", "check/run-2")
+>>> comparison.verdict, comparison.divergence       # else "diverged" and where, or "incomparable"
+('identical', None)
+>>> comparison.runs[0]["fingerprint"]
+'kr1-smr-eef309e0a75b157847097b0ddc043253'
 
 Reads both ledgers line by line; needs no TensorFlow.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
-from keras_repro.errors import LedgerError
-from keras_repro.examine.cause import Context, cause_of, environment_differences
+from keras_repro.examine.cause import Context, environment_differences
+from keras_repro.examine.difference import difference, ended_how, fits_in, incomparable_headers
 from keras_repro.examine.divergence import Divergence as Divergence
 from keras_repro.examine.notes import (
     caps_in_words,
     copy_notes,
     coverage_in_words,
-    differing,
     latent_notes,
     limit_notes,
 )
+from keras_repro.examine.steps import with_step
 from keras_repro.record.ledger import LedgerFile, read_ledger
-from keras_repro.record.schema import COVERAGE, Record
+from keras_repro.record.schema import Record
 from keras_repro.record.text import visible
 
 Verdict = Literal["identical", "diverged", "incomparable"]
 
 FORMAT = 1
-
-_SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,47 +143,6 @@ def _hash_seed(file: LedgerFile) -> str:
     return str((file.header.get("environment") or {}).get("variables", {}).get("PYTHONHASHSEED"))
 
 
-class LiveComparison:
-    """Compares a run with a recorded one while it is being made, record by record.
-
-    Args:
-        reference: a run folder or ledger.
-
-    Raises:
-        LedgerError: it cannot be read, or holds no record.
-    """
-
-    def __init__(self, reference: str | os.PathLike[str]) -> None:
-        self._file = read_ledger(reference)
-        if self._file.fingerprint is None:
-            raise LedgerError(f"{self._file.path} holds no record to compare with")
-        self._records = self._file.typed_records()
-        self._context: Context | None = None
-        self._over = False
-
-    def check(self, record: Record, header: Any) -> Divergence | None:
-        """Compares the next record of the run with the reference's next.
-
-        Returns:
-            The divergence, or None where both agree or the reference has ended.
-
-        Raises:
-            LedgerError: the reference cannot be compared with this run at all.
-        """
-        if self._context is None:
-            mine = header.to_dict()
-            reason = _incomparable_headers(self._file.header, mine)
-            if reason is not None:
-                raise LedgerError(f"cannot compare with {self._file.path}: {reason}")
-            self._context = Context(headers=(self._file.header, mine))
-        expected = None if self._over else next(self._records, None)
-        if expected is None:
-            self._over = True
-            return None
-        self._context = self._context.after(expected, record)
-        return _difference(expected, record, self._context)
-
-
 @dataclass
 class _Progress:
     """Where a comparison of two ledgers stands."""
@@ -195,8 +155,10 @@ class _Progress:
 
 
 def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparison:
-    reason = _incomparable_headers(a.header, b.header)
-    progress = _Progress(Context(headers=(a.header, b.header), same_script=same_script))
+    reason = incomparable_headers(a.header, b.header)
+    count_fits = functools.cache(lambda: fits_in(a, b))
+    context = Context(headers=(a.header, b.header), same_script=same_script, count_fits=count_fits)
+    progress = _Progress(context)
 
     def result(verdict: Verdict, divergence: Divergence | None = None, **more: Any) -> Comparison:
         if verdict == "identical":
@@ -221,11 +183,11 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
         if left is None or right is None:
             return _one_ended(a, b, left, right, progress, result)
         progress.context = progress.context.after(left, right)
-        found = _difference(left, right, progress.context)
+        found = difference(left, right, progress.context)
         if found is not None:
             if found.structure is not None and not same_script:
                 return result("incomparable", reason=found.structure)
-            return result("diverged", divergence=found)
+            return result("diverged", divergence=with_step(found, a, b))
         progress.notes += limit_notes(left, right)
         progress.latent += latent_notes(left, right)
         progress.compared += 1
@@ -254,114 +216,13 @@ def _one_ended(
     ended = b if right is None else a
     if progress.compared == 0:
         return result("incomparable", reason=f"{ended.path} has no record in common with the other")
-    how = {"finished": "it finished", "stopped": "it was stopped"}.get(ended.status, "it was killed")
     divergence = Divergence(
         kind=longer.kind,
         fit=longer.fit,
         epoch=longer.epoch,
         cause="unknown",
-        ended=f"the same until {progress.context.where()}, then {ended.path} ends: {how}",
+        ended=f"the same until {progress.context.where()}, then {ended.path} ends: {ended_how(ended)}",
         epochs=progress.context.epochs,
+        fits=progress.context.count_fits(),
     )
     return result("diverged", divergence=divergence)
-
-
-def _incomparable_headers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
-    if a["mode"] != b["mode"]:
-        return f"one run is {a['mode']} and the other {b['mode']}: two different trainings"
-    if a["coverage"] != b["coverage"]:
-        words = [", ".join(COVERAGE.get(c, c) for c in h["coverage"]) for h in (a, b)]
-        return f"their chains cover different things: ({words[0]}) and ({words[1]})"
-    return None
-
-
-def _difference(a: Record, b: Record, context: Context) -> Divergence | None:
-    """The difference of two records that stand at the same place of their chains, None if equal."""
-    if a.link == b.link and a.position == b.position:
-        return None
-    if a.position != b.position:
-        return _other_position(a, b, context)
-    structure = _structure(a, b)
-    sections = [s for s in _ordered(a.sections, b.sections) if a.sections.get(s) != b.sections.get(s)]
-    if not sections:
-        return None
-    pairs = [(s, n) for s in sections for n in differing(a.tensors.get(s, {}), b.tensors.get(s, {}))]
-    section, tensor = pairs[0] if pairs else (sections[0], None)
-    divergence = Divergence(
-        kind=a.kind,
-        fit=a.fit,
-        epoch=None if a.kind == "birth" else a.epoch,
-        index=a.index,
-        step=steps if isinstance(steps := a.extra.get("steps"), int) else None,
-        section=section,
-        tensor=tensor,
-        keras_name=context.keras_name(tensor),
-        tensors=tuple({"section": s, "tensor": n} for s, n in pairs),
-        epochs=context.epochs,
-        structure=structure,
-    )
-    cause, explanation = cause_of(divergence, a, b, context)
-    return replace(divergence, cause=cause, explanation=explanation)
-
-
-def _other_position(a: Record, b: Record, context: Context) -> Divergence:
-    first = a if b.kind == "end" else b
-    kinds = {a.kind, b.kind}
-    if kinds == {"epoch", "end"}:
-        ended = b if first is a else a
-        stopped = ended.extra.get("status") == "stopped"
-        how = "was stopped" if stopped else "ended"
-        text = f"the same until {context.where()}, then one fit {how} and the other went on"
-        return Divergence(
-            kind="epoch",
-            fit=a.fit,
-            epoch=first.epoch,
-            cause="unknown" if stopped else "configuration",
-            ended=text,
-            epochs=context.epochs,
-        )
-    names = [r.position.replace("birth", "new variables in") for r in (a, b)]
-    structure = f"after {context.where()} one goes on with {names[0]}, the other with {names[1]}"
-    return Divergence(
-        kind=a.kind,
-        fit=a.fit,
-        epoch=a.epoch,
-        cause="configuration",
-        structure=structure,
-        explanation=structure,
-    )
-
-
-def _structure(a: Record, b: Record) -> str | None:
-    """What differs in names, shapes and dtypes of the tensors, in a line; None if nothing does."""
-    mine, other = _chained_shapes(a), _chained_shapes(b)
-    changed = [n for n in mine if n in other and mine[n] != other[n]]
-    only = [n for n in mine if n not in other], [n for n in other if n not in mine]
-    parts = [f"{n} is {_shape(mine[n])} in one and {_shape(other[n])} in the other" for n in changed[:3]]
-    parts += [
-        f"{n} is in the {which} only"
-        for which, names in zip(("first", "second"), only, strict=True)
-        for n in names[:2]
-    ]
-    if not parts:
-        return None
-    total = len(changed) + len(only[0]) + len(only[1])
-    more = f" (and {total - len(parts)} more)" if total > len(parts) else ""
-    return f"different models: {'; '.join(parts)}{more}"
-
-
-def _chained_shapes(record: Record) -> dict[str, list[Any]]:
-    """Dtype and shape of the tensors that the chain commits to: no generator that nothing drew from."""
-    chained = {name for held in record.tensors.values() for name in held}
-    return {n: s[:2] for n, s in record.shapes.items() if n in chained}
-
-
-def _shape(described: Sequence[Any]) -> str:
-    dtype, shape = described
-    return f"{dtype}{list(shape)}"
-
-
-def _ordered(*mappings: Mapping[str, Any]) -> list[str]:
-    names = list(dict.fromkeys(n for m in mappings for n in m))
-    known = [n for n in _SECTION_ORDER if n in names]
-    return known + [n for n in names if n not in known]

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from keras_repro.examine.place import fit_in_words, section_in_words
 from keras_repro.record.text import visible
 
 
@@ -22,7 +23,8 @@ class Divergence:
         kind: the record in which they differ (`"start"`, `"birth"`, `"epoch"`, `"evaluation"`, ...).
         fit: number of the fit, None outside fit.
         epoch: epoch index, None before the first epoch and outside fit.
-        step: number of steps that a loop of `train_on_batch` had made by then, None elsewhere.
+        step: in an epoch, the index from 0 of the first recorded step that differs; of a loop of
+            `train_on_batch`, the number of steps that it had made by then; None where no step is known.
         index: number of the evaluation or prediction, None inside fit.
         section: the first section that differs, such as `"weights"`.
         tensor: the structural name of the first tensor that differs.
@@ -33,6 +35,7 @@ class Divergence:
         ended: set where nothing differs but one run has more records.
         structure: set where the models differ in structure.
         epochs: how many epochs the fit was asked for.
+        fits: how many fits the run has, None where that is not known.
     """
 
     kind: str
@@ -49,6 +52,7 @@ class Divergence:
     ended: str | None = None
     structure: str | None = None
     epochs: int | None = None
+    fits: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The machine form."""
@@ -57,20 +61,22 @@ class Divergence:
         return data
 
     def place(self) -> str:
-        """Where, in words: `"at epoch 8/10 of fit 2"`; people count epochs from 1."""
-        fit = f" of fit {self.fit}" if self.fit else ""
+        """Where, in words: `"at epoch 8/10 of fit 2/5"`; people count from 1."""
+        fit = f" of {named}" if (named := fit_in_words(self.fit, self.fits)) else ""
+        number = None if self.index is None else self.index + 1
         if self.index is not None and (self.kind == "birth" or self.step == 0):
-            return f"before the first step of loop {self.index} (outside fit)"
+            return f"before the first step of loop {number} (outside fit)"
         if self.kind == "loop" and self.step is not None:
-            return f"after {self.step} steps of loop {self.index} (outside fit)"
-        if self.kind in ("start", "birth") or (self.kind == "fit"):
+            return f"after {self.step} step{'' if self.step == 1 else 's'} of loop {number} (outside fit)"
+        if self.kind in ("fit", "start", "birth"):
             return f"before the first epoch{fit}"
         if self.kind == "epoch" and self.epoch is not None:
-            return f"at epoch {self.epoch + 1}" + (f"/{self.epochs}" if self.epochs else "") + fit
+            by_step = "" if self.step is None else f", by step {self.step + 1}"
+            return f"at epoch {self.epoch + 1}" + (f"/{self.epochs}" if self.epochs else "") + fit + by_step
         if self.kind == "end":
             return f"at the end{fit}"
         if self.index is not None:
-            return f"in {self.kind} {self.index} (outside fit)"
+            return f"in {self.kind} {number} (outside fit)"
         return "at the script's exit" if self.kind == "exit" else f"in {self.kind}"
 
     def describe(self) -> str:
@@ -91,9 +97,10 @@ class Divergence:
             "metrics": "metrics differ, weights do not",
             "results": "results differ",
         }
-        if (self.kind in ("start", "birth") or self.step == 0) and self.section == "weights":
+        at_start = self.kind in ("start", "birth") or (self.kind == "loop" and self.step == 0)
+        if at_start and self.section == "weights":
             names["weights"] = "initial weights differ"
-        what = names.get(str(self.section), f"{self.section} differs")
+        what = names.get(str(self.section), f"{section_in_words(str(self.section))} differ")
         if self.tensor is None or self.section in ("order",):
             return what
         shown = self.tensor

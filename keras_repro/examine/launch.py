@@ -17,9 +17,15 @@ from typing import IO, Any, Protocol
 from keras_repro.errors import LaunchError
 
 OUTPUT_NAME = "output.txt"
+# What a diagnosing child leaves: what it found where it parted, and what flowed through that step.
+PARTING_NAME = "parting.json"
+TAPS_NAME = "taps.npz"
 
 # How a child ends whose script ended well, but whose recording did not: sysexits.h calls it EX_IOERR.
 RECORDING_FAILED = 74
+# How a child ends where it parted from an earlier one; and a diagnosing one, where it has seen enough.
+PARTED = 75
+ENOUGH = 76
 # A forked process that trains leaves an empty file of this name and its number in the run folder.
 UNOBSERVED = "unobserved-"
 
@@ -41,6 +47,10 @@ class Plan:
         policies: caps on epochs and steps, for the header.
         redirect: whether run folders that the script itself asks for are made below `folder`, so that a
             second process does not find the first one's.
+        reference: the ledger of an earlier run of it, at whose first difference it ends with `PARTED`; or
+            None.
+        probe: what a diagnosing child is to look for, as arguments of `training.probe.Probe`; None for
+            all others.
     """
 
     folder: Path
@@ -51,6 +61,8 @@ class Plan:
     switches: Mapping[str, Any] = field(default_factory=dict)
     policies: Mapping[str, Any] = field(default_factory=dict)
     redirect: bool = False
+    reference: str | None = None
+    probe: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

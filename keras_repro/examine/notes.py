@@ -86,8 +86,12 @@ def coverage_in_words(kinds: set[str], letters: str) -> str:
 def caps_in_words(header: Mapping[str, Any]) -> str:
     """What part of the training a capped run held, such as `"the first 2 epochs of each fit"`; else empty."""
     policies = header.get("policies") or {}
-    caps = {"max_epochs": "epochs of each fit", "max_steps": "steps of each epoch"}
-    return " and ".join(f"the first {policies[n]} {what}" for n, what in caps.items() if policies.get(n))
+    caps = {"max_epochs": ("epoch", "of each fit"), "max_steps": ("step", "of each epoch")}
+    return " and ".join(
+        (f"the first {what} {of}" if policies[n] == 1 else f"the first {policies[n]} {what}s {of}")
+        for n, (what, of) in caps.items()
+        if policies.get(n)
+    )
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:

@@ -1,7 +1,14 @@
 """Runs a script several times in fresh processes and compares what they recorded.
 
-verification = verify(Task(script="train.py"), folder=Path("runs/check"), child_module=...)
-verification.comparison.verdict
+>>> task = Task(script="train.py", arguments=("--lr", "0.01"), max_epochs=2)
+>>> task.environment(0)["KERAS_MAX_EPOCHS"]
+'2'
+>>> check_task(task)
+Traceback (most recent call last):
+keras_repro.errors.LaunchError: no script at train.py
+
+`verify(task, folder=..., child_module=...)` then returns a `Verification`: its comparison, and how each
+child ended.
 """
 
 from __future__ import annotations
@@ -9,8 +16,6 @@ from __future__ import annotations
 import importlib.machinery
 import os
 import shutil
-import signal
-import statistics
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -19,20 +24,12 @@ from typing import Any
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.examine.compare import Comparison, compare_all
-from keras_repro.examine.launch import (
-    OUTPUT_NAME,
-    RECORDING_FAILED,
-    Outcome,
-    Plan,
-    Start,
-    run_child,
-    start_process,
-)
+from keras_repro.examine.estimate import estimated_seconds
+from keras_repro.examine.launch import PARTED, Outcome, Plan, Start, run_child, start_process
 from keras_repro.examine.leftovers import Listing
+from keras_repro.examine.outcome import check_outcome
 from keras_repro.record.folders import LEDGER_NAME, make_run_folder
-from keras_repro.record.ledger import LedgerFile, read_ledger
-
-_LAST_LINES = 15
+from keras_repro.record.ledger import read_ledger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,6 +158,7 @@ def verify(
     child_module: str,
     runs: int = 3,
     overwrite: bool = False,
+    keep_going: bool = False,
     watcher: Watcher | None = None,
     start: Start = start_process,
 ) -> Verification:
@@ -172,6 +170,8 @@ def verify(
         child_module: the module that carries plans out in a child.
         runs: how many children, at least 2.
         overwrite: whether runs in `folder` may be replaced.
+        keep_going: whether all run to their end; else a run that parts from the first ends there, and no
+            further one begins.
         watcher: is told of progress.
         start: starts a child process.
 
@@ -188,14 +188,20 @@ def verify(
     leftovers: dict[str, None] = {}
     for number, run_folder in enumerate(folders):
         watcher.begins(number, run_folder / LEDGER_NAME)
+        plan = task.plan(run_folder, redirect=True)
+        if number and not keep_going:
+            plan = replace(plan, reference=str((folders[0] / LEDGER_NAME).resolve()))
         outcome = run_child(
-            task.plan(run_folder, redirect=True),
+            plan,
             child_module=child_module,
             environment=task.environment(number),
             start=start,
             poll=lambda number=number: watcher.polls(number),  # type: ignore[misc]
         )
         watcher.ends(number, outcome)
+        if outcome.code == PARTED and plan.reference is not None:
+            outcomes.append(outcome)
+            break
         try:
             check_outcome(outcome, run_folder, name=f"run {number + 1}")
         except LaunchError as error:
@@ -209,9 +215,11 @@ def verify(
         if number + 1 < runs:
             later = Listing.of(task.script, leave_out=folder)
             leftovers.update(dict.fromkeys(later.changed_since(listing)))
-    comparison = compare_all(folders, same_script=True)
-    estimate = _estimate(read_ledger(folders[0]), outcomes[0])
+    comparison = compare_all(folders[: len(outcomes)], same_script=True)
+    estimate = estimated_seconds(read_ledger(folders[0]), outcomes[0].seconds)
     notes = list(comparison.notes)
+    if outcomes[-1].code == PARTED:
+        notes.append(f"run {len(outcomes)} was ended where it parted: --keep-going lets all runs end")
     if leftovers:
         notes.append(f"a run left files that the next could read: {_listed(leftovers)}")
     if comparison.within:
@@ -223,59 +231,6 @@ def verify(
         leftovers=tuple(leftovers),
         estimate=estimate,
     )
-
-
-def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
-    """Says what went wrong with a child, if something did.
-
-    Raises:
-        LaunchError: it failed, was killed, or nothing of a training was seen in it.
-    """
-    names = {"ledger": LEDGER_NAME, "output": OUTPUT_NAME}
-    held = " and ".join(what for what, file in names.items() if (folder / file).exists())
-    kept = f"{held or 'nothing'} kept in {folder}"
-    if outcome.code < 0:
-        raise LaunchError(f"{name} was killed by {_signal_name(-outcome.code)}; {kept}")
-    if outcome.code == RECORDING_FAILED:
-        raise LaunchError(f"{name}: {_reason(folder / OUTPUT_NAME)}; the script itself ended well; {kept}")
-    if outcome.code != 0:
-        output = _last_lines(folder / OUTPUT_NAME)
-        raise LaunchError(f"{name} failed with exit code {outcome.code}; {kept}", output)
-    if not (folder / LEDGER_NAME).exists():
-        raise LaunchError(
-            f"{name}: it left no record: it ended with os._exit, or became another program with os.exec, "
-            f"which is not observed; {kept}"
-        )
-    reason = unobserved(read_ledger(folder))
-    if reason is not None:
-        raise LaunchError(f"{name}: {reason}; {kept}")
-
-
-def unobserved(ledger: LedgerFile) -> str | None:
-    """Why a finished run holds no training at all, None where it holds one."""
-    last: dict[str, Any] = {}
-    for record in ledger.typed_records():
-        if record.kind != "exit" or record.tensors:
-            return None
-        last = dict(record.extra)
-    if last.get("unsupported"):
-        return f"{', '.join(last['unsupported'])} are not supported yet: the training was not observed"
-    if last.get("unobserved") or last.get("processes"):
-        return "no training in this process; one in a process that the script starts is not observed"
-    return "no Keras training was seen in it: nothing to compare"
-
-
-def _signal_name(number: int) -> str:
-    try:
-        return signal.Signals(number).name
-    except ValueError:
-        return f"signal {number}"
-
-
-def _reason(output: Path) -> str:
-    """What a child said last of its failed recording."""
-    said = [line for line in _last_lines(output).splitlines() if line.startswith("keras-repro: ")]
-    return said[-1].removeprefix("keras-repro: ") if said else "its recording could not be finished"
 
 
 def _listed(files: Iterable[str]) -> str:
@@ -293,43 +248,3 @@ def _make_folders(folder: Path, runs: int, *, overwrite: bool) -> list[Path]:
     for old in present:
         shutil.rmtree(old)
     return [make_run_folder(f) for f in folders]
-
-
-def _last_lines(path: Path) -> str:
-    try:
-        with open(path, "rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - (1 << 16)))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return ""
-    start = text.rfind("Traceback (most recent call last)")
-    lines = (text[start:] if start >= 0 else text).rstrip().splitlines()
-    shown = lines if start >= 0 and len(lines) <= 60 else lines[-_LAST_LINES:]
-    return "".join(f"{line}\n" for line in shown)
-
-
-def _estimate(ledger: LedgerFile, outcome: Outcome) -> float | None:
-    """Seconds for the whole training, from those of the epochs and steps that were run of it."""
-    if not ledger.header["policies"]:
-        return None
-    epochs: list[float] = []
-    seconds = outcome.seconds
-    arguments: Mapping[str, Any] = {}
-    for record in ledger.typed_records():
-        if record.kind == "fit":
-            arguments, epochs = record.extra.get("arguments", {}), []
-        elif record.kind == "epoch":
-            epochs.append(float(record.extra.get("seconds", 0.0)))
-        elif record.kind == "end" and epochs:
-            # The first epoch holds the tracing too, which the others do not repeat.
-            later = statistics.median(epochs[1:] or epochs)
-            whole = later * _share(arguments, "steps") * len(epochs) * _share(arguments, "epochs")
-            seconds += max(0.0, epochs[0] - later) + whole - sum(epochs)
-    return seconds
-
-
-def _share(arguments: Mapping[str, Any], name: str) -> float:
-    """How many times what was run of epochs or steps was asked for; 1 where that is not known."""
-    asked, done = arguments.get(f"{name}_requested"), arguments.get(name)
-    return asked / done if isinstance(asked, int) and isinstance(done, int) and done > 0 else 1.0

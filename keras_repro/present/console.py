@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,11 +13,14 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_repro.examine.compare import Comparison
+from keras_repro.examine.place import place_in_words
 from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.schema import Record
 from keras_repro.record.text import visible as visible
 
 _DIGITS = 7
 _MOST_ROWS = 60
+_MOST_METRICS = 4
 _NEAR = 8
 
 
@@ -49,7 +53,9 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
         versions = _versions(read_ledger(comparison.runs[0]["ledger"]))
         _line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
         over = f" over {comparison.within}" if comparison.within else ""
-        text = f"identical{over}: {len(comparison.runs)} runs, bit for bit{versions}, fingerprint "
+        runs = len({read_ledger(r["ledger"]).digest for r in comparison.runs})
+        what = f"{runs} runs, bit for bit{versions}" if runs > 1 else f"one run beside itself{versions}"
+        text = f"identical{over}: {what}, fingerprint "
         _line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
     elif comparison.divergence is not None:
         divergence = comparison.divergence
@@ -100,7 +106,7 @@ def _print_epochs(ledgers: Sequence[LedgerFile], comparison: Comparison, console
 
 def _rows(ledgers: Sequence[LedgerFile]) -> Iterator[dict[str, Any]]:
     """One row an epoch or result, with a digest of each run's state there."""
-    many = _many_fits(ledgers[0])
+    counts = Counter(r.kind for r in ledgers[0].typed_records())
     held: list[dict[str, dict[str, Any]]] = []
     for ledger in ledgers:
         found = {}
@@ -114,9 +120,7 @@ def _rows(ledgers: Sequence[LedgerFile]) -> Iterator[dict[str, Any]]:
     for position in dict.fromkeys(p for found in held for p in found):
         entries = [found.get(position) for found in held]
         record = next(e["record"] for e in entries if e is not None)
-        name = record.kind if record.epoch is None else str(record.epoch + 1)
-        if many and record.fit is not None:
-            name = f"{record.fit}: {name}"
+        name = _row_name(record, counts)
         digests = [e["digest"] if e is not None else None for e in entries]
         yield {"name": name, "metrics": record.metrics, "digests": digests}
 
@@ -127,16 +131,28 @@ def _state_digits(sections: Any) -> str:
     return section_digest(dict(sections))[:_DIGITS]
 
 
-def _many_fits(ledger: LedgerFile) -> bool:
-    return sum(r.kind == "fit" for r in ledger.typed_records()) > 1
+def _row_name(record: Record, counts: Mapping[str, int]) -> str:
+    """Epochs by their number, with their fit before it where there are several; all counted from 1."""
+    if record.epoch is not None:
+        fit = f"fit {(record.fit or 0) + 1}: " if counts["fit"] > 1 else ""
+        return f"{fit}{record.epoch + 1}"
+    many = counts[record.kind] > 1 and record.index is not None
+    return place_in_words(record.kind, index=record.index) if many else record.kind
 
 
 def _metric_columns(rows: Sequence[dict[str, Any]], width: int, runs: int) -> list[str]:
     names = list(dict.fromkeys(n for r in rows for n in r["metrics"]))
     preferred = [n for n in ("loss", "accuracy") if n in names]
     preferred += [n for n in names if n not in preferred]
-    free = width - 12 - runs * (_DIGITS + 2)
-    return preferred[: max(0, min(4, free // 12))]
+    widest = max(len(visible(r["name"])) for r in rows)
+    free = width - max(widest, len("epoch")) - runs * (_DIGITS + 2)
+    shown: list[str] = []
+    for name in preferred:
+        needed = 2 + max(len(visible(name)), *(len(_number(r["metrics"].get(name))) for r in rows))
+        if needed <= free and len(shown) < _MOST_METRICS:
+            shown.append(name)
+            free -= needed
+    return shown
 
 
 def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:

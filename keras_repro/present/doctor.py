@@ -3,7 +3,6 @@
 >>> from keras_repro.control.switches import Reading
 >>> from keras_repro.present.console import make_console
 >>> render_doctor([Reading("onednn", True, True, True)], {}, make_console())
-... # doctest: +ELLIPSIS
 Python      not recorded
 ...
 1 of 1 switches pinned.

@@ -60,11 +60,22 @@ def hardware(environment: Mapping[str, Any]) -> list[str]:
     memory = _gibibytes(environment.get("memory_bytes"))
     if memory is not None:
         texts.append(f"{memory:.1f} GiB memory")
-    for gpu in gpus(environment) or ():
-        size = _gibibytes(gpu.get("memory_bytes"))
-        amount = f" ({size:.0f} GiB)" if size is not None else ""
-        texts.append(f"{gpu.get('model')}{amount}")
+    texts += [_gpu(gpu) for gpu in gpus(environment) or ()]
     return texts
+
+
+def gpus_and_drivers(environment: Mapping[str, Any]) -> str | None:
+    """The GPUs with their drivers, `"none"` without a GPU; None where it was not recorded."""
+    found = gpus(environment)
+    if found is None:
+        return None
+    each = [f"{_gpu(gpu)}, driver {gpu.get('driver') or NOT_RECORDED}" for gpu in found]
+    return "; ".join(each) or "none"
+
+
+def _gpu(gpu: Mapping[str, Any]) -> str:
+    size = _gibibytes(gpu.get("memory_bytes"))
+    return f"{gpu.get('model')}" + (f" ({size:.0f} GiB)" if size is not None else "")
 
 
 def _gibibytes(value: Any) -> float | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_repro.examine.notes import caps_in_words
 from keras_repro.present import facts
 from keras_repro.record.schema import COVERAGE, Record
 
@@ -48,10 +49,8 @@ def _of_the_run(header: Mapping[str, Any], status: str, notes: Sequence[str]) ->
     found = []
     if status != "finished":
         found.append(f"The run was {status}: its fingerprint covers only what came before.")
-    policies = facts.part(header, "policies")
-    for name, what in (("max_epochs", "epochs of each fit"), ("max_steps", "steps of each epoch")):
-        if policies.get(name) is not None:
-            found.append(f"The training was cut short: at most {policies[name]} {what}.")
+    if part := caps_in_words({"policies": facts.part(header, "policies")}):
+        found.append(f"The training was cut short: only {part} ran.")
     return [*found, *notes]
 
 
@@ -62,7 +61,9 @@ def _of_seeds(
     if header.get("seed") is None:
         for record in fits:
             seeds = facts.part(record.extra, "seeds_set")
-            where = f" before fit {record.fit}" if len(fits) > 1 else ""
+            where = f" before fit {(record.fit or 0) + 1}" if len(fits) > 1 else ""
+            if "keras" not in seeds:
+                continue  # not recorded
             if seeds.get("keras") is None and seeds.get("tensorflow") is None:
                 found.append(f"No seed was set{where}: the training will not repeat.")
             elif seeds.get("keras") is None:

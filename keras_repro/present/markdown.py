@@ -2,8 +2,8 @@ r"""Text from a ledger as it may stand in Markdown: nobody else's markup, links 
 
 >>> escaped("a|b <i>\n*c*")
 'a\\|b &lt;i&gt;\\\\x0a\\*c\\*'
->>> code("kr1-smr-00ff"), code("a`b")
-('`kr1-smr-00ff`', 'a\\`b')
+>>> marked(("commit ", Code("00ff"), ", *dirty*")), marked(Code("a`b")), marked(None)
+('commit `00ff`, \\*dirty\\*', 'a\\`b', 'not recorded')
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 
 from keras_repro.present.console import visible
+from keras_repro.present.facts import NOT_RECORDED
 
 _LONGEST = 500
 _MARKUP = re.compile(r"([\\`*_\[\]|~#!$])")
@@ -25,10 +26,25 @@ class Markdown(str):
     __slots__ = ()
 
 
-def escaped(value: object) -> Markdown:
-    """Any value as plain text in Markdown, on one line, in a table or out of one."""
+class Code(str):
+    """Text that is to be shown as code, where that is safe."""
+
+    __slots__ = ()
+
+
+def marked(value: object) -> Markdown:
+    """Any value as Markdown: a tuple part by part, None as "not recorded"."""
     if isinstance(value, Markdown):
         return value
+    if isinstance(value, tuple):
+        return Markdown("".join(marked(part) for part in value))
+    if value is None:
+        return escaped(NOT_RECORDED)
+    return _code(value) if isinstance(value, Code) else escaped(value)
+
+
+def escaped(value: object) -> Markdown:
+    """Any value as plain text in Markdown, on one line, in a table or out of one."""
     text = visible(value)
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."
@@ -40,9 +56,8 @@ def escaped(value: object) -> Markdown:
     return Markdown(_LINK.sub(lambda m: m[0].replace(":", "&#58;").replace(".", "&#46;"), text))
 
 
-def code(value: object) -> Markdown:
-    """A value as code where that is safe, else as plain text."""
-    text = str(value)
+def _code(text: str) -> Markdown:
+    """As code where that is safe, else as plain text."""
     if len(text) <= _LONGEST and _PLAIN.fullmatch(text) and text.strip() == text:
         return Markdown(f"`{text}`")
     return escaped(text)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from keras_repro.examine.launch import Outcome
+from keras_repro.examine.place import fit_in_words
 from keras_repro.examine.verify import Watcher
 from keras_repro.present.console import shown_path
 
@@ -123,7 +124,8 @@ class _Tail:
         """Where the run is, in words."""
         if self.since is None:
             return "starting"
-        fit = f"fit {self._fit}, " if self._fit else ""
+        named = fit_in_words(self._fit)
+        fit = f"{named}, " if named else ""
         return f"{fit}epoch {self._epoch}/{self._epochs or '?'}"
 
     def read(self) -> None:

@@ -1,7 +1,9 @@
 """One run in a page's words: what a single pass over its ledger gathers.
 
-    summary = summarize(read_ledger("runs/a"))
-    summary.results["evaluation 1"]["accuracy"], summary.seconds
+>>> from keras_repro.record.ledger import read_ledger
+>>> summary = summarize(read_ledger("check/run-1"))
+>>> summary.results["evaluation 1"], summary.epochs, summary.seconds
+({'loss': 0.25}, 2, 0.25)
 
 What stands in a ledger may be anything: values are checked where they are used.
 """
@@ -86,4 +88,4 @@ def summarize(ledger: LedgerFile) -> Summary:
 
 def _epoch_name(record: Record, fits: int) -> str:
     name = f"training, epoch {(record.epoch or 0) + 1}"
-    return name if fits == 1 else f"fit {record.fit}: {name}"
+    return name if fits == 1 else f"fit {(record.fit or 0) + 1}/{fits}: {name}"

@@ -61,17 +61,25 @@ def tensor_digest(name: str, dtype: str, shape: Iterable[int], content: bytes) -
     Returns:
         32 hexadecimal digits.
     """
+    return framed_digest(tensor_frame(name, dtype, shape), content)
+
+
+def tensor_frame(name: str, dtype: str, shape: Iterable[int]) -> bytes:
+    """What a tensor's digest frames in before its content; made once for a tensor that is hashed often."""
     dimensions = tuple(shape)
-    framed = b"".join(
+    return b"".join(
         (
             _framed(b"tensor"),
             _framed(_encoded(name)),
             _framed(_encoded(dtype)),
             struct.pack(f"<q{len(dimensions)}q", len(dimensions), *dimensions),
-            content,
         )
     )
-    return blake3.blake3(framed).hexdigest()[:_SHOWN]
+
+
+def framed_digest(frame: bytes, content: bytes) -> str:
+    """The tensor digest of a `tensor_frame` and a content digest."""
+    return blake3.blake3(frame + content).hexdigest()[:_SHOWN]
 
 
 def array_digest(name: str, array: Any) -> str:

@@ -20,6 +20,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import blake3
+
 from keras_repro.record.public import public_arguments as public_arguments
 from keras_repro.record.public import public_value
 
@@ -104,6 +106,14 @@ _CPU_FLAG = re.compile(
     r"sse4_[12]|ssse3|f16c|fma|avx\w*|amx\w*|neon|asimd\w*|sve\w*|sme\d?|bf16|i8mm|vsx|vector"
 )
 _SECONDS = 5.0
+
+
+def code_digest(script: str | os.PathLike[str]) -> str | None:
+    """The digest of a script's text, 32 hexadecimal digits; None where it cannot be read."""
+    try:
+        return blake3.blake3(Path(script).read_bytes()).hexdigest()[:32]
+    except OSError:
+        return None
 
 
 def gather(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:

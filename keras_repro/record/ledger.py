@@ -29,7 +29,7 @@ import blake3
 from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
 from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder, redirected
-from keras_repro.record.schema import CHAINED_KINDS, Header, Record, plain_number
+from keras_repro.record.schema import CHAINED_KINDS, Header, Record, StepRecord, plain_number
 
 _CHECK_KEY = ',"check":"'
 _CHECK_DIGITS = 16
@@ -96,6 +96,15 @@ class Ledger:
             written = replace(record, link=link)
             self._write(written.to_dict(), link)
         return written
+
+    def append_step(self, record: StepRecord) -> None:
+        """Writes a step's record, which is no part of the chain.
+
+        Raises:
+            LedgerError: as for `append`.
+        """
+        with self._lock:
+            self._write(record.to_dict(), self.link)
 
     def sync(self) -> None:
         """Waits until the disk has all of it."""
@@ -190,7 +199,7 @@ class LedgerFile:
                 record = Record.from_dict(data)
             except (LedgerError, TypeError) as error:
                 raise LedgerError(f"cannot read {self.path}, line {number}: {error}") from None
-            if not record.link:
+            if not record.link:  # a step, or something of a newer keras_repro
                 if record.kind in CHAINED_KINDS:
                     raise LedgerError(f"{self.path} is damaged at line {number}: it has no link")
                 continue
@@ -198,6 +207,19 @@ class LedgerFile:
             if link != record.link:
                 raise LedgerError(f"{self.path} is damaged at line {number}: its chain does not hold there")
             yield record
+
+    def steps(self, fit: int, epoch: int) -> Iterator[StepRecord]:
+        """The step records of one epoch, in their order.
+
+        Raises:
+            LedgerError: a record is damaged.
+        """
+        for number, data in enumerate(self.records(), start=2):
+            if data.get("kind") == "step" and (data.get("fit"), data.get("epoch")) == (fit, epoch):
+                try:
+                    yield StepRecord.from_dict(data)
+                except (LedgerError, TypeError) as error:
+                    raise LedgerError(f"cannot read {self.path}, line {number}: {error}") from None
 
     @property
     def status(self) -> str:
@@ -270,12 +292,10 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
 
 
 def _with_check(data: dict[str, Any]) -> bytes:
-    options: dict[str, Any] = {"separators": (",", ":"), "ensure_ascii": True, "allow_nan": False}
-    options["default"] = _of_numpy
     try:
-        text = json.dumps(data, **options)
+        text = _ENCODER.encode(data)
     except ValueError:
-        text = json.dumps(_without_nan(data), **options)
+        text = _ENCODER.encode(_without_nan(data))
     body = text[:-1].encode()
     return body + _CHECK_KEY.encode() + _line_check(body).encode() + b'"}\n'
 
@@ -285,6 +305,9 @@ def _of_numpy(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"a {type(value).__name__} cannot be written to a ledger")
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_of_numpy)
 
 
 def _without_nan(value: Any) -> Any:

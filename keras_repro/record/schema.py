@@ -52,6 +52,8 @@ class Header:
         coverage: the letters of `COVERAGE` that the run's chain commits to.
         environment: what `record.environment.gather` returned.
         switches: each switch as a dict with `name`, `requested`, `achieved`, `ok` and `fix`.
+        algorithm: the hash of the chain and of all digests in it.
+        step_algorithm: the hash of step records; empty in ledgers from before there were any.
         command: `script`, `module`, `arguments` (as published) and `hidden`, the number left out.
         seed: the run's seed where keras_repro set it, else None.
         policies: batch size, shuffle policy and caps, where keras_repro set them.
@@ -63,6 +65,7 @@ class Header:
     created: str = ""
     version: str = ""
     algorithm: str = "blake3"
+    step_algorithm: str = "xxh3-128"
     format: int = FORMAT
     environment: Mapping[str, Any] = field(default_factory=dict)
     switches: tuple[Mapping[str, Any], ...] = ()
@@ -94,8 +97,9 @@ class Header:
         known, extra = _split(cls, data)
         _check_type("switches", known.get("switches", []), list | tuple)
         known["switches"] = tuple(known.get("switches", ()))
+        known.setdefault("step_algorithm", "")
         header = cls(**known, extra=extra)
-        for name in ("mode", "coverage", "algorithm", "created", "version"):
+        for name in ("mode", "coverage", "algorithm", "step_algorithm", "created", "version"):
             _check_type(name, getattr(header, name), str)
         for name in ("environment", "command", "policies"):
             _check_type(name, getattr(header, name), Mapping)
@@ -175,6 +179,51 @@ class Record:
         return record
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What a training had come to after one step. No part of the chain: steps may be recorded or not.
+
+    Attributes:
+        fit: number of the `fit` call, from 0.
+        epoch: epoch index from 0.
+        step: index of the step within the epoch, from 0.
+        loss: the loss as Keras logs it (a mean over the epoch so far), by name where it is not finite; None
+            where the logs hold none.
+        state: digests of the whole sections `weights`, `optimizer`, `seeds` and `metrics`, by the header's
+            `step_algorithm`; seed generators that have not moved since the fit began are left out.
+        extra: what else was recorded of the step.
+    """
+
+    fit: int
+    epoch: int
+    step: int
+    loss: float | str | None = None
+    state: Mapping[str, str] = field(default_factory=dict)
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as it stands in the ledger, without its line check."""
+        data = {"kind": "step", "fit": self.fit, "epoch": self.epoch, "step": self.step}
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return data | loss | {"state": self.state} | dict(self.extra)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> StepRecord:
+        """Reads a record back.
+
+        Raises:
+            LedgerError: a field is missing, or has a type that no keras_repro writes.
+        """
+        known, extra = _split(cls, data)
+        for name in ("fit", "epoch", "step"):
+            _check_type(name, known.get(name), int)
+        _check_type("loss", known.get("loss"), float | int | str | None)
+        _check_type("state", known.get("state"), dict)
+        if not all(type(d) is str for d in known["state"].values()):
+            raise LedgerError("a digest in it is no text")
+        return cls(**known, extra=extra)
+
+
 def plain_number(value: Any) -> Any:
     """A log's value as JSON can hold it: a float (non-finite ones by name), or nested lists of them."""
     if isinstance(value, Mapping):
@@ -194,7 +243,7 @@ def plain_number(value: Any) -> Any:
 
 def _split(cls: type, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     names = {f.name for f in fields(cls)} - {"extra"}
-    skipped = {"n", "check"} | ({"kind"} if cls is Header else set())
+    skipped = {"n", "check"} | (set() if cls is Record else {"kind"})
     known = {k: v for k, v in data.items() if k in names}
     return known, {k: v for k, v in data.items() if k not in names | skipped}
 

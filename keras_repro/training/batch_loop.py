@@ -112,6 +112,9 @@ def present_state(
     Returns:
         Digests by section and name of what a chain can hold, the same of what is only noted, and shapes.
     """
+    if not models:
+        # Nothing to look at, and no Keras to import at the end of a script that never did.
+        return {}, {"process generators": process_generators()}, {}
     from keras_repro.training.state import model_state
     from keras_repro.training.values import digests_of, shape_of
 

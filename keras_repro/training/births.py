@@ -64,10 +64,10 @@ def watch(*, keep_values: bool = False) -> Iterator[Births]:
         stop(births)
 
 
-def start(*, keep_values: bool = False, weakly: bool = False) -> Births:
-    """Begins to watch; `stop` ends it."""
+def start(*, keep_values: bool = False, weakly: bool = False, like: Births | None = None) -> Births:
+    """Begins to watch, as a new `Births` or as the one that is given; `stop` ends it."""
     _install()
-    births = Births(keep_values=keep_values, weakly=weakly)
+    births = Births(keep_values=keep_values, weakly=weakly) if like is None else like
     _watching.add(births)
     return births
 

@@ -1,7 +1,12 @@
 """`DeterminismCallback`: hashes the complete state in any `model.fit`, and finds divergence early.
 
-model.fit(x, y, epochs=10, callbacks=[kr.DeterminismCallback("runs/a")])
-model.fit(x, y, epochs=10, callbacks=[kr.DeterminismCallback("runs/b", reference="runs/a")])
+>>> keras.utils.set_random_seed(1)
+>>> _ = build_model().fit(x, y, callbacks=[kr.DeterminismCallback("runs/a")], verbose=0)
+>>> keras.utils.set_random_seed(1)
+>>> again = kr.DeterminismCallback("runs/b", reference="runs/a")
+>>> _ = build_model().fit(x, y, callbacks=[again], verbose=0)
+>>> again.divergence is None
+True
 """
 
 from __future__ import annotations
@@ -17,7 +22,8 @@ from typing import Any, Literal
 import keras
 
 from keras_repro.errors import DivergenceError, RunFolderError
-from keras_repro.examine.compare import Divergence, LiveComparison
+from keras_repro.examine.divergence import Divergence
+from keras_repro.examine.live import LiveComparison
 from keras_repro.record.schema import Record
 from keras_repro.training import keras_api
 from keras_repro.training.fit_recorder import FitRecorder
@@ -25,6 +31,7 @@ from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.values import log_digests
 
 OnDivergence = Literal["stop", "raise", "warn"]
+Every = Literal["epoch", "step"] | int
 
 _ACTIONS = ("stop", "raise", "warn")
 
@@ -51,6 +58,7 @@ class FitCallback(keras.callbacks.Callback):
         order: gives the digest of an epoch's data order, where the order is ours.
         on_epoch: is told each epoch's index as it begins.
         unborn: as for `FitRecorder`.
+        every: as for `DeterminismCallback`.
         reference: a run folder or ledger to compare with while training, or None.
         on_divergence: what to do at the first record that differs from the reference.
 
@@ -68,6 +76,7 @@ class FitCallback(keras.callbacks.Callback):
         unborn: Callable[[Any], bool] | None = None,
         reference: str | os.PathLike[str] | None = None,
         on_divergence: OnDivergence = "stop",
+        every: Every = "epoch",
     ) -> None:
         super().__init__()
         self.run = run
@@ -82,6 +91,9 @@ class FitCallback(keras.callbacks.Callback):
         self._unborn = unborn
         self._first: _FirstInLine | None = None
         self._began = 0.0
+        self._every = steps_between(every)
+        self._epoch = self._heard = 0
+        self._iterator: Any = None
         self._looked_at_graph = self._stopped_by_us = False
         if self._live is not None:
             run.listener = self._hear
@@ -105,10 +117,15 @@ class FitCallback(keras.callbacks.Callback):
         notes = self._placement(callbacks)
         with self.run.guarded("the start of a fit"):
             self._first = _FirstInLine.put_into(callbacks)
-            self.fit = FitRecorder(self.run, self.model, order=self._order, unborn=self._unborn)
+            self.fit = FitRecorder(
+                self.run, self.model, order=self._order, unborn=self._unborn, steps=self._every > 0
+            )
             params = {k: v for k, v in (self.params or {}).items() if k in ("epochs", "steps")}
             arguments = {k: None if v is None else int(v) for k, v in params.items()}
             details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
+            if self._every:
+                self._iterator = keras_api.calling_epoch_iterator(sys._getframe(1))
+                details = {"steps_recorded": self._every, "batches": "not seen"} | details
             details["arguments"] = arguments | dict(details.get("arguments", {}))
             self.fit.start(**details)
         self._act()
@@ -117,13 +134,26 @@ class FitCallback(keras.callbacks.Callback):
         """Takes the time."""
         if self._on_epoch is not None:
             self._on_epoch(epoch)
+        self._epoch, self._heard = epoch, 0
         self._began = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Records the step, where steps are asked for and this one is due."""
+        super().on_train_batch_end(batch, logs)
+        if not self._every:
+            return
+        last = batch - keras_api.steps_not_made(self._iterator)
+        due = (last + 1) // self._every > self._heard // self._every
+        self._heard = last + 1
+        if due and self.fit is not None and self.run.broken is None:
+            with self.run.guarded(f"step {last} of epoch {self._epoch}"):
+                self.fit.step(self._epoch, last, (logs or {}).get("loss"))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Records the epoch and acts on a difference."""
         seconds = round(time.perf_counter() - self._began, 6)
         if self.fit is not None and self.run.broken is None:
-            with self.run.guarded(f"epoch {epoch}"):
+            with self.run.guarded(f"epoch {epoch + 1}"):
                 self._record_epoch(self.fit, epoch, dict(logs or {}), seconds)
         self._act()
 
@@ -134,6 +164,7 @@ class FitCallback(keras.callbacks.Callback):
 
     def end(self, status: str, **details: Any) -> None:
         """Ends the record of the fit that is under way, if there is one."""
+        self._iterator = None
         if self._first is not None:
             self._first.leave()
         if self.fit is not None:
@@ -192,6 +223,9 @@ class DeterminismCallback(FitCallback):
     Args:
         run_dir: the run folder; must not hold a run yet. Used for several fits, it numbers them.
         reference: a run folder or ledger to compare with while training, or None.
+        every: `"epoch"`, or also `"step"`, or a whole number N for every N-th step: the state and the loss
+            after a step, in a line of its own that is no part of the fingerprint (docs/performance.md says
+            what it costs). Where Keras runs several steps in one call, the last of them.
         on_divergence: what to do at the first record that differs: `"stop"` the training after it,
             `"raise"` a `DivergenceError`, or `"warn"` and go on.
         overwrite: whether a run in `run_dir` may be replaced.
@@ -201,23 +235,31 @@ class DeterminismCallback(FitCallback):
         divergence: the `Divergence` from the reference, None as long as there is none.
 
     Raises:
-        ValueError: `on_divergence` is none of the three.
+        ValueError: `on_divergence` is none of the three, or `every` nothing of the above.
         RunFolderError: `run_dir` holds a run already, or cannot be made.
         LedgerError: the reference cannot be read.
+
+    >>> keras.utils.set_random_seed(1)
+    >>> callback = kr.DeterminismCallback("runs/a", seed=1)
+    >>> _ = build_model().fit(x, y, epochs=2, callbacks=[callback], verbose=0)
+    >>> callback.fingerprint
+    'kr1-sm-...'
     """
 
     def __init__(
         self,
         run_dir: str | os.PathLike[str],
         *,
+        every: Every = "epoch",
         reference: str | os.PathLike[str] | None = None,
         on_divergence: OnDivergence = "stop",
         overwrite: bool = False,
         seed: int | None = None,
     ) -> None:
         check_action(on_divergence)
+        steps_between(every)
         run = RunRecorder(run_dir, coverage="sm", overwrite=overwrite, details={"seed": seed})
-        super().__init__(run, reference=reference, on_divergence=on_divergence)
+        super().__init__(run, reference=reference, on_divergence=on_divergence, every=every)
 
 
 def check_action(on_divergence: str) -> None:
@@ -225,6 +267,21 @@ def check_action(on_divergence: str) -> None:
     if on_divergence not in _ACTIONS:
         known = ", ".join(map(repr, _ACTIONS))
         raise ValueError(f"on_divergence must be one of {known}, received {on_divergence!r}")
+
+
+def steps_between(every: Any) -> int:
+    """How many steps there are from one step record to the next, 0 where there shall be none.
+
+    Raises:
+        ValueError: `every` is neither `"epoch"`, nor `"step"`, nor a whole number from 1 on.
+    """
+    if every in ("epoch", "step"):
+        return int(every == "step")
+    if not isinstance(every, int) or isinstance(every, bool) or every < 1:
+        raise ValueError(
+            f"every must be 'epoch', 'step' or a whole number of steps from 1 on, received {every!r}"
+        )
+    return every
 
 
 def live_comparison(folder: Path, reference: str | os.PathLike[str]) -> LiveComparison:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_repro.control.seeds import process_generators
 from keras_repro.record.digest import array_digest, section_digest
-from keras_repro.record.schema import Record, plain_number
+from keras_repro.record.schema import Record, StepRecord, plain_number
 from keras_repro.training import births, keras_api
 from keras_repro.training.configuration import model_configuration
 from keras_repro.training.run_recorder import RunRecorder
-from keras_repro.training.state import Hidden, StateTensor, model_state
-from keras_repro.training.values import digest_with, digests_of, log_digests, shape_of
+from keras_repro.training.state import StateTensor, StateWalk, same_tensors
+from keras_repro.training.state_reader import StateReader
+from keras_repro.training.values import StateDigests, digest_with, log_digests, shape_of
 
 _STATE_SECTIONS = ("weights", "optimizer")
 
@@ -26,6 +27,7 @@ class FitRecorder:
         optimizers: those that no model holds.
         order: gives the digest of the data order of an epoch, where the order is ours.
         unborn: whether a variable counts as one that the first epoch makes, though it is there already.
+        steps: whether steps will be recorded too.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class FitRecorder:
         *,
         order: Callable[[int], str] | None = None,
         unborn: Callable[[Any], bool] | None = None,
+        steps: bool = False,
     ) -> None:
         self.run = run
         self.number = run.next_fit()
@@ -46,8 +49,10 @@ class FitRecorder:
         self._described: set[str] = set()
         self._seed_starts: dict[str, str] = {}
         self._moved: set[str] = set()
-        self._hidden = Hidden()
-        self._epochs = 0
+        self._walk = StateWalk(models, optimizers)
+        self._epochs = self._steps = 0
+        self._reader = StateReader(models, optimizers) if steps else None
+        self._digests = StateDigests(())
         self.ended = False
         self.last: dict[str, dict[str, str]] = {}
 
@@ -89,6 +94,26 @@ class FitRecorder:
         """
         self._record("epoch", epoch=epoch, metrics=metrics, added=added or {}, **details)
 
+    def step(self, epoch: int, step: int, loss: Any = None, **details: Any) -> None:
+        """Records the state after a step; no part of the chain.
+
+        Args:
+            epoch: its epoch's index from 0.
+            step: its index within the epoch, from 0.
+            loss: as a number, None where there is none.
+            details: further fields.
+        """
+        if self._reader is None:
+            self._reader = StateReader(self._models, self._optimizers)
+        elif self._steps == 0:
+            self._reader.refresh()  # the first step may have made variables
+        self._steps += 1
+        number = None if loss is None else plain_number(loss)
+        state = self._reader.digests(all_seeds=False)
+        self.run.append_step(
+            StepRecord(fit=self.number, epoch=epoch, step=step, loss=number, state=state, extra=details)
+        )
+
     def end(self, status: str = "finished", **details: Any) -> None:
         """Records the state that the fit leaves behind; a second call does nothing."""
         if self.ended:
@@ -108,6 +133,8 @@ class FitRecorder:
         """Stops watching for new variables."""
         births.stop(self.births)
         self.births.forget()
+        self._walk.forget()
+        self._digests, self._reader = StateDigests(()), None
 
     def _record(
         self,
@@ -120,9 +147,9 @@ class FitRecorder:
         **details: Any,
     ) -> None:
         # The first step may make variables in hiding; what comes later is seen at the end.
-        self._hidden.asked = kind == "epoch" and self._epochs > 1
+        ask = kind != "epoch" or self._epochs < 2
         self._epochs += kind == "epoch"
-        state = model_state(self._models, self._optimizers, hidden=self._hidden)
+        state: Sequence[StateTensor] = self._walk.tensors(ask=ask)
         if kind == "start" and self._unborn is not None:
             for tensor in state:
                 if self._unborn(tensor.variable):
@@ -131,7 +158,11 @@ class FitRecorder:
         new = [t for t in state if t.name not in self._described]
         if kind != "start":
             self._record_births(new, epoch)
-        digests = digests_of(state)
+        if self._reader is not None:
+            self._reader.take(state)
+        if not same_tensors(self._digests.tensors, state):
+            self._digests = StateDigests(state)
+        digests = self._digests.digests()
         seeds = digests.pop("seeds", {})
         for name, digest in seeds.items():
             if self._seed_starts.setdefault(name, digest) != digest:

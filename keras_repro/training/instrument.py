@@ -35,7 +35,8 @@ def main(arguments: list[str]) -> int:
     observer = _Observer(plan)
     code, error = 0, cast("BaseException | None", None)
     try:
-        _run_as_main(plan)
+        with observer.lines():
+            _run_as_main(plan)
     except SystemExit as request:
         code = _exit_code(request)
     except KeyboardInterrupt as interrupt:
@@ -66,7 +67,12 @@ class _Observer:
         self.born: Any = None
         self.processes = 0
         self.unsupported: list[str] = []
+        self.probe: Any = None
         self._pid = os.getpid()
+        if plan.probe is not None:
+            from keras_repro.training.probe import Probe
+
+            self.probe = Probe(plan.folder, **plan.probe)
         sys.addaudithook(self._audit)
         if plan.redirect:
             redirect_runs(plan.folder / "runs")
@@ -96,6 +102,8 @@ class _Observer:
             if marks:
                 details["unobserved"] = marks
             session.exit("finished" if code == 0 else "stopped", **details)
+            if self.probe is not None:
+                self.probe.close()
             broken = session.run.broken
         except (ReproError, OSError) as failure:
             broken = str(failure)
@@ -104,6 +112,10 @@ class _Observer:
                 print(f"keras-repro: {broken}", file=sys.stderr)
             return code or RECORDING_FAILED
         return code
+
+    def lines(self) -> contextlib.AbstractContextManager[None]:
+        """Watches the script's lines, where it is to be diagnosed."""
+        return contextlib.nullcontext() if self.probe is None else self.probe.watching_lines()
 
     def _session(self) -> Any:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
@@ -121,6 +133,7 @@ class _Observer:
                 overwrite=True,
                 redirect=False,
                 watching=True,
+                listener=None if self.probe is None else self.probe.heard,
                 details={
                     "command": command,
                     "seed": self.plan.seed,
@@ -128,7 +141,11 @@ class _Observer:
                     "requested": self.plan.switches,
                 },
             )
-            self.session = Session(run, self.born or births.Births())
+            if plan.reference is not None:
+                from keras_repro.training.early_stop import EarlyStop
+
+                EarlyStop(run, plan.reference)
+            self.session = Session(run, self.born or births.Births(), probe=self.probe)
         return self.session
 
     def _watch_processes(self, module: Any) -> None:
@@ -138,6 +155,8 @@ class _Observer:
         from keras_repro.training import births
 
         self.born = births.start(weakly=True)
+        if self.probe is not None:
+            self.probe.install(module)
         trainer = module.TensorFlowTrainer
         wrap = wrapt.wrap_function_wrapper
         for method, handler in (
@@ -158,11 +177,15 @@ class _Observer:
                 if name in ("fit", "train_on_batch"):
                     (self.plan.folder / f"{UNOBSERVED}{os.getpid()}").touch()
                 return wrapped(*args, **kwargs)
+            if self.probe is not None:
+                self.probe.called(name, sys._getframe(1))
             return getattr(self._session(), name)(wrapped, instance, args, kwargs)
 
         return handle
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        if self.probe is not None and event == "_thread.start_new_thread":
+            self.probe.makings.thread(args[0])
         if event in _STARTS_A_PROCESS and not _only_asks(sys._getframe(1)):
             self.processes += 1
 

@@ -53,23 +53,34 @@ def raw_variable(variable: Any) -> Any:
     return variable
 
 
-def read_all(variables: Sequence[Any]) -> list[Any]:
-    """The values of `tf.Variable`s as eager tensors that share their memory where that can be.
+def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
+    """What reads the values of the same `tf.Variable`s again and again.
 
     One call into the runtime where all are plain variables of one CPU: each call costs ten times what it
-    does.
+    does. What does not change from reading to reading is looked up here, once.
+
+    Returns:
+        A function that gives eager tensors, which share the variables' memory where that can be.
     """
     from tensorflow.python.eager import context, execute
 
-    handles = [v.handle for v in variables] if all(map(_is_plain, variables)) else []
+    held = list(variables)  # the handles live as long as they do
+    handles = [v.handle for v in held] if all(map(_is_plain, held)) else []
     # A variable's own device is empty where a traced step has made it; its handle knows.
-    if handles and all("CPU" in handle.device for handle in handles):
-        kinds = [v.dtype.as_datatype_enum for v in variables]
-        attributes = ("N", len(handles), "dtypes", kinds)
-        return list(
-            execute.execute(b"_ReadVariablesOp", len(handles), handles, attributes, context.context())
-        )
-    return [_read(v) for v in variables]
+    if not handles or not all("CPU" in handle.device for handle in handles):
+        return lambda: [_read(v) for v in held]
+    count = len(handles)
+    attributes = ("N", count, "dtypes", [v.dtype.as_datatype_enum for v in held])
+
+    def read() -> list[Any]:
+        return list(execute.execute(b"_ReadVariablesOp", count, handles, attributes, context.context()))
+
+    return read
+
+
+def read_all(variables: Sequence[Any]) -> list[Any]:
+    """The values of `tf.Variable`s, read once as by `reader`."""
+    return reader(variables)()
 
 
 def _read(variable: Any) -> Any:
@@ -218,6 +229,30 @@ def calling_list(frame: Any) -> Any:
     return None
 
 
+def calling_epoch_iterator(frame: Any) -> Any:
+    """What Keras's `fit` takes its batches from, where it calls from `frame` or above it, else None."""
+    from keras.src.trainers.epoch_iterator import EpochIterator
+
+    while frame is not None:
+        if frame.f_code.co_name == "fit":
+            found = frame.f_locals.get("epoch_iterator")
+            if isinstance(found, EpochIterator):
+                return found
+        frame = frame.f_back
+    return None
+
+
+def steps_not_made(epoch_iterator: Any) -> int:
+    """By how many steps Keras counts too far, as its data ended within a call for several steps.
+
+    0 where the length of the data is not known beforehand.
+    """
+    length = getattr(epoch_iterator, "_num_batches", None)
+    if not length or epoch_iterator.steps_per_execution == 1:
+        return 0
+    return max(0, int(epoch_iterator._steps_seen) - int(length))
+
+
 def is_made_by_sequential(frame: Any) -> bool:
     """Whether a Sequential model calls from `frame` or above it: it makes a Functional one inside."""
     from keras.src.models.sequential import Sequential
@@ -250,11 +285,12 @@ def stateful_random_operations(model: Any) -> list[str]:
     """
     found: set[str] = set()
     for graph in _traced_graphs(getattr(model, "train_function", None)):
-        found.update(_random_types(graph))
+        found.update(operation_types(graph) & STATEFUL_RANDOM)
     return sorted(found)
 
 
-_STATEFUL_RANDOM = frozenset(
+# Types of the operations that keep a counter which is neither saved nor seen.
+STATEFUL_RANDOM = frozenset(
     {
         "RandomUniform",
         "RandomUniformInt",
@@ -269,18 +305,22 @@ _STATEFUL_RANDOM = frozenset(
 )
 
 
-def _random_types(graph: Any) -> Iterator[str]:
+# Types of the operations that call Python from inside a graph.
+ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+
+
+def operation_types(graph: Any) -> set[str]:
+    """Types of the operations in a graph and in the functions of its library."""
     definition = graph.as_graph_def(add_shapes=False)
-    for node in definition.node:
-        if node.op in _STATEFUL_RANDOM:
-            yield str(node.op)
+    found = {str(node.op) for node in definition.node}
     for function in definition.library.function:
-        for node in function.node_def:
-            if node.op in _STATEFUL_RANDOM:
-                yield str(node.op)
+        found.update(str(node.op) for node in function.node_def)
+    return found
 
 
 def _traced_graphs(train_function: Any) -> Iterator[Any]:
+    # A diagnosis puts something before the function that Keras has made.
+    train_function = getattr(train_function, "function", train_function)
     for cell in getattr(train_function, "__closure__", None) or ():
         function = cell.cell_contents
         listed = getattr(function, "_list_all_concrete_functions", None)

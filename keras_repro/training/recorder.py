@@ -1,11 +1,12 @@
 """`Recorder`: records a training loop that is written by hand.
 
-models = {"g": generator, "d": discriminator}
-with kr.Recorder("runs/gan", model=models, optimizers=[g_opt, d_opt]) as recorder:
-    for epoch in range(10):
-        ...                                   # your own steps
-        recorder.epoch({"d_loss": d_loss, "g_loss": g_loss})
-recorder.fingerprint
+>>> models = {"generator": build_model(), "discriminator": build_model()}
+>>> with kr.Recorder("runs/gan", model=models, optimizers=[keras.optimizers.Adam()]) as recorder:
+...     for epoch in range(3):
+...         loss, accuracy = models["discriminator"].train_on_batch(x, y)     # your own steps
+...         recorder.epoch({"loss": loss})
+>>> recorder.fingerprint
+'kr1-sm-...'
 """
 
 from __future__ import annotations
@@ -34,6 +35,13 @@ class Recorder:
 
     Raises:
         RunFolderError: the folder holds a run already, or cannot be made.
+
+    >>> recorder = kr.Recorder("runs/a", model=build_model())
+    >>> recorder.start()
+    >>> recorder.epoch({"loss": 0.5})
+    >>> recorder.fingerprint                 # of what was recorded so far
+    'kr1-sm-...-partial'
+    >>> recorder.end()
     """
 
     def __init__(
@@ -47,7 +55,7 @@ class Recorder:
     ) -> None:
         self._run = RunRecorder(run_dir, coverage="sm", overwrite=overwrite, details={"seed": seed})
         self._fit = FitRecorder(self._run, model, optimizers)
-        self._next_epoch = 0
+        self._next_epoch = self._next_step = 0
         self._began: float | None = None
 
     @property
@@ -77,15 +85,27 @@ class Recorder:
         Raises:
             ReproError: the recorder has ended.
         """
-        if self._fit.ended:
-            raise ReproError(f"the recorder of {self.run_dir} has ended: make another for another training")
-        if self._began is None:
-            self.start()
+        self._check_open()
         index = self._next_epoch if epoch is None else epoch
         now = time.perf_counter()
         self._fit.epoch(index, metrics or {}, seconds=now - (self._began or now))
         self._began = now
-        self._next_epoch = index + 1
+        self._next_epoch, self._next_step = index + 1, 0
+
+    def step(self, loss: Any = None, *, step: int | None = None) -> None:
+        """Records the state after a step of the epoch that comes next: no part of the fingerprint.
+
+        Args:
+            loss: a number to record with it.
+            step: its index within the epoch; by default one more than the last.
+
+        Raises:
+            ReproError: the recorder has ended.
+        """
+        self._check_open()
+        index = self._next_step if step is None else step
+        self._fit.step(self._next_epoch, index, loss)
+        self._next_step = index + 1
 
     def end(self, status: str = "finished") -> None:
         """Records the final state and closes the ledger; leaving a `with` block does it."""
@@ -103,3 +123,9 @@ class Recorder:
         trace: TracebackType | None,
     ) -> None:
         self.end("finished" if kind is None else "stopped")
+
+    def _check_open(self) -> None:
+        if self._fit.ended:
+            raise ReproError(f"the recorder of {self.run_dir} has ended: make another for another training")
+        if self._began is None:
+            self.start()

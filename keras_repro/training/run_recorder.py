@@ -16,11 +16,12 @@ from typing import Any
 import keras_repro
 from keras_repro.control.switches import read_switches
 from keras_repro.errors import LedgerError, ReproError
-from keras_repro.record.environment import gather
+from keras_repro.examine.place import place_in_words
+from keras_repro.record.environment import code_digest, gather
 from keras_repro.record.folders import make_run_folder, redirected
 from keras_repro.record.ledger import Ledger
 from keras_repro.record.public import public_arguments, public_path
-from keras_repro.record.schema import Header, Mode, Record
+from keras_repro.record.schema import Header, Mode, Record, StepRecord
 from keras_repro.training import keras_api
 
 
@@ -88,11 +89,21 @@ class RunRecorder:
         except LedgerError as error:
             if not self._watching and (first or record.kind in ("fit", "start")):
                 raise  # nothing is lost yet
-            self._break(record.position, error)
+            place = place_in_words(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
+            self._break(place, error)
             return None
         if self.listener is not None:
             self.listener(written)
         return written
+
+    def append_step(self, record: StepRecord) -> None:
+        """Writes a step's record; a disk that fills up ends the recording, as for `append`."""
+        if self.broken is not None:
+            return
+        try:
+            self.ledger.append_step(record)
+        except LedgerError as error:
+            self._break(f"step {record.step + 1} of epoch {record.epoch + 1}", error)
 
     @contextlib.contextmanager
     def guarded(self, place: str) -> Iterator[None]:
@@ -146,6 +157,9 @@ class RunRecorder:
         self._details.setdefault("command", _this_command())
         environment = dict(gather(_folder_of_script()))
         environment["frameworks"] = keras_api.versions()
+        script = getattr(sys.modules.get("__main__"), "__file__", None)
+        if script is not None and (digest := code_digest(script)) is not None:
+            environment["code"] = digest
         readings = read_switches(self._details.pop("requested", None))
         return Header(
             mode=self.mode,

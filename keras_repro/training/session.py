@@ -13,7 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from keras_repro.training import keras_api
 from keras_repro.training.batch_loop import BatchLoop, moved_since_birth, present_state
 from keras_repro.training.births import Births
 from keras_repro.training.run_recorder import RunRecorder
+
+if TYPE_CHECKING:
+    from keras_repro.training.probe import Probe
 
 _MOST_MODELS = 16
 _MOST_NUMBERS = 100_000_000
@@ -37,10 +40,12 @@ class Session:
     Args:
         run: the run to record into.
         born: has seen variables being made since Keras was imported.
+        probe: looks closer at each step, where the script is diagnosed.
     """
 
-    def __init__(self, run: RunRecorder, born: Births) -> None:
+    def __init__(self, run: RunRecorder, born: Births, probe: Probe | None = None) -> None:
         self.run = run
+        self._probe = probe
         self._born = born
         self.unsupported: list[str] = []
         self._inside = threading.local()
@@ -141,6 +146,10 @@ class Session:
             self.run.coverage += "o"
         callback = FitCallback(self.run, details=details, order=order)
         given = bound.arguments.get("callbacks")
+        if self._probe is not None:
+            from keras_repro.training.hooks import HookProbe
+
+            given, _ = joined(given, HookProbe(self._probe, callback), model)
         bound.arguments["callbacks"], leave = joined(given, callback, model)
         return callback, leave
 

@@ -13,15 +13,16 @@ from __future__ import annotations
 
 import re
 import sys
-import sysconfig
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import MemberDescriptorType, SimpleNamespace
 from typing import Any
 from weakref import ProxyTypes
 
 from keras_repro.training import keras_api
+from keras_repro.training.sightings import Sightings
+from keras_repro.training.source import is_users_file
 
 _DEEPEST = 250
 
@@ -46,52 +47,91 @@ class StateTensor:
     generator: Any = None
 
 
-@dataclass
-class Hidden:
-    """Variables of a model that only TensorFlow's own tracking leads to.
-
-    Attributes:
-        asked: whether TensorFlow was asked; set it to False to have it asked again.
-        found: each with its structural name.
-    """
-
-    asked: bool = False
-    found: list[tuple[Any, str]] = field(default_factory=list)
-
-
-def model_state(models: Any, optimizers: Any = (), *, hidden: Hidden | None = None) -> list[StateTensor]:
-    """Names every variable that determines the rest of a training.
+class StateWalk:
+    """Walks the same models again and again; the walk is repeated only where something changed.
 
     Args:
         models: a model (or layer), or a dict of them by name.
         optimizers: optimizers that no model holds: a list, or a dict by name.
-        hidden: what an earlier walk found only by asking TensorFlow; asking again takes as long as all
-            else. None asks.
+    """
+
+    def __init__(self, models: Any, optimizers: Any = ()) -> None:
+        self._models, self._optimizers = models, optimizers
+        self._hidden: list[tuple[Any, str]] | None = None
+        self._kind_of = _Kinds()
+        self._roots: list[tuple[str, Any]] = []
+        self._sightings: Sightings | None = None
+        self._tensors: tuple[StateTensor, ...] = ()
+
+    def tensors(self, *, ask: bool = True) -> tuple[StateTensor, ...]:
+        """Names every variable that determines the rest of a training.
+
+        Args:
+            ask: whether to ask TensorFlow for what no attribute leads to, which takes as long as all else.
+                Otherwise that is taken to be what it was when last asked.
+
+        Returns:
+            The tensors in the structure's order: weights, optimizers, seeds, metrics. The same object as
+            before where nothing changed.
+        """
+        models = dict(self._models) if isinstance(self._models, Mapping) else {"": self._models}
+        named = self._optimizers if isinstance(self._optimizers, Mapping) else _numbered(self._optimizers)
+        generator = keras_api.global_seed_generator()
+        roots = [*models.items(), *named.items(), ("global_seed_generator", generator)]
+        if not ask and self._is_as_it_was(roots):
+            return self._tensors
+        self._roots, self._sightings = roots, Sightings(self._kind_of.plain)
+        walk = _Walk(self._kind_of, self._sightings)
+        for name, model in models.items():
+            walk.visit(model, name)
+        if ask or self._hidden is None:
+            self._hidden = [
+                pair for name, model in models.items() for pair in walk.visit_untracked(model, name)
+            ]
+        else:
+            for child, path in self._hidden:
+                walk.visit(child, path)
+        walk.visit_deferred()
+        for name, optimizer in named.items():
+            walk.visit(optimizer, name)
+        walk.visit_deferred()
+        if generator is not None:
+            walk.visit(generator, "global_seed_generator")
+        order = {"weights": 0, "optimizer": 1, "seeds": 2, "metrics": 3}
+        found = sorted(walk.found, key=lambda t: order[t.section])
+        if not same_tensors(self._tensors, found):
+            self._tensors = tuple(found)
+        return self._tensors
+
+    def forget(self) -> None:
+        """Lets go of everything that the walk has seen; the next walk is a whole one."""
+        self._roots, self._sightings, self._hidden, self._tensors = [], None, None, ()
+
+    def _is_as_it_was(self, roots: list[tuple[str, Any]]) -> bool:
+        if self._sightings is None or len(roots) != len(self._roots):
+            return False
+        pairs = zip(roots, self._roots, strict=True)
+        return all(a[0] == b[0] and a[1] is b[1] for a, b in pairs) and self._sightings.hold()
+
+
+def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
+    """Names every variable that determines the rest of a training, in one walk.
+
+    Args:
+        models: a model (or layer), or a dict of them by name.
+        optimizers: optimizers that no model holds: a list, or a dict by name.
 
     Returns:
         The tensors in the structure's order: weights, optimizers, seeds, metrics.
     """
-    walk = _Walk()
-    roots = dict(models) if isinstance(models, Mapping) else {"": models}
-    for name, model in roots.items():
-        walk.visit(model, name)
-    if hidden is None or hidden.asked is False:
-        found = [pair for name, model in roots.items() for pair in walk.visit_untracked(model, name)]
-        if hidden is not None:
-            hidden.asked, hidden.found = True, found
-    else:
-        for child, path in hidden.found:
-            walk.visit(child, path)
-    walk.visit_deferred()
-    named = optimizers if isinstance(optimizers, Mapping) else _numbered(optimizers)
-    for name, optimizer in named.items():
-        walk.visit(optimizer, name)
-    walk.visit_deferred()
-    generator = keras_api.global_seed_generator()
-    if generator is not None:
-        walk.visit(generator, "global_seed_generator")
-    order = {"weights": 0, "optimizer": 1, "seeds": 2, "metrics": 3}
-    return sorted(walk.found, key=lambda t: order[t.section])
+    return list(StateWalk(models, optimizers).tensors())
+
+
+def same_tensors(known: Sequence[StateTensor], found: Sequence[StateTensor]) -> bool:
+    """Whether two walks found the same variables under the same names."""
+    return len(known) == len(found) and all(
+        a.variable is b.variable and a.name == b.name for a, b in zip(known, found, strict=True)
+    )
 
 
 def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
@@ -102,9 +142,10 @@ def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
 
 
 class _Walk:
-    def __init__(self) -> None:
+    def __init__(self, kind_of: _Kinds, sightings: Sightings) -> None:
         self.found: list[StateTensor] = []
-        self._kind_of = _Kinds()
+        self._kind_of = kind_of
+        self._sightings = sightings
         self._seen: dict[int, Any] = {}  # keeps what it saw: ids are reused
         self._names: set[str] = set()
         self._served: dict[int, str] = {}  # id of a weight -> its structural name
@@ -119,6 +160,7 @@ class _Walk:
             self._add(value, path, section)
         elif kind == "generator":
             self._see(value)
+            self._sightings.value(_state_of, value)
             self._add(value.state, _joined(path, "state"), "seeds", value)
         elif kind in ("optimizer", "metric") and section == "weights":
             # The weights claim their names first: optimizers and metrics refer to them.
@@ -166,12 +208,14 @@ class _Walk:
             if kind == "optimizer":
                 self._visit_optimizer(child, _joined(path, name))
             elif kind == "sequence" and served and len(child) == len(served):
+                self._sightings.container(child.__iter__)
                 for index, slot in enumerate(child):
                     is_slot = self._kind_of(slot) == "variable"
                     weight = self._served.get(id(served[index])) if is_slot else None
                     self.visit(slot, _joined(_joined(path, name), weight or str(index)), "optimizer")
             elif kind == "mapping":
                 # Keyed by names that count up: the order of creation is what stays the same.
+                self._sightings.mapping(child.items)
                 later.append((name, list(child.values())))
             elif name == "variables":
                 later.append((name, child))
@@ -182,20 +226,29 @@ class _Walk:
 
     def _children(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
         if kind == "mapping":
-            items = _snapshot(_own(value, dict, "items"))
-            if not self._all_plain(lambda: (held for _, held in items)):
-                yield from _by_key(items)
+            entries = _own(value, dict, "items")
+            items = _snapshot(entries)
+            if self._all_plain(lambda: (held for _, held in items)):
+                self._sightings.plain_container(_own(value, dict, "values"))
+                return
+            self._sightings.mapping(entries)
+            yield from _by_key(items)
         elif kind in ("sequence", "set"):
             base = next(b for b in _CONTAINERS if isinstance(value, b))
-            held = _snapshot(_own(value, base, "__iter__"))
+            present = _own(value, base, "__iter__")
+            held = _snapshot(present)
             walk = held.__iter__
             if self._all_plain(walk):
+                self._sightings.plain_container(present)
                 return
+            self._sightings.container(present)
             # A set has no order of its own that two processes share.
             for index, item in enumerate(sorted(walk(), key=_sort_key) if kind == "set" else walk()):
                 yield str(index), item
         else:
+            self._sightings.attributes(value, (lambda: _held_by(value)) if _slots(type(value)) else None)
             if kind == "graph":
+                self._sightings.container(lambda: value.layers)
                 yield "layers", list(value.layers)
             yield from _attributes(value, self._kind_of)
 
@@ -206,6 +259,7 @@ class _Walk:
 
     def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
         raw = keras_api.raw_variable(variable)
+        self._sightings.value(keras_api.raw_variable, variable)
         if id(variable) in self._seen or raw is None or id(raw) in self._seen:
             return
         self._see(variable)
@@ -233,6 +287,7 @@ class _Kinds:
         from keras.random import SeedGenerator
 
         self._known: dict[type, str] = {}
+        self.plain: set[type] = set(ProxyTypes)
         self._checks: list[tuple[str, Any]] = [
             ("variable", lambda v: keras_api.is_keras_variable(v) or isinstance(v, tf.Variable)),
             ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
@@ -254,6 +309,8 @@ class _Kinds:
         if kind not in self._known:
             names = (name for name, check in self._checks if check(value))
             self._known[kind] = next(names, "plain")
+            if self._known[kind] == "plain":
+                self.plain.add(kind)
         return self._known[kind]
 
     def of_class(self, kind: type, walk: Callable[[], Iterable[Any]]) -> str:
@@ -284,12 +341,7 @@ _LISTS_OF_KERAS = (
 
 def _attributes(value: Any, kind_of: _Kinds) -> Iterator[tuple[str, Any]]:
     """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
-    held = dict(vars(value)) if hasattr(value, "__dict__") else {}
-    for name, slot in _slots(type(value)).items():
-        try:
-            held[name] = slot.__get__(value)
-        except AttributeError:  # a slot that nothing was put into
-            continue
+    held = _held_by(value)
     names = sorted(n for n, v in held.items() if kind_of(v) != "plain" and not n.startswith("_self_"))
     private = [n for n in names if n.startswith("_")]
     for name in names:
@@ -298,6 +350,20 @@ def _attributes(value: Any, kind_of: _Kinds) -> Iterator[tuple[str, Any]]:
     for name in sorted(private, key=_LISTS_OF_KERAS.__contains__):
         short = name.strip("_")
         yield (name if short in held or not short else short), held[name]
+
+
+def _held_by(value: Any) -> dict[str, Any]:
+    held = dict(vars(value)) if hasattr(value, "__dict__") else {}
+    for name, slot in _slots(type(value)).items():
+        try:
+            held[name] = slot.__get__(value)
+        except AttributeError:  # a slot that nothing was put into
+            continue
+    return held
+
+
+def _state_of(generator: Any) -> Any:
+    return generator.state
 
 
 def _joined(path: str, name: str) -> str:
@@ -345,11 +411,6 @@ def _all_variables(value: Any) -> Iterator[Any]:
         yield keras_api.raw_variable(variable)
 
 
-_LIBRARIES = tuple(
-    {p for n in ("stdlib", "platstdlib", "purelib", "platlib") if (p := sysconfig.get_path(n))}
-)
-
-
 def _is_of_users(value: Any) -> bool:
     """Whether an object's class is written in the user's own code: only those are looked into."""
     kind = type(value)
@@ -357,7 +418,7 @@ def _is_of_users(value: Any) -> bool:
         return False
     module = sys.modules.get(kind.__module__)
     file = getattr(module, "__file__", None)
-    return kind.__module__ == "__main__" or (file is not None and not file.startswith(_LIBRARIES))
+    return kind.__module__ == "__main__" or (file is not None and is_users_file(file))
 
 
 _known_slots: dict[type, dict[str, Any]] = {}

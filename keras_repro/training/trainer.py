@@ -1,9 +1,11 @@
 """`ReproducibleTrainer`: clear_session, seeds, fixed batches and order around a model or a builder.
 
-trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
-run = trainer.fit(x, y, epochs=50, run_dir="runs/a")
-run.fingerprint
-trainer.verify(x, y, epochs=5).verdict
+>>> trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
+>>> run = trainer.fit(x, y, epochs=3, run_dir="runs/a", verbose=0)
+>>> run.fingerprint
+'kr1-smo-...'
+>>> trainer.verify(x, y, epochs=2).verdict
+'identical'
 """
 
 from __future__ import annotations
@@ -78,6 +80,15 @@ class ReproducibleTrainer:
         TypeError: an argument has a type that cannot be used.
         ValueError: an argument is out of its range.
         SwitchError: a switch cannot be set any more.
+
+    A live model's present weights are the start of each run:
+
+    >>> model = build_model()
+    >>> trainer = kr.ReproducibleTrainer(model, seed=1, batch_size=16, shuffle="once")
+    >>> first = trainer.fit(x, y, epochs=2, run_dir="runs/a", verbose=0)
+    >>> second = trainer.fit(x, y, epochs=2, reference="runs/a", verbose=0)
+    >>> first.fingerprint == second.fingerprint, second.divergence
+    (True, None)
     """
 
     def __init__(

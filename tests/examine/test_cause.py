@@ -1,7 +1,19 @@
 """Each cause is named where it is the cause, and nothing is blamed where the ledgers cannot tell."""
 
 import pytest
-from hand_made import BIAS, DATA, KERNEL, RATE, changed, record, result, training, with_fields, write
+from hand_made import (
+    BIAS,
+    DATA,
+    KERNEL,
+    RATE,
+    changed,
+    exit_record,
+    record,
+    result,
+    training,
+    with_fields,
+    write,
+)
 
 from keras_repro.examine.cause import environment_differences
 from keras_repro.examine.compare import compare_all
@@ -43,6 +55,10 @@ def test_nothing_is_blamed_without_a_reason(cause):
         ({"keras": 42}, {"keras": 43}, "seeds differ: 42 and 43"),
         ({"keras": 0}, {"keras": 1}, "seeds differ: 0 and 1"),
         ({"keras": None}, {"keras": None}, f"no seed was set with Keras; {CALL}"),
+        # Not recorded is not known.
+        ({}, {}, None),
+        ({"keras": None}, {}, None),
+        ({"tensorflow": 1}, {"tensorflow": 1}, None),
         ({"keras": 42}, {"keras": None}, f"in one of the runs no seed was set with Keras; {CALL}"),
         (
             {"keras": None, "tensorflow": 1},
@@ -58,6 +74,20 @@ def test_initial_weights(cause, seeds, others, explanation, position):
     if position.startswith("birth"):
         base = changed(base, position, "weights", KERNEL, "one")
     assert cause(base, other) == ("initial_weights", explanation)
+
+
+def test_of_a_loop_only_the_end_was_seen(cause):
+    """Seeded weights, and yet it parts: the seed is not to be blamed."""
+    texts = ("one", "other")
+    for seeds, explanation in (
+        ({"keras": 1}, "only the end was seen: kr.Recorder shows where a loop parts"),
+        ({"keras": None}, f"no seed was set with Keras; {CALL}"),
+        ({}, None),
+    ):
+        runs = [[exit_record({"weights": {KERNEL: text}}, seeds_set=seeds)] for text in texts]
+        header = {"coverage": "smr"}
+        found = cause(*runs, same_script=True, a_header=header, b_header=header)
+        assert found == ("unknown", explanation)
 
 
 def test_weights_that_part_later_are_no_initial_weights(cause):

@@ -9,8 +9,9 @@ import pytest
 from hand_made import BIAS, KERNEL, RATE, changed, exit_record, record, result, training, with_fields, write
 
 from keras_repro.errors import LedgerError
-from keras_repro.examine.compare import LiveComparison, compare, compare_all
+from keras_repro.examine.compare import compare, compare_all
 from keras_repro.examine.divergence import Divergence
+from keras_repro.examine.live import LiveComparison
 from keras_repro.record.ledger import Ledger, read_ledger
 from keras_repro.record.schema import Header
 
@@ -139,8 +140,14 @@ def test_observed_and_enforced_are_not_compared(versus):
 def test_other_coverage_is_not_compared(versus):
     found = versus(training(), training(), b_header={"coverage": "smo"})
     assert found.verdict == "incomparable"
-    assert found.reason.startswith("their chains cover different things: (state at each fit's start")
-    assert "order of the training data" in found.reason
+    assert found.reason == (
+        "their fingerprints cover different things: only the second covers order of the training data"
+    )
+    found = versus(training(), training(), a_header={"coverage": "smr"}, b_header={"coverage": "smo"})
+    assert found.reason == (
+        "their fingerprints cover different things: only the first covers results computed outside fit; "
+        "only the second covers order of the training data"
+    )
 
 
 def test_one_run_twice(tmp_path):
@@ -167,8 +174,8 @@ def test_one_run_twice(tmp_path):
         ("epoch 0 1", "order", "order", "at epoch 2/3: the order of the data differs"),
         ("epoch 0 1", "metrics", "loss", "at epoch 2/3: metrics differ, weights do not, first in "),
         ("end 0", "weights", BIAS, "at the end: weights differ, first in "),
-        ("evaluation 0", "results", "output", "in evaluation 0 (outside fit): results differ, first in "),
-        ("prediction 1", "results", "output", "in prediction 1 (outside fit): results differ, first in "),
+        ("evaluation 0", "results", "output", "in evaluation 1 (outside fit): results differ, first in "),
+        ("prediction 1", "results", "output", "in prediction 2 (outside fit): results differ, first in "),
         ("exit", "weights", "model 1/k", "at the script's exit: weights differ, first in "),
     ],
 )
@@ -223,8 +230,16 @@ def test_a_section_that_only_one_has(versus):
 def test_a_later_fit(versus):
     base = [*training(), *training(fit=1)]
     found = versus(base, changed(base, "epoch 1 0", "weights", KERNEL, "other"))
-    assert (found.divergence.fit, found.divergence.epoch) == (1, 0)
-    assert found.divergence.describe().startswith("at epoch 1/3 of fit 1: weights differ")
+    assert (found.divergence.fit, found.divergence.epoch, found.divergence.fits) == (1, 0, 2)
+    assert found.divergence.describe().startswith("at epoch 1/3 of fit 2/2: weights differ")
+
+
+def test_the_first_of_several_fits_is_named(versus):
+    """People count fits from 1, as they count epochs; of several, the first is named too."""
+    base = [*training(), *training(fit=1)]
+    found = versus(base, changed(base, "start 0", "weights", KERNEL, "other"))
+    assert (found.divergence.fit, found.divergence.epoch) == (0, None)
+    assert found.divergence.describe().startswith("before the first epoch of fit 1/2: initial weights differ")
 
 
 # Another structure.
@@ -288,7 +303,9 @@ def test_a_result_that_only_one_computed(versus):
     a = [*training(), result("evaluation"), exit_record()]
     b = [*training(), exit_record()]
     found = versus(a, b, same_script=True)
-    assert found.divergence.structure == "after the end one goes on with evaluation 0, the other with exit"
+    assert (
+        found.divergence.structure == "after the end one goes on with evaluation 1, the other with the exit"
+    )
 
 
 # One run shorter than the other.
@@ -319,7 +336,7 @@ def test_one_was_killed(versus, tmp_path, kept, status, place, how):
 def test_one_has_another_fit_behind(versus, tmp_path):
     found = versus([*training(), *training(fit=1)], training())
     path = tmp_path / "b" / "ledger.jsonl"
-    assert found.divergence.ended == f"the same until the end, then {path} ends: it finished"
+    assert found.divergence.ended == f"the same until the end of fit 1/2, then {path} ends: it finished"
     assert (found.divergence.fit, found.divergence.epoch) == (1, None)
 
 
@@ -578,10 +595,24 @@ def test_live_difference(tmp_path):
 
 def test_live_with_a_shorter_reference(tmp_path):
     reference = write(tmp_path / "reference", training(status="killed")[:4])
-    assert live(reference, linked(tmp_path, training())) == [None] * 7
+    records = linked(tmp_path, [*training(), *training(fit=1)])
+    path = reference / "ledger.jsonl"
+    with pytest.warns(UserWarning, match="^keras_repro") as warned:
+        assert live(reference, records) == [None] * 14
+    assert [str(w.message) for w in warned] == [
+        f"keras_repro: the same until epoch 1/3, then the reference {path} ends: it was killed; "
+        "what follows is compared with nothing"
+    ]
     finished = write(tmp_path / "finished", training(epochs=2))
     found = live(finished, linked(tmp_path, training(epochs=3), "longer"))
     assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other went on"
+
+
+def test_live_with_a_fit_more_than_the_reference(tmp_path):
+    reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
+    records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
+    with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; what"):
+        assert live(reference, records) == [None] * 21
 
 
 def test_live_with_another_model(tmp_path):
@@ -600,7 +631,9 @@ def test_live_with_what_cannot_be_compared(tmp_path):
         LedgerError, match=r"cannot compare with .*: one run is observed and the other enforced"
     ):
         live(reference, linked(tmp_path, training()), mode="enforced")
-    with pytest.raises(LedgerError, match=r"cannot compare with .*: their chains cover different things"):
+    with pytest.raises(
+        LedgerError, match=r"cannot compare with .*: their fingerprints cover different things"
+    ):
         live(reference, linked(tmp_path, training(), "again"), coverage="smo")
 
 

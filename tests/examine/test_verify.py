@@ -102,10 +102,10 @@ def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any
 
 
 def test_the_unseeded_fold_is_named_and_only_that(verified: Any) -> None:
-    found = verified("cross_validation.py")
+    found = verified("cross_validation.py", keep_going=True)
     where = divergence(found)
     assert (where["fit"], where["epoch"], where["cause"]) == (3, None, "initial_weights")
-    assert "of fit 3" in str(found.comparison)
+    assert "of fit 4/5" in str(found.comparison)
     a, b = (list(read_ledger(r["ledger"]).typed_records()) for r in found.comparison.runs)
     differing = [(r.fit, r.index) for r, s in zip(a, b, strict=True) if r.sections != s.sections]
     # Beside the records of that fit, the prediction made with its model.
@@ -202,7 +202,7 @@ def test_one_run_of_three_that_differs_is_named(verified: Any, written: Any) -> 
         "keras.utils.set_random_seed(1 if seen != 1 else 2)\n"
         "build().fit(X, Y, epochs=1, verbose=0)\n"
     )
-    found = verified(script, runs=3)
+    found = verified(script, runs=3, keep_going=True)
     assert found.to_dict()["divergence"]["explanation"] == "seeds differ: 1 and 2"
     assert "run 2 parted from run 1; run 3 did not" in found.comparison.notes
     assert found.leftovers == ("started",)
@@ -264,27 +264,39 @@ def test_the_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "section"),
+    ("lines", "section", "words"),
     [
-        ("model.fit(X, Y, verbose=0)\nspoil(model)\n", "weights after fit 0"),
-        ("model.train_on_batch(X, Y)\nspoil(model)\n", "weights after loop 0"),
-        ("build().fit(X, Y, verbose=0)\nmodel.predict(X, verbose=0)\nspoil(model)\n", "weights"),
+        (
+            "build().fit(X, Y, verbose=0)\nmodel.fit(X, Y, verbose=0)\nspoil(model)\n",
+            "weights after fit 1",
+            "weights after fit 2 differ",
+        ),
+        (
+            "model.train_on_batch(X, Y)\nspoil(model)\n",
+            "weights after loop 0",
+            "weights after loop 1 differ",
+        ),
+        (
+            "build().fit(X, Y, verbose=0)\nmodel.predict(X, verbose=0)\nspoil(model)\n",
+            "weights",
+            "weights differ",
+        ),
     ],
 )
 def test_what_changes_a_model_outside_of_fit_is_seen(
-    verified: Any, written: Any, lines: str, section: str
+    verified: Any, written: Any, lines: str, section: str, words: str
 ) -> None:
-    where = divergence(
-        verified(
-            written(
-                "import os\nimport keras\nimport numpy as np\nfrom small import X, Y, build\n"
-                "keras.utils.set_random_seed(1)\nmodel = build()\n"
-                "def spoil(model):\n    kernel = model.weights[0]\n"
-                "    noise = np.frombuffer(os.urandom(kernel.shape[0]), 'u1')[:, None] / 255\n"
-                "    kernel.assign_add(noise * np.ones(kernel.shape))\n" + lines
-            )
+    found = verified(
+        written(
+            "import os\nimport keras\nimport numpy as np\nfrom small import X, Y, build\n"
+            "keras.utils.set_random_seed(1)\nmodel = build()\n"
+            "def spoil(model):\n    kernel = model.weights[0]\n"
+            "    noise = np.frombuffer(os.urandom(kernel.shape[0]), 'u1')[:, None] / 255\n"
+            "    kernel.assign_add(noise * np.ones(kernel.shape))\n" + lines
         )
     )
+    where = divergence(found)
+    assert str(found.comparison).startswith(f"diverged: at the script's exit: {words}, first in ")
     assert (where["kind"], where["section"], where["cause"]) == ("exit", section, "unknown")
 
 

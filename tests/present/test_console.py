@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def make_run(
     folder: Path, *, epochs: int = 3, parts_at: int | None = None, fits: int = 1, **metrics: Any
 ) -> Path:
     """A run whose weights differ from those of the others from one epoch on, where that is given."""
-    with Ledger.create(folder, Header(coverage="smr", environment=FRAMEWORKS)) as ledger:
+    header = Header(coverage="smr", environment=FRAMEWORKS, created=folder.name)
+    with Ledger.create(folder, header) as ledger:
         for fit in range(fits):
             extra = {"arguments": {"epochs": epochs}}
             ledger.append(Record(kind="fit", fit=fit, sections={"fit": f"{fit:02x}"}, extra=extra))
@@ -81,11 +83,22 @@ def test_runs_that_part(tmp_path: Path) -> None:
     ]
 
 
+def test_a_run_beside_itself(tmp_path: Path) -> None:
+    """It is no line for a paper: nothing was repeated."""
+    run = make_run(tmp_path / "a")
+    note, _, verdict = printed([run, run]).splitlines()[-3:]
+    assert note.endswith("hold one and the same run: nothing was repeated")
+    assert verdict.startswith(
+        "identical: one run beside itself, TensorFlow 2.21.0, Keras 3.15.1, fingerprint"
+    )
+
+
 def test_a_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
     runs = [make_run(tmp_path / "a", val_loss=0.25), make_run(tmp_path / "b", parts_at=1, val_loss=0.25)]
+    runs += [make_run(tmp_path / "c", val_loss=0.25)]
     out = printed(runs, Terminal())
     # The bold type alone is no colour.
     assert not {code for code in ("\x1b[3", "\x1b[1;3", "\x1b[9") if code in out}
@@ -93,9 +106,20 @@ def test_a_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.Mo
     table = out.splitlines()[:4]
     assert max(map(len, table)) <= 50
     # What matters most is what stays.
-    assert table[0].split() == ["epoch", "loss", "run", "1", "run", "2"]
+    assert re.split(" {2,}", table[0].rstrip()) == ["epoch", "loss", "run 1", "run 2", "run 3"]
     assert "…" not in out
     assert out.splitlines()[-1] == "diverged: at epoch 2/3: weights differ, first in layers/0/kernel"
+
+
+def test_a_metric_with_a_long_name_makes_room(tmp_path: Path) -> None:
+    """It is left out whole, not cut, and what is narrower behind it is shown."""
+    long = {"a_metric_whose_name_takes_the_whole_width_of_a_page_and_more_than_anyone_would_read": 0.5}
+    runs = [make_run(tmp_path / name, **long, auc=0.75) for name in "ab"]
+    out = printed(runs)
+    assert re.split(" {2,}", out.splitlines()[0].rstrip()) == [
+        *("epoch", "loss", "accuracy", "auc", "run 1", "run 2"),
+    ]
+    assert max(map(len, out.splitlines()[:4])) <= 100
 
 
 def test_colour_marks_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -119,7 +143,7 @@ def test_epochs_of_several_fits_bear_the_number_of_the_fit(tmp_path: Path) -> No
     rows = [
         line.split("  ")[0].strip() or line.strip().split("  ")[0] for line in printed(runs).splitlines()[1:5]
     ]
-    assert [row.split("  ")[0] for row in rows] == ["0: 1", "0: 2", "1: 1", "1: 2"]
+    assert [row.split("  ")[0] for row in rows] == ["fit 1: 1", "fit 1: 2", "fit 2: 1", "fit 2: 2"]
 
 
 def test_a_run_that_ended_early(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.Monk
             assert re.fullmatch(r"run 1/2 epoch 1/4 about \d+ min( \d+ s)? left", look(0))
             epoch(ledger, 0, 1)
             fit(ledger, 1, None)
-            assert look(0).startswith("run 1/2 fit 1, epoch 0/?")
+            assert look(0).startswith("run 1/2 fit 2, epoch 0/?")
         watcher.ends(0, Outcome(0, 100.0))
         watcher.begins(1, here / "run-2" / "ledger.jsonl")
         # It takes as long as the first: 100 s but the 10 that have passed.

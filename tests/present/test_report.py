@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from keras_repro.errors import LedgerError
-from keras_repro.present.report import render_report
+from keras_repro.present.report import render_report, report_data
 from keras_repro.record.ledger import Ledger, read_ledger
 from keras_repro.record.schema import Header, Record
 
@@ -112,14 +113,20 @@ def test_every_line_of_the_guides_page_is_filled_in(tmp_path: Path) -> None:
     assert line(page, "Status") == "finished"
     assert line(page, "Mode") == "observed: run as it is, only recorded"
     ledger = read_ledger(run)
-    assert line(page, "Fingerprint").startswith(f"`{ledger.fingerprint}`, which covers: state at")
-    assert line(page, "Ledger Digest") == f"`{ledger.digest}`"
+    assert line(page, "GPU and Driver") == "none"
+    assert line(page, "Fingerprint") == f"`{ledger.fingerprint}`"
+    assert line(page, "What the Fingerprint Covers").startswith("state at each fit's start, after each")
+    assert line(page, "BLAKE3 of the Whole Ledger") == f"`{ledger.digest}`"
     assert "1. Install exact dependencies: `pip install -r requirements.txt`" in page
     assert (
         "2. Run with seed 42 (keras.utils.set_random_seed): "
         "`PYTHONHASHSEED=7 python train.py --lr 0.1`\n" in page
     )
     assert "3. Expected val_accuracy: 0.25 (training, epoch 2)\n" in page
+    assert (
+        f"4. Expected fingerprint: `{ledger.fingerprint}`, as `keras-repro verify` prints it for the same "
+        "script and arguments\n" in page
+    )
     assert "| training, epoch 2 | accuracy | 0.30000000000000004 |\n" in page
     assert "\n```text\nkeras==3.15.1\nnumpy==2.4.6\ntensorflow-cpu==2.21.0\n```\n" in page
     assert "| intra_op_threads | 2 | 2 | pinned |\n" in page
@@ -132,11 +139,11 @@ def test_what_the_ledger_does_not_say_is_marked(tmp_path: Path) -> None:
     )
     for name in (
         *("Random Seed", "TensorFlow Version", "Keras Version", "Python Version", "Hardware"),
-        *("CUDA Version", "cuDNN Version", "Operating System", "Source Code", "Data"),
+        *("GPU and Driver", "CUDA Version", "cuDNN Version", "Operating System", "Source Code", "Data"),
         *("Recorded", "Wall Time"),
     ):
         assert line(page, name) == "not recorded"
-    assert "2. Run with seed not recorded: not recorded\n" in page
+    assert "2. Run: not recorded\n" in page
     assert "3. Expected accuracy: not recorded\n" in page
     assert "No metrics: not recorded.\n" in page
     assert "No switches: not recorded.\n" in page
@@ -148,11 +155,47 @@ def test_what_the_ledger_does_not_say_is_marked(tmp_path: Path) -> None:
         assert line(page, "Hardware") == "not recorded"
 
 
+def test_the_recorder_is_no_requirement(tmp_path: Path) -> None:
+    """pip would look for it, and need not: the training does not import it."""
+    packages = {"packages": {"keras": "3.15.1", "keras-repro": "0.1.0"}}
+    page = render_report([write_run(tmp_path / "a", environment=ENVIRONMENT | packages)])
+    needed = "keras==3.15.1\n# keras-repro==0.1.0 recorded this run, which does not need it\n"
+    assert f"\n```text\n{needed}```\n" in page
+
+
+def test_the_same_for_machines(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "a", environment=ENVIRONMENT | {"os": None})
+    found = json.loads(json.dumps(report_data([run]), allow_nan=False))
+    assert (found["format"], found["verdict"], len(found["runs"])) == (1, None, 1)
+    (page,) = found["runs"]
+    ledger = read_ledger(run)
+    assert (page["name"], page["status"], page["mode"]) == ("a", "finished", "observed")
+    assert page["fingerprint"] == page["information"]["Fingerprint"] == ledger.fingerprint
+    # Nothing is escaped, and what was not recorded is null.
+    assert page["information"]["Source Code"] == f"git commit {'ab' * 20}"
+    assert page["information"]["Operating System"] is None
+    assert page["reproduce"][1] == (
+        "Run with seed 42 (keras.utils.set_random_seed): PYTHONHASHSEED=7 python train.py --lr 0.1"
+    )
+    assert page["results"][0] == {"where": "training, epoch 2", "metric": "loss", "value": 0.1}
+    assert page["switches"][0] == {
+        "name": "hash_seed",
+        "requested": "7",
+        "achieved": "7",
+        "status": "pinned",
+    }
+    assert page["requirements"] == ["keras==3.15.1", "numpy==2.4.6", "tensorflow-cpu==2.21.0"]
+    # Line for line what the page says.
+    shown = re.findall(r"^- \*\*(.+?)\*\*: ", render_report([run]), re.MULTILINE)
+    assert list(page["information"]) == shown
+    assert report_data([run, run])["verdict"].startswith("Some of these are one and the same ledger")
+
+
 def test_an_enforced_run_is_started_again_by_the_launcher(tmp_path: Path) -> None:
     page = render_report([write_run(tmp_path / "a", mode="enforced", seed=42, policies={"max_epochs": 2})])
     assert line(page, "Random Seed") == "42"
     assert "`keras-repro run --pin-seed 42 --max-epochs 2 train.py --lr 0.1`" in page
-    assert "- The training was cut short: at most 2 epochs of each fit.\n" in page
+    assert "- The training was cut short: only the first 2 epochs of each fit ran.\n" in page
 
 
 def test_the_scripts_own_seed_beside_the_pinned_one(tmp_path: Path) -> None:
@@ -187,7 +230,7 @@ def test_evaluations_are_what_is_expected(tmp_path: Path) -> None:
     ]
     page = render_report([write_run(tmp_path / "a", records=records)])
     assert "3. Expected accuracy: 0.1 (evaluation 2)\n" in page
-    assert "| fit 1: training, epoch 1 | loss | 0.2 |\n" in page
+    assert "| fit 2/2: training, epoch 1 | loss | 0.2 |\n" in page
     assert "| evaluation 2 | loss | nan |\n" in page
     page = render_report([write_run(tmp_path / "b", records=records[:-1])])
     assert "3. Expected binary_accuracy: 0.9 (evaluation 1)\n" in page
@@ -238,7 +281,14 @@ def test_limitations_follow_from_the_run(tmp_path: Path) -> None:
     assert line(page, "Random Seed") == "1 (tf.random.set_seed alone)"
     assert "-partial`" in line(page, "Fingerprint")
     fit = {"seeds_set": {"keras": None, "tensorflow": None}}
-    assert "No seed was set" in limitations(render_report([write_run(tmp_path / "b", fit=fit)]))
+    page = render_report([write_run(tmp_path / "b", fit=fit)])
+    assert line(page, "Random Seed") == "none was set"
+    assert "2. Run: `PYTHONHASHSEED=7 python train.py --lr 0.1`\n" in page
+    assert "No seed was set: the training will not repeat." in limitations(page)
+    # Of a seed that was not recorded nothing is said.
+    page = render_report([write_run(tmp_path / "c", fit={"seeds_set": {}})])
+    assert line(page, "Random Seed") == "not recorded"
+    assert "eed" not in limitations(page).replace("hash seed", "")
 
 
 def test_a_gpu(tmp_path: Path) -> None:
@@ -249,6 +299,7 @@ def test_a_gpu(tmp_path: Path) -> None:
     used = switches(tf32={"achieved": False, "ok": True})
     page = render_report([write_run(tmp_path / "a", environment=environment, switches=used)])
     assert line(page, "Hardware").endswith("RTX 3090 (24 GiB)")
+    assert line(page, "GPU and Driver") == "RTX 3090 (24 GiB), driver 550"
     assert line(page, "CUDA Version") == "12.5.82"
     assert line(page, "cuDNN Version") == "9.3.0.75"
     assert "other GPU models than RTX 3090.\n" in limitations(page)

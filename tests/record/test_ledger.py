@@ -16,8 +16,10 @@ import hand_made
 import numpy as np
 import pytest
 
+from keras_repro.control.switch import BY_NAME
 from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import FIRST_LINK
+from keras_repro.record.environment import gather
 from keras_repro.record.ledger import Ledger, read_ledger
 from keras_repro.record.schema import Header, Record
 
@@ -56,7 +58,7 @@ def test_golden_finished():
     assert ledger.fingerprint == "kr1-smr-eef309e0a75b157847097b0ddc043253"
     assert ledger.status == "finished"
     assert ledger.notes == []
-    assert ledger.digest == "73bd0fd836fdfdbdd628a0ff78d030d258844d107f6dbee59574d2b85a92e5a9"
+    assert ledger.digest == "2bc01e764e5d36212c33808948bbd935db7e6ba8cb9b1139c6379a1537d551ec"
     kinds = [r.kind for r in ledger.typed_records()]
     assert kinds == ["fit", "start", "birth", "epoch", "epoch", "end", "evaluation", "prediction", "exit"]
     assert [r["kind"] for r in ledger.records()][4] == "sketch"
@@ -68,8 +70,34 @@ def test_golden_killed():
     assert ledger.fingerprint == "kr1-smo-8f63dda4004be6190260d3f1120083a2-partial"
     assert ledger.status == "killed"
     assert ledger.notes == [f"{GOLDEN / 'killed.jsonl'}: the last line was torn and is left out"]
+    assert ledger.digest == "7722eeeedd746f180ec75910269e6b271a7f05ee8da667d7c417c56be8072f5e"
     last = list(ledger.typed_records())[-1]
     assert (last.position, last.metrics) == ("epoch 0 0", {"loss": "nan"})
+
+
+def test_the_golden_headers_have_the_shape_of_todays():
+    """What a reader is tried on is what it will meet."""
+    written = gather(GOLDEN)
+    for name in ("finished", "killed"):
+        header = read_ledger(GOLDEN / f"{name}.jsonl").header
+        environment = header["environment"]
+        assert set(environment) == {*written, "frameworks"}
+        for fact, value in written.items():
+            if isinstance(value, dict) and fact not in ("packages", "variables", "git"):
+                assert set(environment[fact]) == set(value), fact
+        assert environment["python"]["version"] == "3.11.9"
+        readings = {s["name"]: s for s in header["switches"]}
+        assert set(readings) <= set(BY_NAME)
+        assert readings["hash_seed"]["achieved"] == (1 if name == "finished" else 42)
+        assert all(list(s) == ["name", "requested", "achieved", "ok", "fix"] for s in readings.values())
+    assert environment["gpu"] == [
+        {
+            "model": "an example of a GPU",
+            "driver": "550.54",
+            "memory_bytes": 25769803776,
+            "compute_capability": "9.0",
+        }
+    ]
 
 
 @pytest.mark.parametrize(

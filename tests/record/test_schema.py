@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from keras_repro.errors import LedgerError
-from keras_repro.record.schema import CHAINED_KINDS, COVERAGE, FORMAT, Header, Record, plain_number
+from keras_repro.record.schema import (
+    CHAINED_KINDS,
+    COVERAGE,
+    FORMAT,
+    Header,
+    Record,
+    StepRecord,
+    plain_number,
+)
 
 D = "0123456789abcdef" * 2
 
@@ -188,3 +196,50 @@ def test_numbers_in_json(value, expected):
 
 def test_letters_of_coverage():
     assert set(COVERAGE) == set("smor")
+
+
+STEPS = [
+    StepRecord(fit=0, epoch=3, step=17, loss=0.25, state={"weights": D}),
+    StepRecord(fit=1, epoch=0, step=0, loss="nan", state={"weights": D, "seeds": D}, extra={"batch": D}),
+    StepRecord(fit=0, epoch=0, step=2),
+]
+
+
+@pytest.mark.parametrize("record", STEPS, ids=lambda r: str(r.step))
+def test_step_records_come_back(record):
+    read = json.loads(json.dumps(record.to_dict() | {"n": 7, "check": "0" * 16}))
+    assert StepRecord.from_dict(read) == record
+
+
+def test_a_step_record_as_it_stands_in_the_ledger():
+    assert STEPS[0].to_dict() == {
+        "kind": "step",
+        "fit": 0,
+        "epoch": 3,
+        "step": 17,
+        "loss": 0.25,
+        "state": {"weights": D},
+    }
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"step": None}, "its field 'step' is a NoneType"),
+        ({"epoch": "1"}, "its field 'epoch' is a str"),
+        ({"fit": True}, "its field 'fit' is a bool"),
+        ({"loss": [1.0]}, "its field 'loss' is a list"),
+        ({"state": [D]}, "its field 'state' is a list"),
+        ({"state": {"weights": 3}}, "a digest in it is no text"),
+    ],
+)
+def test_what_is_no_step_record_is_refused(changed, message):
+    with pytest.raises(LedgerError, match=re.escape(message)):
+        StepRecord.from_dict(STEPS[0].to_dict() | changed)
+
+
+def test_a_header_from_before_step_records_has_no_algorithm_for_them():
+    written = Header().to_dict()
+    assert written["step_algorithm"] == "xxh3-128"
+    del written["step_algorithm"]
+    assert Header.from_dict(written).step_algorithm == ""

@@ -672,7 +672,7 @@ def test_a_disk_that_fills_up_does_not_end_the_training(
 
     bare, _ = _fit(Mode(_mlp))
     callback = kr.DeterminismCallback(tmp_path / "run")
-    with pytest.warns(UserWarning, match="recording ended at epoch 0 1: .*the training goes on"):
+    with pytest.warns(UserWarning, match="recording ended at epoch 2: .*the training goes on"):
         observed, history = _fit(Mode(_mlp, callbacks=lambda: [Fills()]), callback)
     assert len(history["loss"]) == 3
     assert models.weights(observed) == models.weights(bare)

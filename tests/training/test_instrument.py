@@ -12,7 +12,7 @@ import tensorflow
 
 from keras_repro.errors import LaunchError
 from keras_repro.examine.launch import RECORDING_FAILED
-from keras_repro.examine.verify import check_outcome
+from keras_repro.examine.outcome import check_outcome
 
 TRAINS = "import keras\nfrom small import X, Y, build\nkeras.utils.set_random_seed(1)\n"
 MAIN = """\
@@ -146,7 +146,7 @@ def test_a_full_disk_ends_the_record_and_not_the_training(launched: Any, written
         check_outcome(child.outcome, child.folder, name="run 1")
     assert "trained 3\n" in child.output
     last = child.output.splitlines()[-1]
-    assert last.startswith("keras-repro: recording ended at epoch 0 1: cannot write ")
+    assert last.startswith("keras-repro: recording ended at epoch 2: cannot write ")
     assert last.endswith("ledger.jsonl: File too large")
     assert [r["kind"] for r in child.records] == ["fit", "start", "birth", "epoch"]
     assert child.ledger.status == "killed"

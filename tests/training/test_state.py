@@ -9,7 +9,7 @@ import random
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -22,7 +22,8 @@ from keras import layers
 from training import models
 
 import keras_repro
-from keras_repro.training.state import model_state
+from keras_repro.training import state
+from keras_repro.training.state import StateWalk, model_state
 from keras_repro.training.values import digests_of
 
 
@@ -385,3 +386,124 @@ def test_the_global_seed_generator_is_seen_and_not_made() -> None:
     assert "global_seed_generator/state" not in [t.name for t in model_state(model)]
     keras.random.normal((1,))
     assert "global_seed_generator/state" in [t.name for t in model_state(model) if t.section == "seeds"]
+
+
+# Walking again: only where something changed.
+
+
+def _no_change(model: Any) -> None:
+    """What a training does between two looks."""
+    model.plain, model.note = 3, "text"
+    model.train_on_batch(*models.data())
+
+
+def _born(model: Any) -> None:
+    model.settings.extra[0].build((None, 4))
+
+
+CHANGES: dict[str, Callable[[Any], object]] = {
+    "an attribute": lambda m: setattr(m, "scale", tf.Variable(1.0)),
+    "a layer in a list": lambda m: m.settings.extra.append(_built(layers.Dense(2))),
+    "a layer in an empty list": lambda m: m.settings.nothing.append(_built(layers.Dense(2))),
+    "a layer in place of another": lambda m: m.settings.extra.__setitem__(1, _built(layers.Dense(2))),
+    "a layer that is built": _born,
+    "an attribute of a plain object": lambda m: setattr(m.settings, "more", tf.Variable(1.0)),
+    "a plain attribute that is a variable now": lambda m: setattr(m.settings, "number", tf.Variable(1.0)),
+    "a slot that is filled": lambda m: setattr(m.slotted, "late", tf.Variable(1.0)),
+    "an entry of a dict": lambda m: m.table.__setitem__("c", tf.Variable(1.0)),
+    "another key": lambda m: m.table.__setitem__("z", m.table.pop("a")),
+    "a plain entry that is a variable now": lambda m: m.numbers.__setitem__("one", tf.Variable(1.0)),
+    "another optimizer": lambda m: m.compile("sgd", "mse"),
+    "an optimizer's slot": lambda m: m.optimizer.add_variable_from_reference(m.layers[0].kernel, "slot"),
+    "a variable of its own": lambda m: setattr(m.layers[0], "kernel2", tf.Variable(1.0)),
+    "another tf.Variable behind one of Keras's": lambda m: setattr(
+        m.layers[0].bias, "_value", tf.Variable(m.layers[0].bias.value)
+    ),
+    "a generator": lambda m: setattr(m.settings, "noise", keras.random.SeedGenerator(3)),
+    "a metric": lambda m: setattr(m.settings, "spread", keras.metrics.Mean()),
+    "the global generator": lambda m: keras.random.uniform(()),
+    "a variable that goes": lambda m: m.table.pop("a"),
+}
+
+
+class _Slotted:
+    __slots__ = ("here", "late")
+
+    def __init__(self) -> None:
+        self.here = tf.Variable(1.0)
+
+
+def _built(layer: Any) -> Any:
+    layer.build((None, 4))
+    return layer
+
+
+class _Walked(keras.Model):
+    """Something of every kind that a walk looks into."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.dense = layers.Dense(1)
+        self.settings = models.Settings()
+        self.settings.number = 1
+        self.settings.extra = [layers.Dense(4), layers.Dense(4)]
+        self.settings.nothing = []
+        self.slotted = _Slotted()
+        self.table = {"a": tf.Variable(1.0), "b": tf.Variable(2.0)}
+        self.numbers = {"one": 1, "two": 2}
+
+    def build(self, shape: Any) -> None:
+        self.dense.build((None, 4))
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def _walked() -> tuple[Any, StateWalk]:
+    models.fresh()
+    model = models.compiled(_Walked())
+    model.run_eagerly = True
+    model.train_on_batch(*models.data())
+    walk = StateWalk(model)
+    walk.tensors()
+    return model, walk
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_walk_is_repeated_where_something_changed(change: str) -> None:
+    model, walk = _walked()
+    before = walk.tensors(ask=False)
+    CHANGES[change](model)
+    after = walk.tensors(ask=False)
+    assert [(t.name, id(t.variable)) for t in after] == [(t.name, id(t.variable)) for t in model_state(model)]
+    assert [(t.name, id(t.variable)) for t in after] != [(t.name, id(t.variable)) for t in before]
+    assert walk.tensors(ask=False) is after
+
+
+def test_a_walk_is_not_repeated_where_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, walk = _walked()
+    _no_change(model)
+    before = walk.tensors(ask=False)
+    walks: list[int] = []
+    monkeypatch.setattr(state, "_Walk", lambda *_: walks.append(1))
+    for _ in range(3):
+        _no_change(model)
+        assert walk.tensors(ask=False) is before
+    assert walks == []
+    with pytest.raises(AttributeError):
+        walk.tensors()  # asked to walk, it does
+
+
+def test_optimizers_beside_the_model_and_several_models_are_looked_at_again() -> None:
+    named = {"a": models.sequential(), "b": models.sequential()}
+    optimizers = [keras.optimizers.SGD()]
+    walk = StateWalk(named, optimizers)
+    before = walk.tensors()
+    assert walk.tensors(ask=False) is before
+    optimizers.append(keras.optimizers.SGD())
+    assert {t.name.split("/")[1] for t in walk.tensors(ask=False) if t.name.startswith("optimizer/")} == {
+        "0",
+        "1",
+    }
+    named["b"] = models.functional()
+    assert [t.name for t in walk.tensors(ask=False)] == [t.name for t in model_state(named, optimizers)]

@@ -1,0 +1,121 @@
+"""What `DeterminismCallback(every="step")` adds to a step: epochs of one training, recorded and not, in turn.
+
+    python benchmarks/step_overhead.py [--pairs 30] [--every 1 10]
+
+Bar: the time added to a step is at most 1.3 times what hashing the state's bytes takes in one large buffer
+(XXH3-128), plus 0.15 ms. An epoch's time runs from the beginning of its first step to the end of its last,
+so that what recording does to the next steps is counted too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import tensorflow as tf
+import xxhash
+from pairs import Pairs, print_table
+
+import keras_repro as kr
+from keras_repro.training.state_reader import StateReader
+
+
+class EveryOther(kr.DeterminismCallback):
+    """Records the steps of one epoch of each pair, and takes the time of a step in both."""
+
+    def __init__(self, run_dir: str, every: int, steps: int) -> None:
+        super().__init__(run_dir, every=every)
+        self.times: list[float] = []
+        self._steps, self._now, self._start = steps, 0, 0.0
+
+    @staticmethod
+    def recorded(epoch: int) -> bool:
+        """Which of a pair is recorded; the order within pairs changes."""
+        return (epoch + epoch // 2) % 2 == 1
+
+    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
+        super().on_epoch_begin(epoch, logs)
+        self._now, self._start = epoch, time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        if self.recorded(self._now):
+            super().on_train_batch_end(batch, logs)
+
+    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
+        self.times.append((time.perf_counter() - self._start) / self._steps)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--every", type=int, nargs="+", default=[1, 10])
+    options = parser.parse_args()
+    rows, notes = [], []
+    for width in (32, 380, 2000):
+        model, data = _mlp(width)
+        size, hashing = _hashing(model)
+        for every in options.every:
+            name = f"{size / 1e6:.1f} MB, every {every}"
+            row = _measure(name, model, data, every, options.pairs)
+            added = statistics.median(o - b for b, o in zip(row.base, row.other, strict=True))
+            bar = (1.3 * hashing + 0.15e-3) / every
+            notes.append(
+                f"{name}: {added * 1e3:.3f} ms added to a step; bar {bar * 1e3:.3f} ms "
+                f"(one buffer is hashed in {hashing * 1e3:.3f} ms)"
+            )
+            rows.append(row)
+    print("base: a step without; with: a step with its record")
+    print_table(rows)
+    print("\n".join(notes))
+
+
+def _measure(name: str, model: keras.Model, data: tf.data.Dataset, every: int, pairs: int) -> Pairs:
+    model.fit(data, steps_per_epoch=20, verbose=0)
+    began = time.perf_counter()
+    model.fit(data, steps_per_epoch=40, verbose=0)
+    # Long enough that the ends of an epoch do not count, and a whole number of records.
+    steps = max(4, round(0.3 / ((time.perf_counter() - began) / 40) / every)) * every
+    with tempfile.TemporaryDirectory() as folder:
+        callback = EveryOther(f"{folder}/run", every, steps)
+        epochs = 2 * pairs + 2  # the first pair is warm-up
+        model.fit(data, steps_per_epoch=steps, epochs=epochs, callbacks=[callback], verbose=0)
+    times = list(enumerate(callback.times))[2:]
+    base = tuple(t for epoch, t in times if not callback.recorded(epoch))
+    other = tuple(t for epoch, t in times if callback.recorded(epoch))
+    return Pairs(name, base, other)
+
+
+def _mlp(width: int) -> tuple[keras.Model, tf.data.Dataset]:
+    layers = keras.layers
+    model = keras.Sequential(
+        [keras.Input((128,)), *(layers.Dense(width, "relu") for _ in range(2)), layers.Dense(10, "softmax")]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    model.optimizer.build(model.trainable_variables)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(512, 128)).astype("float32")
+    y = rng.integers(0, 10, size=512)
+    return model, tf.data.Dataset.from_tensor_slices((x, y)).batch(64).cache().repeat()
+
+
+def _hashing(model: keras.Model) -> tuple[int, float]:
+    """Bytes of a model's state, and the seconds that hashing so many takes in one buffer."""
+    size = sum(len(memoryview(t.numpy()).tobytes()) for t in StateReader(model).copy())
+    buffer = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
+    times = []
+    for _ in range(50):
+        began = time.perf_counter()
+        xxhash.xxh3_128_digest(buffer)
+        times.append(time.perf_counter() - began)
+    return size, statistics.median(times)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,163 @@
+"""Runs a script again in diagnosing processes, one after another, until it is known why two of them part.
+
+The first process writes down what it does. The second is held against it while it runs; where it parts, it
+still has the state from just before, and replays the step. A third, with the hash seed of the first, tells
+what only the hash seed changes, and gives the other side's view of the step.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from keras_repro.errors import LaunchError
+from keras_repro.examine.divergence import Divergence
+from keras_repro.examine.explanation import Explanation
+from keras_repro.examine.launch import (
+    ENOUGH,
+    PARTED,
+    PARTING_NAME,
+    TAPS_NAME,
+    Outcome,
+    Start,
+    run_child,
+    start_process,
+)
+from keras_repro.examine.outcome import check_outcome
+from keras_repro.examine.reason import Evidence, explain
+from keras_repro.examine.verify import Task
+from keras_repro.record.folders import make_run_folder
+from keras_repro.record.trace import TRACE_NAME, read_trace
+
+MOST_TRAININGS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Child:
+    """One diagnosing process that has ended: its folder, and what it wrote where it parted."""
+
+    folder: Path
+    parting: Mapping[str, Any] | None
+
+    @property
+    def trace(self) -> Path:
+        return self.folder / TRACE_NAME
+
+
+def diagnose(
+    task: Task,
+    divergence: Divergence | None,
+    *,
+    folder: Path,
+    child_module: str,
+    start: Start = start_process,
+    begins: Callable[[int], None] = lambda number: None,
+) -> Explanation:
+    """Finds out why the runs of a task part.
+
+    Args:
+        task: what to run; the same that parted.
+        divergence: where it did, as far as that is known: no training goes on beyond its epoch.
+        folder: gets a folder `1`, `2`, ... for each process.
+        child_module: the module that carries plans out.
+        start: starts a process.
+        begins: is told the number of each process (from 1) as it begins.
+
+    Returns:
+        The explanation; its cause is `unknown` where they did not part again.
+
+    Raises:
+        LaunchError: a process failed.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    last = _last(divergence)
+    made = 0
+
+    def run(hash_seed: int, **probe: Any) -> _Child:
+        nonlocal made
+        made += 1
+        begins(made)
+        where = make_run_folder(folder / str(made))
+        plan = replace(task.plan(where, redirect=True), probe=probe)
+        environment = task.environment(hash_seed)
+        outcome = run_child(plan, child_module=child_module, environment=environment, start=start)
+        return _child(outcome, where)
+
+    first = run(0, last=last)
+    second = None
+    while made < MOST_TRAININGS and (second is None or second.parting is None):
+        second = run(made, last=last, reference=str(first.trace), replays=True)
+    if second is None or second.parting is None:
+        return Explanation(
+            cause="unknown",
+            sentence=f"run again, it did not part: {made} trainings did the same up to there",
+            evidence=("what made the runs differ is rare, or has gone: the network, a race, a file",),
+            trainings=made,
+        )
+    third = None
+    if made < MOST_TRAININGS and not _is_conclusive(second.parting):
+        third = run(
+            0,
+            reference=str(first.trace),
+            until=second.parting["number"],
+            target=True,
+            replays=True,
+        )
+    taps = [_taps(c.folder) for c in (second, third) if c is not None]
+    evidence = Evidence(
+        first=list(read_trace(first.trace)),
+        parting=second.parting,
+        second_try=None if third is None else third.parting,
+        taps=taps if _same_place(second, third) else taps[:1],
+        hash_seeds_differ=not task.keep_hash_seed,
+        folder=folder,
+    )
+    return replace(explain(evidence), trainings=made)
+
+
+def _last(divergence: Divergence | None) -> dict[str, int] | None:
+    if divergence is None or divergence.fit is None:
+        return None
+    return {"fit": divergence.fit, "epoch": divergence.epoch or 0}
+
+
+def _child(outcome: Outcome, folder: Path) -> _Child:
+    parting = folder / PARTING_NAME
+    if outcome.code in (PARTED, ENOUGH):
+        found = json.loads(parting.read_text()) if parting.exists() else None
+        return _Child(folder=folder, parting=found)
+    check_outcome(outcome, folder, name="a diagnosing run")
+    if not (folder / TRACE_NAME).exists():
+        raise LaunchError(f"a diagnosing run left no trace in {folder}")
+    return _Child(folder=folder, parting=None)
+
+
+def _is_conclusive(parting: Mapping[str, Any]) -> bool:
+    """Whether the second process alone has shown the operation: the step differs from itself."""
+    replay = parting.get("replay") or {}
+    batches = [d for d in parting["differences"] if d["kind"] in ("batch", "birth", "fit")]
+    return bool(replay) and not replay["agrees"] and not batches
+
+
+def _same_place(second: _Child, third: _Child | None) -> bool:
+    return (
+        third is not None
+        and third.parting is not None
+        and second.parting is not None
+        and third.parting["number"] == second.parting["number"]
+    )
+
+
+def _taps(folder: Path) -> dict[int, Any]:
+    """The values that flowed through the replayed step, by number; no object in the file is loaded."""
+    path = folder / TAPS_NAME
+    if not path.exists():
+        return {}
+    import numpy as np
+
+    with np.load(path, allow_pickle=False) as file:
+        return {int(name): file[name] for name in file.files}

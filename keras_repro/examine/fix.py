@@ -1,0 +1,113 @@
+"""What to change in a line so that it repeats, read from the line's text.
+
+>>> fix_of("rng = np.random.default_rng()")
+'rng = np.random.default_rng(42)'
+>>> fix_of("names = list(set(labels))")
+'names = sorted(set(labels))'
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+_SEED = "keras.utils.set_random_seed(42)"
+
+# What is looked for in a line, and what to make of the line: tried in this order.
+_RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
+    (r"default_rng\(\s*\)", lambda code: re.sub(r"default_rng\(\s*\)", "default_rng(42)", code)),
+    (
+        r"default_rng\(\s*None\s*\)",
+        lambda code: re.sub(r"default_rng\(\s*None\s*\)", "default_rng(42)", code),
+    ),
+    (r"RandomState\(\s*\)", lambda code: re.sub(r"RandomState\(\s*\)", "RandomState(42)", code)),
+    (r"\bRandom\(\s*\)", lambda code: re.sub(r"\bRandom\(\s*\)", "Random(42)", code)),
+    (
+        r"\b(PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)\(\s*\)",
+        lambda code: re.sub(r"\b(PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)\(\s*\)", r"\1(42)", code),
+    ),
+    (
+        r"from_non_deterministic_state\(",
+        lambda code: re.sub(r"from_non_deterministic_state\([^)]*\)", "from_seed(42)", code),
+    ),
+    (
+        r"\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits|randbelow|getpid|secrets)\b",
+        "take a constant or a generator with a fixed seed, such as np.random.default_rng(42), in place of {}",
+    ),
+    (
+        r"\b(train_test_split|ShuffleSplit|StratifiedShuffleSplit|GroupShuffleSplit|resample)\(",
+        lambda code: _with_argument(code, "random_state=42"),
+    ),
+    (r"\b(Stratified|Group|StratifiedGroup)?KFold\(", lambda code: _with_argument(code, "random_state=42")),
+    (r"\.sample\((?!.*random_state)", lambda code: _with_argument(code, "random_state=42")),
+    (r"\bsplit_dataset\(", lambda code: _with_argument(code, "seed=42")),
+    (
+        r"\b(time|time_ns|perf_counter(_ns)?|monotonic(_ns)?|now|utcnow|today|timestamp)\(",
+        "take a constant in place of the clock",
+    ),
+    (
+        r"\blist\(\s*(set|frozenset)\(",
+        lambda code: re.sub(r"\blist\(\s*(set|frozenset)\(", r"sorted(\1(", code),
+    ),
+    (
+        r"\btuple\(\s*(set|frozenset)\(",
+        lambda code: re.sub(r"\btuple\(\s*((set|frozenset)\([^)]*\))", r"tuple(sorted(\1)", code),
+    ),
+    (
+        r"\b(os\.listdir|os\.scandir|glob\.glob|glob\.iglob)\(|\.(iterdir|glob|rglob)\(",
+        "put sorted(...) around the listing of files",
+    ),
+    (
+        r"\bhash\(",
+        "take a hash that does not change from process to process, such as zlib.crc32(text.encode())",
+    ),
+    (r"\b(set|frozenset)\(|[={(\s]\{[^:{}]+\}", "go through the set in sorted(...) order"),
+    (
+        r"deterministic\s*=\s*False",
+        lambda code: re.sub(r"deterministic\s*=\s*False", "deterministic=True", code),
+    ),
+    (
+        r"\bas_completed\(|\bimap_unordered\(",
+        "take the results in the order in which the work was given: pool.map(...)",
+    ),
+    (r"\b(np|numpy)\.random\.\w+\(|\brandom\.\w+\(", f"{_SEED}  # first of all"),
+    (r"\btf\.random\.\w+\(", f"{_SEED}  # first of all, or tf.random.stateless_* with a seed of its own"),
+    (r"\.shuffle\(", lambda code: _with_argument(code, "seed=42")),
+)
+
+
+def fix_of(code: str) -> str | None:
+    """The line with its change, or what to do about it; None where its text says nothing of chance.
+
+    Args:
+        code: the text of a statement.
+    """
+    for pattern, change in _RULES:
+        found = re.search(pattern, code)
+        if found is None:
+            continue
+        if isinstance(change, str):
+            return change.format(found.group(0).rstrip("("))
+        changed = change(code)
+        if changed != code:
+            return changed
+    return None
+
+
+def _with_argument(code: str, argument: str) -> str:
+    """The code with one more argument in the first call that takes it; unchanged if it has it."""
+    name = argument.partition("=")[0]
+    if f"{name}=" in code.replace(" ", ""):
+        return code
+    pattern = r"\b(train_test_split|\w*ShuffleSplit|resample|\w*KFold|split_dataset)\(|\.(sample|shuffle)\("
+    found = re.search(pattern, code)
+    if found is None:
+        return code
+    depth, index = 1, found.end()
+    while index < len(code) and depth:
+        depth += {"(": 1, ")": -1}.get(code[index], 0)
+        index += 1
+    if depth:
+        return code
+    inside = code[found.end() : index - 1].rstrip().rstrip(",")
+    return f"{code[: found.end()]}{inside}{', ' if inside.strip() else ''}{argument}{code[index - 1 :]}"

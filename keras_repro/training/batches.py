@@ -1,0 +1,76 @@
+"""One batch on its way into a training step: its digests, and a stand-in iterator that gives it again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import xxhash
+
+from keras_repro.training.reading import bytes_of
+
+_MOST_ROWS = 4096
+
+
+def batch_digests(batch: Any) -> dict[str, str]:
+    """Digests of a batch's parts by their place, such as `"0"` (inputs) and `"1"` (labels)."""
+    parts = tf.nest.flatten(batch, expand_composites=True)
+    return {str(i): _digest(part) for i, part in enumerate(parts) if tf.is_tensor(part)}
+
+
+def row_digests(batch: Any) -> list[str]:
+    """A digest of each sample, over all parts of the batch; empty where its parts have no samples in common."""
+    parts = [np.asarray(p) for p in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(p)]
+    counts = {len(p) if p.ndim else -1 for p in parts}
+    if len(counts) != 1 or counts & {-1, 0}:
+        return []
+    rows = []
+    for index in range(min(counts.pop(), _MOST_ROWS)):
+        hasher = xxhash.xxh3_64()
+        for part in parts:
+            row = part[index]
+            hasher.update(repr(row).encode() if part.dtype == object else np.ascontiguousarray(row).tobytes())
+        rows.append(hasher.hexdigest())
+    return rows
+
+
+def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
+    """An iterator over batches whose element spec is that of the iterator which they were taken from.
+
+    A step that is given batches of another spec (a static batch size for an unknown one) is traced anew, and
+    may compute other bits.
+
+    Returns:
+        A `tf.data` iterator, None where no such iterator can be made.
+    """
+    try:
+        if len(batches) == 1:
+            dataset = tf.data.Dataset.from_tensors(batches[0])
+        else:
+            dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+        if dataset.element_spec != spec:
+            wanted = tf.nest.flatten(spec, expand_composites=True)
+
+            def relaxed(*parts: Any) -> Any:
+                flat = tf.nest.flatten(parts[0] if len(parts) == 1 else parts, expand_composites=True)
+                open_ones = [
+                    tf.compat.v1.placeholder_with_default(p, s.shape)
+                    for p, s in zip(flat, wanted, strict=True)
+                ]
+                return tf.nest.pack_sequence_as(spec, open_ones, expand_composites=True)
+
+            dataset = dataset.map(relaxed)
+        if dataset.element_spec != spec:
+            dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
+        return iter(dataset) if dataset.element_spec == spec else None
+    except (TypeError, ValueError, AttributeError):
+        return None
+
+
+def _digest(part: Any) -> str:
+    shape = ",".join(map(str, part.shape.as_list()))
+    hasher = xxhash.xxh3_64(f"{part.dtype.name} {shape}".encode())
+    hasher.update(bytes_of(part))
+    return hasher.hexdigest()

@@ -1,0 +1,60 @@
+"""Tells a probe of each variable that is made: its first value, and the layer that it belongs to."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import tensorflow as tf
+
+from keras_repro.record.trace import Event
+from keras_repro.training.births import Births
+from keras_repro.training.source import users_line
+from keras_repro.training.values import content_of
+
+if TYPE_CHECKING:
+    from keras_repro.training.probe import Probe
+
+
+class BirthProbe(Births):
+    """Hears of variables as `Births` does, and keeps the first values only of those that one step makes.
+
+    Args:
+        probe: is told.
+
+    Attributes:
+        made: first values by the variable's id, of the step that is under way; None outside of one.
+    """
+
+    def __init__(self, probe: Probe) -> None:
+        super().__init__(weakly=True)
+        self.made: dict[int, Any] | None = None
+        self._probe = probe
+
+    def note(self, variable: Any) -> None:
+        """Tells of a variable's first value."""
+        if not self._probe.active:
+            return
+        if self.made is not None:
+            self.made.setdefault(id(variable), tf.identity(variable))
+        layer = _layer_at(sys._getframe(1))
+        made = None if layer is None else self._probe.makings.site(layer)
+        line = made or users_line(sys._getframe(1))
+        info = {
+            "layer": "" if layer is None else type(layer).__name__,
+            "source": None if line is None else line.to_dict(),
+        }
+        name = str(getattr(variable, "name", ""))
+        self._probe.soft(Event(kind="birth", key=name, value=content_of(variable).hex()[:32], info=info))
+
+
+def _layer_at(frame: Any) -> Any:
+    """The innermost layer in whose method a frame is."""
+    import keras
+
+    while frame is not None:
+        owner = frame.f_locals.get("self")
+        if isinstance(owner, keras.Layer):
+            return owner
+        frame = frame.f_back
+    return None

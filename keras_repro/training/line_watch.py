@@ -1,0 +1,278 @@
+"""Watches the values that the user's own lines bring forth, so that the first line that differs can be named.
+
+While it watches, each line of the user's code is followed by a look at the names that stand in it. Numbers,
+text, arrays, tensors, generators and containers of them are hashed; nothing of the user's is called. It is
+for diagnosing: it slows a script's own Python code, and changes no value.
+"""
+
+from __future__ import annotations
+
+import ast
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import PurePath
+from typing import Any
+
+import xxhash
+
+from keras_repro.record.trace import Event
+from keras_repro.training.source import is_users_file
+
+_MOST_RUNS_OF_A_LINE = 4096  # in one interval
+_MOST_RUNS_OF_A_FUNCTION = 100_000
+_MOST_SEEN = 64
+_MOST_BYTES = 1 << 26
+_MOST_ITEMS = 4096
+_DEEPEST = 5
+
+
+class LineWatch:
+    """Collects, for each line of the user's that ran, one digest for each name in it."""
+
+    def __init__(self) -> None:
+        self._lines: dict[tuple[str, int], _Line] = {}
+        self._files: dict[str, dict[int, _Statement]] = {}
+        self._runs: dict[Any, int] = {}
+        self._busy = threading.local()
+        self._lock = threading.RLock()
+        self._count = 0
+        self._main = threading.get_ident()
+
+    def start(self) -> None:
+        """Begins to watch, in this thread and in those that start later."""
+        threading.settrace(self._enter)
+        sys.settrace(self._enter)
+
+    def stop(self) -> None:
+        """Ends the watching; frames that are running are no longer looked at."""
+        threading.settrace(None)
+        sys.settrace(None)
+        self._busy.here = True
+
+    def take(self) -> list[Event]:
+        """The lines that ran since the last call, in the order in which each ran first."""
+        with self._lock:
+            lines, self._lines = self._lines, {}
+        return [
+            Event(
+                kind="line",
+                key=f"{file}:{number}",
+                value={name: hasher.hexdigest() for name, hasher in line.hashers.items()},
+                info={"file": file, "line": number, "threads": line.elsewhere, "seen": line.seen},
+            )
+            for (file, number), line in lines.items()
+            if line.hashers
+        ]
+
+    def _enter(self, frame: Any, event: str, argument: Any) -> Any:
+        code = frame.f_code
+        if not is_users_file(code.co_filename) or getattr(self._busy, "here", False):
+            return None
+        runs = self._runs[code] = self._runs.get(code, 0) + 1
+        if runs > _MOST_RUNS_OF_A_FUNCTION:
+            return None
+        return _FrameWatch(self, code.co_filename).trace
+
+    def statements(self, file: str) -> dict[int, _Statement]:
+        """The statement that each line of a file belongs to."""
+        if file not in self._files:
+            self._files[file] = _statements(file)
+        return self._files[file]
+
+    def ran(self, file: str, statement: _Statement, frame: Any, returned: Any) -> None:
+        """Takes in what a statement has brought forth."""
+        if getattr(self._busy, "here", False):
+            return
+        self._busy.here = True
+        try:
+            with self._lock:
+                line = self._lines.setdefault((file, statement.line), _Line())
+                line.runs += 1
+                if line.runs > _MOST_RUNS_OF_A_LINE:
+                    return
+                line.elsewhere |= threading.get_ident() != self._main
+                for name, value in _values(statement, frame, returned):
+                    digest = _digest(value)
+                    if digest is not None:
+                        line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
+                        line.whole.update(digest)
+                self._count += 1
+                if len(line.seen) < _MOST_SEEN:
+                    line.seen.append([self._count, line.whole.hexdigest()])
+        finally:
+            self._busy.here = False
+
+
+class _Line:
+    def __init__(self) -> None:
+        self.runs = 0
+        self.elsewhere = False
+        # When it ran, as a count over all lines, and what it had brought forth by then.
+        self.seen: list[list[Any]] = []
+        self.whole = xxhash.xxh3_64()
+        self.hashers: dict[str, Any] = {}
+
+
+class _FrameWatch:
+    """One running frame: looks at a line when the next one begins."""
+
+    def __init__(self, watch: LineWatch, file: str) -> None:
+        self._watch, self._file = watch, file
+        self._last: _Statement | None = None
+
+    def trace(self, frame: Any, event: str, argument: Any) -> Any:
+        """What Python calls for each line of the frame."""
+        if event not in ("line", "return"):
+            return self.trace
+        last = self._last
+        now = self._watch.statements(self._file).get(frame.f_lineno) if event == "line" else None
+        if last is not None and now is not last:
+            self._watch.ran(self._file, last, frame, argument if event == "return" else _NOTHING)
+        elif last is not None and last.loops:
+            self._watch.ran(self._file, last, frame, _NOTHING)
+        self._last = now
+        return self.trace
+
+
+_NOTHING = object()
+
+
+class _Statement:
+    """One statement, or the head of a compound one: where it begins, and the names in it."""
+
+    def __init__(self, line: int, names: tuple[tuple[str, ...], ...], *, loops: bool) -> None:
+        self.line, self.names, self.loops = line, names, loops
+
+
+def _statements(file: str) -> dict[int, _Statement]:
+    try:
+        with open(file, "rb") as opened:
+            tree = ast.parse(opened.read())
+    except (OSError, SyntaxError, ValueError):
+        return {}
+    found: dict[int, _Statement] = {}
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.stmt) or isinstance(
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+        ):
+            continue
+        head = [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt | ast.excepthandler)]
+        names = tuple(dict.fromkeys(n for part in head for n in _names(part)))
+        last = max([node.lineno, *(getattr(c, "end_lineno", None) or 0 for c in head)])
+        statement = _Statement(node.lineno, names, loops=isinstance(node, ast.For | ast.While))
+        for line in range(node.lineno, last + 1):
+            inner = found.get(line)
+            # The innermost statement is the one that begins last.
+            if inner is None or inner.line <= node.lineno:
+                found[line] = statement
+    return found
+
+
+def _names(node: ast.AST) -> Iterator[tuple[str, ...]]:
+    """Names and chains of attributes, such as `("self", "rng")`, in a piece of code."""
+    if isinstance(node, ast.Lambda):
+        return
+    chain: list[str] = []
+    inner = node
+    while isinstance(inner, ast.Attribute):
+        chain.append(inner.attr)
+        inner = inner.value
+    if isinstance(inner, ast.Name):
+        # Each part of `self.rng.normal` may be what holds the value.
+        parts = [inner.id, *reversed(chain)]
+        for length in range(1, len(parts) + 1):
+            yield tuple(parts[:length])
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _names(child)
+
+
+def _values(statement: _Statement, frame: Any, returned: Any) -> Iterator[tuple[str, Any]]:
+    held, shared = frame.f_locals, frame.f_globals
+    for chain in statement.names:
+        value = held.get(chain[0], shared.get(chain[0], _NOTHING))
+        for name in chain[1:]:
+            value = (
+                getattr(value, "__dict__", {}).get(name, _NOTHING) if _is_plain_holder(value) else _NOTHING
+            )
+        if value is not _NOTHING:
+            yield ".".join(chain), value
+    if returned is not _NOTHING:
+        yield "return", returned
+
+
+def _is_plain_holder(value: Any) -> bool:
+    return not isinstance(value, type | type(sys))
+
+
+def _digest(value: Any, depth: int = 0) -> bytes | None:
+    """Bytes that stand for a value, the same in every process; None for what has no value to compare."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, complex):
+        return f"{kind.__name__} {value!r}".encode()
+    if kind is str:
+        return b"str " + xxhash.xxh3_64_digest(value.encode("utf-8", "surrogatepass"))
+    if kind in (bytes, bytearray):
+        return b"bytes " + xxhash.xxh3_64_digest(value)
+    if depth > _DEEPEST:
+        return b"..."
+    if kind in (list, tuple):
+        return _of_items(kind.__name__, (_digest(v, depth + 1) for v in value[:_MOST_ITEMS]), len(value))
+    if kind is dict:
+        pairs = list(value.items())[:_MOST_ITEMS]
+        return _of_items("dict", (_digest(p, depth + 1) for p in pairs), len(value))
+    if kind in (set, frozenset):
+        # The order of a set is no value: it shows in what is made of it.
+        held = sorted(d for v in list(value)[:_MOST_ITEMS] if (d := _digest(v, depth + 1)) is not None)
+        return _of_items("set", iter(held), len(value))
+    if isinstance(value, PurePath):
+        return b"path " + str(value).encode("utf-8", "surrogatepass")
+    if isinstance(value, random.Random):
+        return repr(value.getstate()).encode() if kind is random.Random else None
+    return _of_library(value)
+
+
+def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:
+    hasher = xxhash.xxh3_64(f"{name} {count}".encode())
+    for digest in digests:
+        # What has no value still has its place.
+        hasher.update(b"?" if digest is None else digest)
+    return hasher.digest()
+
+
+def _of_library(value: Any) -> bytes | None:
+    """Values of NumPy, pandas, TensorFlow and the datetime module."""
+    import numpy as np
+
+    top = type(value).__module__.partition(".")[0]
+    if top == "numpy":
+        if isinstance(value, np.random.Generator):
+            return repr(value.bit_generator.state).encode()
+        if isinstance(value, np.random.RandomState):
+            return repr(value.get_state(legacy=False)).encode()
+        if isinstance(value, np.random.BitGenerator):
+            return repr(value.state).encode()
+        return _of_array(value) if isinstance(value, np.ndarray | np.generic) else None
+    if top == "tensorflow":
+        if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):
+            return _of_array(value.numpy())
+        return None
+    if top in ("pandas", "scipy"):
+        if type(value).__name__ in ("DataFrame", "Series", "Index"):
+            return _of_array(value.to_numpy())
+        return None
+    return repr(value).encode() if top in ("datetime", "decimal", "fractions", "uuid") else None
+
+
+def _of_array(value: Any) -> bytes | None:
+    import numpy as np
+
+    array = np.asarray(value)
+    if array.nbytes > _MOST_BYTES:
+        return None
+    if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
+        return _digest(array.reshape(-1)[:_MOST_ITEMS].tolist())
+    flat = np.ascontiguousarray(array)
+    return f"{array.dtype} {array.shape}".encode() + xxhash.xxh3_64_digest(flat.tobytes())

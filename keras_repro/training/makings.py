@@ -1,0 +1,133 @@
+"""Where the user's code made layers, optimizers and input pipelines, and what of a pipeline may not repeat.
+
+For diagnosing only: it stands in the constructors of Keras and `tf.data`, and changes no argument and no
+result.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import wrapt
+
+from keras_repro.record.trace import Event
+from keras_repro.training import keras_api
+from keras_repro.training.source import SourceLine, is_users_file, users_line
+
+_FUNCTION_OF = ("map", "flat_map", "filter", "interleave", "scan", "take_while", "reduce")
+_OF_PIPELINES = (*_FUNCTION_OF, "shuffle", "with_options")
+_STATIC_OF_PIPELINES = ("from_generator", "list_files", "random", "sample_from_datasets")
+
+
+class Makings:
+    """Remembers which line made what.
+
+    Args:
+        say: is given an event for each pipeline, thread and data set that may not repeat.
+    """
+
+    def __init__(self, say: Callable[[Event], None]) -> None:
+        self._say = say
+        self._sites: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
+
+    def site(self, made: Any) -> SourceLine | None:
+        """The line that made an object, None if nothing saw it."""
+        try:
+            return self._sites.get(made)
+        except TypeError:
+            return None
+
+    def watch_keras(self) -> None:
+        """Begins with layers, optimizers, metrics and data sets of Keras."""
+        import keras
+
+        for owner in (keras.Layer, keras.Optimizer, keras.metrics.Metric, keras.utils.PyDataset):
+            wrapt.wrap_function_wrapper(owner, "__init__", self._made)
+
+    def watch_pipelines(self) -> None:
+        """Begins with `tf.data` and with random operations that are not seeded."""
+        import tensorflow as tf
+        from tensorflow.python.framework import random_seed
+
+        for name in _OF_PIPELINES:
+            if hasattr(tf.data.Dataset, name):
+                wrapt.wrap_function_wrapper(tf.data.Dataset, name, functools.partial(self._pipeline, name))
+        for name in _STATIC_OF_PIPELINES:
+            original = getattr(tf.data.Dataset, name, None)
+            if original is not None:
+                setattr(tf.data.Dataset, name, staticmethod(self._static(name, original)))
+        wrapt.wrap_function_wrapper(random_seed, "get_seed", self._seeding)
+
+    def thread(self, function: Any) -> None:
+        """Hears of a thread that starts; says so where it runs, or was asked for by, the user's code."""
+        thread = getattr(function, "__self__", None)
+        target = getattr(thread, "_target", None) or function
+        code = getattr(getattr(target, "__func__", target), "__code__", None)
+        module = getattr(target, "__module__", "") or ""
+        users = code is not None and is_users_file(code.co_filename)
+        if not users and not module.startswith(("concurrent.futures", "multiprocessing")):
+            return
+        line = users_line(sys._getframe(1))
+        if line is not None:
+            self._risk("thread", line, ["a thread"])
+
+    def _made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        line = users_line(sys._getframe(1), beyond=instance)
+        if line is not None:
+            self._sites[instance] = line
+            if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
+                workers = kwargs.get("workers", args[0] if args else 1)
+                risks = [f"{workers} workers"] if isinstance(workers, int) and workers > 1 else []
+                self._risk("PyDataset", line, risks)
+        return wrapped(*args, **kwargs)
+
+    def _pipeline(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        line = users_line(sys._getframe(1))
+        if line is not None:
+            self._risk(name, line, list(self._risks(name, result, args, kwargs)))
+        return result
+
+    def _static(self, name: str, original: Any) -> Any:
+        @functools.wraps(original)
+        def made(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            line = users_line(sys._getframe(1))
+            if line is not None:
+                risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
+                self._risk(name, line, risks)
+            return result
+
+        return made
+
+    def _risks(self, name: str, dataset: Any, args: Any, kwargs: Any) -> Iterator[str]:
+        parallel = kwargs.get("num_parallel_calls", args[1] if name == "map" and len(args) > 1 else None)
+        if kwargs.get("deterministic") is False:
+            yield "an order that is not deterministic"
+        if name == "with_options" and dataset.options().deterministic is False:
+            yield "an order that is not deterministic"
+        if name in _FUNCTION_OF:
+            function = getattr(getattr(dataset, "_map_func", None), "function", None)
+            graph = getattr(function, "graph", None)
+            for kind in keras_api.operation_types(graph) if graph is not None else ():
+                if kind in keras_api.ON_HOST:
+                    yield "Python code" + (", in parallel" if parallel is not None else "")
+                elif kind in keras_api.STATEFUL_RANDOM:
+                    yield f"a stateful random operation ({kind})"
+
+    def _seeding(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        if result == (None, None):
+            line = users_line(sys._getframe(1))
+            if line is not None:
+                self._risk("random operation", line, ["no seed"])
+        return result
+
+    def _risk(self, what: str, line: SourceLine, risks: list[str]) -> None:
+        key = f"{what} {line.file}:{line.line}"
+        info = {"what": what, "risks": list(dict.fromkeys(risks)), "source": line.to_dict()}
+        self._say(Event(kind="made", key=key, value=None, info=info))

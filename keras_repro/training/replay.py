@@ -1,0 +1,148 @@
+"""One training step again, from the state before it: as it was, and with its inside to look at.
+
+The step is run as it was compiled for the training, never eagerly where the training was not. First the very
+function that has run; then, to see where its results come from, traced anew with taps. A replay whose result
+is not the recorded one is said to be not faithful.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+import xxhash
+
+from keras_repro.examine.distance import distance
+from keras_repro.examine.launch import TAPS_NAME
+from keras_repro.training.batches import one_by_one
+from keras_repro.training.step import Step, restore_process_states
+from keras_repro.training.taps import LEVELS, TappedStep
+
+_TIMES = 3
+_MOST_KEPT = 1 << 27  # bytes of taps that are kept for their distance to those of another process
+
+
+def replay(step: Step, folder: Path) -> dict[str, Any]:
+    """Runs a step again and again.
+
+    Args:
+        step: the step, with the state from before it.
+        folder: gets the values of the taps, for another process's to be held against.
+
+    Returns:
+        `faithful` (whether the first repetition gave the recorded state), `agrees` (whether all did),
+        `agrees_drawing_on` (whether they did with the process's own generators moving on), `differing`
+        (tensors in which repetitions differ), `tapped` (what the taps showed, see `_tapped`).
+    """
+    again = [_again(step, restore=True) for _ in range(_TIMES)]
+    drawing_on = [_again(step, restore=False) for _ in range(2)]
+    found: dict[str, Any] = {
+        "faithful": again[0] == step.after,
+        "agrees": all(a == again[0] for a in again),
+        "agrees_drawing_on": all(a == again[0] for a in drawing_on),
+        "differing": _differing([step.after, *again, *drawing_on]),
+    }
+    for level in LEVELS:
+        try:
+            found["tapped"] = _tapped(step, level, folder)
+            break
+        except (tf.errors.ResourceExhaustedError, MemoryError):
+            found["fewer_taps"] = f"out of memory with {level} of the step's tensors"
+        except Exception as error:  # a user's own step that cannot be traced with taps in it
+            found["tapped"] = {"error": f"{type(error).__name__}: {error}"}
+            break
+    step.reader.restore(step.before)
+    return found
+
+
+def _again(step: Step, *, restore: bool) -> dict[str, dict[str, str]]:
+    step.reader.restore(step.before)
+    if restore:
+        restore_process_states(step.generators)
+    step.function(step.feed())
+    return step.reader.tensor_digests()
+
+
+def _tapped(step: Step, level: str, folder: Path) -> dict[str, Any]:
+    """Runs the step with taps: twice as traced once, and once more as traced anew.
+
+    Returns:
+        `faithful`, `taps` (each with `digests`: of both runs and of the second tracing), `operations`, and
+        `distances` between the two runs where they differ.
+    """
+    first = TappedStep(step.model, level)
+    runs = [_run_tapped(step, first) for _ in range(2)]
+    faithful = runs[0][1] == step.after
+    second = TappedStep(step.model, level)
+    anew = _run_tapped(step, second)
+    taps = []
+    for index, (label, tap) in enumerate(runs[0][2]):
+        values = [r[0][index] if index < len(r[0]) else None for r in (*runs, anew)]
+        entry = dict(label) | {"digests": [None if v is None else _digest(v) for v in values]}
+        if entry["digests"][0] != entry["digests"][1]:
+            entry["distance"] = distance(values[0], values[1])
+        entry["source"] = tap.line
+        taps.append(entry)
+    _keep(folder, runs[0][0])
+    return {
+        "level": level,
+        "faithful": faithful,
+        "faithful_anew": anew[1] == step.after,
+        "taps": taps,
+        "operations": first.trace.operations,
+    }
+
+
+def _run_tapped(step: Step, tapped: TappedStep) -> tuple[list[Any], Any, list[Any]]:
+    """The taps' values, the state's digests after the step, and the taps."""
+    step.reader.restore(step.before)
+    restore_process_states(step.generators)
+    model, executions = step.model, step.model.steps_per_execution
+    values: list[Any] = []
+    labels: list[Any] = []
+    model.steps_per_execution = 1  # taps inside the loop over steps would not come out of it
+    try:
+        for number, batch in enumerate(step.batches):
+            feed = one_by_one([batch], step.spec) if step.spec is not None else iter([batch])
+            values += [_array(t) for t in tapped(feed)]
+            labels += [({**tap.to_dict(), "substep": number}, tap) for tap in tapped.trace.taps]
+    finally:
+        model.steps_per_execution = executions
+    return values, step.reader.tensor_digests(), labels
+
+
+def _differing(states: Sequence[Mapping[str, Mapping[str, str]]]) -> list[list[str]]:
+    first = states[0]
+    return [
+        [section, name]
+        for section, held in first.items()
+        for name, digest in held.items()
+        if any(s.get(section, {}).get(name) != digest for s in states[1:])
+    ]
+
+
+def _array(tensor: Any) -> Any:
+    if tensor.dtype == tf.bfloat16:
+        tensor = tf.cast(tensor, tf.float32)  # exact; NumPy's files hold no bfloat16
+    return np.array(tensor.numpy())
+
+
+def _digest(value: Any) -> str:
+    if value.dtype == object:
+        return xxhash.xxh3_64_hexdigest(repr(value.tolist()).encode())
+    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(value).tobytes())
+
+
+def _keep(folder: Path, values: Sequence[Any]) -> None:
+    kept: dict[str, Any] = {}
+    size = 0
+    for index, value in enumerate(values):
+        size += value.nbytes
+        if size > _MOST_KEPT:
+            break
+        if value.dtype != object:
+            kept[str(index)] = value
+    np.savez(folder / TAPS_NAME, **kept)

@@ -1,0 +1,58 @@
+"""One training step that has run, and all that is needed to run it again."""
+
+from __future__ import annotations
+
+import random
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from keras_repro.training.batches import one_by_one
+from keras_repro.training.state_reader import StateReader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step that has just run, and all that is needed to run it again.
+
+    Attributes:
+        model: the model.
+        function: the training function that Keras has made.
+        batches: what went in: one batch, or `steps_per_execution` of them.
+        spec: the element spec of the iterator that they came from, None for a `train_on_batch`.
+        reader: reads the model's state.
+        before: the state from before it, with the first values of what the step has made; empty where it
+            is not known.
+        generators: the states of Python's and NumPy's own generators from before it.
+        after: digests of the state after it.
+    """
+
+    model: Any
+    function: Any
+    batches: tuple[Any, ...]
+    spec: Any
+    reader: StateReader
+    before: tuple[Any, ...]
+    generators: Mapping[str, Any]
+    after: Mapping[str, Mapping[str, str]]
+
+    def feed(self) -> Any:
+        """The batches again, as the training function takes them."""
+        return one_by_one(self.batches, self.spec) if self.spec is not None else iter(self.batches)
+
+
+def process_states() -> dict[str, Any]:
+    """The states of Python's and NumPy's own generators. Draws nothing."""
+    states: dict[str, Any] = {"python": random.getstate()}
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        states["numpy"] = numpy_random.get_state()
+    return states
+
+
+def restore_process_states(states: Mapping[str, Any]) -> None:
+    """Puts back what `process_states` gave."""
+    random.setstate(states["python"])
+    if "numpy" in states:
+        sys.modules["numpy.random"].set_state(states["numpy"])

@@ -1,0 +1,280 @@
+"""Scores `keras-repro verify --explain` on the planted causes: what was found, said, and how often rightly.
+
+    python tests/planted/score.py                      all of them; exit code 1 below the bars
+    python tests/planted/score.py hash clean/uuid      those whose name starts so
+
+Beside each script `SOURCE/NAME.py` stands what must be said of it in `NAME.json`: `{"cause", "place", "why"}`
+with optional `file`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import importlib
+import io
+import json
+import os
+import re
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))
+
+from forkserver import ForkServerPool  # noqa: E402
+
+CAUSE_BAR, PLACE_BAR = 0.95, 0.85
+
+# Options that ask for the cause; only the verdict is looked at where there are none.
+EXPLAIN: tuple[str, ...] = ()
+
+# Modules of keras_repro.examine whose function of the same name starts processes.
+LAUNCHING = ("verify",) if not EXPLAIN else ("verify", "diagnose")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One script and what must be said of it.
+
+    Attributes:
+        name: `SOURCE/NAME`.
+        clean: whether it repeats.
+        causes: the causes that are right; none where it is clean.
+        place: `line`, `layer`, `variable`, each with what is right; any one is enough.
+        files: names of the files that the lines of `place` stand in.
+        why: one sentence for people.
+    """
+
+    name: str
+    clean: bool
+    causes: tuple[str, ...]
+    place: Mapping[str, tuple[str, ...]]
+    files: tuple[str, ...]
+    why: str
+
+    @property
+    def script(self) -> Path:
+        """The script in the repository."""
+        return HERE / f"{self.name}.py"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What was said of a case.
+
+    Attributes:
+        case: the case.
+        code: exit code of the command.
+        divergence: the divergence as the machine form has it, empty where there is none.
+        error: what the command said on standard error.
+        seconds: wall time.
+    """
+
+    case: Case
+    code: int
+    divergence: Mapping[str, Any]
+    error: str
+    seconds: float
+
+    @property
+    def found(self) -> bool:
+        """Whether the verdict is right: a difference, or none in a clean script."""
+        return self.code == (0 if self.case.clean else 1)
+
+    @property
+    def cause_right(self) -> bool:
+        """Whether a right cause was named."""
+        return self.found and self.divergence.get("cause") in self.case.causes
+
+    @property
+    def place_right(self) -> bool:
+        """Whether the line, the layer or the variable is right."""
+        return self.found and place_is_right(self.divergence, self.case)
+
+
+def cases(names: Sequence[str] = ()) -> list[Case]:
+    """All cases, or those whose names start with one of `names`."""
+    found = sorted(path.relative_to(HERE).with_suffix("") for path in HERE.glob("*/*.json"))
+    chosen = [str(n) for n in found if not names or str(n).startswith(tuple(names))]
+    return [read_case(name) for name in chosen]
+
+
+def read_case(name: str) -> Case:
+    """Reads what must be said of a script."""
+    data = json.loads((HERE / f"{name}.json").read_text())
+    return Case(
+        name=name,
+        clean=data.get("clean", False),
+        causes=_several(data.get("cause")),
+        place={kind: _several(right) for kind, right in data.get("place", {}).items()},
+        files=_several(data.get("file")) or (f"{Path(name).name}.py",),
+        why=data["why"],
+    )
+
+
+def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
+    """Whether a divergence names the line, the layer or the variable that a case asks for."""
+    said = {
+        "layer": [divergence.get("layer")],
+        "variable": [divergence.get("variable"), divergence.get("tensor")],
+    }
+    for kind, right in case.place.items():
+        if kind == "line":
+            if _line_is_right(divergence.get("source"), case, right):
+                return True
+        elif any(_names(text, name) for text in said[kind] for name in right):
+            return True
+    return False
+
+
+@contextlib.contextmanager
+def launcher() -> Iterator[Callable[[Case], Result]]:
+    """Gives a function that runs `keras-repro verify` on a case, in forked children."""
+    modules = [importlib.import_module(f"keras_repro.examine.{name}") for name in LAUNCHING]
+    originals = [getattr(module, name) for module, name in zip(modules, LAUNCHING, strict=True)]
+    before = signal.getsignal(signal.SIGTERM)
+    with ForkServerPool() as pool:
+        for module, name, original in zip(modules, LAUNCHING, originals, strict=True):
+            setattr(module, name, partial(original, start=pool.start))
+        try:
+            yield _run
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            for module, name, original in zip(modules, LAUNCHING, originals, strict=True):
+                setattr(module, name, original)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs the cases, prints the table and the score; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="score.py", description="score the planted causes")
+    parser.add_argument("names", nargs="*", help="SOURCE or SOURCE/NAME, or how they start (default: all)")
+    options = parser.parse_args(arguments)
+    chosen = cases(options.names)
+    if not chosen:
+        parser.error(f"no case is named {' or '.join(options.names)}")
+    print(f"{'script':40} {'verdict':9} {'cause (expected)':34} place  seconds")
+    results = []
+    with launcher() as run:
+        for case in chosen:
+            results.append(run(case))
+            print(_row(results[-1]), flush=True)
+    return _summary(results)
+
+
+def _run(case: Case) -> Result:
+    from keras_repro import cli
+
+    began, before = time.monotonic(), os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "project"
+        shutil.copytree(case.script.parent, copy, ignore=shutil.ignore_patterns("*.json", "__pycache__"))
+        said = Path(folder) / "said.json"
+        out, err = io.StringIO(), io.StringIO()
+        os.chdir(copy)
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                options = ["--runs", "2", *EXPLAIN, "--json", str(said)]
+                code = cli.main(["verify", case.script.name, *options])
+        finally:
+            os.chdir(before)
+        if code == 2 and "interrupted" in err.getvalue():
+            raise KeyboardInterrupt  # the command takes it for its own
+        data = json.loads(said.read_text()) if said.exists() else {}
+    return Result(
+        case=case,
+        code=code,
+        divergence=data.get("divergence") or {},
+        error=err.getvalue(),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _row(result: Result) -> str:
+    case, said = result.case, str(result.divergence.get("cause") or "")
+    verdict = {0: "same", 1: "differ"}.get(result.code, f"exit {result.code}")
+    cause = said if not EXPLAIN or result.cause_right or case.clean else f"{said} ({', '.join(case.causes)})"
+    place = "" if case.clean or not EXPLAIN else "right" if result.place_right else "WRONG"
+    row = f"{case.name:40} {verdict:9} {cause:34} {place:6} {result.seconds:5.1f}"
+    if not result.found:
+        row += f"  <- {'FALSE ALARM' if case.clean else 'NOT FOUND'} {result.error[-1500:]}"
+    elif EXPLAIN and not case.clean and not (result.cause_right and result.place_right):
+        source = _source(result.divergence.get("source"))
+        said_place = f"{source[0]}:{source[1]}" if source else "no line"
+        named = result.divergence.get("layer"), result.divergence.get("variable")
+        row += f"  <- said: {said_place}, {', '.join(str(n) for n in named if n)}"
+    return row
+
+
+def _summary(results: Sequence[Result]) -> int:
+    planted = [r for r in results if not r.case.clean]
+    found = sum(r.found for r in planted)
+    false_alarms = sum(not r.found for r in results if r.case.clean)
+    good = found == len(planted) and not false_alarms
+    print(f"\nfound         {found}/{len(planted)}")
+    for name, right, bar in (
+        ("cause right", sum(r.cause_right for r in planted), CAUSE_BAR),
+        ("place right", sum(r.place_right for r in planted), PLACE_BAR),
+    ):
+        if EXPLAIN and planted:
+            print(f"{name:13} {right}/{len(planted)} ({right / len(planted):.0%}, bar {bar:.0%})")
+            good &= right >= bar * len(planted)
+    print(f"false alarms  {false_alarms}/{len(results) - len(planted)}")
+    return 0 if good else 1
+
+
+def _several(value: str | list[str] | None) -> tuple[str, ...]:
+    return () if value is None else (value,) if isinstance(value, str) else tuple(value)
+
+
+def _names(text: object, name: str) -> bool:
+    """Whether `text` holds `name` as a whole word or a whole part of a path."""
+    return text is not None and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(text)) is not None
+
+
+def _line_is_right(said: object, case: Case, fragments: Sequence[str]) -> bool:
+    """Whether a named line is in the same statement as one of the right fragments."""
+    source = _source(said)
+    if source is None or Path(source[0]).name not in {Path(f).name for f in case.files}:
+        return False
+    for name in case.files:
+        if Path(name).name == Path(source[0]).name:
+            statement = _statement((case.script.parent / name).read_text(), source[1])
+            if any(fragment in statement for fragment in fragments):
+                return True
+    return False
+
+
+def _source(said: object) -> tuple[str, int] | None:
+    """File and line of `{"file", "line"}` or `"script.py:12: code"`."""
+    if isinstance(said, Mapping) and said.get("file") and said.get("line"):
+        return str(said["file"]), int(said["line"])
+    match = re.match(r"(.+?):(\d+)", said) if isinstance(said, str) else None
+    return (match[1], int(match[2])) if match else None
+
+
+def _statement(text: str, line: int) -> str:
+    """The text of the innermost simple statement around a line; of `def`, `for`, ... only the line itself."""
+    lines = text.splitlines()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and not isinstance(node, ast.Match):
+            assert node.end_lineno is not None
+            if node.lineno <= line <= node.end_lineno:
+                return "\n".join(lines[node.lineno - 1 : node.end_lineno])
+    return lines[line - 1] if 0 < line <= len(lines) else ""
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)

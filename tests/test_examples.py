@@ -1,0 +1,92 @@
+"""The examples in the package's docstrings run, all in this one process."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import keras_repro as kr
+from keras_repro.control.runtime import set_op_determinism
+
+ROOT = Path(__file__).parents[1]
+GOLDEN = ROOT / "docs" / "golden" / "finished.jsonl"
+
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in (ROOT / "keras_repro").rglob("*.py")
+    if ">>> " in path.read_text()
+)
+# What a user meets first.
+PUBLIC = {
+    *("keras_repro", "keras_repro.training.trainer", "keras_repro.training.callback"),
+    *("keras_repro.training.recorder", "keras_repro.examine.compare", "keras_repro.examine.verify"),
+    *("keras_repro.record.ledger", "keras_repro.present.report", "keras_repro.control.seeds"),
+}
+
+
+def build_model() -> Any:
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+# The names that an example takes as given, beside those of its module.
+GIVEN = {
+    "kr": kr,
+    "keras": keras,
+    "build_model": build_model,
+    "x": np.linspace(0, 1, 256, dtype="float32").reshape(64, 4),
+    "y": (np.arange(64) % 2).astype("float32"),
+}
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was() -> Iterator[None]:
+    yield
+    set_op_determinism(False)
+    keras.utils.clear_session()  # forgets the seed too
+
+
+def examples_of(module: str) -> list[doctest.DocTest]:
+    finder = doctest.DocTestFinder(exclude_empty=True)
+    found = finder.find(importlib.import_module(module), extraglobs=GIVEN)
+    return [test for test in found if test.examples]
+
+
+def ran(test: doctest.DocTest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """What did not come out as the example says, in a folder with two recorded runs in it."""
+    for run in ("run-1", "run-2"):
+        (folder / "check" / run).mkdir(parents=True)
+        shutil.copy(GOLDEN, folder / "check" / run / "ledger.jsonl")
+    monkeypatch.chdir(folder)
+    said: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
+    return "".join(said)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tests = examples_of(module)
+    assert tests
+    for number, test in enumerate(tests):
+        assert ran(test, tmp_path / str(number), monkeypatch) == ""
+
+
+def test_what_a_user_meets_first_has_an_example() -> None:
+    for module in PUBLIC:
+        assert module in {test.name for test in examples_of(module)}
+    for name in ("ReproducibleTrainer", "DeterminismCallback", "Recorder"):
+        assert ">>> " in getattr(kr, name).__doc__
+
+
+def test_a_wrong_example_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    test = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, None)
+    assert "Expected:\n    3\nGot:\n    2\n" in ran(test, tmp_path, monkeypatch)

@@ -1,0 +1,167 @@
+"""The planted causes: a sample of them, what stands beside the scripts, and the scorer itself."""
+
+import ast
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+from planted import score
+from planted.score import HERE, Case, Result, cases, place_is_right, read_case
+
+# As different from each other as the whole suite is.
+SAMPLE = (
+    "augmentation/after_warm_up",
+    "callbacks/annealed_penalty",
+    "clean/generator_never_drawn",
+    "clean/ordered_threads",
+    "configuration/dropout_rate",
+    "dropout/shared_layer",
+    "hash/hashing_trick",
+    "initialization/new_head_reseeded",
+    "operation/gradient_noise",
+    "shuffling/fit_shuffles",
+)
+SOURCES = [
+    "augmentation",
+    "callbacks",
+    "clean",
+    "configuration",
+    "dropout",
+    "hash",
+    "initialization",
+    "operation",
+    "shuffling",
+    "split",
+    "system",
+    "threads",
+]
+CAUSES = {
+    "initial_weights",
+    "data_order",
+    "data_values",
+    "random_state",
+    "operation",
+    "configuration",
+    "environment",
+    "unknown",
+}
+
+
+@pytest.fixture(scope="module")
+def run():
+    with score.launcher() as run:
+        yield run
+
+
+@pytest.mark.parametrize("name", SAMPLE)
+def test_sample(run, name):
+    result = run(read_case(name))
+    assert result.found, result.error
+    if score.EXPLAIN and not result.case.clean:
+        assert result.cause_right, result.divergence
+        assert result.place_right, result.divergence
+
+
+def test_there_are_enough_of_each_source():
+    counted = Counter(case.name.partition("/")[0] for case in cases())
+    assert sorted(counted) == SOURCES
+    assert all(number >= (15 if source == "clean" else 4) for source, number in counted.items()), counted
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_what_stands_beside_a_script(case):
+    known = {"cause", "place", "file", "why"}
+    data = json.loads(case.script.with_suffix(".json").read_text())
+    assert set(data) <= ({"clean", "why"} if case.clean else known)
+    assert case.why.endswith(".")
+    if case.clean:
+        assert case.name.startswith("clean/")
+        return
+    assert case.causes
+    assert set(case.causes) <= CAUSES
+    assert case.place
+    assert set(case.place) <= {"line", "layer", "variable"}
+    texts = [(case.script.parent / name).read_text() for name in case.files]
+    for fragment in case.place.get("line", ()):
+        found = [line for text in texts for line in text.splitlines() if fragment in line]
+        assert len(found) == 1, (fragment, found)
+
+
+def test_scripts_know_nothing_of_us():
+    for path in HERE.glob("*/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.startswith("keras_repro") for name in names), path
+
+
+CASE = Case(
+    name="shuffling/fit_shuffles",
+    clean=False,
+    causes=("data_order",),
+    place={"line": ("layers.BatchNormalization(",), "layer": ("Dense", "layers/1"), "variable": ("kernel",)},
+    files=("fit_shuffles.py",),
+    why="",
+)
+LINE = 1 + CASE.script.read_text().splitlines().index("h = keras.layers.BatchNormalization()(h)")
+
+
+@pytest.mark.parametrize(
+    ("divergence", "right"),
+    [
+        ({}, False),
+        ({"source": f"fit_shuffles.py:{LINE}: h = ..."}, True),
+        ({"source": f"/tmp/x/fit_shuffles.py:{LINE}: h = ..."}, True),
+        ({"source": f"fit_shuffles.py:{LINE + 1}: h = ..."}, False),
+        ({"source": f"other.py:{LINE}: h = ..."}, False),
+        ({"source": {"file": "fit_shuffles.py", "line": LINE, "code": ""}}, True),
+        ({"source": {"file": "fit_shuffles.py", "line": 10_000}}, False),
+        ({"source": None, "layer": "layers/1"}, True),
+        ({"layer": "layers/10"}, False),
+        ({"layer": "layers/2 (Dense)"}, True),
+        ({"layer": "layers/2 (DenseNet)"}, False),
+        ({"variable": "layers/2/kernel"}, True),
+        ({"tensor": "layers/2/kernel"}, True),
+        ({"tensor": "layers/2/kernels"}, False),
+    ],
+)
+def test_place(divergence, right):
+    assert place_is_right(divergence, CASE) is right
+
+
+def test_a_statement_over_several_lines_is_one_place():
+    case = read_case("dropout/lstm_recurrent")
+    lines = case.script.read_text().splitlines()
+    last = 1 + lines.index("    recurrent_initializer=Orthogonal(seed=6),")
+    first = 1 + lines.index("hidden = layers.LSTM(")
+    for line, right in ((first, True), (last, True), (first - 1, False), (last + 3, False)):
+        assert place_is_right({"source": {"file": case.script.name, "line": line}}, case) is right
+
+
+def test_score_is_below_the_bar_where_one_is_missed_or_wrongly_found(capsys):
+    right = Result(case=CASE, code=1, divergence={"cause": "data_order"}, error="", seconds=1.0)
+    clean = replace(right, case=replace(CASE, clean=True), code=0, divergence={})
+    assert score._summary([right, clean]) == (1 if score.EXPLAIN else 0)  # its place is wrong
+    good = replace(right, divergence={"cause": "data_order", "layer": "Dense"})
+    assert score._summary([good, clean]) == 0
+    assert score._summary([replace(good, code=0), clean]) == 1
+    assert score._summary([replace(good, code=2), clean]) == 1
+    assert score._summary([good, replace(clean, code=1)]) == 1
+    said = capsys.readouterr().out
+    assert "found         0/1" in said
+    assert "false alarms  1/1" in said
+
+
+def test_bars(monkeypatch, capsys):
+    monkeypatch.setattr(score, "EXPLAIN", ("--explain",))
+    good = Result(
+        case=CASE, code=1, divergence={"cause": "data_order", "layer": "Dense"}, error="", seconds=1.0
+    )
+    other_cause = replace(good, divergence={"cause": "unknown", "layer": "Dense"})
+    other_place = replace(good, divergence={"cause": "data_order", "layer": "Conv2D"})
+    assert score._summary([good] * 19 + [other_cause]) == 0
+    assert score._summary([good] * 18 + [other_cause]) == 1
+    assert score._summary([good] * 17 + [other_place] * 3) == 0
+    assert score._summary([good] * 16 + [other_place] * 3) == 1
+    assert "place right   16/19 (84%, bar 85%)" in capsys.readouterr().out
