@@ -101,9 +101,9 @@ def _verify(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
     data = result.to_dict()
-    print_comparison(result.comparison, console)
     if options.explain and result.comparison.divergence is not None:
         _explain(task, result.comparison, folder / "diagnosis", data, console)
+    print_comparison(result.comparison, console)
     _write_json(options, data)
     return _code(result.comparison)
 
@@ -118,11 +118,11 @@ def _diagnose(options: argparse.Namespace) -> int:
     _check_json(options)
     comparison = compare_all([options.a, options.b], same_script=True)
     data = comparison.to_dict()
-    print_comparison(comparison, console)
     if comparison.divergence is not None:
         task = task_of([options.a, options.b])
         folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
         _explain(task, comparison, folder, data, console)
+    print_comparison(comparison, console)
     _write_json(options, data)
     return _code(comparison)
 

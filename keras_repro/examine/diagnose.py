@@ -110,6 +110,7 @@ def diagnose(
     taps = [_taps(c.folder) for c in (second, third) if c is not None]
     evidence = Evidence(
         first=list(read_trace(first.trace)),
+        second=list(read_trace(second.trace)),
         parting=second.parting,
         second_try=None if third is None else third.parting,
         taps=taps if _same_place(second, third) else taps[:1],

@@ -76,6 +76,27 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
 )
 
 
+_STRONG = re.compile(
+    r"default_rng\(\s*(None)?\s*\)|\bRandomState\(\s*\)|\bRandom\(\s*\)|\b(PCG64|Philox|SFC64|MT19937)\(\s*\)"
+    r"|\bSeedSequence\(\s*\)|from_non_deterministic_state|\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits)\b"
+    r"|\b(randbelow|getpid|secrets)\b|\b(time|time_ns|perf_counter|perf_counter_ns|monotonic|monotonic_ns)\("
+    r"|\b(now|utcnow|today|timestamp)\(|\b(set|frozenset|hash|listdir|scandir|iterdir|glob|rglob|iglob)\("
+    r"|\bas_completed\(|imap_unordered\(|\bmkdtemp\(|\bNamedTemporary|\bseed\(\s*\)"
+)
+_WEAK = re.compile(
+    r"\.(normal|uniform|random|gauss|integers|choice|choices|permutation|permuted|shuffle|randint|rand|randn|sample"
+    r"|standard_normal|getrandbits|randbytes|binomial|poisson|beta|laplace|exponential|bytes|expovariate)\("
+    r"|train_test_split\(|\w*KFold\(|\w*ShuffleSplit\(|\bsplit_dataset\("
+)
+
+
+def speaks_of_chance(code: str) -> int:
+    """How clearly a line's text names a source of chance: 2 itself, 1 a draw from somewhere, 0 not at all."""
+    if _STRONG.search(code):
+        return 2
+    return 1 if _WEAK.search(code) else 0
+
+
 def fix_of(code: str) -> str | None:
     """The line with its change, or what to do about it; None where its text says nothing of chance.
 

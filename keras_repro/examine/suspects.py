@@ -12,9 +12,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_repro.examine.fix import fix_of
+from keras_repro.examine.fix import speaks_of_chance
+from keras_repro.record.trace import Interval
 
 _LONGEST = 200
+
+# The process's own generators, which a line may draw from through a library.
+_OWN = {"random", "np.random"}
 
 _CLOCK = re.compile(
     r"\b(time|perf_counter|monotonic|process_time|time_ns|perf_counter_ns|strftime|ctime|now|utcnow|today)\("
@@ -45,17 +49,19 @@ class Suspect:
 
 
 def suspects_of(differences: Iterable[Mapping[str, Any]], *, cleared: Iterable[str] = ()) -> list[Suspect]:
-    """The lines among the differences between two traces, each once, in the order of their first difference.
+    """The lines among the differences between two traces, in the order of their first difference.
+
+    A line stands there once for each set of names that differed in it.
 
     Args:
         differences: `differences` of a parting.
         cleared: keys of lines that differ also between runs that did not part.
     """
-    found: dict[str, Suspect] = {}
+    found: dict[tuple[str, tuple[str, ...]], Suspect] = {}
     known_innocent = set(cleared)
     lines = [d for d in differences if d["kind"] == "line"]
     for difference in sorted(lines, key=lambda d: (d["interval"], _first_seen(d))):
-        if difference["key"] in found or difference["key"] in known_innocent:
+        if difference["key"] in known_innocent:
             continue
         mine, other = difference.get("mine"), difference.get("other")
         if mine is None:
@@ -63,14 +69,46 @@ def suspects_of(differences: Iterable[Mapping[str, Any]], *, cleared: Iterable[s
         theirs = other["value"] if other is not None else {}
         names = tuple(n for n, digest in mine["value"].items() if theirs.get(n) != digest)
         info = mine["info"]
-        found[difference["key"]] = Suspect(
+        names = names if other is not None else ()
+        if (difference["key"], names) in found:
+            continue
+        found[difference["key"], names] = Suspect(
             file=info["file"],
             line=info["line"],
             code=statement_text(info["file"], info["line"]),
-            names=names if other is not None else (),
+            names=names,
             interval=difference["interval"],
         )
     return list(found.values())
+
+
+def thread_suspects(first: Iterable[Interval], second: Iterable[Interval]) -> list[Suspect]:
+    """The lines that brought forth other values outside of the main thread, run by run.
+
+    Returns:
+        Suspects of the interval -1, since threads go their own pace.
+    """
+    mine, theirs = _thread_runs(second), _thread_runs(first)
+    found = []
+    for (file, line), runs in mine.items():
+        others = theirs.get((file, line), {})
+        for number, digests in runs.items():
+            if number in others and others[number] != digests:
+                names = tuple(n for n, d in digests.items() if others[number].get(n) != d)
+                code = statement_text(file, line)
+                found.append(Suspect(file=file, line=line, code=code, names=names, interval=-1))
+                break
+    return found
+
+
+def _thread_runs(intervals: Iterable[Interval]) -> dict[tuple[str, int], dict[int, Mapping[str, str]]]:
+    runs: dict[tuple[str, int], dict[int, Mapping[str, str]]] = {}
+    for interval in intervals:
+        for event in interval.soft:
+            if event.kind == "thread line":
+                held = runs.setdefault((event.info["file"], event.info["line"]), {})
+                held.update(dict(event.info["seen"]))
+    return runs
 
 
 def _first_seen(difference: Mapping[str, Any]) -> int:
@@ -87,7 +125,11 @@ def _first_seen(difference: Mapping[str, Any]) -> int:
 
 
 def root_of(
-    suspects: Sequence[Suspect], sinks: Iterable[Mapping[str, Any] | None], *, interval: int | None = None
+    suspects: Sequence[Suspect],
+    sinks: Iterable[Mapping[str, Any] | None],
+    *,
+    interval: int | None = None,
+    files: Iterable[str] = (),
 ) -> Suspect | None:
     """The first of the suspects that led to what went wrong.
 
@@ -96,35 +138,38 @@ def root_of(
         sinks: lines where it showed, each with `file` and `line`: the call of `fit`, the line that made a
             layer. Where none leads to a suspect, the first suspect that is not just a reading of the clock.
         interval: the interval whose own lines come before what they go back to.
+        files: further files of the user's that names may be followed through.
     """
     named = [s for s in suspects if s.names]
-    code = _Code({s.file for s in suspects} | {s["file"] for s in sinks if s})
-    wanted: set[str] = set()
-    for sink in sinks:
-        if sink is not None:
-            wanted |= code.read_by(sink["file"], sink["line"])
-    reached: list[Suspect] = []
-    grown = True
-    while grown:
-        grown = False
-        for suspect in named:
-            if suspect in reached or not (_roots(suspect.names) & wanted or code.is_in(suspect, wanted)):
-                continue
-            reached.append(suspect)
-            wanted |= code.read_by(suspect.file, suspect.line)
-            grown = True
-    order = {id(s): i for i, s in enumerate(suspects)}
+    lines = [s for s in sinks if s is not None]
+    code = _Code({s.file for s in suspects} | {s["file"] for s in lines} | set(files))
+    wanted = code.closure({name for sink in lines for name in code.read_by(sink["file"], sink["line"])})
+    at = {(s["file"], code.first_line(s["file"], s["line"])) for s in lines}
+    reached = [
+        s
+        for s in named
+        if _roots(s.names) & wanted
+        or code.is_in(s, wanted)
+        or (s.file, s.line) in at
+        or (_OWN & set(s.names) and code.set_by(s.file, s.line) & wanted)
+    ]
     if reached:
-        return _chosen(sorted(reached, key=lambda s: order[id(s)]), interval)
+        return _chosen(reached, interval)
     timeless = [s for s in named if not _CLOCK.search(s.code)]
     return _chosen(timeless or named, interval) if named else None
 
 
 def _chosen(candidates: Sequence[Suspect], interval: int | None) -> Suspect:
     """The first whose text says where the chance comes from, those of one interval before others."""
-    speaking = [s for s in candidates if fix_of(s.code) is not None]
-    near = [s for s in speaking if s.interval == interval]
-    return next(iter([*near, *speaking, *candidates]))
+    strength = {id(s): 2 if _OWN & set(s.names) else speaks_of_chance(s.code) for s in candidates}
+    order = [
+        s
+        for level in (2, 1)
+        for near in (True, False)
+        for s in candidates
+        if strength[id(s)] == level and (s.interval == interval) is near
+    ]
+    return next(iter([*order, *candidates]))
 
 
 def _roots(names: Iterable[str]) -> set[str]:
@@ -139,6 +184,7 @@ class _Code:
 
     files: set[str]
     _trees: dict[str, Any] = field(default_factory=dict)
+    _known: list[tuple[set[str], set[str]]] | None = None
 
     def read_by(self, file: str, line: int) -> set[str]:
         """Names that the statement at a line reads, and those of the functions that it calls."""
@@ -150,6 +196,28 @@ class _Code:
             head = [node]
         return {name for part in head for name in _loads(part)}
 
+    def set_by(self, file: str, line: int) -> set[str]:
+        """Names that the statement at a line sets."""
+        node = self._statement(file, line)
+        return set() if node is None else set(_stores(node))
+
+    def closure(self, names: set[str]) -> set[str]:
+        """The names, and all that they were made of: by assignments, and in functions and classes."""
+        wanted = set(names)
+        while True:
+            grown = set(wanted)
+            for stores, loads in self._flows():
+                if stores & grown:
+                    grown |= loads
+            if grown == wanted:
+                return wanted
+            wanted = grown
+
+    def first_line(self, file: str, line: int) -> int:
+        """The line at which the statement that a line belongs to begins."""
+        node = self._statement(file, line)
+        return line if node is None else int(node.lineno)
+
     def is_in(self, suspect: Suspect, wanted: set[str]) -> bool:
         """Whether a line stands in a function or class that is wanted by its name."""
         return any(
@@ -158,6 +226,18 @@ class _Code:
             if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
             and node.lineno <= suspect.line <= (node.end_lineno or node.lineno)
         )
+
+    def _flows(self) -> list[tuple[set[str], set[str]]]:
+        """For each statement and definition: the names that it sets, and those that it sets them from."""
+        if self._known is None:
+            self._known = []
+            for file in sorted(self.files):
+                for node in ast.walk(self._tree(file)):
+                    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
+                        self._known.append(({node.name}, set(_loads(node))))
+                    elif isinstance(node, ast.stmt) and (stores := set(_stores(node))):
+                        self._known.append((stores, set(_loads(node))))
+        return self._known
 
     def _statement(self, file: str, line: int) -> Any:
         return _statement_at(self._tree(file), line)
@@ -170,6 +250,38 @@ class _Code:
             except (OSError, SyntaxError, ValueError):
                 self._trees[file] = ast.Module(body=[], type_ignores=[])
         return self._trees[file]
+
+
+def _stores(node: ast.stmt) -> Iterator[str]:
+    """Names that a simple statement, or the head of a loop, sets or changes: `x`, `self.rng`."""
+    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.If | ast.While | ast.Try):
+        return
+    parts: list[ast.AST] = [node]
+    if isinstance(node, ast.For):
+        parts = [node.target]
+    elif isinstance(node, ast.With):
+        parts = [i.optional_vars for i in node.items if i.optional_vars is not None]
+    for part in parts:
+        for child in ast.walk(part):
+            if isinstance(child, ast.Name | ast.Attribute | ast.Subscript) and isinstance(
+                child.ctx, ast.Store
+            ):
+                inner: Any = child
+                while isinstance(inner, ast.Subscript):
+                    inner = inner.value
+                yield from _loads(inner)
+            elif isinstance(node, ast.Expr):
+                yield from _changed_by(child)
+
+
+def _changed_by(node: ast.AST) -> Iterator[str]:
+    """What a call may change: the object of a method, as in `items.append(x)`; what is shuffled in place."""
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+        return
+    if isinstance(node.func.value, ast.Name):
+        yield node.func.value.id
+    if node.func.attr == "shuffle":
+        yield from (a.id for a in node.args if isinstance(a, ast.Name))
 
 
 def _loads(node: ast.AST) -> Iterator[str]:

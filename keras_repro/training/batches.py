@@ -21,7 +21,7 @@ def batch_digests(batch: Any) -> dict[str, str]:
 
 
 def row_digests(batch: Any) -> list[str]:
-    """A digest of each sample, over all parts of the batch; empty where its parts have no samples in common."""
+    """A digest of each sample over all parts of the batch; empty where they have no samples in common."""
     parts = [np.asarray(p) for p in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(p)]
     counts = {len(p) if p.ndim else -1 for p in parts}
     if len(counts) != 1 or counts & {-1, 0}:

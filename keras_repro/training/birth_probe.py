@@ -43,6 +43,7 @@ class BirthProbe(Births):
         info = {
             "layer": "" if layer is None else type(layer).__name__,
             "source": None if line is None else line.to_dict(),
+            "seed": variable.dtype == tf.uint32 and variable.shape.as_list() == [2],
         }
         name = str(getattr(variable, "name", ""))
         self._probe.soft(Event(kind="birth", key=name, value=content_of(variable).hex()[:32], info=info))

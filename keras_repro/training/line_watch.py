@@ -8,10 +8,11 @@ for diagnosing: it slows a script's own Python code, and changes no value.
 from __future__ import annotations
 
 import ast
+import contextlib
 import random
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -33,38 +34,72 @@ class LineWatch:
 
     def __init__(self) -> None:
         self._lines: dict[tuple[str, int], _Line] = {}
+        self._elsewhere: dict[tuple[str, int], _ThreadLine] = {}
         self._files: dict[str, dict[int, _Statement]] = {}
         self._runs: dict[Any, int] = {}
         self._busy = threading.local()
         self._lock = threading.RLock()
         self._count = 0
+        self._states = dict(_generators())
+        self._running = False
         self._main = threading.get_ident()
 
     def start(self) -> None:
         """Begins to watch, in this thread and in those that start later."""
+        self._running = True
         threading.settrace(self._enter)
         sys.settrace(self._enter)
 
     def stop(self) -> None:
         """Ends the watching; frames that are running are no longer looked at."""
+        self._running = False
         threading.settrace(None)
         sys.settrace(None)
         self._busy.here = True
 
+    @contextlib.contextmanager
+    def here(self) -> Iterator[None]:
+        """Watches what runs in the block also in a thread that Python did not start."""
+        before = sys.gettrace()
+        if before is None and self._running:
+            sys.settrace(self._enter)
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
     def take(self) -> list[Event]:
-        """The lines that ran since the last call, in the order in which each ran first."""
+        """The lines that ran since the last call, in the order in which each ran first.
+
+        Those that ran in other threads than the main one stand behind, as events of the kind `"thread line"`:
+        how far another thread has come by now is no difference, so each of its runs is given with its number.
+        """
         with self._lock:
             lines, self._lines = self._lines, {}
-        return [
+            others = [
+                Event(kind="thread line", key=f"{file}:{number}", value=None, info=line.taken(file, number))
+                for (file, number), line in self._elsewhere.items()
+                if line.seen
+            ]
+        return others + [
             Event(
                 kind="line",
                 key=f"{file}:{number}",
                 value={name: hasher.hexdigest() for name, hasher in line.hashers.items()},
-                info={"file": file, "line": number, "threads": line.elsewhere, "seen": line.seen},
+                info={"file": file, "line": number, "seen": line.seen},
             )
             for (file, number), line in lines.items()
             if line.hashers
         ]
+
+    def _draws(self) -> Iterator[tuple[str, bytes]]:
+        """The process's own generators that were drawn from since the last look, with their new states."""
+        for name, state in _generators():
+            if self._states.get(name) != state:
+                first = name not in self._states
+                self._states[name] = state
+                if not first:
+                    yield name, state
 
     def _enter(self, frame: Any, event: str, argument: Any) -> Any:
         code = frame.f_code
@@ -88,16 +123,22 @@ class LineWatch:
         self._busy.here = True
         try:
             with self._lock:
+                if threading.get_ident() != self._main:
+                    held = self._elsewhere.setdefault((file, statement.line), _ThreadLine())
+                    held.add(_values(statement, frame, returned))
+                    return
                 line = self._lines.setdefault((file, statement.line), _Line())
                 line.runs += 1
                 if line.runs > _MOST_RUNS_OF_A_LINE:
                     return
-                line.elsewhere |= threading.get_ident() != self._main
                 for name, value in _values(statement, frame, returned):
                     digest = _digest(value)
                     if digest is not None:
                         line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
                         line.whole.update(digest)
+                for name, digest in self._draws():
+                    line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
+                    line.whole.update(digest)
                 self._count += 1
                 if len(line.seen) < _MOST_SEEN:
                     line.seen.append([self._count, line.whole.hexdigest()])
@@ -105,14 +146,41 @@ class LineWatch:
             self._busy.here = False
 
 
+def _generators() -> Iterator[tuple[str, bytes]]:
+    """The states of Python's and NumPy's own generators, as short as tells whether they moved."""
+    _, state, _ = random.getstate()
+    yield "random", repr((state[-1], state[:4])).encode()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None and hasattr(numpy_random, "mtrand"):
+        _, keys, position, *_ = numpy_random.get_state()
+        yield "np.random", keys[:4].tobytes() + int(position).to_bytes(4, "little")
+
+
 class _Line:
     def __init__(self) -> None:
         self.runs = 0
-        self.elsewhere = False
         # When it ran, as a count over all lines, and what it had brought forth by then.
         self.seen: list[list[Any]] = []
         self.whole = xxhash.xxh3_64()
         self.hashers: dict[str, Any] = {}
+
+
+class _ThreadLine:
+    """One line as it ran outside of the main thread, run by run since the start."""
+
+    def __init__(self) -> None:
+        self.runs = 0
+        self.seen: list[list[Any]] = []
+
+    def add(self, values: Iterable[tuple[str, Any]]) -> None:
+        self.runs += 1
+        if self.runs <= _MOST_RUNS_OF_A_LINE:
+            digests = {n: xxhash.xxh32_hexdigest(d) for n, v in values if (d := _digest(v)) is not None}
+            self.seen.append([self.runs, digests])
+
+    def taken(self, file: str, number: int) -> dict[str, Any]:
+        seen, self.seen = self.seen, []
+        return {"file": file, "line": number, "seen": seen}
 
 
 class _FrameWatch:
@@ -129,7 +197,9 @@ class _FrameWatch:
         last = self._last
         now = self._watch.statements(self._file).get(frame.f_lineno) if event == "line" else None
         if last is not None and now is not last:
-            self._watch.ran(self._file, last, frame, argument if event == "return" else _NOTHING)
+            next_line = frame.f_lineno if event == "line" else 0
+            returned = argument if event == "return" else _NOTHING
+            self._watch.ran(self._file, last, frame, next_line if last.decides else returned)
         elif last is not None and last.loops:
             self._watch.ran(self._file, last, frame, _NOTHING)
         self._last = now
@@ -142,8 +212,11 @@ _NOTHING = object()
 class _Statement:
     """One statement, or the head of a compound one: where it begins, and the names in it."""
 
-    def __init__(self, line: int, names: tuple[tuple[str, ...], ...], *, loops: bool) -> None:
-        self.line, self.names, self.loops = line, names, loops
+    def __init__(self, node: ast.stmt, names: tuple[tuple[str, ...], ...]) -> None:
+        self.line, self.names = node.lineno, names
+        self.loops = isinstance(node, ast.For | ast.While)
+        # What it brings forth is where it goes on.
+        self.decides = isinstance(node, ast.If | ast.While)
 
 
 def _statements(file: str) -> dict[int, _Statement]:
@@ -161,7 +234,7 @@ def _statements(file: str) -> dict[int, _Statement]:
         head = [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt | ast.excepthandler)]
         names = tuple(dict.fromkeys(n for part in head for n in _names(part)))
         last = max([node.lineno, *(getattr(c, "end_lineno", None) or 0 for c in head)])
-        statement = _Statement(node.lineno, names, loops=isinstance(node, ast.For | ast.While))
+        statement = _Statement(node, names)
         for line in range(node.lineno, last + 1):
             inner = found.get(line)
             # The innermost statement is the one that begins last.
@@ -200,7 +273,7 @@ def _values(statement: _Statement, frame: Any, returned: Any) -> Iterator[tuple[
         if value is not _NOTHING:
             yield ".".join(chain), value
     if returned is not _NOTHING:
-        yield "return", returned
+        yield "goes on at" if statement.decides else "return", returned
 
 
 def _is_plain_holder(value: Any) -> bool:

@@ -16,6 +16,7 @@ import wrapt
 
 from keras_repro.record.trace import Event
 from keras_repro.training import keras_api
+from keras_repro.training.line_watch import LineWatch
 from keras_repro.training.source import SourceLine, is_users_file, users_line
 
 _FUNCTION_OF = ("map", "flat_map", "filter", "interleave", "scan", "take_while", "reduce")
@@ -28,11 +29,13 @@ class Makings:
 
     Args:
         say: is given an event for each pipeline, thread and data set that may not repeat.
+        lines: the watch over the user's lines, which has to look at Python code in graphs too.
     """
 
-    def __init__(self, say: Callable[[Event], None]) -> None:
-        self._say = say
+    def __init__(self, say: Callable[[Event], None], lines: LineWatch) -> None:
+        self._say, self._lines = say, lines
         self._sites: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
+        self._inner: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def site(self, made: Any) -> SourceLine | None:
         """The line that made an object, None if nothing saw it."""
@@ -40,6 +43,10 @@ class Makings:
             return self._sites.get(made)
         except TypeError:
             return None
+
+    def is_inner(self, made: Any) -> bool:
+        """Whether a library made an object, such as the dropout inside of an attention layer."""
+        return made in self._inner
 
     def watch_keras(self) -> None:
         """Begins with layers, optimizers, metrics and data sets of Keras."""
@@ -52,6 +59,7 @@ class Makings:
         """Begins with `tf.data` and with random operations that are not seeded."""
         import tensorflow as tf
         from tensorflow.python.framework import random_seed
+        from tensorflow.python.ops import script_ops
 
         for name in _OF_PIPELINES:
             if hasattr(tf.data.Dataset, name):
@@ -61,6 +69,8 @@ class Makings:
             if original is not None:
                 setattr(tf.data.Dataset, name, staticmethod(self._static(name, original)))
         wrapt.wrap_function_wrapper(random_seed, "get_seed", self._seeding)
+        # Python code in a graph runs in threads of TensorFlow's own.
+        wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", self._on_host)
 
     def thread(self, function: Any) -> None:
         """Hears of a thread that starts; says so where it runs, or was asked for by, the user's code."""
@@ -79,6 +89,8 @@ class Makings:
         line = users_line(sys._getframe(1), beyond=instance)
         if line is not None:
             self._sites[instance] = line
+            if not _made_by_user(sys._getframe(1), instance):
+                self._inner.add(instance)
             if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
                 workers = kwargs.get("workers", args[0] if args else 1)
                 risks = [f"{workers} workers"] if isinstance(workers, int) and workers > 1 else []
@@ -119,6 +131,10 @@ class Makings:
                 elif kind in keras_api.STATEFUL_RANDOM:
                     yield f"a stateful random operation ({kind})"
 
+    def _on_host(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        with self._lines.here():
+            return wrapped(*args, **kwargs)
+
     def _seeding(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
         if result == (None, None):
@@ -131,3 +147,14 @@ class Makings:
         key = f"{what} {line.file}:{line.line}"
         info = {"what": what, "risks": list(dict.fromkeys(risks)), "source": line.to_dict()}
         self._say(Event(kind="made", key=key, value=None, info=info))
+
+
+def _made_by_user(frame: Any, made: Any) -> bool:
+    """Whether the frame beyond an object's own making is the user's."""
+    while frame is not None:
+        code = frame.f_code
+        own = code.co_name in ("__init__", "__new__") and frame.f_locals.get("self") is made
+        if not own and code.co_name != "__call__" and "wrapt" not in code.co_filename:
+            return is_users_file(code.co_filename)
+        frame = frame.f_back
+    return False

@@ -57,7 +57,7 @@ class Probe:
 
         self.folder, self.replays, self.active = folder, replays, True
         self.lines = LineWatch()
-        self.makings = Makings(self.soft)
+        self.makings = Makings(self.soft, self.lines)
         self._until, self._last, self._target = until, last, target
         self._writer = TraceWriter(folder / TRACE_NAME)
         self._reference: Iterator[Interval] | None = None if reference is None else read_trace(reference)
@@ -191,16 +191,39 @@ class Probe:
 
     def described(self, model: Any, tensors: Sequence[Any]) -> dict[str, Any]:
         """For each tensor of a model: the layer that holds it, its class and the line that made it."""
-        from keras_repro.training.layer_names import owners_of
+        from keras_repro.training.layer_names import layer_names, owners_of
 
         found: dict[str, Any] = {}
+        named = dict(layer_names(model))
         for name, (path, layer) in owners_of(model, tensors).items():
+            # What a library made inside of a layer is a matter of the layer that the user made.
+            while self.makings.is_inner(layer) and "/" in path:
+                path = path.rpartition("/")[0]
+                layer = named.get(path, layer)
             line = self.makings.site(layer)
             found[name] = {
                 "layer": path,
                 "class": type(layer).__name__,
                 "source": None if line is None else line.to_dict(),
             }
+        return found | self._optimizer(model)
+
+    def layers(self, model: Any) -> dict[str, Any]:
+        """For each layer of a model: its class, the line that made it, and whether a library did."""
+        from keras_repro.training.layer_names import layer_names
+
+        found = {}
+        for name, layer in layer_names(model):
+            line = self.makings.site(layer)
+            found[name] = {
+                "class": type(layer).__name__,
+                "source": None if line is None else line.to_dict(),
+                "inner": self.makings.is_inner(layer),
+            }
+        return found
+
+    def _optimizer(self, model: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
         line = self.makings.site(getattr(model, "optimizer", None))
         if line is not None:
             found["optimizer"] = {
@@ -220,7 +243,9 @@ class Probe:
         from keras_repro.training.state import model_state
 
         model = getattr(self, "_model", None)
-        return {"models": self.described(model, model_state(model))} if model is not None else {}
+        if model is None:
+            return {}
+        return {"models": self.described(model, model_state(model)), "layers": self.layers(model)}
 
     def _fit(self) -> int:
         return -1  # a loop of train_on_batch is in none
@@ -275,7 +300,7 @@ class Probe:
 
 
 def _soft_differences(number: int, mine: Sequence[Event], others: Sequence[Event]) -> list[dict[str, Any]]:
-    """What differs between two intervals' soft events, in the order of the first's; what both share is left out."""
+    """What differs between the soft events of two intervals, in the order of the first."""
     known: dict[tuple[str, str], list[Event]] = {}
     for event in others:
         known.setdefault((event.kind, event.key), []).append(event)

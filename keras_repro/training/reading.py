@@ -2,7 +2,7 @@
 
     reading = Reading([variable for variable in model.variables])
     for view in reading.views():
-        ...
+        memoryview(view).tobytes()
 
 A view of a variable has to be gone before the next training step, or the step's assignment copies the whole
 tensor: nothing here keeps one.
@@ -10,7 +10,6 @@ tensor: nothing here keeps one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -44,12 +43,10 @@ class Reading:
         return self.views_of(self._read())
 
     def views_of(self, tensors: list[Any]) -> list[Any]:
-        """The bytes of what `tensors` gave."""
+        """The bytes of what `tensors` gave; an eager tensor is its own view, which spares making one."""
         if self._all_plain:
-            return [memoryview(t) for t in tensors]
-        return [
-            memoryview(t) if plain else bytes_of(t) for t, plain in zip(tensors, self._plain, strict=True)
-        ]
+            return list(tensors)
+        return [t if plain else bytes_of(t) for t, plain in zip(tensors, self._plain, strict=True)]
 
 
 def bytes_of(tensor: Any) -> Any:
@@ -88,6 +85,7 @@ def fixed_shape(variable: Any) -> tuple[int, ...] | None:
 
 def _is_plain(variable: Any) -> bool:
     """Whether all values that the variable can take have a buffer."""
-    if variable.dtype.name not in _WITH_BUFFER or not math.prod(fixed_shape(variable) or (0,)):
+    shape = fixed_shape(variable)
+    if variable.dtype.name not in _WITH_BUFFER or shape is None or 0 in shape:
         return False
     return "CPU" in str(getattr(getattr(variable, "handle", None), "device", ""))

@@ -26,7 +26,7 @@ _MOST_KEPT = 1 << 27  # bytes of taps that are kept for their distance to those 
 
 
 def replay(step: Step, folder: Path) -> dict[str, Any]:
-    """Runs a step again and again.
+    """Runs a step again and again; a step that repeats itself leaves the model as the first run of it did.
 
     Args:
         step: the step, with the state from before it.
@@ -35,7 +35,8 @@ def replay(step: Step, folder: Path) -> dict[str, Any]:
     Returns:
         `faithful` (whether the first repetition gave the recorded state), `agrees` (whether all did),
         `agrees_drawing_on` (whether they did with the process's own generators moving on), `differing`
-        (tensors in which repetitions differ), `tapped` (what the taps showed, see `_tapped`).
+        (tensors in which repetitions differ), `tapped` (what the taps showed, see `_tapped`), and
+        `fewer_taps` (why not all that could be was taken out) where there is a reason.
     """
     again = [_again(step, restore=True) for _ in range(_TIMES)]
     drawing_on = [_again(step, restore=False) for _ in range(2)]
@@ -45,16 +46,8 @@ def replay(step: Step, folder: Path) -> dict[str, Any]:
         "agrees_drawing_on": all(a == again[0] for a in drawing_on),
         "differing": _differing([step.after, *again, *drawing_on]),
     }
-    for level in LEVELS:
-        try:
-            found["tapped"] = _tapped(step, level, folder)
-            break
-        except (tf.errors.ResourceExhaustedError, MemoryError):
-            found["fewer_taps"] = f"out of memory with {level} of the step's tensors"
-        except Exception as error:  # a user's own step that cannot be traced with taps in it
-            found["tapped"] = {"error": f"{type(error).__name__}: {error}"}
-            break
-    step.reader.restore(step.before)
+    found |= _looked_into(step, folder, steady=found["faithful"] and found["agrees"])
+    _again(step, restore=True)  # it ends as the step itself did: no second copy of the state is held for that
     return found
 
 
@@ -66,12 +59,48 @@ def _again(step: Step, *, restore: bool) -> dict[str, dict[str, str]]:
     return step.reader.tensor_digests()
 
 
-def _tapped(step: Step, level: str, folder: Path) -> dict[str, Any]:
+def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
+    """Runs the step with its inside taken out, with less of it where that needs too much or changes its bits.
+
+    Args:
+        step: the step.
+        folder: gets the values of the taps.
+        steady: whether the step repeats itself without taps, so that one that does not is due to them.
+    """
+    found: dict[str, Any] = {}
+    best: list[Any] = []
+    for level in LEVELS:
+        try:
+            tapped, values = _tapped(step, level)
+        except (tf.errors.ResourceExhaustedError, MemoryError):
+            found["fewer_taps"] = f"out of memory with {_OF_LEVEL[level]}"
+            continue
+        except Exception as error:  # a user's own step that cannot be traced with taps in it
+            found.setdefault("tapped", {"error": f"{type(error).__name__}: {error}"})
+            break
+        if tapped["faithful"] or "tapped" not in found:
+            found["tapped"], best = tapped, values
+        if tapped["faithful"] or not steady:
+            break
+        found["fewer_taps"] = f"the step computes other bits with {_OF_LEVEL[level]} taken out"
+    _keep(folder, best)
+    return found
+
+
+_OF_LEVEL = {
+    "all": "all of its tensors",
+    "forward": "its layers' outputs",
+    "gradients": "its gradients",
+}
+
+
+def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
     """Runs the step with taps: twice as traced once, and once more as traced anew.
 
     Returns:
-        `faithful`, `taps` (each with `digests`: of both runs and of the second tracing), `operations`, and
-        `distances` between the two runs where they differ.
+        `level`, `faithful`, `faithful_anew`, `taps` (each with `digests`: of both runs and of the second
+        tracing, and the `distance` between the two runs where they differ) and `operations`; and the values
+        of the taps in the first run.
     """
     first = TappedStep(step.model, level)
     runs = [_run_tapped(step, first) for _ in range(2)]
@@ -86,14 +115,14 @@ def _tapped(step: Step, level: str, folder: Path) -> dict[str, Any]:
             entry["distance"] = distance(values[0], values[1])
         entry["source"] = tap.line
         taps.append(entry)
-    _keep(folder, runs[0][0])
-    return {
+    found = {
         "level": level,
         "faithful": faithful,
         "faithful_anew": anew[1] == step.after,
         "taps": taps,
         "operations": first.trace.operations,
     }
+    return found, runs[0][0]
 
 
 def _run_tapped(step: Step, tapped: TappedStep) -> tuple[list[Any], Any, list[Any]]:

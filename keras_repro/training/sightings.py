@@ -76,9 +76,7 @@ class Sightings:
     def _mapped(self, entries: list[Any]) -> list[Any]:
         return _keys(entries) + self._marks([held for _, held in entries])
 
-    def _has_same(
-        self, value: Any, held: Held | None, names: list[str], marks: list[Any]
-    ) -> bool:
+    def _has_same(self, value: Any, held: Held | None, names: list[str], marks: list[Any]) -> bool:
         now = vars(value) if held is None else held()
         return list(now) == names and self._marks(now.values()) == marks
 

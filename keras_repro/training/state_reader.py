@@ -12,11 +12,16 @@ who searches for a collision. So it stands in no chain.
 
 from __future__ import annotations
 
+import contextlib
+import math
+import threading
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import xxhash
 
+from keras_repro.control.runtime import cpu_count
 from keras_repro.record.digest import tensor_frame
 from keras_repro.training.reading import Reading, fixed_shape
 from keras_repro.training.state import StateTensor, StateWalk, same_tensors
@@ -53,6 +58,11 @@ class StateReader:
             None if shape is None else tensor_frame(t.name, t.variable.dtype.name, shape)
             for t, shape in ((t, fixed_shape(t.variable)) for t in self.tensors)
         ]
+        self._large = [
+            i
+            for i, tensor in enumerate(self.tensors)
+            if self._frames[i] is None or _size(tensor) >= _BLOCK or tensor.variable.dtype.name == "string"
+        ]
         self._sections: list[tuple[str, int, int, Any]] = []
         for section in dict.fromkeys(t.section for t in self.tensors):
             indices = [i for i, t in enumerate(self.tensors) if t.section == section]
@@ -60,7 +70,9 @@ class StateReader:
             self._sections.append((section, begin, end, self._begun(range(begin, end))))
         for tensor, view in zip(self.tensors, self._reading.views(), strict=True):
             if tensor.section == "seeds":
-                self._first_seeds.setdefault(id(tensor.variable), (tensor.variable, bytes(view)))
+                self._first_seeds.setdefault(
+                    id(tensor.variable), (tensor.variable, memoryview(view).tobytes())
+                )
 
     def digests(self, *, all_seeds: bool = True) -> dict[str, str]:
         """The digest of each section that has tensors: XXH3-128, 32 hexadecimal digits (docs/ledger.md).
@@ -70,6 +82,8 @@ class StateReader:
         """
         tensors = self._reading.tensors()
         views = self._reading.views_of(tensors)
+        for index, digest in _in_blocks([(i, views[i]) for i in self._large]):
+            views[index] = digest
         result = {}
         for section, begin, end, begun in self._sections:
             indices: Sequence[int] = range(begin, end)
@@ -115,7 +129,7 @@ class StateReader:
             variable.assign(value, read_value=False)
 
     def _moved(self, index: int, view: Any) -> bool:
-        return bytes(view) != self._first_seeds[id(self.tensors[index].variable)][1]
+        return memoryview(view).tobytes() != self._first_seeds[id(self.tensors[index].variable)][1]
 
     def _begun(self, indices: Sequence[int], tensors: Sequence[Any] = ()) -> Any:
         """A hash object that has the frames of some tensors; None where they have to be read first."""
@@ -130,3 +144,43 @@ class StateReader:
             return known
         value = tensors[index]
         return tensor_frame(self.tensors[index].name, value.dtype.name, value.shape.as_list())
+
+
+_BLOCK = 1 << 22
+_WORTH_A_THREAD = 2 * _BLOCK
+_MOST_THREADS = 8
+
+
+def _size(tensor: StateTensor) -> int:
+    return int(tensor.variable.dtype.size) * math.prod(fixed_shape(tensor.variable) or ())
+
+
+def _in_blocks(views: Sequence[tuple[int, Any]]) -> list[tuple[int, bytes]]:
+    """What stands for the bytes of large tensors in their section: the digests of their blocks.
+
+    So one tensor keeps several cores busy, and the digest is the same on any number of them. Smaller tensors
+    are left out.
+    """
+    flat = [(i, view) for i, v in views if (view := memoryview(v)).nbytes >= _BLOCK]
+    flat = [(i, view.cast("B")) for i, view in flat]
+    blocks = [view[start : start + _BLOCK] for _, view in flat for start in range(0, len(view), _BLOCK)]
+    digests: list[bytes] = [b""] * len(blocks)
+    waiting = deque(enumerate(blocks))
+
+    def work() -> None:
+        with contextlib.suppress(IndexError):
+            while True:
+                number, block = waiting.popleft()
+                hasher = xxhash.xxh3_128()
+                hasher.update(block)  # lets other threads run, as the function that does it at once may not
+                digests[number] = hasher.digest()
+
+    helpers = min(cpu_count(), _MOST_THREADS, len(blocks) * _BLOCK // _WORTH_A_THREAD) - 1
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
+    for thread in threads:
+        thread.start()
+    work()
+    for thread in threads:
+        thread.join()
+    remaining = iter(digests)
+    return [(i, b"".join(next(remaining) for _ in range(0, len(view), _BLOCK))) for i, view in flat]

@@ -52,7 +52,10 @@ class StepProbe:
         before = self._reader.tensor_digests()
         probe.hard(
             Event(kind="begin", key=place, value=_hard(before)),
-            evidence=lambda: {"models": probe.described(model, self._reader.tensors)},
+            evidence=lambda: {
+                "models": probe.described(model, self._reader.tensors),
+                "layers": probe.layers(model),
+            },
         )
         for batch in batches:
             probe.soft(
@@ -111,6 +114,7 @@ class StepProbe:
         probe = self._probe
         found: dict[str, Any] = {
             "models": probe.described(step.model, step.reader.tensors),
+            "layers": probe.layers(step.model),
             "rest": self._rest(iterator, place),
         }
         if probe.replays and step.before and step.batches:

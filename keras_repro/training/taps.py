@@ -18,8 +18,11 @@ import tensorflow as tf
 from keras_repro.training import keras_api
 from keras_repro.training.layer_names import layer_names
 from keras_repro.training.source import SourceLine, is_users_file, users_line
+from keras_repro.training.state import model_state
 
-LEVELS = ("all", "outputs", "gradients")
+# How much of the inside is taken out; what is taken out can change how the graph is optimized, so that a
+# step whose bits that changes is tried again with less.
+LEVELS = ("all", "forward", "gradients")
 
 
 @dataclass(frozen=True)
@@ -63,18 +66,14 @@ class TappedStep:
 
     Args:
         model: a compiled model that has been trained a step at least.
-        level: one of `LEVELS`: how much of the inside is taken out.
+        level: one of `LEVELS`: `"all"`, or only outputs and loss, or only loss and gradients.
     """
 
     def __init__(self, model: Any, level: str = "all") -> None:
         self.trace = Trace()
         self._model, self._level = model, level
         self._names = {id(layer): (name, layer) for name, layer in layer_names(model)}
-        self._weights = {
-            id(keras_api.raw_variable(v)): f"{name}/{v.name}"
-            for name, layer in layer_names(model)
-            for v in getattr(layer, "variables", ())
-        }
+        self._weights = {id(t.variable): t.name for t in model_state(model)}
         self._graph: Any = None
         self._tensors: list[Any] = []
         self._counts: dict[tuple[str, str], int] = {}
@@ -114,6 +113,8 @@ class TappedStep:
 
         def tape_gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
             result = gradient(tape, target, sources, *args, **kwargs)
+            if tapped._level == "forward":
+                return result
             for source, one in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
                 name = tapped._weights.get(id(keras_api.raw_variable(source)), "")
                 tapped._take("gradient", (name, None), one, None)

@@ -36,7 +36,7 @@ from forkserver import ForkServerPool  # noqa: E402
 CAUSE_BAR, PLACE_BAR = 0.95, 0.85
 
 # Options that ask for the cause; only the verdict is looked at where there are none.
-EXPLAIN: tuple[str, ...] = ()
+EXPLAIN: tuple[str, ...] = ("--explain",)
 
 # Modules of keras_repro.examine whose function of the same name starts processes.
 LAUNCHING = ("verify",) if not EXPLAIN else ("verify", "diagnose")

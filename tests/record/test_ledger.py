@@ -21,7 +21,7 @@ from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import FIRST_LINK
 from keras_repro.record.environment import gather
 from keras_repro.record.ledger import Ledger, read_ledger
-from keras_repro.record.schema import Header, Record
+from keras_repro.record.schema import Header, Record, StepRecord
 
 GOLDEN = Path(__file__).parents[2] / "docs" / "golden"
 
@@ -644,3 +644,35 @@ def test_nested_too_deep(tmp_path):
         ledger.append(Record(kind="fit", fit=0, extra={"configuration": nested}))
     with pytest.raises(LedgerError, match="damaged at line 2: it is nested too deep"):
         list(read_ledger(tmp_path / "run").records())
+
+
+# Step records.
+
+
+def test_steps_stand_in_the_ledger_and_not_in_the_chain(tmp_path):
+    records = hand_made.training()
+    steps = [StepRecord(fit=0, epoch=1, step=n, loss=0.5, state={"weights": "a" * 32}) for n in range(3)]
+    with Ledger.create(tmp_path / "with", Header()) as ledger:
+        for record in records:
+            ledger.append(record)
+            if record.kind == "epoch":
+                for step in steps:
+                    ledger.append_step(step)
+    plain = read_ledger(hand_made.write(tmp_path / "without", records))
+    found = read_ledger(tmp_path / "with")
+    assert found.fingerprint == plain.fingerprint
+    assert found.status == "finished"
+    assert [r.kind for r in found.typed_records()] == [r.kind for r in plain.typed_records()]
+    assert list(found.steps(0, 1)) == steps * 3
+    assert list(found.steps(0, 0)) == list(found.steps(1, 1)) == []
+
+
+def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
+    with Ledger.create(tmp_path / "run", Header()) as ledger:
+        for record in hand_made.training():
+            ledger.append(record)
+        ledger.append_step(StepRecord(fit=0, epoch=0, step=0, state={"weights": 7}))
+    found = read_ledger(tmp_path / "run")
+    assert found.status == "finished"
+    with pytest.raises(LedgerError, match=r"line \d+: a digest in it is no text"):
+        list(found.steps(0, 0))

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import tensorflow as tf
+import xxhash
 from training import models
 
+from keras_repro.record.digest import tensor_frame
 from keras_repro.training.state import model_state
 from keras_repro.training.state_reader import StateReader
 
@@ -145,3 +147,21 @@ def test_reading_leaves_no_view_behind() -> None:
 
 def _address(variable: tf.Variable) -> int:
     return int(np.asarray(memoryview(variable.read_value())).__array_interface__["data"][0])
+
+
+def test_a_large_tensor_is_hashed_by_its_blocks() -> None:
+    module = tf.Module()
+    values = np.random.default_rng(3).normal(size=(3, 1 << 20)).astype("float32")
+    module.large, module.small = tf.Variable(values[:, : (1 << 20) - 7]), tf.Variable([1.0])
+    reader = StateReader(module)
+    assert [t.name for t in reader.tensors] == ["large", "small"]
+    raw = module.large.numpy().tobytes()
+    blocks = [xxhash.xxh3_128_digest(raw[start : start + (1 << 22)]) for start in range(0, len(raw), 1 << 22)]
+    assert len(blocks) == 3
+    frames = tensor_frame("large", "float32", (3, (1 << 20) - 7)) + tensor_frame("small", "float32", (1,))
+    expected = xxhash.xxh3_128_hexdigest(frames + b"".join(blocks) + np.float32(1).tobytes())
+    assert reader.digests() == {"weights": expected}
+    address = _address(module.large)
+    module.large.assign_add(tf.ones((3, (1 << 20) - 7)))
+    assert _address(module.large) == address
+    assert reader.digests() != {"weights": expected}

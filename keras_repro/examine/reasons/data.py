@@ -1,0 +1,145 @@
+"""The data that was given to fit, or the batch that went into a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_repro.examine.explanation import Explanation
+from keras_repro.examine.fix import fix_of
+from keras_repro.examine.reasons.case import SET_SEED, Case, as_source
+from keras_repro.examine.suspects import root_of, statement_text
+
+
+def data(case: Case) -> Explanation | None:
+    """The data that was given to fit, or the batch that went into the step."""
+    for difference in (*case.soft("fit"), *case.soft("data")):
+        mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
+        names = ("data", "validation_data") if difference["kind"] == "fit" else ("",)
+        for name in names:
+            left, right = (v.get(name) or {} if name else v for v in (mine, other))
+            if left.get("digest") == right.get("digest") or not left.get("digest"):
+                continue
+            if name == "validation_data" and not _only_metrics(case):
+                continue
+            if difference["kind"] == "data" and case.record not in ("evaluation", "prediction"):
+                continue
+            same_rows = left.get("rows") and left.get("rows") == right.get("rows")
+            what = {"data": "the data given to fit", "validation_data": "the validation data"}.get(
+                name, f"the data given to {case.record}"
+            )
+            root = case.root(*case.calls())
+            return case.said(
+                "data_order" if same_rows else "data_values",
+                f"{what} {'holds the same samples in another order' if same_rows else 'has other values'}",
+                source=as_source(root) or next(iter(case.calls()), None),
+                evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
+            )
+    return _batch(case)
+
+
+def _batch(case: Case) -> Explanation | None:
+    batches = case.soft("batch", here=True)
+    if case.kind != "end" or not batches:
+        return None
+    first = batches[0]
+    mine, other = first.get("mine") or {}, first.get("other") or {}
+    parts = [
+        n for n, digest in (mine.get("value") or {}).items() if (other.get("value") or {}).get(n) != digest
+    ]
+    # The inputs are the same in the same order: what belongs to them is not.
+    order = _order_of_batches(case, mine, other) if "0" in parts or not parts else "other values"
+    cause = "data_order" if order == "another order" else "data_values"
+    sentence = {
+        "another order": "the step was given the same samples in another order",
+        "other samples": "the step was given other samples of the same data",
+        "other values": "the step was given other values",
+    }[order]
+    source, evidence = _pipeline(case, order)
+    if source is None:
+        root = case.root(*case.calls(), here=True) or case.root(*case.calls())
+        source = as_source(root) or next(iter(case.calls()), None)
+    which = {"0": "inputs", "1": "labels", "2": "sample weights"}
+    evidence.append(
+        f"parts of the batch that differ: {', '.join(which.get(p, f'part {p}') for p in parts) or 'all'}"
+    )
+    return case.said(
+        cause, sentence, source=source, evidence=evidence, fix=_fix_of_pipeline(evidence, source)
+    )
+
+
+def _order_of_batches(case: Case, mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    fit, epoch, _ = case.event["key"].split()
+    theirs: list[str] = []
+    ours: list[str] = []
+    for interval in case.evidence.first:
+        for event in interval.soft:
+            if event.kind == "batch" and event.key.split()[:2] == [fit, epoch]:
+                theirs += event.info.get("rows", ())
+    here = case.event["key"]
+    seen = 0
+    for interval in case.evidence.first[: case.number]:
+        for event in interval.soft:
+            if event.kind == "batch" and event.key.split()[:2] == [fit, epoch] and event.key != here:
+                seen += len(event.info.get("rows", ()))
+                ours += event.info.get("rows", ())
+    ours += (mine.get("info") or {}).get("rows", ())
+    for rows in case.evidence.parting.get("rest", ()):
+        ours += rows
+    if not ours or not theirs:
+        return "other values"
+    if sorted(ours) == sorted(theirs):
+        return "another order"
+    common = set(ours) & set(theirs)
+    if len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs):
+        return "other samples" if common else "other values"  # drawn with replacement
+    return "other samples" if len(common) > len(set(ours)) // 2 else "other values"
+
+
+_RISKY = {
+    "another order": ("order", "seed", "workers", "thread", "generator", "Python"),
+    "other samples": ("random", "seed", "order", "generator", "Python", "thread", "workers"),
+    "other values": ("Python", "random", "seed", "workers", "generator", "thread", "order"),
+}
+
+
+def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
+    """The stage of an input pipeline that may not repeat, if there is one; lines that differ come first."""
+    near = [s for s in case.suspects if s.interval == case.number]
+    stages = [e for i in case.evidence.first for e in i.soft if e.kind == "made" and e.info.get("risks")]
+    best: Mapping[str, Any] | None = None
+    rank = len(_RISKY[order])
+    risk = ""
+    for event in stages:
+        for one in event.info["risks"]:
+            for place, word in enumerate(_RISKY[order]):
+                if word in one and place < rank:
+                    best, rank, risk = event.info["source"], place, f"{event.info['what']} with {one}"
+    if near or best is None:
+        root = case.root(*case.calls(), here=bool(near))
+        if root is not None:
+            return root.to_dict(), [f"in the pipeline: {risk}"] if risk else []
+    elsewhere = [s for s in case.suspects if s.interval < 0]
+    if elsewhere:
+        root = root_of(case.suspects, [s.to_dict() for s in elsewhere], interval=-1, files=case.files)
+        return (root or elsewhere[0]).to_dict(), [f"in the pipeline: {risk}"] if risk else []
+    generators = [d for d in case.soft("birth") if (d.get("mine") or {}).get("info", {}).get("seed")]
+    for difference in generators:
+        info = difference["mine"]["info"]
+        if info.get("source") is not None:
+            return info["source"], [f"the seed generator of {info['layer']} started from another state"]
+    return best, [f"in the pipeline: {risk}"] if risk else []
+
+
+def _fix_of_pipeline(evidence: Sequence[str], source: Mapping[str, Any] | None) -> str | None:
+    code = "" if source is None else statement_text(source["file"], source["line"])
+    fixed = fix_of(code)
+    if fixed is None and any("workers" in e or "thread" in e for e in evidence):
+        return "make each sample from (seed, epoch, index) alone, or use workers=1"
+    if fixed is None and any("no seed" in e for e in evidence):
+        return f"{SET_SEED}  # first of all"
+    return fixed
+
+
+def _only_metrics(case: Case) -> bool:
+    return {s for s, _ in case.tensors()} <= {"metrics", "results"}

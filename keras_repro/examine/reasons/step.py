@@ -1,0 +1,157 @@
+"""The step itself: the same state, the same batch, and another result, as its replay shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_repro.examine.explanation import Explanation
+from keras_repro.examine.reasons.case import Case, as_source
+from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
+
+Operations = Sequence[Mapping[str, Any]]
+
+
+def step(case: Case) -> Explanation | None:
+    """The same state and the same batch, and another result."""
+    if case.kind != "end":
+        return None
+    case.ruled_out += ["the state before the step was the same", "the batch was the same"]
+    replay = case.replay
+    if not replay:
+        root = case.root(*case.calls(), here=True)
+        sentence = "the same step on the same batch gave another result; it could not be replayed"
+        return case.said("operation", sentence, source=as_source(root))
+    tapped = replay.get("tapped", {})
+    if "fewer_taps" in replay:
+        case.noticed.append(f"replayed with fewer tensors: {replay['fewer_taps']}")
+    if "error" in tapped:
+        case.noticed.append(f"its inside could not be looked at: {tapped['error']}")
+    elif not tapped.get("faithful", True) and replay["agrees"]:
+        case.noticed.append("with its inside taken out it is not faithful to what was recorded")
+    if not replay["agrees"]:
+        return _unsteady(case, tapped, "")
+    if not replay["agrees_drawing_on"]:
+        return _unsteady(case, tapped, ": it draws from the process's own random generators")
+    if not replay["faithful"]:
+        return _unfaithful(case, tapped)
+    case.ruled_out.append("replayed in one process, the step repeats itself")
+    return _traced(case, tapped) or _kept(case, tapped) or _not_found(case, tapped)
+
+
+def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
+    """Repetitions of the step differ among themselves: it is an operation in it."""
+    tap = first_tap(tapped, lambda d: d[0] != d[1])
+    chosen = operation_for(tap, tapped.get("operations", ()))
+    layer = layer_of(case, tap, chosen)
+    host = chosen is not None and "PyFunc" in chosen["type"]
+    source = (chosen or {}).get("source")
+    if host or source is None:
+        near = case.root(here=True) if case.near() else None
+        source = as_source(near) or source or layer.get("source")
+    evidence = ["replayed from the same state with the same batch, its results differ from time to time"]
+    if "taps" in tapped:
+        evidence.append(tap_in_words(tap, case.first_tensor()))
+    if chosen is not None:
+        evidence.append(f"in its graph: {chosen['type']}")
+    if host:
+        sentence = "Python code that the graph calls gives other values"
+    elif chosen is not None:
+        sentence = f"{chosen['type']} draws from a counter of its own that no seed holds"
+    else:
+        sentence = "an operation does not repeat itself"
+    return case.said(
+        "operation",
+        sentence + why,
+        source=source,
+        layer=layer,
+        operation=None if chosen is None else chosen["type"],
+        evidence=evidence,
+    )
+
+
+def _unfaithful(case: Case, tapped: Mapping[str, Any]) -> Explanation:
+    """Repetitions agree with each other and not with what was recorded."""
+    chosen = operation_for(None, tapped.get("operations", ()))
+    root = case.root(*case.calls(), here=True)
+    return case.said(
+        "operation" if chosen is not None or case.near() else "unknown",
+        "the step depends on something outside of the state and the batch, which has changed since",
+        source=as_source(root) or (chosen or {}).get("source"),
+        operation=None if chosen is None else chosen["type"],
+        layer=layer_of(case, None, chosen),
+        evidence=["the replay is not faithful: it repeats itself, and not what was recorded"],
+    )
+
+
+def _traced(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
+    """Traced anew it is another step: its graph holds a value that Python drew while it was traced."""
+    tap = first_tap(tapped, lambda d: d[0] != d[2])
+    if tap is None:
+        return None
+    layer = layer_of(case, tap)
+    root = case.root(tap.get("source"), here=True)
+    return case.said(
+        "operation",
+        "a value is drawn in Python while the step is traced, and stays in its graph as a constant",
+        source=as_source(root) or layer.get("source"),
+        layer=layer,
+        evidence=["traced anew in the same process it computes something else", tap_in_words(tap, None)],
+    )
+
+
+def _kept(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
+    """The step is the same in one process at all times, and another one in another process."""
+    found = first_across(case)
+    if found is None:
+        return None
+    tap, far = found
+    chosen = operation_for(tap, tapped.get("operations", ()))
+    layer = layer_of(case, tap, chosen)
+    evidence = [tap_in_words(tap, None), f"between two processes {far}"]
+    if case.near():
+        return case.said(
+            "operation",
+            "the step computes with a value that Python gave while it ran or was traced",
+            source=as_source(case.root(here=True)),
+            layer=layer,
+            evidence=evidence,
+        )
+    root = case.root(layer.get("source"), *case.calls())
+    if chosen is not None and root is None:
+        return case.said(
+            "operation",
+            f"{chosen['type']} gives other values in each process",
+            source=chosen.get("source"),
+            layer=layer,
+            operation=chosen["type"],
+            evidence=evidence,
+        )
+    return case.said(
+        "configuration",
+        "the step computes with a value that is another one in each process and is no part of the state",
+        source=as_source(root) or layer.get("source"),
+        layer=layer,
+        evidence=evidence,
+    )
+
+
+def _not_found(case: Case, tapped: Mapping[str, Any]) -> Explanation:
+    """Nothing inside of the step was seen to differ."""
+    root = case.root(*case.calls(), here=True)
+    chosen = operation_for(None, tapped.get("operations", ()))
+    if root is None and chosen is None:
+        return case.said(
+            "unknown",
+            "the same step on the same batch gave another result; replayed, it gives the recorded one",
+        )
+    settings = root is not None and not case.near()
+    return case.said(
+        "configuration" if settings else "operation",
+        "the step computes with a value that is another one in each process and is no part of the state"
+        if settings
+        else "the same step on the same batch gives another result in another process",
+        source=as_source(root) or (chosen or {}).get("source"),
+        operation=None if chosen is None else chosen["type"],
+        layer=layer_of(case, None, chosen),
+    )
