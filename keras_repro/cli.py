@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -101,11 +102,12 @@ def _verify(options: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return _fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
     data = result.to_dict()
-    if options.explain and result.comparison.divergence is not None:
-        _explain(task, result.comparison, folder / "diagnosis", data, console)
-    print_comparison(result.comparison, console)
+    comparison = result.comparison
+    if options.explain and comparison.divergence is not None:
+        comparison = _explain(task, comparison, folder / "diagnosis", data, console)
+    print_comparison(comparison, console)
     _write_json(options, data)
-    return _code(result.comparison)
+    return _code(comparison)
 
 
 def _diagnose(options: argparse.Namespace) -> int:
@@ -121,14 +123,14 @@ def _diagnose(options: argparse.Namespace) -> int:
     if comparison.divergence is not None:
         task = task_of([options.a, options.b])
         folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
-        _explain(task, comparison, folder, data, console)
+        comparison = _explain(task, comparison, folder, data, console)
     print_comparison(comparison, console)
     _write_json(options, data)
     return _code(comparison)
 
 
-def _explain(task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any) -> None:
-    """Finds out why runs parted, prints it, and adds it to what is written for machines."""
+def _explain(task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any) -> Any:
+    """Finds out why runs parted, prints it, adds it to the data for machines and to the comparison."""
     from keras_repro.examine.diagnose import MOST_TRAININGS, diagnose
     from keras_repro.present.explanation import print_explanation
 
@@ -138,6 +140,8 @@ def _explain(task: Any, comparison: Any, folder: Path, data: dict[str, Any], con
     found = diagnose(task, comparison.divergence, folder=folder, child_module=_CHILD, begins=begins)
     print_explanation(found, console)
     data["divergence"] |= found.to_divergence()
+    known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
+    return replace(comparison, divergence=replace(comparison.divergence, **known))
 
 
 def _compare(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from keras_repro.control.switches import pinned_environment
 from keras_repro.errors import LaunchError
-from keras_repro.examine.verify import Task
+from keras_repro.examine.verify import Task, check_task
 from keras_repro.record.ledger import read_ledger
 
 
@@ -43,12 +43,14 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
                 f"the runs are of different commands: {name} {values[0]:.80} and {values[1]:.80}"
             )
     script = first.get("script")
+    if script is not None and not Path(script).exists():
+        raise LaunchError(
+            f"no script at {script}, which the runs were made with: go to the folder that they were started in"
+        )
     header = files[0].header
-    if script is not None:
-        _check_script(str(script), files)
     policies = _mapping(header.get("policies"))
     seed = header.get("seed") if header.get("mode") == "enforced" else None
-    return Task(
+    task = Task(
         script=None if script is None else str(script),
         module=first.get("module"),
         arguments=tuple(str(a) for a in first.get("arguments") or ()),
@@ -58,14 +60,13 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         max_epochs=policies.get("max_epochs"),
         max_steps=policies.get("max_steps"),
     )
+    check_task(task)
+    if script is not None:
+        _check_version(Path(script), files)
+    return task
 
 
-def _check_script(script: str, files: Sequence[Any]) -> None:
-    path = Path(script)
-    if not path.exists():
-        raise LaunchError(
-            f"no script at {path}, which the runs were made with: go to the folder that they were started in"
-        )
+def _check_version(path: Path, files: Sequence[Any]) -> None:
     recorded = {d for f in files if (d := _digest_of_code(f.header))}
     if len(recorded) > 1:
         raise LaunchError(f"the runs were made with different versions of {path}: nothing to diagnose")

@@ -17,28 +17,38 @@ def distance(a: Any, b: Any) -> dict[str, Any]:
     """How far apart two tensors are.
 
     Returns:
-        `elements` that differ of `of`, `largest` absolute difference, and for floats `ulps`, the largest
-        number of representable values that lie between two elements.
+        `elements` that differ in their bits `of` how many, `largest` absolute difference that is finite, and
+        for floats `ulps`, the largest number of representable values from one element to the other (0 from
+        -0.0 to 0.0); None where there is no such number, as for NaN.
     """
     if a.shape != b.shape or a.dtype != b.dtype:
         return {"elements": int(a.size), "of": int(a.size), "largest": None, "ulps": None}
     left, right = a.reshape(-1), b.reshape(-1)
-    unlike = left != right
-    if a.dtype.kind == "f":
-        unlike &= ~(np.isnan(left) & np.isnan(right))
+    is_float = a.dtype.kind == "f" and a.dtype.itemsize in (2, 4, 8)
+    unlike = _bits(left) != _bits(right) if is_float else left != right
     count = int(np.count_nonzero(unlike))
     found: dict[str, Any] = {"elements": count, "of": int(a.size), "largest": None, "ulps": None}
-    if count and a.dtype.kind == "f" and a.dtype.itemsize in (2, 4, 8):
+    if is_float:
+        unlike &= ~(np.isnan(left) | np.isnan(right))
+        left, right = left[unlike], right[unlike]
         with np.errstate(all="ignore"):
-            gap = np.abs(left[unlike].astype("f8") - right[unlike].astype("f8"))
-        found["largest"] = float(np.nanmax(gap)) if np.isfinite(gap).any() else None
-        ordered = [_ordered(v[unlike]) for v in (left, right)]
-        found["ulps"] = max(abs(x - y) for x, y in zip(*(o.tolist() for o in ordered), strict=True))
+            gaps = np.abs(left.astype("f8") - right.astype("f8"))
+        gaps = gaps[np.isfinite(gaps)]
+        if gaps.size:
+            found["largest"] = float(gaps.max())
+        if left.size:
+            x, y = _ordered(left), _ordered(right)
+            # Their difference may need all 64 bits, without a sign.
+            found["ulps"] = int(np.where(x > y, x - y, y - x).view("u8").max())
     return found
+
+
+def _bits(values: Any) -> Any:
+    return values.view(f"i{values.dtype.itemsize}")
 
 
 def _ordered(values: Any) -> Any:
     """Floats as integers that count through the representable values in order."""
-    bits = values.view(f"i{values.dtype.itemsize}").astype("i8")
+    bits = _bits(values).astype("i8")
     lowest = -(1 << (8 * values.dtype.itemsize - 1))
     return np.where(bits < 0, lowest - bits, bits)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.reasons.between import between_steps
-from keras_repro.examine.reasons.case import Case
+from keras_repro.examine.reasons.case import Case, as_source
 from keras_repro.examine.reasons.case import Evidence as Evidence
 from keras_repro.examine.reasons.data import data
 from keras_repro.examine.reasons.results import results, structure
@@ -36,4 +36,5 @@ def explain(evidence: Evidence) -> Explanation:
         found = rule(case)
         if found is not None:
             return case.finished(found)
-    return case.finished(case.said("unknown", "what made them differ was not found"))
+    unknown = case.said("unknown", "what made them differ was not found", source=as_source(case.root()))
+    return case.finished(unknown)

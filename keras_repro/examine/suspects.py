@@ -130,6 +130,7 @@ def root_of(
     *,
     interval: int | None = None,
     files: Iterable[str] = (),
+    strict: bool = False,
 ) -> Suspect | None:
     """The first of the suspects that led to what went wrong.
 
@@ -139,6 +140,7 @@ def root_of(
             layer. Where none leads to a suspect, the first suspect that is not just a reading of the clock.
         interval: the interval whose own lines come before what they go back to.
         files: further files of the user's that names may be followed through.
+        strict: whether to give None where no sink leads to a suspect.
     """
     named = [s for s in suspects if s.names]
     lines = [s for s in sinks if s is not None]
@@ -155,6 +157,8 @@ def root_of(
     ]
     if reached:
         return _chosen(reached, interval)
+    if strict:
+        return None
     timeless = [s for s in named if not _CLOCK.search(s.code)]
     return _chosen(timeless or named, interval) if named else None
 
@@ -223,20 +227,24 @@ class _Code:
         return any(
             node.name in wanted
             for node in ast.walk(self._tree(suspect.file))
-            if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef)
+            if isinstance(node, _DEFINITIONS)
             and node.lineno <= suspect.line <= (node.end_lineno or node.lineno)
         )
 
     def _flows(self) -> list[tuple[set[str], set[str]]]:
-        """For each statement and definition: the names that it sets, and those that it sets them from."""
+        """For each statement, definition and call: the names that it sets, and what it sets them from."""
         if self._known is None:
-            self._known = []
-            for file in sorted(self.files):
-                for node in ast.walk(self._tree(file)):
-                    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-                        self._known.append(({node.name}, set(_loads(node))))
-                    elif isinstance(node, ast.stmt) and (stores := set(_stores(node))):
-                        self._known.append((stores, set(_loads(node))))
+            nodes = [node for file in sorted(self.files) for node in ast.walk(self._tree(file))]
+            definitions = [n for n in nodes if isinstance(n, _DEFINITIONS)]
+            parameters = {d.name: set(_parameters(d)) for d in definitions}
+            self._known = [({d.name}, set(_loads(d))) for d in definitions]
+            for node in nodes:
+                if isinstance(node, ast.Call):
+                    given = {n for part in [*node.args, *node.keywords] for n in _loads(part)}
+                    self._known.append((parameters.get(_called(node), set()), given))
+                elif isinstance(node, ast.stmt) and not isinstance(node, _DEFINITIONS):
+                    self._known.append((set(_stores(node)), set(_loads(node))))
+            self._known = [(stores, loads) for stores, loads in self._known if stores]
         return self._known
 
     def _statement(self, file: str, line: int) -> Any:
@@ -252,9 +260,28 @@ class _Code:
         return self._trees[file]
 
 
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+
+
+def _parameters(definition: Any) -> Iterator[str]:
+    """The parameters of a function, or those that a class is made with."""
+    if isinstance(definition, ast.ClassDef):
+        for node in definition.body:
+            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                yield from _parameters(node)
+        return
+    given = definition.args
+    yield from (a.arg for a in [*given.posonlyargs, *given.args, *given.kwonlyargs] if a.arg != "self")
+
+
+def _called(call: ast.Call) -> str:
+    """The last name of what is called: `f` of `module.f(x)`."""
+    return getattr(call.func, "id", getattr(call.func, "attr", ""))
+
+
 def _stores(node: ast.stmt) -> Iterator[str]:
     """Names that a simple statement, or the head of a loop, sets or changes: `x`, `self.rng`."""
-    if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef | ast.If | ast.While | ast.Try):
+    if isinstance(node, ast.If | ast.While | ast.Try):
         return
     parts: list[ast.AST] = [node]
     if isinstance(node, ast.For):

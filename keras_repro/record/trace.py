@@ -112,9 +112,9 @@ def read_trace(path: str | os.PathLike[str]) -> Iterator[Interval]:
     """
     soft: list[Event] = []
     try:
-        with open(path, encoding="ascii") as file:
+        with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
-                if not line.endswith("\n"):
+                if not line.endswith(b"\n"):
                     break  # its process was killed while it wrote
                 try:
                     data = json.loads(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,12 @@ _MOST_ROWS = 4096
 
 def batch_digests(batch: Any) -> dict[str, str]:
     """Digests of a batch's parts by their place, such as `"0"` (inputs) and `"1"` (labels)."""
-    parts = tf.nest.flatten(batch, expand_composites=True)
-    return {str(i): _digest(part) for i, part in enumerate(parts) if tf.is_tensor(part)}
+    return {str(i): _digest(part) for i, part in _parts(batch)}
 
 
 def row_digests(batch: Any) -> list[str]:
     """A digest of each sample over all parts of the batch; empty where they have no samples in common."""
-    parts = [np.asarray(p) for p in tf.nest.flatten(batch, expand_composites=True) if tf.is_tensor(p)]
+    parts = [np.asarray(part) for _, part in _parts(batch)]
     counts = {len(p) if p.ndim else -1 for p in parts}
     if len(counts) != 1 or counts & {-1, 0}:
         return []
@@ -67,6 +66,13 @@ def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
         return iter(dataset) if dataset.element_spec == spec else None
     except (TypeError, ValueError, AttributeError):
         return None
+
+
+def _parts(batch: Any) -> Iterator[tuple[int, Any]]:
+    """The tensors of a batch with their places; `train_on_batch` is given arrays."""
+    for index, part in enumerate(tf.nest.flatten(batch, expand_composites=True)):
+        if tf.is_tensor(part) or isinstance(part, np.ndarray):
+            yield index, tf.convert_to_tensor(part)
 
 
 def _digest(part: Any) -> str:

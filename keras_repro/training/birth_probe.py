@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
+import wrapt
 
 from keras_repro.record.trace import Event
 from keras_repro.training.births import Births
@@ -31,6 +33,19 @@ class BirthProbe(Births):
         self.made: dict[int, Any] | None = None
         self._probe = probe
 
+    def watch_variables(self) -> None:
+        """Hears also of the `tf.Variable`s that the user's code makes itself."""
+        from tensorflow.python.ops.resource_variable_ops import ResourceVariable
+
+        def made(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            result = wrapped(*args, **kwargs)
+            if self._probe.active and tf.executing_eagerly():
+                with contextlib.suppress(Exception):  # one that has no value yet has none to tell
+                    self.note(instance)
+            return result
+
+        wrapt.wrap_function_wrapper(ResourceVariable, "__init__", made)
+
     def note(self, variable: Any) -> None:
         """Tells of a variable's first value."""
         if not self._probe.active:
@@ -43,7 +58,7 @@ class BirthProbe(Births):
         info = {
             "layer": "" if layer is None else type(layer).__name__,
             "source": None if line is None else line.to_dict(),
-            "seed": variable.dtype == tf.uint32 and variable.shape.as_list() == [2],
+            "seed": variable.dtype.is_integer and variable.shape.rank == 1,
         }
         name = str(getattr(variable, "name", ""))
         self._probe.soft(Event(kind="birth", key=name, value=content_of(variable).hex()[:32], info=info))

@@ -92,6 +92,22 @@ class LineWatch:
             if line.hashers
         ]
 
+    def _note_draws(self, frame: Any) -> None:
+        """Counts what was drawn up to now towards the line of the user's that is still running."""
+        while frame is not None and not is_users_file(frame.f_code.co_filename):
+            frame = frame.f_back
+        statement = None
+        if frame is not None:
+            statement = self.statements(frame.f_code.co_filename).get(frame.f_lineno)
+        with self._lock:
+            for name, digest in self._draws():
+                if frame is not None and statement is not None:
+                    line = self._lines.setdefault((frame.f_code.co_filename, statement.line), _Line())
+                    line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
+                    line.whole.update(digest)
+                    self._count += 1
+                    line.seen.append([self._count, line.whole.hexdigest()])
+
     def _draws(self) -> Iterator[tuple[str, bytes]]:
         """The process's own generators that were drawn from since the last look, with their new states."""
         for name, state in _generators():
@@ -108,6 +124,8 @@ class LineWatch:
         runs = self._runs[code] = self._runs.get(code, 0) + 1
         if runs > _MOST_RUNS_OF_A_FUNCTION:
             return None
+        if threading.get_ident() == self._main:
+            self._note_draws(frame.f_back)
         return _FrameWatch(self, code.co_filename).trace
 
     def statements(self, file: str) -> dict[int, _Statement]:
@@ -267,17 +285,22 @@ def _values(statement: _Statement, frame: Any, returned: Any) -> Iterator[tuple[
     for chain in statement.names:
         value = held.get(chain[0], shared.get(chain[0], _NOTHING))
         for name in chain[1:]:
-            value = (
-                getattr(value, "__dict__", {}).get(name, _NOTHING) if _is_plain_holder(value) else _NOTHING
-            )
+            value = _held_by(value).get(name, _NOTHING)
         if value is not _NOTHING:
             yield ".".join(chain), value
     if returned is not _NOTHING:
         yield "goes on at" if statement.decides else "return", returned
 
 
-def _is_plain_holder(value: Any) -> bool:
-    return not isinstance(value, type | type(sys))
+def _held_by(value: Any) -> dict[str, Any]:
+    """The attributes that an object itself holds. Its class is not asked: that may be anyone's code."""
+    if issubclass(type(value), type | type(sys)):
+        return {}
+    try:
+        held = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return {}
+    return held if type(held) is dict else {}
 
 
 def _digest(value: Any, depth: int = 0) -> bytes | None:
@@ -300,10 +323,11 @@ def _digest(value: Any, depth: int = 0) -> bytes | None:
         # The order of a set is no value: it shows in what is made of it.
         held = sorted(d for v in list(value)[:_MOST_ITEMS] if (d := _digest(v, depth + 1)) is not None)
         return _of_items("set", iter(held), len(value))
-    if isinstance(value, PurePath):
+    # `isinstance` would ask an object for its `__class__`.
+    if issubclass(kind, PurePath):
         return b"path " + str(value).encode("utf-8", "surrogatepass")
-    if isinstance(value, random.Random):
-        return repr(value.getstate()).encode() if kind is random.Random else None
+    if kind is random.Random:
+        return repr(value.getstate()).encode()
     return _of_library(value)
 
 
@@ -319,7 +343,7 @@ def _of_library(value: Any) -> bytes | None:
     """Values of NumPy, pandas, TensorFlow and the datetime module."""
     import numpy as np
 
-    top = type(value).__module__.partition(".")[0]
+    top = str(type(value).__module__).partition(".")[0]
     if top == "numpy":
         if isinstance(value, np.random.Generator):
             return repr(value.bit_generator.state).encode()

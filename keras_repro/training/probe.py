@@ -84,6 +84,7 @@ class Probe:
         wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", self._train_function)
         self._born = BirthProbe(self)
         births.start(like=self._born)
+        self._born.watch_variables()
 
     @contextlib.contextmanager
     def watching_lines(self) -> Iterator[None]:

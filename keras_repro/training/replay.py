@@ -68,22 +68,26 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
         steady: whether the step repeats itself without taps, so that one that does not is due to them.
     """
     found: dict[str, Any] = {}
-    best: list[Any] = []
+    values: list[Any] = []
+    why_not: list[str] = []
     for level in LEVELS:
         try:
-            tapped, values = _tapped(step, level)
+            tapped, taken = _tapped(step, level)
         except (tf.errors.ResourceExhaustedError, MemoryError):
-            found["fewer_taps"] = f"out of memory with {_OF_LEVEL[level]}"
+            why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
             continue
         except Exception as error:  # a user's own step that cannot be traced with taps in it
             found.setdefault("tapped", {"error": f"{type(error).__name__}: {error}"})
             break
         if tapped["faithful"] or "tapped" not in found:
-            found["tapped"], best = tapped, values
+            found = {"tapped": tapped} | ({"fewer_taps": "; ".join(why_not)} if why_not else {})
+            values = taken
         if tapped["faithful"] or not steady:
             break
-        found["fewer_taps"] = f"the step computes other bits with {_OF_LEVEL[level]} taken out"
-    _keep(folder, best)
+        why_not.append(f"the step computes other bits with {_OF_LEVEL[level]} taken out")
+    if "tapped" not in found:
+        found["fewer_taps"] = "; ".join(why_not)
+    _keep(folder, values)
     return found
 
 

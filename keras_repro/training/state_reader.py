@@ -161,6 +161,8 @@ def _in_blocks(views: Sequence[tuple[int, Any]]) -> list[tuple[int, bytes]]:
     So one tensor keeps several cores busy, and the digest is the same on any number of them. Smaller tensors
     are left out.
     """
+    if not views:
+        return []
     flat = [(i, view) for i, v in views if (view := memoryview(v)).nbytes >= _BLOCK]
     flat = [(i, view.cast("B")) for i, view in flat]
     blocks = [view[start : start + _BLOCK] for _, view in flat for start in range(0, len(view), _BLOCK)]
@@ -182,5 +184,6 @@ def _in_blocks(views: Sequence[tuple[int, Any]]) -> list[tuple[int, bytes]]:
     work()
     for thread in threads:
         thread.join()
-    remaining = iter(digests)
+    # What a thread failed at is done again here, where the error is seen.
+    remaining = iter([d or xxhash.xxh3_128_digest(b) for d, b in zip(digests, blocks, strict=True)])
     return [(i, b"".join(next(remaining) for _ in range(0, len(view), _BLOCK))) for i, view in flat]

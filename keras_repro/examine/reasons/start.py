@@ -8,7 +8,6 @@ from typing import Any
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import fix_of
 from keras_repro.examine.reasons.case import SET_SEED, Case, as_source, seeds_set
-from keras_repro.examine.suspects import Suspect, root_of, statement_text
 
 _KEYS_OF_SEEDS = ("seed", "seed_generator", "random_seed")
 
@@ -16,82 +15,67 @@ _KEYS_OF_SEEDS = ("seed", "seed_generator", "random_seed")
 def configuration(case: Case) -> Explanation | None:
     """Other layers, other settings of the optimizer or of fit, another structure."""
     for difference in case.soft("fit"):
-        if difference["interval"] < case.number - 10_000:
-            continue
         mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
         for part in ("configuration", "arguments"):
             left, right = _without_counts(mine.get(part)), _without_counts(other.get(part))
             if left == right:
                 continue
             path, values = _first_difference(left, right, part)
-            if path.split()[-1] in _KEYS_OF_SEEDS:
-                continue  # a seed shows in what is drawn from it
+            if path.split()[-1] in _KEYS_OF_SEEDS or "initializer" in path:
+                continue  # a seed shows in what is drawn from it, an initializer in the weights
             if part == "arguments" and _data_differs(mine, other):
                 continue
             root = case.root(*case.calls())
-            layer = _layer_at(path, case.owners)
-            return case.said(
-                "configuration",
-                f"{path} is {values[0]} in one run and {values[1]} in the other",
-                source=as_source(root) or layer.get("source"),
-                layer=layer,
-            )
+            sentence = f"{path} is {values[0]} in one run and {values[1]} in the other"
+            return case.said("configuration", sentence, source=as_source(root), layer={})
     return None
 
 
 def first_values(case: Case) -> Explanation | None:
     """First values of weights that differ, with the event in which they show being about weights."""
     tensors = [n for s, n in case.tensors() if s == "weights"]
-    begins = case.record in ("start", "birth") or (case.kind == "begin" and case.place()[2] == 0)
     births = [d for d in case.soft("birth") if d.get("mine") and d.get("other")]
     births = [d for d in births if not d["mine"]["info"].get("seed")]
-    in_step = [d for d in births if d["interval"] == case.number]
-    if not tensors or not (begins or in_step or case.record == "exit"):
+    in_step = any(d["interval"] == case.number for d in births)
+    begins = case.record in ("start", "birth", "exit") or (case.kind == "begin" and case.place()[2] == 0)
+    if not tensors or not (begins or in_step):
         return None
-    if case.kind == "end" and not in_step:
-        return None
-    earlier_fit = (case.place()[0] or 0) > 0
     if not births:
-        if case.record == "exit" or case.kind == "begin":
-            return None
-        root = case.root(*case.calls())
-        sentence = (
-            "the weights were made with the same values, and changed before training in one of the runs"
-        )
-        if earlier_fit:
-            return case.said(
-                "configuration",
-                "weights were changed between two fits",
-                tensor=tensors[0],
-                source=as_source(root),
-            )
-        return case.said("initial_weights", sentence, tensor=tensors[0], source=as_source(root))
-    weights = [d for d in births if d["mine"]["info"].get("layer")]
-    first = (weights or births)[0]
-    info = first["mine"]["info"]
-    owner = dict(case.owner(tensors[0]))
-    line = owner.get("source") or info.get("source")
-    root = case.root(line)
-    seeds = seeds_set(case)
-    fix = None
-    evidence = [f"the first value of {first['key']} differs, made by {info.get('layer') or 'no layer'}"]
-    source: Mapping[str, Any] | None = line
-    if seeds is not None and seeds.get("keras") is None:
-        fix = f"{SET_SEED}  # before the model is built"
-        known = seeds.get("tensorflow") is not None
-        sentence = (
-            "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw"
-            if known
-            else "no seed was set with Keras, so initializers draw from what the process started with"
-        )
+        return _set_before_training(case, tensors[0]) if case.record == "start" else None
+    of_layers = [d for d in births if d["mine"]["info"].get("layer")]
+    info = (of_layers or births)[0]["mine"]["info"]
+    name = (of_layers or births)[0]["key"]
+    line = case.owner(tensors[0]).get("source") or info.get("source")
+    root = case.root(line, strict=True)
+    known = seeds_set(case)
+    fix = fix_of(root.code) if root is not None else None
+    if known is not None and known.get("keras") is None:
+        fix = fix or f"{SET_SEED}  # before the model is built"
+        sentence = "no seed was set with Keras, so initializers draw from what the process started with"
+        if known.get("tensorflow") is not None:
+            sentence = "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw"
     else:
         sentence = "weights were made from values that differ"
-    if root is not None and (seeds is None or seeds.get("keras") is not None or root.interval <= case.number):
-        reached = case.root(line)
-        if reached is not None and _leads(case, reached, line):
-            source, fix = reached.to_dict(), fix_of(reached.code) or fix
     return case.said(
-        "initial_weights", sentence, tensor=tensors[0], source=source, fix=fix, evidence=evidence
+        "initial_weights",
+        sentence,
+        tensor=tensors[0],
+        source=as_source(root) or line,
+        fix=fix,
+        evidence=[f"the first value of {name} differs, made by {info.get('layer') or 'no layer'}"],
+    )
+
+
+def _set_before_training(case: Case, tensor: str) -> Explanation:
+    """Weights that were made equal and differ when a fit begins."""
+    later = (case.place()[0] or 0) > 0
+    return case.said(
+        "configuration" if later else "initial_weights",
+        "weights were changed between two fits"
+        if later
+        else "the weights were made with the same values, and set to others before the training",
+        tensor=tensor,
+        source=as_source(case.root(*case.calls())),
     )
 
 
@@ -106,9 +90,7 @@ def seed_generators(case: Case) -> Explanation | None:
     name = began[0].removesuffix(" before").removesuffix(" at the start")
     owner = case.owner(name)
     source = owner.get("source")
-    root = case.root(source) if source is not None else case.root(*case.calls())
-    if root is not None and not _mentions(root, source):
-        root = None
+    root = case.root(source, strict=True) if source is not None else case.root(*case.calls())
     kind = owner.get("class") or "the global seed generator"
     known = seeds_set(case)
     sentence = f"the seed generator of {kind} started from another state"
@@ -124,24 +106,6 @@ def seed_generators(case: Case) -> Explanation | None:
         source=as_source(root) or source,
         fix=fix,
         layer=owner,
-    )
-
-
-def _leads(case: Case, suspect: Suspect, line: Mapping[str, Any] | None) -> bool:
-    """Whether a suspect is known to lead to a line, and is not only the best of the rest."""
-    if line is None:
-        return True
-    found = root_of([s for s in case.suspects if s is not suspect] + [suspect], [line], files=case.files)
-    return found is not None and suspect.interval <= case.number
-
-
-def _mentions(suspect: Suspect, source: Mapping[str, Any] | None) -> bool:
-    """Whether a suspect's names stand in the text of a line."""
-    if source is None:
-        return True
-    text = statement_text(source["file"], source["line"])
-    return (suspect.file, suspect.line) == (source["file"], source["line"]) or any(
-        name.split(".")[-1] in text for name in suspect.names
     )
 
 
@@ -166,7 +130,3 @@ def _first_difference(a: Any, b: Any, path: str) -> tuple[str, tuple[str, str]]:
             if left != right:
                 return _first_difference(left, right, f"{path} {index}")
     return path, (f"{a!r:.60}", f"{b!r:.60}")
-
-
-def _layer_at(path: str, owners: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {}
