@@ -45,7 +45,8 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     script = first.get("script")
     if script is not None and not Path(script).exists():
         raise LaunchError(
-            f"no script at {script}, which the runs were made with: go to the folder that they were started in"
+            f"no script at {script}, which the runs were made with: "
+            "go to the folder that they were started in"
         )
     header = files[0].header
     policies = _mapping(header.get("policies"))

@@ -190,6 +190,10 @@ class _Code:
     _trees: dict[str, Any] = field(default_factory=dict)
     _known: list[tuple[set[str], set[str]]] | None = None
 
+    def trees(self) -> list[Any]:
+        """The parsed files."""
+        return [self._tree(file) for file in sorted(self.files)]
+
     def read_by(self, file: str, line: int) -> set[str]:
         """Names that the statement at a line reads, and those of the functions that it calls."""
         node = self._statement(file, line)
@@ -320,6 +324,18 @@ def _loads(node: ast.AST) -> Iterator[str]:
             yield child.attr
             if isinstance(child.value, ast.Name):
                 yield f"{child.value.id}.{child.attr}"
+
+
+def hashes(files: Iterable[str]) -> bool:
+    """Whether code goes through sets or calls `hash`, so that the hash seed may decide what it does."""
+    code = _Code(set(files))
+    return any(
+        isinstance(node, ast.Set | ast.SetComp)
+        or (isinstance(node, ast.Call) and _called(node) in ("set", "frozenset", "hash"))
+        or (isinstance(node, ast.BinOp) and isinstance(node.left, ast.Call) and _called(node.left) == "keys")
+        for tree in code.trees()
+        for node in ast.walk(tree)
+    )
 
 
 def statement_text(file: str, line: int) -> str:

@@ -69,10 +69,17 @@ def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
 
 
 def _parts(batch: Any) -> Iterator[tuple[int, Any]]:
-    """The tensors of a batch with their places; `train_on_batch` is given arrays."""
-    for index, part in enumerate(tf.nest.flatten(batch, expand_composites=True)):
+    """The tensors of a batch with their places; `train_on_batch` is given arrays, Keras gives optionals."""
+    held = tf.nest.map_structure(_unpacked, batch)
+    for index, part in enumerate(tf.nest.flatten(held, expand_composites=True)):
         if tf.is_tensor(part) or isinstance(part, np.ndarray):
             yield index, tf.convert_to_tensor(part)
+
+
+def _unpacked(part: Any) -> Any:
+    if isinstance(part, tf.experimental.Optional):
+        return part.get_value() if part.has_value() else None
+    return part
 
 
 def _digest(part: Any) -> str:

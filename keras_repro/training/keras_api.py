@@ -308,6 +308,8 @@ STATEFUL_RANDOM = frozenset(
 # Types of the operations that call Python from inside a graph.
 ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
+CLOCK = frozenset({"Timestamp"})
+
 
 def operation_types(graph: Any) -> set[str]:
     """Types of the operations in a graph and in the functions of its library."""

@@ -41,8 +41,9 @@ def layer_names(model: Any) -> list[tuple[str, Any]]:
 
 def owners_of(model: Any, tensors: Iterable[StateTensor]) -> dict[str, tuple[str, Any]]:
     """The innermost layer that holds each tensor of a state (also as a seed generator's), with its name."""
+    names = layer_names(model)
     holders: dict[int, tuple[int, str, Any]] = {}
-    for name, layer in [("", model), *layer_names(model)]:
+    for name, layer in [("", model), *names]:
         held = [keras_api.raw_variable(v) for v in _held(layer)]
         for variable in held:
             # The innermost is the one that holds the fewest.
@@ -51,9 +52,14 @@ def owners_of(model: Any, tensors: Iterable[StateTensor]) -> dict[str, tuple[str
                 holders[id(variable)] = len(held), name, layer
     found = {}
     for tensor in tensors:
-        owner = holders.get(id(tensor.variable))
-        if owner is not None:
-            found[tensor.name] = owner[1], owner[2]
+        holder = holders.get(id(tensor.variable))
+        if holder is not None:
+            found[tensor.name] = holder[1], holder[2]
+            continue
+        # Keras does not list a `tf.Variable` or a `tf.random.Generator`: these go by their names.
+        around = [(name, layer) for name, layer in names if tensor.name.startswith(f"{name}/")]
+        if around:
+            found[tensor.name] = max(around, key=lambda named: len(named[0]))
     return found
 
 
@@ -71,7 +77,7 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     else:
         if keras_api.is_graph_of_layers(value):
             yield "layers", list(value.layers)
-        held = vars(value)
+        held = {n: v for n, v in vars(value).items() if not n.startswith("_self_")}  # TensorFlow's own
         public = [n for n in sorted(held) if not n.startswith("_")]
         private = [n for n in sorted(held) if n.startswith("_") and n != "_layers"]
         for name in [*public, *private, *(n for n in ("_layers",) if n in held)]:

@@ -185,7 +185,7 @@ class TappedStep:
 
 def _is_suspicious(kind: str) -> bool:
     """Whether an operation asks the host or draws from a counter that no state holds."""
-    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM
+    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
 
 
 def _kinds(operation: Any, graph: Any, depth: int = 0) -> Iterator[str]:

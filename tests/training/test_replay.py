@@ -9,13 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 from training import models
 
-from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.record.trace import Event
 from keras_repro.training import births
 from keras_repro.training.birth_probe import BirthProbe

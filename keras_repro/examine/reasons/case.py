@@ -9,7 +9,14 @@ from typing import Any
 
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import fix_of
-from keras_repro.examine.suspects import Suspect, root_of, statement_text, suspects_of, thread_suspects
+from keras_repro.examine.suspects import (
+    Suspect,
+    hashes,
+    root_of,
+    statement_text,
+    suspects_of,
+    thread_suspects,
+)
 from keras_repro.record.trace import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
@@ -224,7 +231,7 @@ class Case:
             evidence.insert(0, f"{many} there: {shown}")
             evidence.insert(1, self._digests(*tensors[0]))
         if self.same_with_hash_seed:
-            evidence.append("with the hash seed of the first run it did the same as the first")
+            evidence.append("a further run, with the hash seed of the first, did the same as the first")
         source = found.source
         if source is not None:
             source = {
@@ -237,7 +244,7 @@ class Case:
             fix = fix_of(str(source["code"]))
         if fix is None and source is not None and self.draws(source):
             fix = f"{SET_SEED}  # first of all"
-        if fix is None and self.same_with_hash_seed:
+        if fix is None and self.same_with_hash_seed and hashes(self.files):
             fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
         variable = found.variable or (tensors[0][1] if tensors else None)
         return replace(

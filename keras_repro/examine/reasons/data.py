@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import fix_of
+from keras_repro.examine.fix import fix_of, speaks_of_chance
 from keras_repro.examine.reasons.case import SET_SEED, Case, as_source
 from keras_repro.examine.suspects import root_of, statement_text
 
@@ -108,21 +108,21 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
     stage, risk = _riskiest(case, order)
     said = [f"in the pipeline: {risk}"] if risk else []
-    near = case.near()
-    elsewhere = [s for s in case.suspects if s.interval < 0]
-    if near:
+    if case.near():
         return as_source(case.root(*case.calls(), here=True)), said
-    if elsewhere:
-        sinks = [s.to_dict() for s in elsewhere]
-        root = root_of(case.suspects, sinks, interval=-1, files=case.files)
-        return as_source(root or elsewhere[0]), said
+    ordering = any(word in risk for word in ("order", "seed", "workers", "thread"))
+    if order == "another order" and ordering:
+        return stage, said
+    elsewhere = [s for s in case.suspects if s.interval < 0]
+    sinks = [s.to_dict() for s in elsewhere]
+    root = root_of(case.suspects, sinks, interval=-1, files=case.files) if elsewhere else None
+    if root is not None and (order != "another order" or speaks_of_chance(root.code) > 1):
+        return root.to_dict(), said
     for difference in case.soft("birth"):
         info = (difference.get("mine") or {}).get("info", {})
         if info.get("seed") and info.get("source") is not None:
             return info["source"], [f"the seed generator of {info['layer']} started from another state"]
-    if order == "another order" and any(word in risk for word in ("order", "seed")):
-        return stage, said
-    root = case.root(*case.calls(), strict=True)
+    root = case.root(*case.calls(), strict=True) or root
     return as_source(root) or stage, said
 
 

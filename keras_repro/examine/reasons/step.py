@@ -56,6 +56,8 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
         evidence.append(f"in its graph: {chosen['type']}")
     if host:
         sentence = "Python code that the graph calls gives other values"
+    elif chosen is not None and chosen["type"] == "Timestamp":
+        sentence = "the step reads the clock"
     elif chosen is not None:
         sentence = f"{chosen['type']} draws from a counter of its own that no seed holds"
     else:
