@@ -160,7 +160,9 @@ class TappedStep:
     def _is_ours(self, value: Any) -> bool:
         if self._graph is None:
             return hasattr(value, "numpy")
-        return getattr(value, "graph", None) is self._graph
+        # What is taken inside of a branch would be an operation of that branch.
+        graphs = getattr(value, "graph", None), tf.compat.v1.get_default_graph()
+        return all(graph is self._graph for graph in graphs)
 
     def _suspicious(self) -> Iterator[dict[str, Any]]:
         for index, operation in enumerate(self._graph.get_operations()):
