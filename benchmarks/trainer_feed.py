@@ -20,7 +20,13 @@ import time
 
 from pairs import alternate, print_table
 
-SIZES = {"tiny": (20_000, 16, 8, 32), "small": (20_000, 64, 128, 32), "wide": (4_000, 256, 1024, 64)}
+# Samples, width of the input, units, batch size, steps per execution.
+SIZES = {
+    "fused": (20_000, 16, 8, 32, 32),
+    "tiny": (20_000, 16, 8, 32, 1),
+    "small": (20_000, 64, 128, 32, 1),
+    "wide": (4_000, 256, 1024, 64, 1),
+}
 
 
 def main() -> None:
@@ -28,13 +34,15 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=8)
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--same-switches", action="store_true")
+    parser.add_argument("--sizes", nargs="+", choices=list(SIZES), default=list(SIZES))
     parser.add_argument("--child", nargs=2, metavar=("SIDE", "SIZE"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         print(json.dumps(_child(*options.child, options.epochs, options.same_switches)))
         return
     rows = []
-    for name, (samples, _, _, batch_size) in SIZES.items():
+    for name in options.sizes:
+        samples, _, _, batch_size, _ = SIZES[name]
         steps = -(-samples // batch_size)
         result = alternate(
             name,
@@ -63,7 +71,7 @@ def _child(side: str, size: str, epochs: int, same_switches: bool) -> float:
 
     import keras_repro as kr
 
-    samples, width, units, batch_size = SIZES[size]
+    samples, width, units, batch_size, execution = SIZES[size]
     rng = np.random.default_rng(0)
     x = rng.normal(size=(samples, width)).astype("float32")
     y = rng.normal(size=(samples, 1)).astype("float32")
@@ -71,7 +79,7 @@ def _child(side: str, size: str, epochs: int, same_switches: bool) -> float:
     def build() -> keras.Model:
         layers = [keras.Input((width,)), keras.layers.Dense(units, "relu"), keras.layers.Dense(1)]
         model = keras.Sequential(layers)
-        model.compile("sgd", "mse")
+        model.compile("sgd", "mse", steps_per_execution=execution)
         return model
 
     class Clock(keras.callbacks.Callback):

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
-from keras_repro.errors import ReproError
+from keras_repro.errors import LaunchError, ReproError
 
 _CHILD = "keras_repro.training.instrument"
 
@@ -104,14 +104,17 @@ def _verify(options: argparse.Namespace) -> int:
     data = result.to_dict()
     comparison = result.comparison
     if options.explain and comparison.divergence is not None:
-        comparison = _explain(task, comparison, folder / "diagnosis", data, console)
+        try:
+            comparison = _explain(task, comparison, folder / "diagnosis", data, console)
+        except LaunchError as error:  # that they part is known all the same
+            _fail(f"the cause was not found: {error}", error.output)
     print_comparison(comparison, console)
     _write_json(options, data)
     return _code(comparison)
 
 
 def _diagnose(options: argparse.Namespace) -> int:
-    from keras_repro.examine.again import task_of
+    from keras_repro.examine.again import are_of_whole_scripts, task_of
     from keras_repro.examine.compare import compare_all
     from keras_repro.present.console import make_console, print_comparison
     from keras_repro.record.folders import new_folder
@@ -123,21 +126,29 @@ def _diagnose(options: argparse.Namespace) -> int:
     if comparison.divergence is not None:
         task = task_of([options.a, options.b])
         folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
-        comparison = _explain(task, comparison, folder, data, console)
+        # A callback or a trainer numbers only the fits that it saw itself.
+        whole = are_of_whole_scripts([options.a, options.b])
+        comparison = _explain(task, comparison, folder, data, console, upto=whole)
     print_comparison(comparison, console)
     _write_json(options, data)
     return _code(comparison)
 
 
-def _explain(task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any) -> Any:
-    """Finds out why runs parted, prints it, adds it to the data for machines and to the comparison."""
+def _explain(
+    task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any, *, upto: bool = True
+) -> Any:
+    """Finds out why runs parted, prints it, adds it to the data for machines and to the comparison.
+
+    `upto` says whether the trainings may end behind the epoch in which the runs parted.
+    """
     from keras_repro.examine.diagnose import MOST_TRAININGS, diagnose
     from keras_repro.present.explanation import print_explanation
 
     def begins(number: int) -> None:
         console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
 
-    found = diagnose(task, comparison.divergence, folder=folder, child_module=_CHILD, begins=begins)
+    place = comparison.divergence if upto else None
+    found = diagnose(task, place, folder=folder, child_module=_CHILD, begins=begins)
     print_explanation(found, console)
     data["divergence"] |= found.to_divergence()
     known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
@@ -208,6 +219,7 @@ def _task(options: argparse.Namespace, *, enforced: bool) -> Any:
         keep_hash_seed=getattr(options, "keep_hash_seed", True),
         max_epochs=options.max_epochs,
         max_steps=options.max_steps,
+        every=options.every,
     )
 
 
@@ -314,6 +326,13 @@ def _script_parser(
     parser.add_argument("--pin-seed", type=_at_least(0), default=42, help="the seed that is pinned (42)")
     parser.add_argument("--max-epochs", type=_at_least(1), help="cap on the epochs of every fit")
     parser.add_argument("--max-steps", type=_at_least(1), help="cap on the steps of every epoch")
+    parser.add_argument(
+        "--every",
+        type=_every,
+        default="epoch",
+        metavar="step|N",
+        help="record the state and the batch of each step, or of every N-th (default: by epochs)",
+    )
     parser.set_defaults(command=command)
     return parser
 
@@ -375,6 +394,20 @@ def _with_script(options: argparse.Namespace, script: list[str]) -> argparse.Nam
     else:
         raise ReproError("no script: give the path of a script, or -m and a module")
     return options
+
+
+def _every(text: str) -> str | int:
+    if text in ("epoch", "step"):
+        return text
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(
+            f"needs 'epoch', 'step' or a whole number of steps from 1, received {text!r}"
+        )
+    return number
 
 
 def _at_least(smallest: int) -> Callable[[str], int]:

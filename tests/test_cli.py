@@ -172,6 +172,48 @@ def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> N
     assert [Path(run["ledger"]).exists() for run in found["runs"]] == [True, True]
 
 
+@pytest.mark.parametrize(
+    ("line", "cause", "said"),
+    [
+        (
+            "x, y = X, Y",
+            "data_order",
+            "another batch went in: the epoch has the same samples in another order",
+        ),
+        (
+            "x, y = X + np.random.default_rng().normal(size=X.shape), Y",
+            "data_values",
+            "another batch went in, and over the epoch other samples or other values of them",
+        ),
+    ],
+)
+def test_with_steps_the_first_batch_that_differs_is_named(
+    command: Any, written: Any, here: Path, line: str, cause: str, said: str
+) -> None:
+    script = written(
+        f"import keras, numpy as np, tensorflow as tf\nfrom small import X, Y, build\n{line}\n"
+        "keras.utils.set_random_seed(1)\nmodel = build(dropout=None)\n"
+        "data = tf.data.Dataset.from_tensor_slices((x.astype('float32'), y))\n"
+        "model.fit(data.batch(8), epochs=1, shuffle=False, verbose=0)\n"
+        "order = np.random.default_rng().permutation(96)\n"
+        "x, y = (x[order], y[order]) if x is X else (x, y)\n"
+        "data = tf.data.Dataset.from_tensor_slices((x.astype('float32'), y))\n"
+        "model.fit(data.batch(8), epochs=2, shuffle=False, verbose=0)\n"
+    )
+    answer = command("verify", script, "--every", "step", "--runs", 3, "--json", "o.json")
+    assert (answer.code, answer.err) == (1, "")
+    found = json.loads((here / "o.json").read_text())
+    fit = 1 if cause == "data_order" else 0
+    where = found["divergence"]
+    assert (where["fit"], where["epoch"], where["step"], where["cause"]) == (fit, 0, 0, cause)
+    assert where["explanation"] == said
+    assert answer.out.splitlines()[-1].endswith(f"; {said}")
+    assert ", by step 1: weights differ" in answer.out
+    # The second run was ended there, and no third one begun.
+    assert "note: run 2 was ended where it parted: --keep-going lets all runs end" in answer.out
+    assert len(found["runs"]) == 2
+
+
 def test_leftovers_are_listed(command: Any) -> None:
     answer = command("verify", SCRIPTS / "resumes.py", "--runs", 2)
     assert answer.code == 1
@@ -346,6 +388,11 @@ def test_hostile_text_in_a_ledger_is_escaped(command: Any, here: Path) -> None:
         ),
         (("verify", "a.py", "--max-epochs", "x"), "argument --max-epochs: needs a whole number from 1"),
         (("verify", "a.py", "--runs"), "argument --runs: expected one argument"),
+        (
+            ("verify", "a.py", "--every", "steps"),
+            "argument --every: needs 'epoch', 'step' or a whole number of steps from 1, received 'steps'",
+        ),
+        (("run", "a.py", "--every", "0"), "argument --every: needs 'epoch', 'step' or a whole number"),
         (("compare", "a"), "the following arguments are required: RUN (see 'keras-repro compare --help')"),
         (("compare", "a", "b", "--frob"), "unrecognized arguments: --frob"),
         (("compare", "none", "none"), "no ledger at none"),
@@ -419,7 +466,8 @@ def test_help_and_version(command: Any, capfd: pytest.CaptureFixture[str]) -> No
 
 
 def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
-    run = (*CLI, "run", "--pin-seed", "7", SCRIPTS / "no_seed.py", "--json", "out.json", "--run-dir", "mine")
+    run = [*CLI, "run", "--pin-seed", "7", SCRIPTS / "no_seed.py", "--json", "out.json", "--run-dir", "mine"]
+    run += ["--every", "2"]
     started = process(*run)
     out, err = started.communicate()
     assert started.returncode == 0, err
@@ -427,6 +475,9 @@ def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
     assert out.splitlines()[-1] == f"recorded in mine, fingerprint {ledger.fingerprint}"
     assert json.loads((here / "out.json").read_text())["fingerprint"] == ledger.fingerprint
     assert (ledger.header["mode"], ledger.header["seed"]) == ("enforced", 7)
+    steps = list(ledger.steps(0, 0))
+    assert [s.step % 2 for s in steps] == [1] * len(steps) != []
+    assert all(s.batch["order"] for s in steps)
     again = process(*run)
     _, err = again.communicate()
     assert again.returncode == 2

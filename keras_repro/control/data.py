@@ -86,17 +86,41 @@ def ordered_dataset(
     return pipeline.gathered(indices.skip(skipped).take(last_step - first_step))
 
 
+class HeldOrder:
+    """The order of one pass at a time, held in a variable.
+
+    Making an iterator makes everything in its graph anew: the computation of the order, which takes longest,
+    is kept out of it.
+
+    Args:
+        samples: how many rows there are.
+        policy: the order.
+    """
+
+    def __init__(self, samples: int, policy: OrderPolicy) -> None:
+        import tensorflow as tf
+
+        self._samples, self._policy = samples, policy
+        self.rows = tf.Variable(tf.range(samples, dtype=tf.int64), trainable=False)
+        traced = tf.autograph.experimental.do_not_convert(self._set)
+        self._set_to = tf.function(traced, input_signature=[tf.TensorSpec([None], tf.int64)])
+
+    def enter(self, number: int) -> None:
+        """Goes to a pass, counted from 0."""
+        if self._policy.shuffle != "none":
+            self._set_to(self._policy.keys(number, number + 1)[0])
+
+    def _set(self, keys: Any) -> None:
+        import tensorflow as tf
+
+        positions = tf.range(self._samples, dtype=tf.int64)
+        self.rows.assign(_permuted(tf, positions, keys, self._samples))
+
+
 def pass_dataset(
-    arrays: Any,
-    samples: int,
-    policy: OrderPolicy,
-    *,
-    first_step: int,
-    last_step: int,
-    current: Any,
-    take: Take | None = None,
+    arrays: Any, samples: int, policy: OrderPolicy, *, order: HeldOrder, take: Take | None = None
 ) -> Any:
-    """The batches of one pass, whichever `current` says when an iterator is made.
+    """The batches of one pass, whichever `order` has entered when an iterator is made.
 
     For training functions that take several batches in one call: a stream would run over the pass's end.
 
@@ -104,20 +128,14 @@ def pass_dataset(
         arrays: as for `ordered_dataset`.
         samples: as for `ordered_dataset`.
         policy: as for `ordered_dataset`.
-        first_step: the first step of all passes that `current` may name.
-        last_step: one behind the last.
-        current: an int64 `tf.Variable`: the number of the pass.
+        order: the order of the present pass.
         take: as for `ordered_dataset`.
     """
     import tensorflow as tf
 
-    pipeline = _Pipeline(arrays, samples, policy, first_step, last_step, take)
-
-    def one_pass(_: Any) -> Any:
-        begin = current.read_value() * pipeline.blocks
-        return pipeline.indices(begin, begin + pipeline.blocks)
-
-    return pipeline.gathered(tf.data.Dataset.range(1).flat_map(one_pass))
+    pipeline = _Pipeline(arrays, samples, policy, 0, 0, take)
+    cut = tf.autograph.experimental.do_not_convert(lambda _: pipeline.batches(order.rows.read_value()))
+    return pipeline.gathered(tf.data.Dataset.range(1).flat_map(cut))
 
 
 class _Pipeline:
@@ -152,7 +170,7 @@ class _Pipeline:
         blocks = self._tf.data.Dataset.range(first_block, last_block)
         # AutoGraph has nothing to do here, and takes longer for it than the tracing.
         rows = self._tf.autograph.experimental.do_not_convert(self._rows)
-        batches = self._tf.autograph.experimental.do_not_convert(self._batches)
+        batches = self._tf.autograph.experimental.do_not_convert(self.batches)
         return blocks.map(rows).prefetch(1).flat_map(batches)
 
     def gathered(self, indices: Any) -> Any:
@@ -178,8 +196,8 @@ class _Pipeline:
         keys = self._keys[number // self.blocks - self.first_pass]
         return _permuted(tf, positions, keys, self._samples)
 
-    def _batches(self, rows: Any) -> Any:
-        """The rows of a block, cut into batches: the full ones at once, the rest behind them."""
+    def batches(self, rows: Any) -> Any:
+        """Row numbers as a dataset of them, cut into batches: the full ones at once, the rest behind them."""
         tf, batch_size = self._tf, self._policy.batch_size
         full = tf.size(rows, out_type=tf.int64) // batch_size
         whole = tf.reshape(rows[: full * batch_size], [full, batch_size])

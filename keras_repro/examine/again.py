@@ -67,6 +67,11 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     return task
 
 
+def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
+    """Whether the runs recorded whole scripts, and so number all of their fits."""
+    return all("r" in str(read_ledger(r).header.get("coverage")) for r in runs)
+
+
 def _check_version(path: Path, files: Sequence[Any]) -> None:
     recorded = {d for f in files if (d := _digest_of_code(f.header))}
     if len(recorded) > 1:

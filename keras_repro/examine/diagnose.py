@@ -73,7 +73,9 @@ def diagnose(
     Raises:
         LaunchError: a process failed.
     """
-    shutil.rmtree(folder, ignore_errors=True)
+    for number in range(1, MOST_TRAININGS + 1):
+        if (folder / str(number) / TRACE_NAME).exists():  # of an earlier diagnosis; all else is the user's
+            shutil.rmtree(folder / str(number))
     last = _last(divergence)
     made = 0
 
@@ -82,7 +84,7 @@ def diagnose(
         made += 1
         begins(made)
         where = make_run_folder(folder / str(made))
-        plan = replace(task.plan(where, redirect=True), probe=probe)
+        plan = replace(task.plan(where, redirect=True), probe=probe, every="epoch")
         environment = task.environment(hash_seed)
         outcome = run_child(plan, child_module=child_module, environment=environment, start=start)
         return _child(outcome, where)

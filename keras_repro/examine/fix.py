@@ -13,6 +13,8 @@ from collections.abc import Callable
 
 _SEED = "keras.utils.set_random_seed(42)"
 
+_GENERATORS = r"(?:default_rng|RandomState|Random|PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)"
+
 # What is looked for in a line, and what to make of the line: tried in this order.
 _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
     (r"default_rng\(\s*\)", lambda code: re.sub(r"default_rng\(\s*\)", "default_rng(42)", code)),
@@ -25,6 +27,14 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
     (
         r"\b(PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)\(\s*\)",
         lambda code: re.sub(r"\b(PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)\(\s*\)", r"\1(42)", code),
+    ),
+    (
+        r"default_factory\s*=\s*[\w.]*\b" + _GENERATORS + r"\b(?!\()",
+        lambda code: re.sub(
+            r"default_factory\s*=\s*([\w.]*\b" + _GENERATORS + r")\b(?!\()",
+            r"default_factory=lambda: \1(42)",
+            code,
+        ),
     ),
     (
         r"from_non_deterministic_state\(",
@@ -61,16 +71,17 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
         r"\bhash\(",
         "take a hash that does not change from process to process, such as zlib.crc32(text.encode())",
     ),
-    (r"\b(set|frozenset)\(|[={(\s]\{[^:{}]+\}", "go through the set in sorted(...) order"),
+    (r"(?<!sorted\()\b(set|frozenset)\(|[={(\s]\{[^:{}]+\}", "go through the set in sorted(...) order"),
     (
         r"deterministic\s*=\s*False",
-        lambda code: re.sub(r"deterministic\s*=\s*False", "deterministic=True", code),
+        lambda code: re.sub(r"(deterministic\s*=\s*)False", r"\1True", code),
     ),
     (
         r"\bas_completed\(|\bimap_unordered\(",
         "take the results in the order in which the work was given: pool.map(...)",
     ),
-    (r"\b(np|numpy)\.random\.\w+\(|\brandom\.\w+\(", f"{_SEED}  # first of all"),
+    # A generator of its own is not reached by any seed of the process.
+    (r"\b((np|numpy)\.)?random\.(?!default_rng)[a-z_]+\(", f"{_SEED}  # first of all"),
     (r"\btf\.random\.\w+\(", f"{_SEED}  # first of all, or tf.random.stateless_* with a seed of its own"),
     (r"\.shuffle\(", lambda code: _with_argument(code, "seed=42")),
 )
@@ -81,20 +92,47 @@ _STRONG = re.compile(
     r"|\bSeedSequence\(\s*\)|from_non_deterministic_state|\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits)\b"
     r"|\b(randbelow|getpid|secrets)\b|\b(time|time_ns|perf_counter|perf_counter_ns|monotonic|monotonic_ns)\("
     r"|\b(now|utcnow|today|timestamp)\(|\b(set|frozenset|hash|listdir|scandir|iterdir|glob|rglob|iglob)\("
-    r"|\bas_completed\(|imap_unordered\(|\bmkdtemp\(|\bNamedTemporary|\bseed\(\s*\)"
+    r"|\bas_completed\(|imap_unordered\(|\bseed\(\s*\)|default_factory\s*=\s*[\w.]*\b"
+    + _GENERATORS
+    + r"\b(?!\()"
 )
+_UNSEEDED = re.compile(
+    r"\b" + _GENERATORS + r"\(\s*(None)?\s*\)|\bSystemRandom\(|from_non_deterministic_state"
+    r"|default_factory\s*=\s*[\w.]*\b" + _GENERATORS + r"\b(?!\()"
+)
+_WAITS = re.compile(r"(await )?(\w+\.)?sleep\(")
+_TEMPORARY = re.compile(r"\b(mkdtemp|mkstemp|mktemp|NamedTemporaryFile|TemporaryDirectory)\(")
 _WEAK = re.compile(
     r"\.(normal|uniform|random|gauss|integers|choice|choices|permutation|permuted|shuffle|randint|rand|randn|sample"
-    r"|standard_normal|getrandbits|randbytes|binomial|poisson|beta|laplace|exponential|bytes|expovariate)\("
+    r"|standard_normal|getrandbits|randbytes|binomial|poisson|beta|laplace|exponential|bytes|\w+variate"
+    r"|triangular|gamma|dirichlet|multinomial|lognormal|truncated_normal|categorical|rvs|random_sample"
+    r"|multivariate_normal|geometric|logistic|gumbel|pareto|rayleigh|vonmises|weibull|zipf|chisquare)\("
     r"|train_test_split\(|\w*KFold\(|\w*ShuffleSplit\(|\bsplit_dataset\("
 )
 
 
+# How clearly a line's text names a source of chance: itself, a draw from somewhere, threads that came by
+# in another order, a name of a file that is another one each time (which seldom matters).
+SOURCE, DRAW, RACE, NAME = 4, 3, 2, 1
+
+
 def speaks_of_chance(code: str) -> int:
-    """How clearly a line's text names a source of chance: 2 itself, 1 a draw from somewhere, 0 not at all."""
+    """How clearly a line's text names a source of chance: `SOURCE`, `DRAW`, `NAME`, or 0 for not at all."""
+    if _WAITS.match(code):
+        return 0  # how long a line waits is no value
     if _STRONG.search(code):
-        return 2
-    return 1 if _WEAK.search(code) else 0
+        return SOURCE
+    return DRAW if _WEAK.search(code) else NAME if _TEMPORARY.search(code) else 0
+
+
+def makes_generator(code: str) -> bool:
+    """Whether a line's text makes a generator, with a seed or without."""
+    return re.search(rf"\b{_GENERATORS}\b", code) is not None
+
+
+def makes_unseeded(code: str) -> bool:
+    """Whether a line's text makes a generator without a seed."""
+    return _UNSEEDED.search(code) is not None
 
 
 def fix_of(code: str) -> str | None:
@@ -113,6 +151,12 @@ def fix_of(code: str) -> str | None:
         if changed != code:
             return changed
     return None
+
+
+def with_seed(code: str) -> str | None:
+    """The line with a number for the name that a generator in it is seeded by; None where it has none."""
+    changed = re.sub(rf"\b({_GENERATORS})\(\s*[A-Za-z_][\w.]*\s*\)", r"\1(42)", code)
+    return changed if changed != code else None
 
 
 def _with_argument(code: str, argument: str) -> str:

@@ -49,6 +49,7 @@ class Plan:
             second process does not find the first one's.
         reference: the ledger of an earlier run of it, at whose first difference it ends with `PARTED`; or
             None.
+        every: how often steps are recorded: `"epoch"` (not at all), `"step"`, or every so many steps.
         probe: what a diagnosing child is to look for, as arguments of `training.probe.Probe`; None for
             all others.
     """
@@ -62,6 +63,7 @@ class Plan:
     policies: Mapping[str, Any] = field(default_factory=dict)
     redirect: bool = False
     reference: str | None = None
+    every: str | int = "epoch"
     probe: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,10 +9,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_repro.examine.fix import speaks_of_chance
+from keras_repro.examine.fix import (
+    DRAW,
+    NAME,
+    RACE,
+    SOURCE,
+    makes_generator,
+    makes_unseeded,
+    speaks_of_chance,
+)
 from keras_repro.record.trace import Interval
 
 _LONGEST = 200
@@ -23,6 +31,9 @@ _OWN = {"random", "np.random"}
 _CLOCK = re.compile(
     r"\b(time|perf_counter|monotonic|process_time|time_ns|perf_counter_ns|strftime|ctime|now|utcnow|today)\("
 )
+
+# What puts something where other threads put theirs.
+_SHARES = re.compile(r"\.(append|appendleft|extend|insert|add|update|put|put_nowait)\(|\]\s*=[^=]|[-+*/|&]=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +46,7 @@ class Suspect:
         code: its text.
         names: those of its names whose values differ.
         interval: in which interval of the trace it did so first.
+        raced: whether threads came by with the same values, in another order.
     """
 
     file: str
@@ -42,6 +54,7 @@ class Suspect:
     code: str
     names: tuple[str, ...]
     interval: int
+    raced: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -96,9 +109,18 @@ def thread_suspects(first: Iterable[Interval], second: Iterable[Interval]) -> li
             if number in others and others[number] != digests:
                 names = tuple(n for n, d in digests.items() if others[number].get(n) != d)
                 code = statement_text(file, line)
-                found.append(Suspect(file=file, line=line, code=code, names=names, interval=-1))
+                raced = any(_permuted(runs, others, name) for name in names)
+                found.append(Suspect(file=file, line=line, code=code, names=names, interval=-1, raced=raced))
                 break
     return found
+
+
+def _permuted(
+    runs: Mapping[int, Mapping[str, str]], others: Mapping[int, Mapping[str, str]], name: str
+) -> bool:
+    """Whether a name had the same values in a line's runs, in another order."""
+    mine, theirs = ([d.get(name, "") for _, d in sorted(held.items())] for held in (runs, others))
+    return len(set(mine)) > 1 and sorted(mine) == sorted(theirs)
 
 
 def _thread_runs(intervals: Iterable[Interval]) -> dict[tuple[str, int], dict[int, Mapping[str, str]]]:
@@ -156,19 +178,19 @@ def root_of(
         or (_OWN & set(s.names) and code.set_by(s.file, s.line) & wanted)
     ]
     if reached:
-        return _chosen(reached, interval)
+        return code.behind(_chosen(reached, interval, code))
     if strict:
         return None
     timeless = [s for s in named if not _CLOCK.search(s.code)]
-    return _chosen(timeless or named, interval) if named else None
+    return code.behind(_chosen(timeless or named, interval, code)) if named else None
 
 
-def _chosen(candidates: Sequence[Suspect], interval: int | None) -> Suspect:
+def _chosen(candidates: Sequence[Suspect], interval: int | None, code: _Code) -> Suspect:
     """The first whose text says where the chance comes from, those of one interval before others."""
-    strength = {id(s): 2 if _OWN & set(s.names) else speaks_of_chance(s.code) for s in candidates}
+    strength = {id(s): code.strength(s) for s in candidates}
     order = [
         s
-        for level in (2, 1)
+        for level in (SOURCE, DRAW, RACE, NAME)
         for near in (True, False)
         for s in candidates
         if strength[id(s)] == level and (s.interval == interval) is near
@@ -188,7 +210,7 @@ class _Code:
 
     files: set[str]
     _trees: dict[str, Any] = field(default_factory=dict)
-    _known: list[tuple[set[str], set[str]]] | None = None
+    _known: list[_Flow] | None = None
 
     def trees(self) -> list[Any]:
         """The parsed files."""
@@ -214,9 +236,9 @@ class _Code:
         wanted = set(names)
         while True:
             grown = set(wanted)
-            for stores, loads in self._flows():
-                if stores & grown:
-                    grown |= loads
+            for flow in self._flows():
+                if flow.stores & grown:
+                    grown |= flow.loads
             if grown == wanted:
                 return wanted
             wanted = grown
@@ -235,20 +257,66 @@ class _Code:
             and node.lineno <= suspect.line <= (node.end_lineno or node.lineno)
         )
 
-    def _flows(self) -> list[tuple[set[str], set[str]]]:
+    def strength(self, suspect: Suspect) -> int:
+        """How clearly a line is where the chance comes from."""
+        if _OWN & set(suspect.names):
+            return SOURCE
+        # A generator that differs, made of what does not.
+        if makes_generator(suspect.code) and set(suspect.names) <= self.set_by(suspect.file, suspect.line):
+            return SOURCE
+        # Threads that come by in another order do no harm but where they share something.
+        raced = suspect.raced and _SHARES.search(suspect.code)
+        return max(speaks_of_chance(suspect.code), RACE if raced else 0)
+
+    def behind(self, suspect: Suspect) -> Suspect:
+        """The one line that a line goes back to, where no value told; else that line itself.
+
+        For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or the
+        system's own. For a line without chance it is the head of a definition: a decorator, a default.
+        """
+        strength = self.strength(suspect)
+        if strength not in (DRAW, 0):
+            return suspect
+        node = self._statement(suspect.file, suspect.line)
+        draws = set() if node is None else set(_drawn_from(node))
+        wanted = self.closure(draws if strength else set(suspect.names))
+        found = {
+            (f.file, f.line if f.in_head else self.first_line(f.file, f.line))
+            for f in self._flows()
+            if f.stores & wanted
+            and (f.in_head or strength)
+            and (makes_unseeded if strength else speaks_of_chance)(statement_text(f.file, f.line))
+        }
+        if len(found) != 1:
+            return suspect
+        (file, line), *_ = found
+        return replace(suspect, file=file, line=line, code=statement_text(file, line))
+
+    def _flows(self) -> list[_Flow]:
         """For each statement, definition and call: the names that it sets, and what it sets them from."""
         if self._known is None:
-            nodes = [node for file in sorted(self.files) for node in ast.walk(self._tree(file))]
-            definitions = [n for n in nodes if isinstance(n, _DEFINITIONS)]
-            parameters = {d.name: set(_parameters(d)) for d in definitions}
-            self._known = [({d.name}, set(_loads(d))) for d in definitions]
-            for node in nodes:
+            nodes = [(file, node) for file in sorted(self.files) for node in ast.walk(self._tree(file))]
+            definitions = [(f, n) for f, n in nodes if isinstance(n, _DEFINITIONS)]
+            parameters = {d.name: set(_parameters(d)) for _, d in definitions}
+            heads = {id(n) for _, d in definitions for part in _head(d) for n in ast.walk(part)}
+            found = [_Flow(f, d.lineno, {d.name}, set(_loads(d))) for f, d in definitions]
+            for file, node in definitions:
+                found += [
+                    _Flow(file, v.lineno, {n}, set(_loads(v)), in_head=True) for n, v in _defaults(node)
+                ]
+            for file, node in nodes:
                 if isinstance(node, ast.Call):
                     given = {n for part in [*node.args, *node.keywords] for n in _loads(part)}
-                    self._known.append((parameters.get(_called(node), set()), given))
+                    # What is called, and what is handed on to be called, as by `partial` or `pool.map`.
+                    called = {
+                        _called(node),
+                        *map(_last_name, [*node.args, *(k.value for k in node.keywords)]),
+                    }
+                    takes = {p for name in called for p in parameters.get(name, ())}
+                    found.append(_Flow(file, node.lineno, takes, given, in_head=id(node) in heads))
                 elif isinstance(node, ast.stmt) and not isinstance(node, _DEFINITIONS):
-                    self._known.append((set(_stores(node)), set(_loads(node))))
-            self._known = [(stores, loads) for stores, loads in self._known if stores]
+                    found.append(_Flow(file, node.lineno, set(_stores(node)), set(_loads(node))))
+            self._known = [flow for flow in found if flow.stores]
         return self._known
 
     def _statement(self, file: str, line: int) -> Any:
@@ -262,6 +330,17 @@ class _Code:
             except (OSError, SyntaxError, ValueError):
                 self._trees[file] = ast.Module(body=[], type_ignores=[])
         return self._trees[file]
+
+
+@dataclass(frozen=True)
+class _Flow:
+    """Names that a piece of code sets, and those that it sets them from; `in_head` of a definition."""
+
+    file: str
+    line: int
+    stores: set[str]
+    loads: set[str]
+    in_head: bool = False
 
 
 _DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
@@ -278,9 +357,41 @@ def _parameters(definition: Any) -> Iterator[str]:
     yield from (a.arg for a in [*given.posonlyargs, *given.args, *given.kwonlyargs] if a.arg != "self")
 
 
+def _defaults(definition: Any) -> Iterator[tuple[str, Any]]:
+    """The parameters of a function that have a default, with it."""
+    given = getattr(definition, "args", None)
+    if given is not None:
+        listed = [*given.posonlyargs, *given.args]
+        yield from zip(
+            (a.arg for a in listed[len(listed) - len(given.defaults) :]), given.defaults, strict=True
+        )
+        yield from (
+            (a.arg, d) for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True) if d is not None
+        )
+
+
+def _head(definition: Any) -> Iterator[Any]:
+    """What runs where a function or class is defined, and no line of its own: decorators and defaults."""
+    yield from definition.decorator_list
+    yield from (value for _, value in _defaults(definition))
+
+
 def _called(call: ast.Call) -> str:
     """The last name of what is called: `f` of `module.f(x)`."""
-    return getattr(call.func, "id", getattr(call.func, "attr", ""))
+    return _last_name(call.func)
+
+
+def _last_name(node: ast.AST) -> str:
+    return str(getattr(node, "id", getattr(node, "attr", "")))
+
+
+def _drawn_from(node: ast.AST) -> Iterator[str]:
+    """The names of what a statement's methods draw from: `self.rng` of `self.rng.normal(...)`."""
+    for child in ast.walk(node):
+        if not isinstance(child, ast.Call) or not isinstance(child.func, ast.Attribute):
+            continue
+        if speaks_of_chance(f".{child.func.attr}(") == DRAW:
+            yield from _loads(child.func.value)
 
 
 def _stores(node: ast.stmt) -> Iterator[str]:
@@ -331,11 +442,30 @@ def hashes(files: Iterable[str]) -> bool:
     code = _Code(set(files))
     return any(
         isinstance(node, ast.Set | ast.SetComp)
-        or (isinstance(node, ast.Call) and _called(node) in ("set", "frozenset", "hash"))
+        or (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)  # not the `set` of an event
+            and node.func.id in ("set", "frozenset", "hash")
+        )
         or (isinstance(node, ast.BinOp) and isinstance(node.left, ast.Call) and _called(node.left) == "keys")
         for tree in code.trees()
         for node in ast.walk(tree)
     )
+
+
+def the_one_statement(files: Iterable[str], pattern: str) -> Mapping[str, Any] | None:
+    """The statement whose text matches a pattern, where there is just one in all files."""
+    found = {
+        (file, node.lineno): statement_text(file, node.lineno)
+        for file in files
+        for tree in _Code({file}).trees()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.stmt) and re.search(pattern, statement_text(file, node.lineno))
+    }
+    if len(found) != 1:
+        return None
+    ((file, line), code), *_ = found.items()
+    return {"file": file, "line": line, "code": code}
 
 
 def statement_text(file: str, line: int) -> str:
@@ -351,9 +481,11 @@ def statement_text(file: str, line: int) -> str:
     if best is None:
         return _line_of(text, line)
     last = best.end_lineno or best.lineno
-    inner = [c.lineno for c in ast.iter_child_nodes(best) if isinstance(c, ast.stmt)]
+    inner = [_begins(c) for c in ast.iter_child_nodes(best) if isinstance(c, ast.stmt)]
     if inner:
         last = max(best.lineno, min(inner) - 1)
+        if line > last:
+            return _line_of(text, line)  # a decorator
     joined = " ".join(part.strip() for part in text.splitlines()[best.lineno - 1 : last])
     return joined if len(joined) <= _LONGEST else joined[: _LONGEST - 3] + "..."
 
@@ -367,6 +499,10 @@ def _statement_at(tree: Any, line: int) -> Any:
         if best is None or node.lineno >= best.lineno:
             best = node
     return best
+
+
+def _begins(node: Any) -> int:
+    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
 
 
 def _line_of(text: str, line: int) -> str:

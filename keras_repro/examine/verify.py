@@ -45,6 +45,7 @@ class Task:
         keep_hash_seed: whether all children get the caller's hash seed and not one each.
         max_epochs: cap on the epochs of every fit, or None.
         max_steps: cap on the steps of every epoch, or None.
+        every: how often steps are recorded: `"epoch"` (not at all), `"step"`, or every so many steps.
     """
 
     script: str | None = None
@@ -55,6 +56,7 @@ class Task:
     keep_hash_seed: bool = False
     max_epochs: int | None = None
     max_steps: int | None = None
+    every: str | int = "epoch"
 
     def plan(self, folder: Path, *, redirect: bool) -> Plan:
         """The plan for one child."""
@@ -68,6 +70,7 @@ class Task:
             switches=dict(self.pinned),
             policies={n: v for n, v in caps.items() if v is not None},
             redirect=redirect,
+            every=self.every,
         )
 
     def environment(self, number: int | None = None) -> dict[str, str]:

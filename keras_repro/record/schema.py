@@ -191,6 +191,8 @@ class StepRecord:
             where the logs hold none.
         state: digests of the whole sections `weights`, `optimizer`, `seeds` and `metrics`, by the header's
             `step_algorithm`; seed generators that have not moved since the fit began are left out.
+        batch: of the batch that went in, `order`, a digest of its bytes as they are, and `rows`, the sum of
+            its samples' hashes, the same in any order; empty where it was not seen.
         extra: what else was recorded of the step.
     """
 
@@ -199,13 +201,15 @@ class StepRecord:
     step: int
     loss: float | str | None = None
     state: Mapping[str, str] = field(default_factory=dict)
+    batch: Mapping[str, str] = field(default_factory=dict)
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The record as it stands in the ledger, without its line check."""
         data = {"kind": "step", "fit": self.fit, "epoch": self.epoch, "step": self.step}
         loss = {} if self.loss is None else {"loss": self.loss}
-        return data | loss | {"state": self.state} | dict(self.extra)
+        batch = {"batch": self.batch} if self.batch else {}
+        return data | loss | {"state": self.state} | batch | dict(self.extra)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StepRecord:
@@ -219,7 +223,8 @@ class StepRecord:
             _check_type(name, known.get(name), int)
         _check_type("loss", known.get("loss"), float | int | str | None)
         _check_type("state", known.get("state"), dict)
-        if not all(type(d) is str for d in known["state"].values()):
+        _check_type("batch", known.get("batch", {}), dict)
+        if not all(type(d) is str for d in [*known["state"].values(), *known.get("batch", {}).values()]):
             raise LedgerError("a digest in it is no text")
         return cls(**known, extra=extra)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_repro.control.data import OrderPolicy, ordered_dataset, pass_dataset
+from keras_repro.control.data import HeldOrder, OrderPolicy, ordered_dataset, pass_dataset
 from keras_repro.training import keras_api
 
 
@@ -27,7 +27,7 @@ class ArrayPlan:
         self._steps = steps_per_epoch
         self._at_once = int(getattr(model, "steps_per_execution", 1) or 1)
         self._samples = 0
-        self._current: Any = None
+        self._order: HeldOrder | None = None
 
     def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """The arguments of `fit` that say what to train on."""
@@ -45,9 +45,7 @@ class ArrayPlan:
         whole = self._policy.steps(self._samples)
         if self._steps is None and whole % self._at_once:
             # Several steps in one call would run over the end of a pass: each pass is its own stream.
-            import tensorflow as tf
-
-            self._current = tf.Variable(self._epochs[0], dtype=tf.int64, trainable=False)
+            self._order = HeldOrder(self._samples, self._policy)
             adapter = adapter.of_known_length()
             return {"x": adapter}
         self._steps = self._steps or whole
@@ -62,8 +60,8 @@ class ArrayPlan:
 
     def enter(self, epoch: int) -> None:
         """Is told that an epoch begins."""
-        if self._current is not None:
-            self._current.assign(epoch)
+        if self._order is not None:
+            self._order.enter(epoch)
 
     def order_digest(self, epoch: int) -> str:
         """Commits to the order of an epoch."""
@@ -75,14 +73,6 @@ class ArrayPlan:
 
     def _dataset(self, arrays: Any, samples: int, take: Any) -> Any:
         first, last = self._step_range(*self._epochs)
-        if self._current is not None:
-            return pass_dataset(
-                arrays,
-                samples,
-                self._policy,
-                first_step=first,
-                last_step=last,
-                current=self._current,
-                take=take,
-            )
+        if self._order is not None:
+            return pass_dataset(arrays, samples, self._policy, order=self._order, take=take)
         return ordered_dataset(arrays, samples, self._policy, first_step=first, last_step=last, take=take)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -9,9 +10,11 @@ import numpy as np
 import tensorflow as tf
 import xxhash
 
+from keras_repro.record.digest import tensor_frame
 from keras_repro.training.reading import bytes_of
 
 _MOST_ROWS = 4096
+_NARROW = 1 << 14  # bytes of a row, below which putting its parts side by side is cheaper than hashing each
 
 
 def batch_digests(batch: Any) -> dict[str, str]:
@@ -35,6 +38,83 @@ def row_digests(batch: Any) -> list[str]:
     return rows
 
 
+def joint_digests(batches: Sequence[Sequence[Any]], *, samples: bool = True) -> dict[str, str]:
+    """What a step record says of the batches that went into a step (docs/ledger.md).
+
+    Args:
+        batches: the parts of each, as eager tensors.
+        samples: whether the parts are samples: those of a sparse tensor, or a ragged one, are none.
+
+    Returns:
+        Under `"order"` what commits to the bytes as they are, under `"rows"` the sum of the samples' hashes,
+        which is the same in any order; 32 hexadecimal digits each. `"rows"` is missing where the parts have
+        no samples in common.
+    """
+    whole, total = xxhash.xxh3_128(), 0
+    for parts in batches:
+        described = tuple((part.dtype.name, tuple(part.shape.as_list())) for part in parts)
+        views = []
+        for frame, part in zip(_frames(described), parts, strict=True):
+            view = memoryview(bytes_of(part))
+            views.append(view.cast("B") if view.nbytes else memoryview(b""))
+            whole.update(frame)
+            whole.update(views[-1])
+        counts = {shape[0] if shape else 0 for _, shape in described}
+        if samples and len(counts) == 1 and counts != {0}:
+            total += _sum_of_rows(parts, views, counts.pop(), _seed(described))
+        else:
+            samples = False
+    return {"order": whole.hexdigest()} | ({"rows": f"{total % (1 << 128):032x}"} if samples else {})
+
+
+_Described = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@functools.lru_cache(maxsize=64)
+def _frames(described: _Described) -> list[bytes]:
+    return [tensor_frame(str(i), dtype, shape) for i, (dtype, shape) in enumerate(described)]
+
+
+@functools.lru_cache(maxsize=64)
+def _seed(described: _Described) -> int:
+    text = "".join(f"{dtype} {list(shape[1:])};" for dtype, shape in described)
+    return int(xxhash.xxh3_64_intdigest(text.encode()))
+
+
+def _sum_of_rows(parts: Sequence[Any], views: Sequence[memoryview], count: int, seed: int) -> int:
+    """The sum of the hashes of a batch's samples, each over all parts."""
+    if any(part.dtype == tf.string for part in parts):
+        return _sum_of_texts(parts, count, seed)
+    widths = [len(view) // count for view in views]
+    if len(views) > 1 and sum(widths) <= _NARROW:
+        # One hash a row instead of one a part and row.
+        flat = [np.frombuffer(v, np.uint8).reshape(count, -1) for v in views if len(v)]
+        views = [memoryview(np.concatenate(flat, axis=1).tobytes() if flat else b"")]
+        widths = [sum(widths)]
+    total = 0
+    if len(views) == 1:
+        view, width = views[0], widths[0]
+        for start in range(0, count * width, width or 1):
+            total += xxhash.xxh3_128_intdigest(view[start : start + width], seed)
+        return total
+    for index in range(count):
+        hasher = xxhash.xxh3_128(seed=seed)
+        for view, width in zip(views, widths, strict=True):
+            hasher.update(view[index * width : (index + 1) * width])
+        total += hasher.intdigest()
+    return total
+
+
+def _sum_of_texts(parts: Sequence[Any], count: int, seed: int) -> int:
+    total = 0
+    for index in range(count):
+        hasher = xxhash.xxh3_128(seed=seed)
+        for part in parts:
+            hasher.update(bytes_of(part[index]))
+        total += hasher.intdigest()
+    return total
+
+
 def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
     """An iterator over batches whose element spec is that of the iterator which they were taken from.
 
@@ -44,28 +124,42 @@ def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
     Returns:
         A `tf.data` iterator, None where no such iterator can be made.
     """
+    dataset: Any = None
+    for batch in batches:
+        one = tf.data.Dataset.from_tensors(batch)
+        if not _fits(one.element_spec, spec):
+            return None
+        one = _WithSpec(one, spec)
+        dataset = one if dataset is None else dataset.concatenate(one)
+    # For each step a pipeline of its own: to optimize it would take longer than the step.
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False
+    return iter(dataset.with_options(options))
+
+
+class _WithSpec(tf.data.Dataset):
+    """A dataset under a wider element spec that its elements fit too, as one with an open batch size."""
+
+    def __init__(self, dataset: Any, spec: Any) -> None:
+        self._dataset, self._spec = dataset, spec
+        super().__init__(dataset._variant_tensor)
+
+    def _inputs(self) -> list[Any]:
+        return [self._dataset]
+
+    @property
+    def element_spec(self) -> Any:
+        return self._spec
+
+
+def _fits(narrow: Any, wide: Any) -> bool:
     try:
-        if len(batches) == 1:
-            dataset = tf.data.Dataset.from_tensors(batches[0])
-        else:
-            dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
-        if dataset.element_spec != spec:
-            wanted = tf.nest.flatten(spec, expand_composites=True)
-
-            def relaxed(*parts: Any) -> Any:
-                flat = tf.nest.flatten(parts[0] if len(parts) == 1 else parts, expand_composites=True)
-                open_ones = [
-                    tf.compat.v1.placeholder_with_default(p, s.shape)
-                    for p, s in zip(flat, wanted, strict=True)
-                ]
-                return tf.nest.pack_sequence_as(spec, open_ones, expand_composites=True)
-
-            dataset = dataset.map(relaxed)
-        if dataset.element_spec != spec:
-            dataset = tf.data.Dataset.from_generator(lambda: iter(batches), output_signature=spec)
-        return iter(dataset) if dataset.element_spec == spec else None
-    except (TypeError, ValueError, AttributeError):
-        return None
+        tf.nest.assert_same_structure(narrow, wide)
+    except (TypeError, ValueError):
+        return False
+    flat = zip(tf.nest.flatten(wide), tf.nest.flatten(narrow), strict=True)
+    return all(one.is_compatible_with(other) for one, other in flat)
 
 
 def _parts(batch: Any) -> Iterator[tuple[int, Any]]:

@@ -6,6 +6,7 @@ import contextlib
 import sys
 from typing import TYPE_CHECKING, Any
 
+import keras
 import tensorflow as tf
 import wrapt
 
@@ -52,11 +53,14 @@ class BirthProbe(Births):
             return
         if self.made is not None:
             self.made.setdefault(id(variable), tf.identity(variable))
-        layer = _layer_at(sys._getframe(1))
-        made = None if layer is None else self._probe.makings.site(layer)
+        owner = _owner_at(sys._getframe(1))
+        made = None if owner is None else self._probe.makings.site(owner)
+        kind = "" if owner is None else type(owner).__name__
+        of_optimizer = isinstance(owner, keras.Optimizer)
         line = made or users_line(sys._getframe(1))
         info = {
-            "layer": "" if layer is None else type(layer).__name__,
+            "layer": "" if of_optimizer else kind,
+            "optimizer": kind if of_optimizer else "",
             "source": None if line is None else line.to_dict(),
             "seed": variable.dtype.is_integer and variable.shape.rank == 1,
         }
@@ -64,13 +68,11 @@ class BirthProbe(Births):
         self._probe.soft(Event(kind="birth", key=name, value=content_of(variable).hex()[:32], info=info))
 
 
-def _layer_at(frame: Any) -> Any:
-    """The innermost layer in whose method a frame is."""
-    import keras
-
+def _owner_at(frame: Any) -> Any:
+    """The innermost layer or optimizer in whose method a frame is."""
     while frame is not None:
         owner = frame.f_locals.get("self")
-        if isinstance(owner, keras.Layer):
+        if isinstance(owner, keras.Layer | keras.Optimizer):
             return owner
         frame = frame.f_back
     return None

@@ -26,6 +26,7 @@ from keras_repro.examine.divergence import Divergence
 from keras_repro.examine.live import LiveComparison
 from keras_repro.record.schema import Record
 from keras_repro.training import keras_api
+from keras_repro.training.batch_watch import BatchWatch
 from keras_repro.training.fit_recorder import FitRecorder
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.values import log_digests
@@ -59,6 +60,7 @@ class FitCallback(keras.callbacks.Callback):
         on_epoch: is told each epoch's index as it begins.
         unborn: as for `FitRecorder`.
         every: as for `DeterminismCallback`.
+        batches: whether the batches of recorded steps are looked at too.
         reference: a run folder or ledger to compare with while training, or None.
         on_divergence: what to do at the first record that differs from the reference.
 
@@ -77,6 +79,7 @@ class FitCallback(keras.callbacks.Callback):
         reference: str | os.PathLike[str] | None = None,
         on_divergence: OnDivergence = "stop",
         every: Every = "epoch",
+        batches: bool = False,
     ) -> None:
         super().__init__()
         self.run = run
@@ -92,8 +95,10 @@ class FitCallback(keras.callbacks.Callback):
         self._first: _FirstInLine | None = None
         self._began = 0.0
         self._every = steps_between(every)
+        self._batches = batches
         self._epoch = self._heard = 0
         self._iterator: Any = None
+        self._watch: BatchWatch | None = None
         self._looked_at_graph = self._stopped_by_us = False
         if self._live is not None:
             run.listener = self._hear
@@ -125,7 +130,8 @@ class FitCallback(keras.callbacks.Callback):
             details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
             if self._every:
                 self._iterator = keras_api.calling_epoch_iterator(sys._getframe(1))
-                details = {"steps_recorded": self._every, "batches": "not seen"} | details
+                seen = "seen" if self._watch_batches() else "not seen"
+                details = {"steps_recorded": self._every, "batches": seen} | details
             details["arguments"] = arguments | dict(details.get("arguments", {}))
             self.fit.start(**details)
         self._act()
@@ -135,6 +141,8 @@ class FitCallback(keras.callbacks.Callback):
         if self._on_epoch is not None:
             self._on_epoch(epoch)
         self._epoch, self._heard = epoch, 0
+        if self._watch is not None:
+            self._watch.stand()
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -143,11 +151,12 @@ class FitCallback(keras.callbacks.Callback):
         if not self._every:
             return
         last = batch - keras_api.steps_not_made(self._iterator)
-        due = (last + 1) // self._every > self._heard // self._every
+        due = self._is_due(last + 1)
         self._heard = last + 1
         if due and self.fit is not None and self.run.broken is None:
             with self.run.guarded(f"step {last} of epoch {self._epoch}"):
-                self.fit.step(self._epoch, last, (logs or {}).get("loss"))
+                seen = None if self._watch is None else self._watch.seen()
+                self.fit.step(self._epoch, last, (logs or {}).get("loss"), batch=seen)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Records the epoch and acts on a difference."""
@@ -165,11 +174,31 @@ class FitCallback(keras.callbacks.Callback):
     def end(self, status: str, **details: Any) -> None:
         """Ends the record of the fit that is under way, if there is one."""
         self._iterator = None
+        if self._watch is not None:
+            self._watch.leave()
+            self._watch = None
         if self._first is not None:
             self._first.leave()
         if self.fit is not None:
             with self.run.guarded("the end of a fit"):
                 self.fit.end(status, **details)
+
+    def _is_due(self, steps: int) -> bool:
+        """Whether a record is due once an epoch has made so many steps."""
+        return steps // self._every > self._heard // self._every
+
+    def _watch_batches(self) -> bool:
+        if self._watch is not None:
+            self._watch.leave()  # of a fit that failed nobody told us
+        self._watch = None
+        if self._batches and self._iterator is not None:
+            at_once = int(self._iterator.steps_per_execution or 1)
+            self._watch = BatchWatch.of(
+                self.model,
+                self._iterator,
+                due=lambda: self.run.broken is None and self._is_due(self._heard + at_once),
+            )
+        return self._watch is not None
 
     def _record_epoch(self, fit: FitRecorder, epoch: int, seen: dict[str, Any], seconds: float) -> None:
         own = self._first.logs if self._first is not None else seen

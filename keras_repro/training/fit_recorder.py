@@ -94,13 +94,22 @@ class FitRecorder:
         """
         self._record("epoch", epoch=epoch, metrics=metrics, added=added or {}, **details)
 
-    def step(self, epoch: int, step: int, loss: Any = None, **details: Any) -> None:
+    def step(
+        self,
+        epoch: int,
+        step: int,
+        loss: Any = None,
+        *,
+        batch: Mapping[str, str] | None = None,
+        **details: Any,
+    ) -> None:
         """Records the state after a step; no part of the chain.
 
         Args:
             epoch: its epoch's index from 0.
             step: its index within the epoch, from 0.
             loss: as a number, None where there is none.
+            batch: digests of the batch that went in, where it was seen.
             details: further fields.
         """
         if self._reader is None:
@@ -111,7 +120,15 @@ class FitRecorder:
         number = None if loss is None else plain_number(loss)
         state = self._reader.digests(all_seeds=False)
         self.run.append_step(
-            StepRecord(fit=self.number, epoch=epoch, step=step, loss=number, state=state, extra=details)
+            StepRecord(
+                fit=self.number,
+                epoch=epoch,
+                step=step,
+                loss=number,
+                state=state,
+                batch=batch or {},
+                extra=details,
+            )
         )
 
     def end(self, status: str = "finished", **details: Any) -> None:

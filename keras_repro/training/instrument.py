@@ -145,7 +145,8 @@ class _Observer:
                 from keras_repro.training.early_stop import EarlyStop
 
                 EarlyStop(run, plan.reference)
-            self.session = Session(run, self.born or births.Births(), probe=self.probe)
+            born = self.born or births.Births()
+            self.session = Session(run, born, probe=self.probe, every=plan.every)
         return self.session
 
     def _watch_processes(self, module: Any) -> None:
@@ -184,8 +185,6 @@ class _Observer:
         return handle
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        if self.probe is not None and event == "_thread.start_new_thread":
-            self.probe.makings.thread(args[0])
         if event in _STARTS_A_PROCESS and not _only_asks(sys._getframe(1)):
             self.processes += 1
 

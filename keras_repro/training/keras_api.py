@@ -242,6 +242,14 @@ def calling_epoch_iterator(frame: Any) -> Any:
     return None
 
 
+def spec_of_batches(epoch_iterator: Any) -> Any:
+    """The element spec of what a fit takes its batches from; None where that is no `tf.data.Dataset`."""
+    import tensorflow as tf
+
+    dataset = getattr(epoch_iterator, "_distributed_dataset", None)
+    return dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
+
+
 def steps_not_made(epoch_iterator: Any) -> int:
     """By how many steps Keras counts too far, as its data ended within a call for several steps.
 

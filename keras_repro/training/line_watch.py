@@ -351,6 +351,8 @@ def _of_library(value: Any) -> bytes | None:
             return repr(value.get_state(legacy=False)).encode()
         if isinstance(value, np.random.BitGenerator):
             return repr(value.state).encode()
+        if isinstance(value, np.random.SeedSequence):
+            return repr(value.state).encode()
         return _of_array(value) if isinstance(value, np.ndarray | np.generic) else None
     if top == "tensorflow":
         if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,6 +37,7 @@ class Makings:
         self._say, self._lines = say, lines
         self._sites: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
         self._inner: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._threads: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
 
     def site(self, made: Any) -> SourceLine | None:
         """The line that made an object, None if nothing saw it."""
@@ -47,6 +49,10 @@ class Makings:
     def is_inner(self, made: Any) -> bool:
         """Whether a library made an object, such as the dropout inside of an attention layer."""
         return made in self._inner
+
+    def running_threads(self) -> list[SourceLine]:
+        """The lines that started the threads of the user's that are running now."""
+        return [line for thread, line in list(self._threads.items()) if thread.is_alive()]
 
     def watch_keras(self) -> None:
         """Begins with layers, optimizers, metrics and data sets of Keras."""
@@ -72,18 +78,29 @@ class Makings:
         # Python code in a graph runs in threads of TensorFlow's own.
         wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", self._on_host)
 
-    def thread(self, function: Any) -> None:
-        """Hears of a thread that starts; says so where it runs, or was asked for by, the user's code."""
-        thread = getattr(function, "__self__", None)
-        target = getattr(thread, "_target", None) or function
+    def watch_threads(self) -> None:
+        """Begins with threads. (Python 3.11 has no audit event for them.)"""
+        wrapt.wrap_function_wrapper(threading.Thread, "__init__", self._thread_made)
+        wrapt.wrap_function_wrapper(threading.Thread, "start", self._thread)
+
+    def _thread_made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        line = users_line(sys._getframe(1), beyond=instance)
+        wrapped(*args, **kwargs)
+        if line is not None:
+            self._threads[instance] = line
+
+    def _thread(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Says so where a thread runs, or was asked for by, the user's code."""
+        target = getattr(instance, "_target", None) or type(instance).run
         code = getattr(getattr(target, "__func__", target), "__code__", None)
         module = getattr(target, "__module__", "") or ""
         users = code is not None and is_users_file(code.co_filename)
-        if not users and not module.startswith(("concurrent.futures", "multiprocessing")):
-            return
-        line = users_line(sys._getframe(1))
-        if line is not None:
-            self._risk("thread", line, ["a thread"])
+        if users or module.startswith(("concurrent.futures", "multiprocessing")):
+            line = users_line(sys._getframe(1))
+            if line is not None:
+                self._risk("thread", line, ["a thread"])
+                self._threads.setdefault(instance, line)
+        return wrapped(*args, **kwargs)
 
     def _made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         line = users_line(sys._getframe(1), beyond=instance)

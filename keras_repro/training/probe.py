@@ -91,6 +91,7 @@ class Probe:
         """Watches the lines that run in the block, and what they make."""
         import wrapt
 
+        self.makings.watch_threads()
         wrapt.register_post_import_hook(lambda _: self.makings.watch_pipelines(), "tensorflow")
         wrapt.register_post_import_hook(lambda _: self.makings.watch_keras(), "keras")
         self.lines.start()
@@ -285,6 +286,7 @@ class Probe:
             "other": None if other is None else other.to_dict(),
             "parted": code == PARTED,
             "differences": self._differences,
+            "threads": [line.to_dict() for line in self.makings.running_threads()],
             **found,
         }
         (self.folder / PARTING_NAME).write_text(json.dumps(parting))

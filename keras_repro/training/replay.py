@@ -73,10 +73,10 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
     for level in LEVELS:
         try:
             tapped, taken = _tapped(step, level)
-        except (tf.errors.ResourceExhaustedError, MemoryError):
-            why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
-            continue
-        except Exception as error:  # a user's own step that cannot be traced with taps in it
+        except Exception as error:  # also of a user's own step that cannot be traced with taps in it
+            if _is_of_memory(error):
+                why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
+                continue
             found.setdefault("tapped", {"error": f"{type(error).__name__}: {error}"})
             break
         if tapped["faithful"] or "tapped" not in found:
@@ -89,6 +89,15 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
         found["fewer_taps"] = "; ".join(why_not)
     _keep(folder, values)
     return found
+
+
+def _is_of_memory(error: BaseException | None) -> bool:
+    """Whether memory did not suffice; Keras raises errors anew, in a type of its own where it has to."""
+    while error is not None:
+        if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 _OF_LEVEL = {

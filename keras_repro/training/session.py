@@ -41,10 +41,14 @@ class Session:
         run: the run to record into.
         born: has seen variables being made since Keras was imported.
         probe: looks closer at each step, where the script is diagnosed.
+        every: how often steps are recorded, as for `DeterminismCallback`.
     """
 
-    def __init__(self, run: RunRecorder, born: Births, probe: Probe | None = None) -> None:
+    def __init__(
+        self, run: RunRecorder, born: Births, probe: Probe | None = None, *, every: Any = "epoch"
+    ) -> None:
         self.run = run
+        self._every = every
         self._probe = probe
         self._born = born
         self.unsupported: list[str] = []
@@ -144,7 +148,7 @@ class Session:
         order = details.pop("order", None)
         if order is not None and not self.run.started:
             self.run.coverage += "o"
-        callback = FitCallback(self.run, details=details, order=order)
+        callback = FitCallback(self.run, details=details, order=order, every=self._every, batches=True)
         given = bound.arguments.get("callbacks")
         if self._probe is not None:
             from keras_repro.training.hooks import HookProbe

@@ -29,7 +29,14 @@ from keras_repro.examine.divergence import Divergence
 from keras_repro.record.folders import new_folder
 from keras_repro.training import births, keras_api
 from keras_repro.training.array_plan import ArrayPlan
-from keras_repro.training.callback import FitCallback, OnDivergence, check_action, joined
+from keras_repro.training.callback import (
+    Every,
+    FitCallback,
+    OnDivergence,
+    check_action,
+    joined,
+    steps_between,
+)
 from keras_repro.training.dataset import describe_data
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.session import fit_details
@@ -138,6 +145,7 @@ class ReproducibleTrainer:
         overwrite: bool = False,
         reference: str | os.PathLike[str] | None = None,
         on_divergence: OnDivergence = "stop",
+        every: Every = "epoch",
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
@@ -158,6 +166,7 @@ class ReproducibleTrainer:
             overwrite: whether a run in `run_dir` may be replaced.
             reference: a run to compare with while training.
             on_divergence: as for `DeterminismCallback`.
+            every: as for `DeterminismCallback`; a step's record also says which batch went in.
             callbacks: as for `Model.fit`; ours comes behind them.
             validation_split: as for `Model.fit`.
             validation_data: as for `Model.fit`.
@@ -178,6 +187,7 @@ class ReproducibleTrainer:
         """
         _check_arguments(arguments)
         check_action(on_divergence)
+        steps_between(every)
         epochs = _whole("epochs", epochs, least=0)
         initial_epoch = _whole("initial_epoch", initial_epoch, least=0)
         if steps_per_epoch is not None:
@@ -217,6 +227,8 @@ class ReproducibleTrainer:
             unborn=None if self._start is None else self._start.was_later,
             reference=reference,
             on_divergence=on_divergence,
+            every=every,
+            batches=True,
         )
         arguments.setdefault(
             "validation_batch_size", None if not _is_arrays(validation_data) else self.batch_size

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from keras_repro.control.data import _BLOCK, OrderPolicy, ordered_dataset, pass_dataset
+from keras_repro.control.data import _BLOCK, HeldOrder, OrderPolicy, ordered_dataset, pass_dataset
 from keras_repro.control.order import permutation
 
 POLICY = OrderPolicy(seed=42, batch_size=3)
@@ -173,12 +173,10 @@ def test_the_pipeline_reads_no_seed(tf):
 def test_one_pass_whichever_is_current(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=6, batch_size=batch_size, shuffle=shuffle)
     steps = policy.steps(samples)
-    current = tf.Variable(2, dtype=tf.int64)
-    dataset = pass_dataset(
-        tf.range(samples), samples, policy, first_step=2 * steps, last_step=5 * steps, current=current
-    )
+    order = HeldOrder(samples, policy)
+    dataset = pass_dataset(tf.range(samples), samples, policy, order=order)
     for number in (2, 4, 3, 2):
-        current.assign(number)
+        order.enter(number)
         assert_same(rows(dataset), expected(samples, policy, number * steps, (number + 1) * steps))
 
 

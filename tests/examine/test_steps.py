@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +96,76 @@ def test_steps_change_no_verdict_and_no_fingerprint(tmp_path: Path) -> None:
     comparison = compare(with_steps, without)
     assert comparison.verdict == "identical"
     assert len({run["fingerprint"] for run in comparison.runs}) == 1
+
+
+def _batches(
+    folder: Path,
+    rows: Sequence[int | None],
+    *,
+    weights: str = "w",
+    seeds: str = "s",
+    every: int | None = 1,
+    cause: str | None = None,
+) -> Path:
+    """One epoch of as many steps, each batch with these rows and as one of a kind in its order."""
+    said = {} if every is None else {"steps_recorded": every, "batches": "seen"}
+    with Ledger.create(folder, Header()) as ledger:
+        for record in hand_made.training():
+            if record.kind == "fit":
+                record = replace(record, extra=dict(record.extra) | said | ({"arguments": {"n": cause}}))
+            if record.kind == "epoch" and record.epoch == 1:
+                for step, sum_ in enumerate(rows):
+                    digests = {"order": hand_made.digest(f"{folder} {step}")}
+                    digests |= {} if sum_ is None else {"rows": f"{sum_ % 2**128:032x}"}
+                    state = {"weights": hand_made.digest(f"{weights} {step}")}
+                    state |= {"seeds": hand_made.digest(f"{seeds} {step}")}
+                    ledger.append_step(StepRecord(fit=0, epoch=1, step=step, state=state, batch=digests))
+                held = {"weights": {"layers/0/kernel": hand_made.digest(weights)}}
+                held |= {"seeds": {"layers/1/seeds": hand_made.digest(seeds)}}
+                record = hand_made.record("epoch", held, fit=0, epoch=1, metrics={"loss": 0.5})
+            ledger.append(record)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rows", "others", "options", "cause", "said"),
+    [
+        ([1, 2], [1, 2], {}, "data_order", "its batch holds the same samples in another order"),
+        ([1, 2], [2, 1], {}, "data_order", "the epoch has the same samples in another order"),
+        ([1, -2], [-2, 1], {}, "data_order", "the epoch has the same samples in another order"),
+        ([1, 2], [3, 1], {}, "data_values", "over the epoch other samples or other values"),
+        ([1, 2], [2, 1], {"every": 5}, "unknown", "--every step tells them apart"),
+        ([1, 2], [2, 1], {"every": None}, "unknown", "--every step tells them apart"),
+        ([1, None], [1, None], {}, "data_order", "its batch holds the same samples"),
+        ([None], [None], {}, "unknown", "--every step tells them apart"),
+        ([1, None], [2, 1], {}, "data_values", "over the epoch other samples or other values"),
+    ],
+)
+def test_the_batch_of_that_step_tells_the_cause(
+    rows: Any, others: Any, options: Any, cause: str, said: str, tmp_path: Path
+) -> None:
+    base = _batches(tmp_path / "a", rows, **options)
+    found = compare(base, _batches(tmp_path / "b", others, weights="x", **options)).divergence
+    assert found is not None
+    assert (found.step, found.cause) == (0, cause)
+    assert found.explanation is not None
+    assert said in found.explanation
+    assert said in found.describe()
+
+
+def test_a_batch_is_no_cause_where_a_generator_parted_or_a_setting_differs(tmp_path: Path) -> None:
+    base = _batches(tmp_path / "a", [1, 2])
+    drawn = compare(base, _batches(tmp_path / "b", [2, 1], weights="x", seeds="t")).divergence
+    assert drawn is not None
+    assert (drawn.step, drawn.cause) == (0, "random_state")
+    other = compare(base, _batches(tmp_path / "c", [2, 1], weights="x", cause="more")).divergence
+    assert other is not None
+    assert (other.step, other.cause) == (0, "configuration")
+
+
+def test_equal_batches_and_batches_that_were_not_seen_tell_no_cause(tmp_path: Path) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer")
+    found = compare(base, _ledger(tmp_path / "b", {2: {"weights": "x"}}, epoch="weights")).divergence
+    assert found is not None
+    assert (found.step, found.cause) == (2, "unknown")
+    assert "batch" not in str(found.explanation)

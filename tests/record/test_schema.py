@@ -200,8 +200,9 @@ def test_letters_of_coverage():
 
 STEPS = [
     StepRecord(fit=0, epoch=3, step=17, loss=0.25, state={"weights": D}),
-    StepRecord(fit=1, epoch=0, step=0, loss="nan", state={"weights": D, "seeds": D}, extra={"batch": D}),
+    StepRecord(fit=1, epoch=0, step=0, loss="nan", state={"weights": D, "seeds": D}, extra={"new": D}),
     StepRecord(fit=0, epoch=0, step=2),
+    StepRecord(fit=0, epoch=0, step=3, state={"weights": D}, batch={"order": D, "rows": D}),
 ]
 
 
@@ -231,6 +232,8 @@ def test_a_step_record_as_it_stands_in_the_ledger():
         ({"loss": [1.0]}, "its field 'loss' is a list"),
         ({"state": [D]}, "its field 'state' is a list"),
         ({"state": {"weights": 3}}, "a digest in it is no text"),
+        ({"batch": D}, "its field 'batch' is a str"),
+        ({"batch": {"rows": 3}}, "a digest in it is no text"),
     ],
 )
 def test_what_is_no_step_record_is_refused(changed, message):

@@ -8,7 +8,7 @@ from keras_repro.examine.reasons.case import Case, as_source
 
 def between_steps(case: Case) -> Explanation | None:
     """Weights or optimizer changed outside of a step: a callback, or the script."""
-    if case.kind != "begin" and case.record not in ("epoch", "start", "end"):
+    if case.kind != "begin" and case.record not in ("epoch", "start", "end", "loop"):
         return None
     tensors = case.tensors()
     state = [(s, n) for s, n in tensors if s in ("weights", "optimizer")]
@@ -27,8 +27,17 @@ def between_steps(case: Case) -> Explanation | None:
             source=as_source(root) or info.get("source"),
             evidence=[f"the state was the same before {info['callback']}.{info['hook']} and not behind it"],
         )
-    root = case.root(*case.calls(), here=True)
-    if section == "optimizer" and case.place()[2] in (None, 0):
+    root, thread = case.root(*case.calls(), here=True), case.running_thread()
+    if root is None and thread is not None:
+        return case.said(
+            "configuration",
+            f"{what} changed outside of the training, while a thread of the script was running",
+            tensor=tensor,
+            source=thread,
+            fix="change it between steps, by step or epoch: a callback, or the loop itself",
+        )
+    first = case.record == "start" or (case.kind == "begin" and case.place()[2] == 0)
+    if section == "optimizer" and first:
         made = case.owners.get("optimizer", {})
         root = case.root(made.get("source"), *case.calls())
         return case.said(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import fix_of
+from keras_repro.examine.fix import DRAW, fix_of, speaks_of_chance, with_seed
 from keras_repro.examine.suspects import (
     Suspect,
     hashes,
@@ -20,6 +20,10 @@ from keras_repro.examine.suspects import (
 from keras_repro.record.trace import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
+
+_IN_ORDER = "take the results in the order in which the work was given, such as pool.map(...) gives them"
+_ONE_EACH = "give each piece of work a generator of its own, such as np.random.default_rng((42, number))"
+_GIVE_A_SEED = "draw from a generator that was made with a seed, such as np.random.default_rng(42)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,8 @@ class Case:
             and again is not None
             and not again.get("parted", True)
             and again.get("number") == self.number
+            # It did not part only because what differs had not come to bear: the first batch was the same.
+            and not _explaining(self.differences) & _explaining(again.get("differences", ()))
         )
         cleared = ()
         if self.same_with_hash_seed and again is not None:
@@ -166,6 +172,19 @@ class Case:
         at = (source["file"], source["line"])
         return any((s.file, s.line) == at and {"random", "np.random"} & set(s.names) for s in self.suspects)
 
+    def _is_suspect(self, source: Mapping[str, Any], *, raced: bool = False) -> bool:
+        at = source["file"], source["line"]
+        return any((s.file, s.line) == at and s.raced >= raced for s in self.suspects)
+
+    def running_thread(self) -> Mapping[str, Any] | None:
+        """The line that started a thread which was still running where they parted."""
+        return next(iter(self.evidence.parting.get("threads", ())), None)
+
+    def elsewhere(self) -> Suspect | None:
+        """The line that what threads did goes back to."""
+        sinks = [s.to_dict() for s in self.suspects if s.interval < 0]
+        return root_of(self.suspects, sinks, interval=-1, files=self.files) if sinks else None
+
     def owner(self, tensor: str) -> Mapping[str, Any]:
         """The layer that holds a tensor, its class and the line that made it; empty if that is not known."""
         name = tensor.removesuffix(" before").removesuffix(" at the start")
@@ -242,8 +261,14 @@ class Case:
         fix = found.fix
         if fix is None and source is not None:
             fix = fix_of(str(source["code"]))
+        if fix is None and source is not None and self._is_suspect(source):
+            fix = with_seed(str(source["code"]))
+        if fix is None and source is not None and self._is_suspect(source, raced=True):
+            fix = _ONE_EACH if speaks_of_chance(str(source["code"])) == DRAW else _IN_ORDER
         if fix is None and source is not None and self.draws(source):
             fix = f"{SET_SEED}  # first of all"
+        if fix is None and source is not None and self._is_suspect(source):
+            fix = _GIVE_A_SEED if speaks_of_chance(str(source["code"])) == DRAW else None
         if fix is None and self.same_with_hash_seed and hashes(self.files):
             fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
         variable = found.variable or (tensors[0][1] if tensors else None)
@@ -255,6 +280,16 @@ class Case:
             fix=fix,
             variable=variable,
         )
+
+
+def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
+    """The differences that would be a cause by themselves: data, first values of weights, hooks."""
+    return {
+        (d["kind"], d["key"])
+        for d in differences
+        if d["kind"] in ("fit", "data", "batch", "hook")
+        or (d["kind"] == "birth" and not (d.get("mine") or d.get("other") or {})["info"].get("seed"))
+    }
 
 
 def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import fix_of, speaks_of_chance
+from keras_repro.examine.fix import SOURCE, fix_of, speaks_of_chance
 from keras_repro.examine.reasons.case import SET_SEED, Case, as_source
-from keras_repro.examine.suspects import root_of, statement_text
+from keras_repro.examine.suspects import statement_text, the_one_statement
 
 
 def data(case: Case) -> Explanation | None:
@@ -107,16 +107,16 @@ _RISKY = {
 def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
     """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
     stage, risk = _riskiest(case, order)
+    if "not deterministic" in risk and "deterministic" not in (stage or {}).get("code", ""):
+        stage = the_one_statement(case.files, r"deterministic\s*=\s*False") or stage
     said = [f"in the pipeline: {risk}"] if risk else []
     if case.near():
         return as_source(case.root(*case.calls(), here=True)), said
     ordering = any(word in risk for word in ("order", "seed", "workers", "thread"))
     if order == "another order" and ordering:
         return stage, said
-    elsewhere = [s for s in case.suspects if s.interval < 0]
-    sinks = [s.to_dict() for s in elsewhere]
-    root = root_of(case.suspects, sinks, interval=-1, files=case.files) if elsewhere else None
-    if root is not None and (order != "another order" or speaks_of_chance(root.code) > 1):
+    root = case.elsewhere()
+    if root is not None and (order != "another order" or speaks_of_chance(root.code) == SOURCE):
         return root.to_dict(), said
     for difference in case.soft("birth"):
         info = (difference.get("mine") or {}).get("info", {})

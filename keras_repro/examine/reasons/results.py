@@ -11,10 +11,10 @@ def structure(case: Case) -> Explanation | None:
     if case.other is not None and (case.other["kind"], case.other["key"]) == (case.kind, case.event["key"]):
         return None
     root = case.root(*case.calls(), here=True)
-    other = "no more" if case.other is None else f"{case.other['kind']} {case.other['key']}"
+    other = "its end" if case.other is None else _in_words(case.other["kind"], case.other["key"])
     return case.said(
         "configuration",
-        f"one run came to {case.kind} {case.event['key']} where the other came to {other}",
+        f"one run came to {_in_words(case.kind, case.event['key'])} where the other came to {other}",
         source=as_source(root),
     )
 
@@ -28,7 +28,7 @@ def results(case: Case) -> Explanation | None:
     if case.other is None or case.other.get("key") != case.event["key"]:
         return case.said(
             "configuration",
-            f"one run did {case.event['key']} where the other did {(case.other or {}).get('key', 'no more')}",
+            f"one run came to {_in_words('record', case.event['key'])} where the other did not",
             source=as_source(root),
         )
     if case.record in ("evaluation", "prediction") or sections <= {"metrics"}:
@@ -38,3 +38,19 @@ def results(case: Case) -> Explanation | None:
             source=as_source(root),
         )
     return None
+
+
+def _in_words(kind: str, key: str) -> str:
+    """A hard event for people, counted from 1: `"step 3 of epoch 1 of fit 2"`, `"the end of epoch 4"`."""
+    name, *rest = key.split()
+    if kind in ("begin", "end"):
+        fit, epoch, step = (int(n) for n in (name, *rest))
+        return f"step {step + 1} of " + ("a loop" if fit < 0 else f"epoch {epoch + 1} of fit {fit + 1}")
+    numbers = [int(n) + 1 for n in rest if n.isdecimal()]
+    if name == "epoch" and len(numbers) == 2:
+        return f"the end of epoch {numbers[1]} of fit {numbers[0]}"
+    if name in ("start", "end") and numbers:
+        return f"the {name} of fit {numbers[0]}"
+    if name == "exit":
+        return "the end of the script"
+    return " ".join([name, *map(str, numbers)])

@@ -43,6 +43,8 @@ def first_values(case: Case) -> Explanation | None:
     if not births:
         return _set_before_training(case, tensors[0]) if case.record == "start" else None
     of_layers = [d for d in births if d["mine"]["info"].get("layer")]
+    if not of_layers and births[0]["mine"]["info"].get("optimizer"):
+        return _optimizer_made(case, births[0])
     info = (of_layers or births)[0]["mine"]["info"]
     name = (of_layers or births)[0]["key"]
     line = case.owner(tensors[0]).get("source") or info.get("source")
@@ -63,6 +65,19 @@ def first_values(case: Case) -> Explanation | None:
         source=as_source(root) or line,
         fix=fix,
         evidence=[f"the first value of {name} differs, made by {info.get('layer') or 'no layer'}"],
+    )
+
+
+def _optimizer_made(case: Case, birth: Mapping[str, Any]) -> Explanation:
+    """An optimizer that was made with another setting, in a training that says nothing of its settings."""
+    info = birth["mine"]["info"]
+    root = case.root(info.get("source"), strict=True)
+    return case.said(
+        "configuration",
+        f"{info['optimizer']} was made with another value of {birth['key'].rpartition('/')[2].split(':')[0]}",
+        source=as_source(root) or info.get("source"),
+        evidence=[f"the first value of {birth['key']} differs"],
+        layer={},
     )
 
 

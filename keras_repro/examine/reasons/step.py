@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
+from keras_repro.examine.fix import speaks_of_chance
 from keras_repro.examine.reasons.case import Case, as_source
 from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
 
@@ -47,7 +48,7 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
     host = chosen is not None and "PyFunc" in chosen["type"]
     source = (chosen or {}).get("source")
     if host or source is None:
-        near = case.root(here=True) if case.near() else None
+        near = case.root(here=True) if case.near() else case.elsewhere() if host else None
         source = as_source(near) or source or layer.get("source")
     evidence = ["replayed from the same state with the same batch, its results differ from time to time"]
     if "taps" in tapped:
@@ -111,7 +112,7 @@ def _kept(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
     chosen = operation_for(tap, tapped.get("operations", ()))
     layer = layer_of(case, tap, chosen)
     evidence = [tap_in_words(tap, None), f"between two processes {far}"]
-    if case.near():
+    if _drawn_in(case):
         return case.said(
             "operation",
             "the step computes with a value that Python gave while it ran or was traced",
@@ -138,16 +139,28 @@ def _kept(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
     )
 
 
+def _drawn_in(case: Case) -> bool:
+    """Whether a line of Python that ran in the step, or traced it, draws or asks the clock."""
+    return any({"random", "np.random"} & set(s.names) or speaks_of_chance(s.code) for s in case.near())
+
+
 def _not_found(case: Case, tapped: Mapping[str, Any]) -> Explanation:
     """Nothing inside of the step was seen to differ."""
     root = case.root(*case.calls(), here=True)
     chosen = operation_for(None, tapped.get("operations", ()))
+    thread = case.running_thread()
+    if root is None and chosen is None and thread is not None:
+        return case.said(
+            "environment",
+            "the same step on the same batch gave another result, while a thread of the script was running",
+            source=thread,
+        )
     if root is None and chosen is None:
         return case.said(
             "unknown",
             "the same step on the same batch gave another result; replayed, it gives the recorded one",
         )
-    settings = root is not None and not case.near()
+    settings = root is not None and not _drawn_in(case)
     return case.said(
         "configuration" if settings else "operation",
         "the step computes with a value that is another one in each process and is no part of the state"

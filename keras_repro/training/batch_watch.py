@@ -1,0 +1,165 @@
+"""Stands before a model's training function during one fit, and sees the batches of some of its steps.
+
+    watch = BatchWatch.of(model, epoch_iterator, due=lambda: True)
+    watch.stand()
+    ...                          # Keras makes a step
+    watch.seen()                 # {"order": "0f3a...", "rows": "77c1..."}
+    watch.leave()
+
+The batch is taken from Keras's iterator and handed on by another iterator of the same element spec, so that
+the step runs the very graph that it would have run; other steps are given Keras's iterator as it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from keras_repro.training import keras_api
+from keras_repro.training.batches import joint_digests
+
+
+class BatchWatch:
+    """A model's training function with a look at the batches that go in.
+
+    Args:
+        model: the model.
+        feed: hands batches on.
+        due: whether the batches of the next call are to be looked at.
+
+    Attributes:
+        function: the training function that stands behind.
+    """
+
+    def __init__(self, model: Any, feed: _Feed, due: Callable[[], bool]) -> None:
+        self.function: Any = None
+        self._model, self._feed, self._due = model, feed, due
+        self._batches: list[list[Any]] = []
+
+    @classmethod
+    def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchWatch | None:
+        """A watch over a fit; None where its batches could not be handed on as they are."""
+        spec = keras_api.spec_of_batches(epoch_iterator)
+        feed = None if spec is None else _Feed.of(spec, int(epoch_iterator.steps_per_execution or 1))
+        return None if feed is None else cls(model, feed, due)
+
+    def stand(self) -> None:
+        """Takes its place, unless it has it; Keras may have made another function since."""
+        if self not in _chain(self._model):
+            self.function = self._model.train_function
+            self._model.train_function = self
+
+    def leave(self) -> None:
+        """Puts what stands behind into its place again."""
+        if self._model.train_function is self:
+            self._model.train_function = self.function
+        for standing in _chain(self._model):
+            if standing.function is self:
+                standing.function = self.function
+        self._batches = []
+
+    def seen(self) -> dict[str, str] | None:
+        """Digests of the batches of the last step, None where it was not looked at; forgets them."""
+        batches, self._batches = self._batches, []
+        try:
+            return joint_digests(batches, samples=self._feed.samples) if batches else None
+        except (TypeError, ValueError, tf.errors.OpError):
+            return None  # of a kind that has no bytes to look at
+
+    def __call__(self, iterator: Any) -> Any:
+        """Runs the step."""
+        self._batches = []
+        watched = isinstance(iterator, tf.data.Iterator) and self._feed.fits(iterator) and self._due()
+        if not watched:
+            return self.function(iterator)
+        batches: list[list[Any]] = []
+        for _ in range(self._feed.at_once):
+            try:
+                batches.append(tf.nest.flatten(next(iterator), expand_composites=True))
+            except StopIteration:
+                break
+        if not batches:
+            return self.function(iterator)  # it has no more, and says so in its own way
+        self._batches = batches
+        return self.function(self._feed.of_batches(batches))
+
+
+class _Feed:
+    """An iterator that gives the batches which were put into it.
+
+    They go through a queue of TensorFlow's, as they are: a pipeline made anew for each step would be traced
+    anew for each step.
+
+    Args:
+        spec: the element spec.
+        at_once: the most batches that one call of the training function takes.
+
+    Attributes:
+        samples: whether the parts of a batch are samples, not what makes up a sparse or ragged tensor.
+    """
+
+    def __init__(self, spec: Any, at_once: int) -> None:
+        self.at_once = at_once
+        self._spec = spec
+        parts = tf.nest.flatten(spec, expand_composites=True)
+        self.samples = len(parts) == len(tf.nest.flatten(spec))
+        with tf.device("CPU:0"):
+            self._queue = tf.queue.FIFOQueue(at_once, [part.dtype for part in parts])
+            dataset = tf.data.Dataset.from_tensors(0).repeat()
+            if at_once > 1:  # the last batches of an epoch may be fewer
+                dataset = dataset.take_while(lambda _: self._queue.size() > 0)
+            dataset = dataset.map(self._next)
+        options = tf.data.Options()
+        # No thread may wait for a batch that is not there yet.
+        options.experimental_optimization.apply_default_optimizations = False
+        options.experimental_optimization.inject_prefetch = False
+        options.autotune.enabled = False
+        self.dataset = dataset.with_options(options)
+        self._iterator: Any = None
+
+    @classmethod
+    def of(cls, spec: Any, at_once: int) -> _Feed | None:
+        """A feed for batches of a spec, None where they cannot go through it unchanged."""
+        try:
+            parts = tf.nest.flatten(spec, expand_composites=True)
+            if any(part.dtype in (tf.variant, tf.resource) for part in parts):
+                return None
+            feed = cls(spec, at_once)
+        except (TypeError, ValueError, AttributeError, NotImplementedError, tf.errors.OpError):
+            return None
+        return feed if feed.dataset.element_spec == spec else None
+
+    def fits(self, iterator: Any) -> bool:
+        """Whether an iterator gives what this can hand on."""
+        return bool(iterator.element_spec == self._spec)
+
+    def of_batches(self, batches: Sequence[list[Any]]) -> Any:
+        """The iterator, with these batches in it, each given by its parts."""
+        for parts in batches:
+            # The queue's own method takes three times as long as what it does.
+            tf.raw_ops.QueueEnqueueV2(handle=self._queue.queue_ref, components=parts)
+        if self._iterator is None:
+            self._iterator = iter(self.dataset)
+        iterator = self._iterator
+        if len(batches) < self.at_once:
+            self._iterator = None  # it comes to its end with them
+        return iterator
+
+    def _next(self, _: Any) -> Any:
+        given = self._queue.dequeue()
+        parts = list(given) if isinstance(given, list | tuple) else [given]
+        for part, spec in zip(parts, tf.nest.flatten(self._spec, expand_composites=True), strict=True):
+            part.set_shape(spec.shape)
+        return tf.nest.pack_sequence_as(self._spec, parts, expand_composites=True)
+
+
+def _chain(model: Any) -> list[Any]:
+    """What stands before a model's training function, the first to be called first."""
+    found: list[Any] = []
+    function: Any = getattr(model, "train_function", None)
+    while hasattr(function, "function"):
+        found.append(function)
+        function = function.function
+    return found
