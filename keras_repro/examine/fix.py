@@ -23,6 +23,14 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
         lambda code: re.sub(r"default_rng\(\s*None\s*\)", "default_rng(42)", code),
     ),
     (r"RandomState\(\s*\)", lambda code: re.sub(r"RandomState\(\s*\)", "RandomState(42)", code)),
+    (
+        r"\brandom\.SystemRandom\(\s*\)",
+        lambda code: re.sub(r"\brandom\.SystemRandom\(\s*\)", "random.Random(42)", code),
+    ),
+    (
+        r"\bRandom\(\s*None\s*\)",
+        lambda code: re.sub(r"\bRandom\(\s*None\s*\)", "Random(42)", code),
+    ),
     (r"\bRandom\(\s*\)", lambda code: re.sub(r"\bRandom\(\s*\)", "Random(42)", code)),
     (
         r"\b(PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)\(\s*\)",

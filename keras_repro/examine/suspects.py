@@ -271,8 +271,8 @@ class _Code:
     def behind(self, suspect: Suspect) -> Suspect:
         """The one line that a line goes back to, where no value told; else that line itself.
 
-        For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or the
-        system's own. For a line without chance it is the head of a definition: a decorator, a default.
+        For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or
+        the system's own. For a line without chance it is the head of a definition: a decorator, a default.
         """
         strength = self.strength(suspect)
         if strength not in (DRAW, 0):
@@ -300,10 +300,8 @@ class _Code:
             parameters = {d.name: set(_parameters(d)) for _, d in definitions}
             heads = {id(n) for _, d in definitions for part in _head(d) for n in ast.walk(part)}
             found = [_Flow(f, d.lineno, {d.name}, set(_loads(d))) for f, d in definitions]
-            for file, node in definitions:
-                found += [
-                    _Flow(file, v.lineno, {n}, set(_loads(v)), in_head=True) for n, v in _defaults(node)
-                ]
+            for file, one in definitions:
+                found += [_Flow(file, v.lineno, {n}, set(_loads(v)), in_head=True) for n, v in _defaults(one)]
             for file, node in nodes:
                 if isinstance(node, ast.Call):
                     given = {n for part in [*node.args, *node.keywords] for n in _loads(part)}

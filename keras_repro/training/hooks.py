@@ -65,10 +65,10 @@ class HookProbe(keras.callbacks.Callback):
         def watched(*args: Any, **kwargs: Any) -> Any:
             if not probe.active:
                 return original(*args, **kwargs)
-            reader.refresh()
+            reader.refresh(ask=False)
             before = reader.digests()
             result = original(*args, **kwargs)
-            reader.refresh()
+            reader.refresh(ask=False)
             after = reader.digests()
             changed = {s: after[s] for s in ("weights", "optimizer") if before.get(s) != after.get(s)}
             if changed:

@@ -8,11 +8,14 @@ for diagnosing: it slows a script's own Python code, and changes no value.
 from __future__ import annotations
 
 import ast
+import collections
 import contextlib
+import itertools
 import random
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+import types
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
 
@@ -285,11 +288,36 @@ def _values(statement: _Statement, frame: Any, returned: Any) -> Iterator[tuple[
     for chain in statement.names:
         value = held.get(chain[0], shared.get(chain[0], _NOTHING))
         for name in chain[1:]:
-            value = _held_by(value).get(name, _NOTHING)
+            value = _attribute(value, name)
         if value is not _NOTHING:
             yield ".".join(chain), value
     if returned is not _NOTHING:
         yield "goes on at" if statement.decides else "return", returned
+
+
+def _attribute(value: Any, name: str) -> Any:
+    """An attribute that an object or its class holds as it is: no property is asked."""
+    held = _held_by(value)
+    if name in held:
+        return held[name]
+    kind = type(value)
+    if issubclass(kind, type(sys)):
+        return _NOTHING
+    for owner in value.__mro__ if kind is type else kind.__mro__:
+        # As the class's own code is compiled: `self.__rng` is `_Owner__rng`.
+        private = name.startswith("__") and not name.endswith("__")
+        own = f"_{owner.__name__.lstrip('_')}{name}" if private else name
+        if own in held:
+            return held[own]
+        found = owner.__dict__.get(own, _NOTHING)
+        if type(found) is types.MemberDescriptorType:
+            try:
+                return found.__get__(value)
+            except AttributeError:  # a slot that is empty
+                return _NOTHING
+        if found is not _NOTHING:
+            return found
+    return _NOTHING
 
 
 def _held_by(value: Any) -> dict[str, Any]:
@@ -328,7 +356,33 @@ def _digest(value: Any, depth: int = 0) -> bytes | None:
         return b"path " + str(value).encode("utf-8", "surrogatepass")
     if kind is random.Random:
         return repr(value.getstate()).encode()
-    return _of_library(value)
+    known = _of_library(value)
+    return _of_plain_type(value, depth) if known is None else known
+
+
+# Of a class that is derived from one of these, that one's own methods are asked.
+_PLAIN: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
+    (collections.OrderedDict, collections.OrderedDict.items),
+    (dict, dict.items),
+    (tuple, tuple.__iter__),
+    (list, list.__iter__),
+    (collections.deque, collections.deque.__iter__),
+)
+
+
+def _of_plain_type(value: Any, depth: int) -> bytes | None:
+    """Values of classes derived from Python's own: named tuples, counters, enums of numbers or text."""
+    kind = type(value)
+    for plain, items in _PLAIN:
+        if issubclass(kind, plain):
+            held = list(itertools.islice(items(value), _MOST_ITEMS))
+            return _of_items(plain.__name__, (_digest(v, depth + 1) for v in held), len(held))
+    if issubclass(kind, str):
+        return _digest(str.__str__(value), depth)
+    for number in (int, float):
+        if issubclass(kind, number):
+            return f"{number.__name__} {number.__repr__(value)}".encode()
+    return None
 
 
 def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:

@@ -44,9 +44,13 @@ class StateReader:
         self.tensors: tuple[StateTensor, ...] = ()
         self.refresh()
 
-    def refresh(self) -> None:
-        """Walks the models again: variables may have been made, replaced or dropped."""
-        self.take(self._walk.tensors())
+    def refresh(self, *, ask: bool = True) -> None:
+        """Looks at the models again: variables may have been made, replaced or dropped.
+
+        Args:
+            ask: whether to ask TensorFlow too for what no attribute leads to, which takes far longer.
+        """
+        self.take(self._walk.tensors(ask=ask))
 
     def take(self, tensors: Sequence[StateTensor]) -> None:
         """Goes on with these tensors, which somebody else has found by a walk."""

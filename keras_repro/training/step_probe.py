@@ -48,7 +48,7 @@ class StepProbe:
             return self.function(iterator)  # it has no more batches, and says so in its own way
         batches, spec, feed = taken
         place = probe.place(model)
-        self._reader.refresh()
+        self._reader.refresh(ask=False)
         before = self._reader.tensor_digests()
         probe.hard(
             Event(kind="begin", key=place, value=_hard(before)),
@@ -66,9 +66,10 @@ class StepProbe:
         if probe.follows:
             held = zip(self._reader.tensors, self._reader.copy(), strict=True)
             copy = {id(tensor.variable): value for tensor, value in held}
+        known = len(copy)
         with probe.keeping_births(copy):
             result = self.function(feed)
-        self._reader.refresh()
+        self._reader.refresh(ask=len(copy) > known)
         after = self._reader.tensor_digests()
         whole = all(id(t.variable) in copy for t in self._reader.tensors)
         step = Step(

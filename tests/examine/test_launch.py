@@ -98,8 +98,8 @@ def test_an_interruption_ends_the_child_and_what_it_started(run: Any, here: Path
             "import os, subprocess, sys, time\n"
             "other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(100)'])\n"
             "open('pids', 'w').write(f'{os.getpid()} {other.pid}')\n"
-            "os.rename('pids', 'started')\n"
-            "try:\n    time.sleep(100)\nexcept KeyboardInterrupt:\n    open('interrupted', 'w')\n",
+            "try:\n    os.rename('pids', 'started')\n    time.sleep(100)\n"
+            "except KeyboardInterrupt:\n    open('interrupted', 'w')\n",
             poll=poll,
         )
     assert (here / "interrupted").exists()

@@ -121,7 +121,9 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     for difference in case.soft("birth"):
         info = (difference.get("mine") or {}).get("info", {})
         if info.get("seed") and info.get("source") is not None:
-            return info["source"], [f"the seed generator of {info['layer']} started from another state"]
+            return info["source"], [
+                f"the seed generator of {info['layer'] or 'the script'} started from another state"
+            ]
     root = case.root(*case.calls(), strict=True) or root
     return as_source(root) or stage, said
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
@@ -47,7 +47,8 @@ def first_values(case: Case) -> Explanation | None:
         return _optimizer_made(case, births[0])
     info = (of_layers or births)[0]["mine"]["info"]
     name = (of_layers or births)[0]["key"]
-    line = case.owner(tensors[0]).get("source") or info.get("source")
+    tensor = _tensor_of(name, tensors)
+    line = case.owner(tensor).get("source") or info.get("source")
     root = case.root(line, strict=True)
     known = seeds_set(case)
     fix = fix_of(root.code) if root is not None else None
@@ -61,11 +62,17 @@ def first_values(case: Case) -> Explanation | None:
     return case.said(
         "initial_weights",
         sentence,
-        tensor=tensors[0],
+        tensor=tensor,
         source=as_source(root) or line,
         fix=fix,
         evidence=[f"the first value of {name} differs, made by {info.get('layer') or 'no layer'}"],
     )
+
+
+def _tensor_of(birth: str, tensors: Sequence[str]) -> str:
+    """The first tensor that ends as a born variable's name does: after a step, others differ as well."""
+    leaf = birth.rpartition("/")[2].partition(":")[0]
+    return next((t for t in tensors if t.rpartition("/")[2] == leaf), tensors[0])
 
 
 def _optimizer_made(case: Case, birth: Mapping[str, Any]) -> Explanation:
