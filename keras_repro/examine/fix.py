@@ -126,11 +126,16 @@ SOURCE, DRAW, RACE, NAME = 4, 3, 2, 1
 
 def speaks_of_chance(code: str) -> int:
     """How clearly a line's text names a source of chance: `SOURCE`, `DRAW`, `NAME`, or 0 for not at all."""
-    if _WAITS.match(code):
-        return 0  # how long a line waits is no value
+    if only_waits(code):
+        return 0
     if _STRONG.search(code):
         return SOURCE
     return DRAW if _WEAK.search(code) else NAME if _TEMPORARY.search(code) else 0
+
+
+def only_waits(code: str) -> bool:
+    """Whether a line only waits: how long is no value."""
+    return _WAITS.match(code) is not None
 
 
 def makes_generator(code: str) -> bool:
@@ -149,6 +154,8 @@ def fix_of(code: str) -> str | None:
     Args:
         code: the text of a statement.
     """
+    if only_waits(code):
+        return None
     for pattern, change in _RULES:
         found = re.search(pattern, code)
         if found is None:

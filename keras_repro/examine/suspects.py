@@ -19,6 +19,7 @@ from keras_repro.examine.fix import (
     SOURCE,
     makes_generator,
     makes_unseeded,
+    only_waits,
     speaks_of_chance,
 )
 from keras_repro.record.trace import Interval
@@ -195,7 +196,7 @@ def _chosen(candidates: Sequence[Suspect], interval: int | None, code: _Code) ->
         for s in candidates
         if strength[id(s)] == level and (s.interval == interval) is near
     ]
-    return next(iter([*order, *candidates]))
+    return next(iter([*order, *sorted(candidates, key=lambda s: only_waits(s.code))]))
 
 
 def _roots(names: Iterable[str]) -> set[str]:

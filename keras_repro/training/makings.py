@@ -98,8 +98,7 @@ class Makings:
         if users or module.startswith(("concurrent.futures", "multiprocessing")):
             line = users_line(sys._getframe(1))
             if line is not None:
-                self._risk("thread", line, ["a thread"])
-                self._threads.setdefault(instance, line)
+                self._risk("thread", self._threads.setdefault(instance, line), ["a thread"])
         return wrapped(*args, **kwargs)
 
     def _made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

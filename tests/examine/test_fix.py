@@ -10,6 +10,12 @@ from keras_repro.examine.fix import fix_of
 
 # Lines as people write them, and the same line so that it repeats.
 CHANGED = [
+    ("local = random.SystemRandom()", "local = random.Random(42)"),
+    ("local = random.Random(None)", "local = random.Random(42)"),
+    (
+        "bits: Any = field(default_factory=np.random.PCG64)",
+        "bits: Any = field(default_factory=lambda: np.random.PCG64(42))",
+    ),
     ("rng = np.random.default_rng()", "rng = np.random.default_rng(42)"),
     ("rng = np.random.default_rng( )", "rng = np.random.default_rng(42)"),
     ("self.rng = numpy.random.default_rng(None)", "self.rng = numpy.random.default_rng(42)"),

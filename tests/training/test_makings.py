@@ -50,12 +50,12 @@ alone = Rows()  # one worker
 with ThreadPoolExecutor(2) as pool:
     list(pool.map(abs, [1, 2]))  # pool
 waiting = queue.Queue()
-thread = threading.Thread(target=waiting.put, args=(1,))
+thread = threading.Thread(target=waiting.put, args=(1,))  # not mine
 def work():
     pass
-mine = threading.Thread(target=work)
-thread.start()  # not mine
-mine.start()  # mine
+mine = threading.Thread(target=work)  # mine
+thread.start()
+mine.start()
 mine.join()
 class Block(keras.layers.Layer):
     def __init__(self):

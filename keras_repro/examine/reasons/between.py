@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.reasons.case import Case, as_source
+from keras_repro.examine.reasons.case import NOT_IN_A_THREAD, Case, as_source
 
 
 def between_steps(case: Case) -> Explanation | None:
@@ -34,7 +34,7 @@ def between_steps(case: Case) -> Explanation | None:
             f"{what} changed outside of the training, while a thread of the script was running",
             tensor=tensor,
             source=thread,
-            fix="change it between steps, by step or epoch: a callback, or the loop itself",
+            fix=NOT_IN_A_THREAD,
         )
     first = case.record == "start" or (case.kind == "begin" and case.place()[2] == 0)
     if section == "optimizer" and first:

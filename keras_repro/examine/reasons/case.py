@@ -21,6 +21,7 @@ from keras_repro.record.trace import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
 
+NOT_IN_A_THREAD = "change it between steps, by step or epoch: in a callback, or in the loop itself"
 _IN_ORDER = "take the results in the order in which the work was given, such as pool.map(...) gives them"
 _ONE_EACH = "give each piece of work a generator of its own, such as np.random.default_rng((42, number))"
 _GIVE_A_SEED = "draw from a generator that was made with a seed, such as np.random.default_rng(42)"
@@ -73,6 +74,10 @@ class Case:
         if self.same_with_hash_seed and again is not None:
             cleared = tuple(d["key"] for d in again.get("differences", ()) if d["kind"] == "line")
         self.suspects: list[Suspect] = suspects_of(self.differences, cleared=cleared)
+        if cleared and not any(s.names for s in self.suspects):
+            # Nothing is the hash seed's alone: the further run only had not come to what its lines would do.
+            self.same_with_hash_seed = False
+            self.suspects = suspects_of(self.differences)
         self.suspects += thread_suspects(evidence.first, evidence.second)
         self.kind: str = self.event["kind"]
         self.record: str = self.event.get("info", {}).get("kind", "") if self.kind == "record" else ""

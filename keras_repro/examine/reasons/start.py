@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import fix_of
-from keras_repro.examine.reasons.case import SET_SEED, Case, as_source, seeds_set
+from keras_repro.examine.reasons.case import NOT_IN_A_THREAD, SET_SEED, Case, as_source, seeds_set
 
 _KEYS_OF_SEEDS = ("seed", "seed_generator", "random_seed")
 
@@ -25,8 +25,11 @@ def configuration(case: Case) -> Explanation | None:
                 continue  # a seed shows in what is drawn from it, an initializer in the weights
             if part == "arguments" and _data_differs(mine, other):
                 continue
-            root = case.root(*case.calls())
+            root, thread = case.root(*case.calls()), case.running_thread()
             sentence = f"{path} is {values[0]} in one run and {values[1]} in the other"
+            if root is None and thread is not None:
+                sentence += ", while a thread of the script was running"
+                return case.said("configuration", sentence, source=thread, fix=NOT_IN_A_THREAD, layer={})
             return case.said("configuration", sentence, source=as_source(root), layer={})
     return None
 

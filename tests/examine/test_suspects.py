@@ -1,0 +1,126 @@
+"""Which line is the one to fix: generators behind a draw, heads of definitions, threads that race."""
+
+from pathlib import Path
+
+import pytest
+
+from keras_repro.examine.suspects import (
+    Suspect,
+    hashes,
+    root_of,
+    suspects_of,
+    the_one_statement,
+    thread_suspects,
+)
+from keras_repro.record.trace import Event, Interval
+
+
+def suspect(file: Path, line: int, *names: str, raced: bool = False) -> Suspect:
+    code = file.read_text().splitlines()[line - 1].strip()
+    return Suspect(file=str(file), line=line, code=code, names=names, interval=0, raced=raced)
+
+
+def root(file: Path, *suspects: Suspect, fit: int) -> str:
+    found = root_of(suspects, [{"file": str(file), "line": fit}])
+    assert found is not None
+    return found.code
+
+
+@pytest.fixture
+def script(tmp_path: Path):
+    def write(text: str) -> Path:
+        path = tmp_path / "train.py"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_the_generator_in_a_partial_is_named(script) -> None:
+    file = script(
+        "def split(rng, x):\n    rows = rng.permutation(len(x))\n    return x[rows]\n"
+        "part = partial(split, np.random.default_rng())\nx = part(data)\nmodel.fit(x)\n"
+    )
+    said = root(file, suspect(file, 2, "rows"), suspect(file, 5, "x"), fit=6)
+    assert said == "part = partial(split, np.random.default_rng())"
+
+
+def test_of_several_generators_none_is_guessed(script) -> None:
+    file = script(
+        "def split(rng, x):\n    rows = rng.permutation(len(x))\n    return x[rows]\n"
+        "a = partial(split, np.random.default_rng())\nb = partial(split, np.random.default_rng())\n"
+        "x = b(a(data))\nmodel.fit(x)\n"
+    )
+    assert root(file, suspect(file, 2, "rows"), fit=7) == "rows = rng.permutation(len(x))"
+
+
+def test_a_seeded_generator_is_not_named(script) -> None:
+    file = script("rng = np.random.default_rng(7)\nx = rng.normal(size=3)\nmodel.fit(x)\n")
+    assert root(file, suspect(file, 2, "x"), fit=3) == "x = rng.normal(size=3)"
+
+
+def test_a_generator_made_of_what_agrees_comes_first(script) -> None:
+    file = script("rng = np.random.RandomState(seed)\nx = rng.normal(size=3)\nmodel.fit(x)\n")
+    said = root(file, suspect(file, 1, "rng"), suspect(file, 2, "rng", "x"), fit=3)
+    assert said == "rng = np.random.RandomState(seed)"
+
+
+def test_the_default_of_an_argument_is_named(script) -> None:
+    file = script("def loss(y, p, weight=random.random()):\n    return weight * (y - p)\nmodel.fit(x)\n")
+    found = root_of([suspect(file, 2, "weight")], [{"file": str(file), "line": 2}])
+    assert found is not None
+    assert (found.line, found.code) == (1, "def loss(y, p, weight=random.random()):")
+
+
+def test_a_decorator_is_named(script) -> None:
+    file = script(
+        "def scaled(factor):\n    return lambda f: lambda x: f(x * factor)\n"
+        "class Net:\n    @scaled(random.random())\n    def step(self, x):\n        return x\n"
+    )
+    found = root_of([suspect(file, 2, "factor")], [{"file": str(file), "line": 2}])
+    assert found is not None
+    assert (found.line, found.code) == (4, "@scaled(random.random())")
+
+
+def test_names_of_temporary_files_come_after_draws(script) -> None:
+    file = script("folder = tempfile.mkdtemp()\nx = x + chance.gauss(0, 1)\nmodel.fit(load(folder), x)\n")
+    assert (
+        root(file, suspect(file, 1, "folder"), suspect(file, 2, "x"), fit=3) == "x = x + chance.gauss(0, 1)"
+    )
+
+
+def test_a_line_that_waits_is_no_source(script) -> None:
+    file = script("time.sleep(time.time() % y)\nx = y + 1\nmodel.fit(x)\n")
+    assert root(file, suspect(file, 1, "y"), suspect(file, 2, "x", raced=True), fit=3) == "x = y + 1"
+    file = script("time.sleep(time.time() % y)\nx.append(y)\nmodel.fit(x, y)\n")
+    assert root(file, suspect(file, 1, "y"), suspect(file, 2, "x", raced=True), fit=3) == "x.append(y)"
+
+
+def runs(*digests: str) -> list[Interval]:
+    seen = [[i + 1, {"item": d}] for i, d in enumerate(digests)]
+    event = Event(kind="thread line", key="a", value=None, info={"file": "a.py", "line": 3, "seen": seen})
+    return [Interval(soft=(event,), hard=None)]
+
+
+def test_threads_that_came_by_in_another_order_raced() -> None:
+    assert [s.raced for s in thread_suspects(runs("a", "b", "c"), runs("b", "a", "c"))] == [True]
+    assert [s.raced for s in thread_suspects(runs("a", "b", "c"), runs("a", "d", "c"))] == [False]
+    assert thread_suspects(runs("a", "b"), runs("a", "b")) == []
+
+
+def test_the_set_of_an_event_is_no_set(script) -> None:
+    assert not hashes([str(script("stop = threading.Event()\nstop.set()\n"))])
+    assert hashes([str(script("names = list(set(words))\n"))])
+
+
+def test_the_one_statement(script) -> None:
+    file = script("options = tf.data.Options()\noptions.deterministic = False\n")
+    found = the_one_statement([str(file)], r"deterministic\s*=\s*False")
+    assert found == {"file": str(file), "line": 2, "code": "options.deterministic = False"}
+    file = script("a.deterministic = False\nb.deterministic = False\n")
+    assert the_one_statement([str(file)], r"deterministic\s*=\s*False") is None
+
+
+def test_a_line_that_only_the_other_run_came_by_is_none() -> None:
+    lone = {"kind": "line", "interval": 0, "key": "a", "mine": None, "other": {"value": {}, "info": {}}}
+    assert suspects_of([lone]) == []
