@@ -26,6 +26,10 @@ class EarlyStop:
             return  # what cannot be compared live is compared in the end
         run.listener = self._hear
 
+    def rest(self) -> None:
+        """Ends nothing any more: the script is over, and what it leaves is yet to be recorded."""
+        self._live = None
+
     def _hear(self, record: Record) -> None:
         if self._live is None:
             return

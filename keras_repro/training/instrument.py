@@ -46,6 +46,7 @@ def main(arguments: list[str]) -> int:
     if error is not None:
         with contextlib.suppress(Exception):  # the script may have closed what we print to
             _show(error)
+    observer.script_is_over()
     _finish_as_python_does()
     return observer.end(code, error)
 
@@ -68,6 +69,8 @@ class _Observer:
         self.processes = 0
         self.unsupported: list[str] = []
         self.probe: Any = None
+        self.early_stop: Any = None
+        self._over = False
         self._pid = os.getpid()
         if plan.probe is not None:
             from keras_repro.training.probe import Probe
@@ -85,6 +88,12 @@ class _Observer:
         for module, (name, owner) in keras_api.OTHER_TRAINERS.items():
             hook = _unsupported_hook(self.unsupported, name, owner)
             wrapt.register_post_import_hook(hook, module)
+
+    def script_is_over(self) -> None:
+        """From here on nothing ends the process early."""
+        self._over = True
+        if self.early_stop is not None:
+            self.early_stop.rest()
 
     def end(self, code: int, error: BaseException | None) -> int:
         """Writes the last record; returns the exit code, another one where only the recording failed."""
@@ -141,10 +150,10 @@ class _Observer:
                     "requested": self.plan.switches,
                 },
             )
-            if plan.reference is not None:
+            if plan.reference is not None and not self._over:
                 from keras_repro.training.early_stop import EarlyStop
 
-                EarlyStop(run, plan.reference)
+                self.early_stop = EarlyStop(run, plan.reference)
             born = self.born or births.Births()
             self.session = Session(run, born, probe=self.probe, every=plan.every)
         return self.session
