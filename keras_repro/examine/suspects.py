@@ -6,10 +6,9 @@ names are followed back through the assignments of the user's code, as far as th
 
 from __future__ import annotations
 
-import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_repro.examine.fix import (
@@ -22,9 +21,8 @@ from keras_repro.examine.fix import (
     only_waits,
     speaks_of_chance,
 )
+from keras_repro.examine.users_code import UsersCode, statement_text
 from keras_repro.record.trace import Interval
-
-_LONGEST = 200
 
 # The process's own generators, which a line may draw from through a library.
 _OWN = {"random", "np.random"}
@@ -167,28 +165,28 @@ def root_of(
     """
     named = [s for s in suspects if s.names]
     lines = [s for s in sinks if s is not None]
-    code = _Code({s.file for s in suspects} | {s["file"] for s in lines} | set(files))
+    code = UsersCode({s.file for s in suspects} | {s["file"] for s in lines} | set(files))
     wanted = code.closure({name for sink in lines for name in code.read_by(sink["file"], sink["line"])})
     at = {(s["file"], code.first_line(s["file"], s["line"])) for s in lines}
     reached = [
         s
         for s in named
         if _roots(s.names) & wanted
-        or code.is_in(s, wanted)
+        or code.is_in(s.file, s.line, wanted)
         or (s.file, s.line) in at
         or (_OWN & set(s.names) and code.set_by(s.file, s.line) & wanted)
     ]
     if reached:
-        return code.behind(_chosen(reached, interval, code))
+        return _behind(_chosen(reached, interval, code), code)
     if strict:
         return None
     timeless = [s for s in named if not _CLOCK.search(s.code)]
-    return code.behind(_chosen(timeless or named, interval, code)) if named else None
+    return _behind(_chosen(timeless or named, interval, code), code) if named else None
 
 
-def _chosen(candidates: Sequence[Suspect], interval: int | None, code: _Code) -> Suspect:
+def _chosen(candidates: Sequence[Suspect], interval: int | None, code: UsersCode) -> Suspect:
     """The first whose text says where the chance comes from, those of one interval before others."""
-    strength = {id(s): code.strength(s) for s in candidates}
+    strength = {id(s): _strength(s, code) for s in candidates}
     order = [
         s
         for level in (SOURCE, DRAW, RACE, NAME)
@@ -199,311 +197,41 @@ def _chosen(candidates: Sequence[Suspect], interval: int | None, code: _Code) ->
     return next(iter([*order, *sorted(candidates, key=lambda s: only_waits(s.code))]))
 
 
+def _strength(suspect: Suspect, code: UsersCode) -> int:
+    """How clearly a line is where the chance comes from."""
+    if _OWN & set(suspect.names):
+        return SOURCE
+    # A generator that differs, made of what does not.
+    if makes_generator(suspect.code) and set(suspect.names) <= code.set_by(suspect.file, suspect.line):
+        return SOURCE
+    # Threads that come by in another order do no harm but where they share something.
+    raced = suspect.raced and _SHARES.search(suspect.code)
+    return max(speaks_of_chance(suspect.code), RACE if raced else 0)
+
+
+def _behind(suspect: Suspect, code: UsersCode) -> Suspect:
+    """The one line that a line goes back to, where no value told; else that line itself.
+
+    For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or the
+    system's own. For a line without chance it is the head of a definition: a decorator, a default.
+    """
+    strength = _strength(suspect, code)
+    if strength not in (DRAW, 0):
+        return suspect
+    found = code.made_by(
+        suspect.file,
+        suspect.line,
+        set(suspect.names),
+        draws=bool(strength),
+        tells=makes_unseeded if strength else speaks_of_chance,
+    )
+    if len(found) != 1:
+        return suspect
+    (file, line), *_ = found
+    return replace(suspect, file=file, line=line, code=statement_text(file, line))
+
+
 def _roots(names: Iterable[str]) -> set[str]:
     """Names as they can be looked for: `self.rng` as it is, `x.y` also as `x`."""
     listed = list(names)
     return set(listed) | {n.partition(".")[0] for n in listed if not n.startswith("self.")}
-
-
-@dataclass
-class _Code:
-    """The text of some files, as what each statement reads and in which function it stands."""
-
-    files: set[str]
-    _trees: dict[str, Any] = field(default_factory=dict)
-    _known: list[_Flow] | None = None
-
-    def trees(self) -> list[Any]:
-        """The parsed files."""
-        return [self._tree(file) for file in sorted(self.files)]
-
-    def read_by(self, file: str, line: int) -> set[str]:
-        """Names that the statement at a line reads, and those of the functions that it calls."""
-        node = self._statement(file, line)
-        if node is None:
-            return set()
-        head = [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt | ast.excepthandler)]
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            head = [node]
-        return {name for part in head for name in _loads(part)}
-
-    def set_by(self, file: str, line: int) -> set[str]:
-        """Names that the statement at a line sets."""
-        node = self._statement(file, line)
-        return set() if node is None else set(_stores(node))
-
-    def closure(self, names: set[str]) -> set[str]:
-        """The names, and all that they were made of: by assignments, and in functions and classes."""
-        wanted = set(names)
-        while True:
-            grown = set(wanted)
-            for flow in self._flows():
-                if flow.stores & grown:
-                    grown |= flow.loads
-            if grown == wanted:
-                return wanted
-            wanted = grown
-
-    def first_line(self, file: str, line: int) -> int:
-        """The line at which the statement that a line belongs to begins."""
-        node = self._statement(file, line)
-        return line if node is None else int(node.lineno)
-
-    def is_in(self, suspect: Suspect, wanted: set[str]) -> bool:
-        """Whether a line stands in a function or class that is wanted by its name."""
-        return any(
-            node.name in wanted
-            for node in ast.walk(self._tree(suspect.file))
-            if isinstance(node, _DEFINITIONS)
-            and node.lineno <= suspect.line <= (node.end_lineno or node.lineno)
-        )
-
-    def strength(self, suspect: Suspect) -> int:
-        """How clearly a line is where the chance comes from."""
-        if _OWN & set(suspect.names):
-            return SOURCE
-        # A generator that differs, made of what does not.
-        if makes_generator(suspect.code) and set(suspect.names) <= self.set_by(suspect.file, suspect.line):
-            return SOURCE
-        # Threads that come by in another order do no harm but where they share something.
-        raced = suspect.raced and _SHARES.search(suspect.code)
-        return max(speaks_of_chance(suspect.code), RACE if raced else 0)
-
-    def behind(self, suspect: Suspect) -> Suspect:
-        """The one line that a line goes back to, where no value told; else that line itself.
-
-        For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or
-        the system's own. For a line without chance it is the head of a definition: a decorator, a default.
-        """
-        strength = self.strength(suspect)
-        if strength not in (DRAW, 0):
-            return suspect
-        node = self._statement(suspect.file, suspect.line)
-        draws = set() if node is None else set(_drawn_from(node))
-        wanted = self.closure(draws if strength else set(suspect.names))
-        found = {
-            (f.file, f.line if f.in_head else self.first_line(f.file, f.line))
-            for f in self._flows()
-            if f.stores & wanted
-            and (f.in_head or strength)
-            and (makes_unseeded if strength else speaks_of_chance)(statement_text(f.file, f.line))
-        }
-        if len(found) != 1:
-            return suspect
-        (file, line), *_ = found
-        return replace(suspect, file=file, line=line, code=statement_text(file, line))
-
-    def _flows(self) -> list[_Flow]:
-        """For each statement, definition and call: the names that it sets, and what it sets them from."""
-        if self._known is None:
-            nodes = [(file, node) for file in sorted(self.files) for node in ast.walk(self._tree(file))]
-            definitions = [(f, n) for f, n in nodes if isinstance(n, _DEFINITIONS)]
-            parameters = {d.name: set(_parameters(d)) for _, d in definitions}
-            heads = {id(n) for _, d in definitions for part in _head(d) for n in ast.walk(part)}
-            found = [_Flow(f, d.lineno, {d.name}, set(_loads(d))) for f, d in definitions]
-            for file, one in definitions:
-                found += [_Flow(file, v.lineno, {n}, set(_loads(v)), in_head=True) for n, v in _defaults(one)]
-            for file, node in nodes:
-                if isinstance(node, ast.Call):
-                    given = {n for part in [*node.args, *node.keywords] for n in _loads(part)}
-                    # What is called, and what is handed on to be called, as by `partial` or `pool.map`.
-                    called = {
-                        _called(node),
-                        *map(_last_name, [*node.args, *(k.value for k in node.keywords)]),
-                    }
-                    takes = {p for name in called for p in parameters.get(name, ())}
-                    found.append(_Flow(file, node.lineno, takes, given, in_head=id(node) in heads))
-                elif isinstance(node, ast.stmt) and not isinstance(node, _DEFINITIONS):
-                    found.append(_Flow(file, node.lineno, set(_stores(node)), set(_loads(node))))
-            self._known = [flow for flow in found if flow.stores]
-        return self._known
-
-    def _statement(self, file: str, line: int) -> Any:
-        return _statement_at(self._tree(file), line)
-
-    def _tree(self, file: str) -> Any:
-        if file not in self._trees:
-            try:
-                with open(file, "rb") as opened:
-                    self._trees[file] = ast.parse(opened.read())
-            except (OSError, SyntaxError, ValueError):
-                self._trees[file] = ast.Module(body=[], type_ignores=[])
-        return self._trees[file]
-
-
-@dataclass(frozen=True)
-class _Flow:
-    """Names that a piece of code sets, and those that it sets them from; `in_head` of a definition."""
-
-    file: str
-    line: int
-    stores: set[str]
-    loads: set[str]
-    in_head: bool = False
-
-
-_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-
-
-def _parameters(definition: Any) -> Iterator[str]:
-    """The parameters of a function, or those that a class is made with."""
-    if isinstance(definition, ast.ClassDef):
-        for node in definition.body:
-            if isinstance(node, ast.FunctionDef) and node.name == "__init__":
-                yield from _parameters(node)
-        return
-    given = definition.args
-    yield from (a.arg for a in [*given.posonlyargs, *given.args, *given.kwonlyargs] if a.arg != "self")
-
-
-def _defaults(definition: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters of a function that have a default, with it."""
-    given = getattr(definition, "args", None)
-    if given is not None:
-        listed = [*given.posonlyargs, *given.args]
-        yield from zip(
-            (a.arg for a in listed[len(listed) - len(given.defaults) :]), given.defaults, strict=True
-        )
-        yield from (
-            (a.arg, d) for a, d in zip(given.kwonlyargs, given.kw_defaults, strict=True) if d is not None
-        )
-
-
-def _head(definition: Any) -> Iterator[Any]:
-    """What runs where a function or class is defined, and no line of its own: decorators and defaults."""
-    yield from definition.decorator_list
-    yield from (value for _, value in _defaults(definition))
-
-
-def _called(call: ast.Call) -> str:
-    """The last name of what is called: `f` of `module.f(x)`."""
-    return _last_name(call.func)
-
-
-def _last_name(node: ast.AST) -> str:
-    return str(getattr(node, "id", getattr(node, "attr", "")))
-
-
-def _drawn_from(node: ast.AST) -> Iterator[str]:
-    """The names of what a statement's methods draw from: `self.rng` of `self.rng.normal(...)`."""
-    for child in ast.walk(node):
-        if not isinstance(child, ast.Call) or not isinstance(child.func, ast.Attribute):
-            continue
-        if speaks_of_chance(f".{child.func.attr}(") == DRAW:
-            yield from _loads(child.func.value)
-
-
-def _stores(node: ast.stmt) -> Iterator[str]:
-    """Names that a simple statement, or the head of a loop, sets or changes: `x`, `self.rng`."""
-    if isinstance(node, ast.If | ast.While | ast.Try):
-        return
-    parts: list[ast.AST] = [node]
-    if isinstance(node, ast.For):
-        parts = [node.target]
-    elif isinstance(node, ast.With):
-        parts = [i.optional_vars for i in node.items if i.optional_vars is not None]
-    for part in parts:
-        for child in ast.walk(part):
-            if isinstance(child, ast.Name | ast.Attribute | ast.Subscript) and isinstance(
-                child.ctx, ast.Store
-            ):
-                inner: Any = child
-                while isinstance(inner, ast.Subscript):
-                    inner = inner.value
-                yield from _loads(inner)
-            elif isinstance(node, ast.Expr):
-                yield from _changed_by(child)
-
-
-def _changed_by(node: ast.AST) -> Iterator[str]:
-    """What a call may change: the object of a method, as in `items.append(x)`; what is shuffled in place."""
-    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
-        return
-    if isinstance(node.func.value, ast.Name):
-        yield node.func.value.id
-    if node.func.attr == "shuffle":
-        yield from (a.id for a in node.args if isinstance(a, ast.Name))
-
-
-def _loads(node: ast.AST) -> Iterator[str]:
-    """Names that are read in a piece of code: `x`, `self.rng`, and what is called."""
-    for child in ast.walk(node):
-        if isinstance(child, ast.Name):
-            yield child.id
-        elif isinstance(child, ast.Attribute):
-            yield child.attr
-            if isinstance(child.value, ast.Name):
-                yield f"{child.value.id}.{child.attr}"
-
-
-def hashes(files: Iterable[str]) -> bool:
-    """Whether code goes through sets or calls `hash`, so that the hash seed may decide what it does."""
-    code = _Code(set(files))
-    return any(
-        isinstance(node, ast.Set | ast.SetComp)
-        or (
-            isinstance(node, ast.Call)
-            and isinstance(node.func, ast.Name)  # not the `set` of an event
-            and node.func.id in ("set", "frozenset", "hash")
-        )
-        or (isinstance(node, ast.BinOp) and isinstance(node.left, ast.Call) and _called(node.left) == "keys")
-        for tree in code.trees()
-        for node in ast.walk(tree)
-    )
-
-
-def the_one_statement(files: Iterable[str], pattern: str) -> Mapping[str, Any] | None:
-    """The statement whose text matches a pattern, where there is just one in all files."""
-    found = {
-        (file, node.lineno): statement_text(file, node.lineno)
-        for file in files
-        for tree in _Code({file}).trees()
-        for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and re.search(pattern, statement_text(file, node.lineno))
-    }
-    if len(found) != 1:
-        return None
-    ((file, line), code), *_ = found.items()
-    return {"file": file, "line": line, "code": code}
-
-
-def statement_text(file: str, line: int) -> str:
-    """The statement at a line in one line, the head of a compound one; empty where there is no such file."""
-    text, tree = "", None
-    try:
-        with open(file, encoding="utf-8", errors="replace") as opened:
-            text = opened.read()
-        tree = ast.parse(text)
-    except (OSError, SyntaxError, ValueError):
-        return _line_of(text, line)
-    best = _statement_at(tree, line)
-    if best is None:
-        return _line_of(text, line)
-    last = best.end_lineno or best.lineno
-    inner = [_begins(c) for c in ast.iter_child_nodes(best) if isinstance(c, ast.stmt)]
-    if inner:
-        last = max(best.lineno, min(inner) - 1)
-        if line > last:
-            return _line_of(text, line)  # a decorator
-    joined = " ".join(part.strip() for part in text.splitlines()[best.lineno - 1 : last])
-    return joined if len(joined) <= _LONGEST else joined[: _LONGEST - 3] + "..."
-
-
-def _statement_at(tree: Any, line: int) -> Any:
-    """The innermost statement that a line belongs to."""
-    best = None
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.stmt) or not node.lineno <= line <= (node.end_lineno or node.lineno):
-            continue
-        if best is None or node.lineno >= best.lineno:
-            best = node
-    return best
-
-
-def _begins(node: Any) -> int:
-    return min([node.lineno, *(d.lineno for d in getattr(node, "decorator_list", ()))])
-
-
-def _line_of(text: str, line: int) -> str:
-    lines = text.splitlines()
-    return lines[line - 1].strip() if 0 < line <= len(lines) else ""

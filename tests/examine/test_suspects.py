@@ -4,14 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_repro.examine.suspects import (
-    Suspect,
-    hashes,
-    root_of,
-    suspects_of,
-    the_one_statement,
-    thread_suspects,
-)
+from keras_repro.examine.suspects import Suspect, root_of, suspects_of, thread_suspects
+from keras_repro.examine.users_code import hashes, the_one_statement
 from keras_repro.record.trace import Event, Interval
 
 

@@ -9,14 +9,8 @@ from typing import Any
 
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import DRAW, fix_of, speaks_of_chance, with_seed
-from keras_repro.examine.suspects import (
-    Suspect,
-    hashes,
-    root_of,
-    statement_text,
-    suspects_of,
-    thread_suspects,
-)
+from keras_repro.examine.suspects import Suspect, root_of, suspects_of, thread_suspects
+from keras_repro.examine.users_code import hashes, statement_text
 from keras_repro.record.trace import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
