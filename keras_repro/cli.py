@@ -147,8 +147,14 @@ def _explain(
     def begins(number: int) -> None:
         console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
 
-    place = comparison.divergence if upto else None
+    place_known = comparison.divergence
+    place = place_known if upto else None
     found = diagnose(task, place, folder=folder, child_module=_CHILD, begins=begins)
+    if found.cause == "unknown":
+        # What the ledgers tell is not lost where running it again tells nothing.
+        left = ", ".join(data.get("leftovers") or ())
+        files = (f"the first run left files that the second could read: {left}",) if left else ()
+        found = replace(found, cause=place_known.cause, evidence=(*found.evidence, *files))
     print_explanation(found, console)
     data["divergence"] |= found.to_divergence()
     known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
