@@ -11,11 +11,12 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
+from keras_repro.cli_arguments import parse
 from keras_repro.errors import LaunchError, ReproError
 
 _CHILD = "keras_repro.training.instrument"
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     # A scheduler's notice ends children and keeps ledgers as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupted)
     try:
-        options = _parse(arguments)
+        options = parse(arguments, _COMMANDS)
         return int(options.command(options))
     except ReproError as error:
         return _fail(error, getattr(error, "output", ""))
@@ -147,18 +148,17 @@ def _explain(
     def begins(number: int) -> None:
         console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
 
-    place_known = comparison.divergence
-    place = place_known if upto else None
-    found = diagnose(task, place, folder=folder, child_module=_CHILD, begins=begins)
+    parted = comparison.divergence
+    found = diagnose(task, parted if upto else None, folder=folder, child_module=_CHILD, begins=begins)
     if found.cause == "unknown":
         # What the ledgers tell is not lost where running it again tells nothing.
         left = ", ".join(data.get("leftovers") or ())
         files = (f"the first run left files that the second could read: {left}",) if left else ()
-        found = replace(found, cause=place_known.cause, evidence=(*found.evidence, *files))
+        found = replace(found, cause=parted.cause, evidence=(*found.evidence, *files))
     print_explanation(found, console)
     data["divergence"] |= found.to_divergence()
     known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
-    return replace(comparison, divergence=replace(comparison.divergence, **known))
+    return replace(comparison, divergence=replace(parted, **known))
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -273,166 +273,14 @@ def _interrupted(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ReproError(f"{message} (see '{self.prog} --help')")
-
-
-def _parse(argv: list[str]) -> argparse.Namespace:
-    parser = _Parser(
-        prog="keras-repro",
-        description="Run any Keras training twice and know, to the bit, whether it was the same.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    scripts = {
-        "run": _add_run(commands),
-        "verify": _add_verify(commands),
-    }
-    _add_others(commands)
-    if argv and argv[0] in scripts:
-        ours, script = _split(argv[1:], scripts[argv[0]])
-        options = scripts[argv[0]].parse_args(ours)
-        return _with_script(options, script)
-    return parser.parse_args(argv)
-
-
-def _add_run(commands: Any) -> argparse.ArgumentParser:
-    parser = _script_parser(commands, "run", "run a script with everything pinned, recorded", _run)
-    parser.set_defaults(enforce=True)
-    return parser
-
-
-def _add_verify(commands: Any) -> argparse.ArgumentParser:
-    text = "run a script several times in fresh processes and compare the runs"
-    parser = _script_parser(commands, "verify", text, _verify)
-    parser.add_argument("--runs", type=_at_least(2), default=3, help="how many runs (default: 3)")
-    parser.add_argument("--enforce", action="store_true", help="pin every seed and switch")
-    parser.add_argument("--keep-hash-seed", action="store_true", help="no hash seed of its own for each run")
-    parser.add_argument("--keep-going", action="store_true", help="let all runs end, also where they part")
-    parser.add_argument("--explain", action="store_true", help="where they part, find out why")
-    return parser
-
-
-def _script_parser(
-    commands: Any, name: str, text: str, command: Callable[[argparse.Namespace], int]
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=text,
-        description=text,
-        usage=f"keras-repro {name} [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]",
-        epilog="Options may also stand behind SCRIPT; what stands behind -- goes to the script as it is.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--run-dir", metavar="FOLDER", help="where the runs go (default: .keras_repro)")
-    parser.add_argument("--force", action="store_true", help="replace runs that are in FOLDER")
-    parser.add_argument("--json", metavar="FILE", help="write the result for machines")
-    parser.add_argument("--pin-seed", type=_at_least(0), default=42, help="the seed that is pinned (42)")
-    parser.add_argument("--max-epochs", type=_at_least(1), help="cap on the epochs of every fit")
-    parser.add_argument("--max-steps", type=_at_least(1), help="cap on the steps of every epoch")
-    parser.add_argument(
-        "--every",
-        type=_every,
-        default="epoch",
-        metavar="step|N",
-        help="record the state and the batch of each step, or of every N-th (default: by epochs)",
-    )
-    parser.set_defaults(command=command)
-    return parser
-
-
-def _add_others(commands: Any) -> None:
-    compare = commands.add_parser("compare", help="where did two runs part", allow_abbrev=False)
-    compare.add_argument("a", metavar="RUN")
-    compare.add_argument("b", metavar="RUN")
-    compare.set_defaults(command=_compare)
-    diagnose = commands.add_parser("diagnose", help="why did two runs part", allow_abbrev=False)
-    diagnose.add_argument("a", metavar="RUN")
-    diagnose.add_argument("b", metavar="RUN")
-    diagnose.add_argument("--run-dir", metavar="FOLDER", help="where its runs go (default: .keras_repro)")
-    diagnose.set_defaults(command=_diagnose)
-    doctor = commands.add_parser("doctor", help="what is controlled on this machine", allow_abbrev=False)
-    doctor.set_defaults(command=_doctor)
-    report = commands.add_parser("report", help="the reproducibility page of runs", allow_abbrev=False)
-    report.add_argument("run", metavar="RUN", nargs="+")
-    report.add_argument("-o", "--output", metavar="FILE", help="write to FILE, not to the terminal")
-    report.set_defaults(command=_report)
-    for parser in (compare, diagnose, doctor, report):
-        parser.add_argument("--json", metavar="FILE", help="write the result for machines")
-
-
-def _split(argv: list[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
-    """Parts our options from the script and its arguments; ours may stand on both sides of SCRIPT."""
-    flags = {s: a.nargs == 0 for a in parser._actions for s in a.option_strings}
-    ours: list[str] = []
-    script: list[str] = []
-    rest = list(argv)
-    while rest:
-        token = rest.pop(0)
-        name = token.partition("=")[0]
-        if token == "--":
-            script += rest
-            break
-        if not script and token == "-m":
-            script += [token, *rest[:1]]
-            del rest[:1]
-        elif name in flags and (len(name) > 2 or not script):
-            ours.append(token)
-            if not flags[name] and "=" not in token and rest:
-                ours.append(rest.pop(0))
-        elif not script and token.startswith("-"):
-            raise ReproError(f"unknown option {token} (see 'keras-repro {parser.prog.split()[-1]} --help')")
-        else:
-            script.append(token)
-    return ours, script
-
-
-def _with_script(options: argparse.Namespace, script: list[str]) -> argparse.Namespace:
-    options.script = options.module = None
-    if script[:1] == ["-m"]:
-        if len(script) < 2:
-            raise ReproError("-m needs the name of a module")
-        options.module, options.arguments = script[1], script[2:]
-    elif script:
-        options.script, options.arguments = script[0], script[1:]
-    else:
-        raise ReproError("no script: give the path of a script, or -m and a module")
-    return options
-
-
-def _every(text: str) -> str | int:
-    if text in ("epoch", "step"):
-        return text
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
-        raise argparse.ArgumentTypeError(
-            f"needs 'epoch', 'step' or a whole number of steps from 1, received {text!r}"
-        )
-    return number
-
-
-def _at_least(smallest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = smallest - 1
-        if number < smallest:
-            raise argparse.ArgumentTypeError(f"needs a whole number from {smallest}, received {text!r}")
-        return number
-
-    return parse
-
-
-def _version() -> str:
-    from keras_repro import __version__
-
-    return f"keras-repro {__version__}"
+_COMMANDS = {
+    "run": _run,
+    "verify": _verify,
+    "compare": _compare,
+    "diagnose": _diagnose,
+    "doctor": _doctor,
+    "report": _report,
+}
 
 
 if __name__ == "__main__":

@@ -11,9 +11,7 @@ from keras_repro.record.schema import Record
 
 if TYPE_CHECKING:
     from keras_repro.examine.divergence import Divergence
-
-
-_LONGEST_PATH = 200  # characters of a path into a configuration
+from keras_repro.examine.settings import first_difference
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,7 +191,7 @@ def _configuration(
     for name in ("configuration", "arguments"):
         left, right = (_without_epochs(f.extra.get(name)) for f in context.fits)
         if left != right:
-            return "configuration", f"{_first_difference(left, right, name)} differs"
+            return "configuration", f"{first_difference(left, right, name)} differs"
     return None
 
 
@@ -235,20 +233,6 @@ def _environment(
 ) -> tuple[str, str | None] | None:
     differing = environment_differences(*context.headers, same_script=context.same_script)
     return ("environment", "; ".join(differing)) if differing else None
-
-
-def _first_difference(a: Any, b: Any, path: str) -> str:
-    if len(path) > _LONGEST_PATH:
-        return f"{path[:_LONGEST_PATH]}..."
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        for key in dict.fromkeys([*a, *b]):
-            if a.get(key) != b.get(key):
-                return _first_difference(a.get(key), b.get(key), f"{path} {key}")
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        for index, (left, right) in enumerate(zip(a, b, strict=True)):
-            if left != right:
-                return _first_difference(left, right, f"{path} {index}")
-    return f"{path} ({a!r:.60} and {b!r:.60})"
 
 
 def _without_epochs(value: Any) -> Any:

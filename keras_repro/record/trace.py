@@ -3,9 +3,9 @@
 Events are *hard* (a state or a result that has to be the same) or *soft* (what happened on the way: a layer
 was made, a line of the script was run, a batch was taken). Between two hard events lies an *interval*.
 
-    >>> import tempfile, pathlib
+    >>> import contextlib, tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "trace.jsonl"
-    >>> with TraceWriter(path) as writer:
+    >>> with contextlib.closing(TraceWriter(path)) as writer:
     ...     writer.soft(Event(kind="line", key="train.py:3", value="00ff"))
     ...     writer.hard(Event(kind="begin", key="0 0 0", value={"weights": "ab"}))
     >>> [(i.hard.kind, [e.key for e in i.soft]) for i in read_trace(path)]
@@ -19,7 +19,6 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from keras_repro.errors import LedgerError
@@ -87,17 +86,6 @@ class TraceWriter:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
-
-    def __enter__(self) -> TraceWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _write(self, event: Event, *, hard: bool) -> None:
         data = {"hard": hard, **event.to_dict()}

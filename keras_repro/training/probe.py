@@ -295,10 +295,8 @@ class Probe:
     def _end(self, code: int) -> None:
         self._writer.close()
         for stream in (sys.stdout, sys.stderr):
-            try:
+            with contextlib.suppress(ValueError, OSError):  # the script may have closed it
                 stream.flush()
-            except Exception:  # the script may have closed it
-                continue
         os._exit(code)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -19,7 +20,7 @@ END = Event(kind="end", key="0 0 0", value={"weights": {"kernel": "cd"}})
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     path = tmp_path / "trace.jsonl"
-    with TraceWriter(path) as writer:
+    with contextlib.closing(TraceWriter(path)) as writer:
         writer.soft(LINE)
         writer.hard(BEGIN)
         writer.soft(BATCH)

@@ -8,8 +8,9 @@ from typing import Any
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import fix_of
 from keras_repro.examine.reasons.case import NOT_IN_A_THREAD, SET_SEED, Case, as_source, seeds_set
+from keras_repro.examine.settings import first_difference
 
-_KEYS_OF_SEEDS = ("seed", "seed_generator", "random_seed")
+_SHOWN = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
 
 
 def configuration(case: Case) -> Explanation | None:
@@ -17,16 +18,12 @@ def configuration(case: Case) -> Explanation | None:
     for difference in case.soft("fit"):
         mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
         for part in ("configuration", "arguments"):
-            left, right = _without_counts(mine.get(part)), _without_counts(other.get(part))
-            if left == right:
+            left, right = _settings(mine.get(part)), _settings(other.get(part))
+            if left == right or (part == "arguments" and _data_differs(mine, other)):
                 continue
-            path, values = _first_difference(left, right, part)
-            if path.split()[-1] in _KEYS_OF_SEEDS or "initializer" in path:
-                continue  # a seed shows in what is drawn from it, an initializer in the weights
-            if part == "arguments" and _data_differs(mine, other):
-                continue
+            found = first_difference(left, right, part)
             root, thread = case.root(*case.calls()), case.running_thread()
-            sentence = f"{path} is {values[0]} in one run and {values[1]} in the other"
+            sentence = f"{found.path} is {found.values[0]} in one run and {found.values[1]} in the other"
             if root is None and thread is not None:
                 sentence += ", while a thread of the script was running"
                 return case.said("configuration", sentence, source=thread, fix=NOT_IN_A_THREAD, layer={})
@@ -139,19 +136,8 @@ def _data_differs(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return bool(left.get("digest")) and left.get("digest") != right.get("digest")
 
 
-def _without_counts(value: Any) -> Any:
-    if not isinstance(value, Mapping):
-        return value
-    return {k: v for k, v in value.items() if k not in ("steps", "steps_requested")}
-
-
-def _first_difference(a: Any, b: Any, path: str) -> tuple[str, tuple[str, str]]:
-    if isinstance(a, Mapping) and isinstance(b, Mapping):
-        for key in dict.fromkeys([*a, *b]):
-            if a.get(key) != b.get(key):
-                return _first_difference(a.get(key), b.get(key), f"{path} {key}")
-    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
-        for index, (left, right) in enumerate(zip(a, b, strict=True)):
-            if left != right:
-                return _first_difference(left, right, f"{path} {index}")
-    return path, (f"{a!r:.60}", f"{b!r:.60}")
+def _settings(value: Any) -> Any:
+    """Settings without what shows elsewhere: seeds in draws, initializers in weights, steps in data."""
+    if isinstance(value, Mapping):
+        return {k: _settings(v) for k, v in value.items() if k not in _SHOWN and "initializer" not in k}
+    return [_settings(v) for v in value] if isinstance(value, list) else value

@@ -1,0 +1,51 @@
+"""Where two sets of nested settings, such as configurations of models, first differ.
+
+>>> print(first_difference({"layers": [1, 2]}, {"layers": [1, 3]}, "configuration"))
+configuration layers 1 (2 and 3)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_LONGEST_PATH = 200  # characters: a ledger that somebody else wrote may nest as it likes
+
+
+@dataclass(frozen=True)
+class SettingDifference:
+    """The first setting that differs.
+
+    Attributes:
+        path: the keys and numbers that lead to it.
+        values: both values as text, cut short.
+    """
+
+    path: str
+    values: tuple[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.values[0]} and {self.values[1]})"
+
+
+def first_difference(a: Any, b: Any, path: str) -> SettingDifference:
+    """The first place where two unequal structures of dicts and lists differ.
+
+    Args:
+        a: the one.
+        b: the other.
+        path: what they are called.
+    """
+    if len(path) <= _LONGEST_PATH:
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            for key in dict.fromkeys([*a, *b]):
+                if a.get(key) != b.get(key):
+                    return first_difference(a.get(key), b.get(key), f"{path} {key}")
+        if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+            for index, (left, right) in enumerate(zip(a, b, strict=True)):
+                if left != right:
+                    return first_difference(left, right, f"{path} {index}")
+    else:
+        path = f"{path[:_LONGEST_PATH]}..."
+    return SettingDifference(path, (f"{a!r:.60}", f"{b!r:.60}"))
