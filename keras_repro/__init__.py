@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from keras_repro.examine.compare import compare as compare
     from keras_repro.training.callback import DeterminismCallback as DeterminismCallback
     from keras_repro.training.recorder import Recorder as Recorder
+    from keras_repro.training.run import Run as Run
     from keras_repro.training.trainer import ReproducibleTrainer as ReproducibleTrainer
-    from keras_repro.training.trainer import Run as Run
 
 __version__ = "0.1.0"
 
@@ -35,7 +35,7 @@ _WHERE = {
     "Recorder": "keras_repro.training.recorder",
     "ReproError": "keras_repro.errors",
     "ReproducibleTrainer": "keras_repro.training.trainer",
-    "Run": "keras_repro.training.trainer",
+    "Run": "keras_repro.training.run",
     "compare": "keras_repro.examine.compare",
     "derive": "keras_repro.control.seeds",
 }

@@ -12,13 +12,14 @@ the step runs the very graph that it would have run; other steps are given Keras
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from keras_repro.training import keras_api
 from keras_repro.training.batches import joint_digests
+from keras_repro.training.stand_in import Feed
 
 
 class BatchWatch:
@@ -33,7 +34,7 @@ class BatchWatch:
         function: the training function that stands behind.
     """
 
-    def __init__(self, model: Any, feed: _Feed, due: Callable[[], bool]) -> None:
+    def __init__(self, model: Any, feed: Feed, due: Callable[[], bool]) -> None:
         self.function: Any = None
         self._model, self._feed, self._due = model, feed, due
         self._batches: list[list[Any]] = []
@@ -42,7 +43,7 @@ class BatchWatch:
     def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchWatch | None:
         """A watch over a fit; None where its batches could not be handed on as they are."""
         spec = keras_api.spec_of_batches(epoch_iterator)
-        feed = None if spec is None else _Feed.of(spec, int(epoch_iterator.steps_per_execution or 1))
+        feed = None if spec is None else Feed.of(spec, int(epoch_iterator.steps_per_execution or 1))
         return None if feed is None else cls(model, feed, due)
 
     def stand(self) -> None:
@@ -84,75 +85,6 @@ class BatchWatch:
             return self.function(iterator)  # it has no more, and says so in its own way
         self._batches = batches
         return self.function(self._feed.of_batches(batches))
-
-
-class _Feed:
-    """An iterator that gives the batches which were put into it.
-
-    They go through a queue of TensorFlow's, as they are: a pipeline made anew for each step would be traced
-    anew for each step.
-
-    Args:
-        spec: the element spec.
-        at_once: the most batches that one call of the training function takes.
-
-    Attributes:
-        samples: whether the parts of a batch are samples, not what makes up a sparse or ragged tensor.
-    """
-
-    def __init__(self, spec: Any, at_once: int) -> None:
-        self.at_once = at_once
-        self._spec = spec
-        parts = tf.nest.flatten(spec, expand_composites=True)
-        self.samples = len(parts) == len(tf.nest.flatten(spec))
-        with tf.device("CPU:0"):
-            self._queue = tf.queue.FIFOQueue(at_once, [part.dtype for part in parts])
-            dataset = tf.data.Dataset.from_tensors(0).repeat()
-            if at_once > 1:  # the last batches of an epoch may be fewer
-                dataset = dataset.take_while(lambda _: self._queue.size() > 0)
-            dataset = dataset.map(self._next)
-        options = tf.data.Options()
-        # No thread may wait for a batch that is not there yet.
-        options.experimental_optimization.apply_default_optimizations = False
-        options.experimental_optimization.inject_prefetch = False
-        options.autotune.enabled = False
-        self.dataset = dataset.with_options(options)
-        self._iterator: Any = None
-
-    @classmethod
-    def of(cls, spec: Any, at_once: int) -> _Feed | None:
-        """A feed for batches of a spec, None where they cannot go through it unchanged."""
-        try:
-            parts = tf.nest.flatten(spec, expand_composites=True)
-            if any(part.dtype in (tf.variant, tf.resource) for part in parts):
-                return None
-            feed = cls(spec, at_once)
-        except (TypeError, ValueError, AttributeError, NotImplementedError, tf.errors.OpError):
-            return None
-        return feed if feed.dataset.element_spec == spec else None
-
-    def fits(self, iterator: Any) -> bool:
-        """Whether an iterator gives what this can hand on."""
-        return bool(iterator.element_spec == self._spec)
-
-    def of_batches(self, batches: Sequence[list[Any]]) -> Any:
-        """The iterator, with these batches in it, each given by its parts."""
-        for parts in batches:
-            # The queue's own method takes three times as long as what it does.
-            tf.raw_ops.QueueEnqueueV2(handle=self._queue.queue_ref, components=parts)
-        if self._iterator is None:
-            self._iterator = iter(self.dataset)
-        iterator = self._iterator
-        if len(batches) < self.at_once:
-            self._iterator = None  # it comes to its end with them
-        return iterator
-
-    def _next(self, _: Any) -> Any:
-        given = self._queue.dequeue()
-        parts = list(given) if isinstance(given, list | tuple) else [given]
-        for part, spec in zip(parts, tf.nest.flatten(self._spec, expand_composites=True), strict=True):
-            part.set_shape(spec.shape)
-        return tf.nest.pack_sequence_as(self._spec, parts, expand_composites=True)
 
 
 def _chain(model: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""One batch on its way into a training step: its digests, and a stand-in iterator that gives it again."""
+"""Digests of the batches that go into training steps: as they are, sample by sample, and in any order."""
 
 from __future__ import annotations
 
@@ -113,53 +113,6 @@ def _sum_of_texts(parts: Sequence[Any], count: int, seed: int) -> int:
             hasher.update(bytes_of(part[index]))
         total += hasher.intdigest()
     return total
-
-
-def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
-    """An iterator over batches whose element spec is that of the iterator which they were taken from.
-
-    A step that is given batches of another spec (a static batch size for an unknown one) is traced anew, and
-    may compute other bits.
-
-    Returns:
-        A `tf.data` iterator, None where no such iterator can be made.
-    """
-    dataset: Any = None
-    for batch in batches:
-        one = tf.data.Dataset.from_tensors(batch)
-        if not _fits(one.element_spec, spec):
-            return None
-        one = _WithSpec(one, spec)
-        dataset = one if dataset is None else dataset.concatenate(one)
-    # For each step a pipeline of its own: to optimize it would take longer than the step.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False
-    return iter(dataset.with_options(options))
-
-
-class _WithSpec(tf.data.Dataset):
-    """A dataset under a wider element spec that its elements fit too, as one with an open batch size."""
-
-    def __init__(self, dataset: Any, spec: Any) -> None:
-        self._dataset, self._spec = dataset, spec
-        super().__init__(dataset._variant_tensor)
-
-    def _inputs(self) -> list[Any]:
-        return [self._dataset]
-
-    @property
-    def element_spec(self) -> Any:
-        return self._spec
-
-
-def _fits(narrow: Any, wide: Any) -> bool:
-    try:
-        tf.nest.assert_same_structure(narrow, wide)
-    except (TypeError, ValueError):
-        return False
-    flat = zip(tf.nest.flatten(wide), tf.nest.flatten(narrow), strict=True)
-    return all(one.is_compatible_with(other) for one, other in flat)
 
 
 def _parts(batch: Any) -> Iterator[tuple[int, Any]]:

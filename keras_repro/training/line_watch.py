@@ -7,29 +7,24 @@ for diagnosing: it slows a script's own Python code, and changes no value.
 
 from __future__ import annotations
 
-import ast
-import collections
 import contextlib
-import itertools
 import random
 import sys
 import threading
 import types
-from collections.abc import Callable, Iterable, Iterator
-from pathlib import PurePath
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import xxhash
 
 from keras_repro.record.trace import Event
 from keras_repro.training.source import is_users_file
+from keras_repro.training.statements import Statement, statements_of
+from keras_repro.training.value_digest import value_digest
 
 _MOST_RUNS_OF_A_LINE = 4096  # in one interval
 _MOST_RUNS_OF_A_FUNCTION = 100_000
 _MOST_SEEN = 64
-_MOST_BYTES = 1 << 26
-_MOST_ITEMS = 4096
-_DEEPEST = 5
 
 
 class LineWatch:
@@ -38,7 +33,7 @@ class LineWatch:
     def __init__(self) -> None:
         self._lines: dict[tuple[str, int], _Line] = {}
         self._elsewhere: dict[tuple[str, int], _ThreadLine] = {}
-        self._files: dict[str, dict[int, _Statement]] = {}
+        self._files: dict[str, dict[int, Statement]] = {}
         self._runs: dict[Any, int] = {}
         self._busy = threading.local()
         self._lock = threading.RLock()
@@ -131,13 +126,13 @@ class LineWatch:
             self._note_draws(frame.f_back)
         return _FrameWatch(self, code.co_filename).trace
 
-    def statements(self, file: str) -> dict[int, _Statement]:
+    def statements(self, file: str) -> dict[int, Statement]:
         """The statement that each line of a file belongs to."""
         if file not in self._files:
-            self._files[file] = _statements(file)
+            self._files[file] = statements_of(file)
         return self._files[file]
 
-    def ran(self, file: str, statement: _Statement, frame: Any, returned: Any) -> None:
+    def ran(self, file: str, statement: Statement, frame: Any, returned: Any) -> None:
         """Takes in what a statement has brought forth."""
         if getattr(self._busy, "here", False):
             return
@@ -153,7 +148,7 @@ class LineWatch:
                 if line.runs > _MOST_RUNS_OF_A_LINE:
                     return
                 for name, value in _values(statement, frame, returned):
-                    digest = _digest(value)
+                    digest = value_digest(value)
                     if digest is not None:
                         line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
                         line.whole.update(digest)
@@ -196,7 +191,7 @@ class _ThreadLine:
     def add(self, values: Iterable[tuple[str, Any]]) -> None:
         self.runs += 1
         if self.runs <= _MOST_RUNS_OF_A_LINE:
-            digests = {n: xxhash.xxh32_hexdigest(d) for n, v in values if (d := _digest(v)) is not None}
+            digests = {n: xxhash.xxh32_hexdigest(d) for n, v in values if (d := value_digest(v)) is not None}
             self.seen.append([self.runs, digests])
 
     def taken(self, file: str, number: int) -> dict[str, Any]:
@@ -209,7 +204,7 @@ class _FrameWatch:
 
     def __init__(self, watch: LineWatch, file: str) -> None:
         self._watch, self._file = watch, file
-        self._last: _Statement | None = None
+        self._last: Statement | None = None
 
     def trace(self, frame: Any, event: str, argument: Any) -> Any:
         """What Python calls for each line of the frame."""
@@ -230,60 +225,7 @@ class _FrameWatch:
 _NOTHING = object()
 
 
-class _Statement:
-    """One statement, or the head of a compound one: where it begins, and the names in it."""
-
-    def __init__(self, node: ast.stmt, names: tuple[tuple[str, ...], ...]) -> None:
-        self.line, self.names = node.lineno, names
-        self.loops = isinstance(node, ast.For | ast.While)
-        # What it brings forth is where it goes on.
-        self.decides = isinstance(node, ast.If | ast.While)
-
-
-def _statements(file: str) -> dict[int, _Statement]:
-    try:
-        with open(file, "rb") as opened:
-            tree = ast.parse(opened.read())
-    except (OSError, SyntaxError, ValueError):
-        return {}
-    found: dict[int, _Statement] = {}
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.stmt) or isinstance(
-            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
-        ):
-            continue
-        head = [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt | ast.excepthandler)]
-        names = tuple(dict.fromkeys(n for part in head for n in _names(part)))
-        last = max([node.lineno, *(getattr(c, "end_lineno", None) or 0 for c in head)])
-        statement = _Statement(node, names)
-        for line in range(node.lineno, last + 1):
-            inner = found.get(line)
-            # The innermost statement is the one that begins last.
-            if inner is None or inner.line <= node.lineno:
-                found[line] = statement
-    return found
-
-
-def _names(node: ast.AST) -> Iterator[tuple[str, ...]]:
-    """Names and chains of attributes, such as `("self", "rng")`, in a piece of code."""
-    if isinstance(node, ast.Lambda):
-        return
-    chain: list[str] = []
-    inner = node
-    while isinstance(inner, ast.Attribute):
-        chain.append(inner.attr)
-        inner = inner.value
-    if isinstance(inner, ast.Name):
-        # Each part of `self.rng.normal` may be what holds the value.
-        parts = [inner.id, *reversed(chain)]
-        for length in range(1, len(parts) + 1):
-            yield tuple(parts[:length])
-        return
-    for child in ast.iter_child_nodes(node):
-        yield from _names(child)
-
-
-def _values(statement: _Statement, frame: Any, returned: Any) -> Iterator[tuple[str, Any]]:
+def _values(statement: Statement, frame: Any, returned: Any) -> Iterator[tuple[str, Any]]:
     held, shared = frame.f_locals, frame.f_globals
     for chain in statement.names:
         value = held.get(chain[0], shared.get(chain[0], _NOTHING))
@@ -329,103 +271,3 @@ def _held_by(value: Any) -> dict[str, Any]:
     except AttributeError:
         return {}
     return held if type(held) is dict else {}
-
-
-def _digest(value: Any, depth: int = 0) -> bytes | None:
-    """Bytes that stand for a value, the same in every process; None for what has no value to compare."""
-    kind = type(value)
-    if value is None or kind in (bool, int, float, complex):
-        return f"{kind.__name__} {value!r}".encode()
-    if kind is str:
-        return b"str " + xxhash.xxh3_64_digest(value.encode("utf-8", "surrogatepass"))
-    if kind in (bytes, bytearray):
-        return b"bytes " + xxhash.xxh3_64_digest(value)
-    if depth > _DEEPEST:
-        return b"..."
-    if kind in (list, tuple):
-        return _of_items(kind.__name__, (_digest(v, depth + 1) for v in value[:_MOST_ITEMS]), len(value))
-    if kind is dict:
-        pairs = list(value.items())[:_MOST_ITEMS]
-        return _of_items("dict", (_digest(p, depth + 1) for p in pairs), len(value))
-    if kind in (set, frozenset):
-        # The order of a set is no value: it shows in what is made of it.
-        held = sorted(d for v in list(value)[:_MOST_ITEMS] if (d := _digest(v, depth + 1)) is not None)
-        return _of_items("set", iter(held), len(value))
-    # `isinstance` would ask an object for its `__class__`.
-    if issubclass(kind, PurePath):
-        return b"path " + str(value).encode("utf-8", "surrogatepass")
-    if kind is random.Random:
-        return repr(value.getstate()).encode()
-    known = _of_library(value)
-    return _of_plain_type(value, depth) if known is None else known
-
-
-# Of a class that is derived from one of these, that one's own methods are asked.
-_PLAIN: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
-    (collections.OrderedDict, collections.OrderedDict.items),
-    (dict, dict.items),
-    (tuple, tuple.__iter__),
-    (list, list.__iter__),
-    (collections.deque, collections.deque.__iter__),
-)
-
-
-def _of_plain_type(value: Any, depth: int) -> bytes | None:
-    """Values of classes derived from Python's own: named tuples, counters, enums of numbers or text."""
-    kind = type(value)
-    for plain, items in _PLAIN:
-        if issubclass(kind, plain):
-            held = list(itertools.islice(items(value), _MOST_ITEMS))
-            return _of_items(plain.__name__, (_digest(v, depth + 1) for v in held), len(held))
-    if issubclass(kind, str):
-        return _digest(str.__str__(value), depth)
-    for number in (int, float):
-        if issubclass(kind, number):
-            return f"{number.__name__} {number.__repr__(value)}".encode()
-    return None
-
-
-def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:
-    hasher = xxhash.xxh3_64(f"{name} {count}".encode())
-    for digest in digests:
-        # What has no value still has its place.
-        hasher.update(b"?" if digest is None else digest)
-    return hasher.digest()
-
-
-def _of_library(value: Any) -> bytes | None:
-    """Values of NumPy, pandas, TensorFlow and the datetime module."""
-    import numpy as np
-
-    top = str(type(value).__module__).partition(".")[0]
-    if top == "numpy":
-        if isinstance(value, np.random.Generator):
-            return repr(value.bit_generator.state).encode()
-        if isinstance(value, np.random.RandomState):
-            return repr(value.get_state(legacy=False)).encode()
-        if isinstance(value, np.random.BitGenerator):
-            return repr(value.state).encode()
-        if isinstance(value, np.random.SeedSequence):
-            return repr(value.state).encode()
-        return _of_array(value) if isinstance(value, np.ndarray | np.generic) else None
-    if top == "tensorflow":
-        if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):
-            return _of_array(value.numpy())
-        return None
-    if top in ("pandas", "scipy"):
-        if type(value).__name__ in ("DataFrame", "Series", "Index"):
-            return _of_array(value.to_numpy())
-        return None
-    return repr(value).encode() if top in ("datetime", "decimal", "fractions", "uuid") else None
-
-
-def _of_array(value: Any) -> bytes | None:
-    import numpy as np
-
-    array = np.asarray(value)
-    if array.nbytes > _MOST_BYTES:
-        return None
-    if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
-        return _digest(array.reshape(-1)[:_MOST_ITEMS].tolist())
-    flat = np.ascontiguousarray(array)
-    return f"{array.dtype} {array.shape}".encode() + xxhash.xxh3_64_digest(flat.tobytes())

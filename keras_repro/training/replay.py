@@ -17,7 +17,7 @@ import xxhash
 
 from keras_repro.examine.distance import distance
 from keras_repro.examine.launch import TAPS_NAME
-from keras_repro.training.batches import one_by_one
+from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.step import Step, restore_process_states
 from keras_repro.training.taps import LEVELS, TappedStep
 

@@ -12,17 +12,14 @@ the variable that it serves. No property and no method of the user's is called o
 from __future__ import annotations
 
 import re
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from types import MemberDescriptorType, SimpleNamespace
 from typing import Any
-from weakref import ProxyTypes
 
 from keras_repro.training import keras_api
+from keras_repro.training.kinds import Kinds, is_of_users, slots
 from keras_repro.training.sightings import Sightings
-from keras_repro.training.source import is_users_file
 
 _DEEPEST = 250
 
@@ -58,7 +55,7 @@ class StateWalk:
     def __init__(self, models: Any, optimizers: Any = ()) -> None:
         self._models, self._optimizers = models, optimizers
         self._hidden: list[tuple[Any, str]] | None = None
-        self._kind_of = _Kinds()
+        self._kind_of = Kinds()
         self._roots: list[tuple[str, Any]] = []
         self._sightings: Sightings | None = None
         self._tensors: tuple[StateTensor, ...] = ()
@@ -142,7 +139,7 @@ def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
 
 
 class _Walk:
-    def __init__(self, kind_of: _Kinds, sightings: Sightings) -> None:
+    def __init__(self, kind_of: Kinds, sightings: Sightings) -> None:
         self.found: list[StateTensor] = []
         self._kind_of = kind_of
         self._sightings = sightings
@@ -246,7 +243,7 @@ class _Walk:
             for index, item in enumerate(sorted(walk(), key=_sort_key) if kind == "set" else walk()):
                 yield str(index), item
         else:
-            self._sightings.attributes(value, (lambda: _held_by(value)) if _slots(type(value)) else None)
+            self._sightings.attributes(value, (lambda: _held_by(value)) if slots(type(value)) else None)
             if kind == "graph":
                 self._sightings.container(lambda: value.layers)
                 yield "layers", list(value.layers)
@@ -278,47 +275,6 @@ class _Walk:
         self._seen[id(value)] = value
 
 
-class _Kinds:
-    """What a value is to the walk; asked once per class, since TensorFlow's checks are slow."""
-
-    def __init__(self) -> None:
-        import tensorflow as tf
-        from keras import Metric, Optimizer
-        from keras.random import SeedGenerator
-
-        self._known: dict[type, str] = {}
-        self.plain: set[type] = set(ProxyTypes)
-        self._checks: list[tuple[str, Any]] = [
-            ("variable", lambda v: keras_api.is_keras_variable(v) or isinstance(v, tf.Variable)),
-            ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
-            # Any other mapping is an object, or left alone: its methods are code that may do anything.
-            ("mapping", lambda v: isinstance(v, dict)),
-            ("sequence", lambda v: isinstance(v, list | tuple | deque)),
-            ("set", lambda v: isinstance(v, set | frozenset)),
-            ("optimizer", lambda v: isinstance(v, Optimizer)),
-            ("metric", lambda v: isinstance(v, Metric)),
-            ("graph", keras_api.is_graph_of_layers),
-            ("object", lambda v: keras_api.is_saveable(v) or isinstance(v, tf.Module)),
-            ("object", lambda v: isinstance(v, SimpleNamespace) or _is_of_users(v)),
-        ]
-
-    def __call__(self, value: Any) -> str:
-        kind = type(value)
-        if kind in ProxyTypes:  # answers for what it points to, if that still lives
-            return "plain"
-        if kind not in self._known:
-            names = (name for name, check in self._checks if check(value))
-            self._known[kind] = next(names, "plain")
-            if self._known[kind] == "plain":
-                self.plain.add(kind)
-        return self._known[kind]
-
-    def of_class(self, kind: type, walk: Callable[[], Iterable[Any]]) -> str:
-        """What the instances of a class are; one of them is among the items of a container."""
-        known = self._known.get(kind)
-        return self(next(i for i in walk() if type(i) is kind)) if known is None else known
-
-
 def _snapshot(walk: Callable[[], Iterable[Any]]) -> list[Any]:
     """A container's items, also while another thread changes it."""
     while True:
@@ -339,7 +295,7 @@ _LISTS_OF_KERAS = (
 )
 
 
-def _attributes(value: Any, kind_of: _Kinds) -> Iterator[tuple[str, Any]]:
+def _attributes(value: Any, kind_of: Kinds) -> Iterator[tuple[str, Any]]:
     """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
     held = _held_by(value)
     names = sorted(n for n, v in held.items() if kind_of(v) != "plain" and not n.startswith("_self_"))
@@ -354,7 +310,7 @@ def _attributes(value: Any, kind_of: _Kinds) -> Iterator[tuple[str, Any]]:
 
 def _held_by(value: Any) -> dict[str, Any]:
     held = dict(vars(value)) if hasattr(value, "__dict__") else {}
-    for name, slot in _slots(type(value)).items():
+    for name, slot in slots(type(value)).items():
         try:
             held[name] = slot.__get__(value)
         except AttributeError:  # a slot that nothing was put into
@@ -376,7 +332,7 @@ _PLAIN_KEYS = (str, int, float, bool, bytes, type(None))
 
 def _own(value: Any, base: type, method: str) -> Any:
     """A method of a container: its base class's where the user's own class may have another one."""
-    return getattr(base, method).__get__(value) if _is_of_users(value) else getattr(value, method)
+    return getattr(base, method).__get__(value) if is_of_users(value) else getattr(value, method)
 
 
 def _by_key(entries: list[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
@@ -394,7 +350,7 @@ def _is_plain_key(key: Any) -> bool:
 
 def _sort_key(value: Any) -> tuple[str, list[Any], list[Any]]:
     """Class and name, numbers in them by size: what counts up has another number of digits elsewhere."""
-    if _is_of_users(value) and not keras_api.is_saveable(value):
+    if is_of_users(value) and not keras_api.is_saveable(value):
         return type(value).__name__, [], []
     name, number = (_parts(getattr(value, n, "")) for n in ("name", "_unique_id"))
     return type(value).__name__, name, number
@@ -409,29 +365,3 @@ def _all_variables(value: Any) -> Iterator[Any]:
     for variable in getattr(value, "variables", ()):
         yield variable
         yield keras_api.raw_variable(variable)
-
-
-def _is_of_users(value: Any) -> bool:
-    """Whether an object's class is written in the user's own code: only those are looked into."""
-    kind = type(value)
-    if isinstance(value, type) or not (hasattr(value, "__dict__") or _slots(kind)):
-        return False
-    module = sys.modules.get(kind.__module__)
-    file = getattr(module, "__file__", None)
-    return kind.__module__ == "__main__" or (file is not None and is_users_file(file))
-
-
-_known_slots: dict[type, dict[str, Any]] = {}
-
-
-def _slots(kind: type) -> dict[str, Any]:
-    """The `__slots__` of a class and its bases, as what reads them."""
-    if kind not in _known_slots:
-        _known_slots[kind] = {
-            name: member
-            for base in reversed(kind.__mro__)
-            if "__slots__" in vars(base)
-            for name, member in vars(base).items()
-            if isinstance(member, MemberDescriptorType)
-        }
-    return _known_slots[kind]

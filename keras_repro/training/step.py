@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keras_repro.training.batches import one_by_one
+from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.state_reader import StateReader
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import tensorflow as tf
 
 from keras_repro.record.trace import Event
-from keras_repro.training.batches import batch_digests, one_by_one, row_digests
+from keras_repro.training.batches import batch_digests, row_digests
 from keras_repro.training.replay import replay
+from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.state_reader import StateReader
 from keras_repro.training.step import Step, process_states
 

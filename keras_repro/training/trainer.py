@@ -10,12 +10,10 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import keras
 
@@ -25,7 +23,6 @@ from keras_repro.control.seeds import clear_and_seed, set_seeds
 from keras_repro.control.switches import apply_switches
 from keras_repro.errors import ReproError
 from keras_repro.examine.compare import Comparison, compare_all
-from keras_repro.examine.divergence import Divergence
 from keras_repro.record.folders import new_folder
 from keras_repro.training import births, keras_api
 from keras_repro.training.array_plan import ArrayPlan
@@ -38,35 +35,19 @@ from keras_repro.training.callback import (
     steps_between,
 )
 from keras_repro.training.dataset import describe_data
+from keras_repro.training.fit_arguments import (
+    check_arguments,
+    check_compiled,
+    check_shuffle,
+    first_batch,
+    is_arrays,
+    validation_parts,
+    whole,
+)
+from keras_repro.training.run import Run
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.session import fit_details
 from keras_repro.training.start import ModelStart
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Run:
-    """One finished (or stopped) training.
-
-    Attributes:
-        fingerprint: the line that commits to it.
-        model: the trained model.
-        history: metrics by name, one value an epoch.
-        ledger: path of its ledger.
-        status: `"finished"`, or `"stopped"` where it parted from its reference.
-        divergence: where it parted from its reference, None if it did not.
-    """
-
-    fingerprint: str
-    model: keras.Model
-    history: Mapping[str, list[float]]
-    ledger: Path
-    status: str
-    divergence: Divergence | None = None
-
-    @property
-    def run_dir(self) -> Path:
-        """The run folder."""
-        return self.ledger.parent
 
 
 class ReproducibleTrainer:
@@ -108,9 +89,9 @@ class ReproducibleTrainer:
         switches: Mapping[str, Any] | None = None,
         strict: bool = True,
     ) -> None:
-        self.seed = _whole("seed", seed, least=0, most=2**32 - 1)
-        self.batch_size = _whole("batch_size", batch_size, least=1)
-        _check_shuffle(shuffle)
+        self.seed = whole("seed", seed, least=0, most=2**32 - 1)
+        self.batch_size = whole("batch_size", batch_size, least=1)
+        check_shuffle(shuffle)
         self.shuffle: Shuffle = shuffle
         self.model: keras.Model | None = None
         self._switches = {"op_determinism": True, **(switches or {})}
@@ -118,7 +99,7 @@ class ReproducibleTrainer:
         self._start: ModelStart | None = None
         self._build: Callable[[], keras.Model] = self.build_model
         if isinstance(build_or_model, keras.Model):
-            _check_compiled(build_or_model, "the model")
+            check_compiled(build_or_model, "the model")
             self.model = build_or_model
             self._start = ModelStart(build_or_model)
         elif callable(build_or_model):
@@ -185,13 +166,13 @@ class ReproducibleTrainer:
             RunFolderError: the run folder holds a run already.
             DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
         """
-        _check_arguments(arguments)
+        check_arguments(arguments)
         check_action(on_divergence)
         steps_between(every)
-        epochs = _whole("epochs", epochs, least=0)
-        initial_epoch = _whole("initial_epoch", initial_epoch, least=0)
+        epochs = whole("epochs", epochs, least=0)
+        initial_epoch = whole("initial_epoch", initial_epoch, least=0)
         if steps_per_epoch is not None:
-            steps_per_epoch = _whole("steps_per_epoch", steps_per_epoch, least=1)
+            steps_per_epoch = whole("steps_per_epoch", steps_per_epoch, least=1)
         if not 0 <= (validation_split or 0) < 1:
             raise ValueError(
                 f"validation_split must be a share from 0 to less than 1, received {validation_split!r}"
@@ -209,12 +190,12 @@ class ReproducibleTrainer:
             "arguments": {"epochs_requested": epochs, "initial_epoch": initial_epoch},
         }
         if validation_data is not None:
-            details["validation_data"] = describe_data(*_parts(validation_data))
+            details["validation_data"] = describe_data(*validation_parts(validation_data))
         given: dict[str, Any] = {"x": x, "y": y, "sample_weight": sample_weight}
         given["class_weight"] = class_weight
         given["steps_per_epoch"] = steps_per_epoch
         order, on_epoch = None, None
-        model = self._fresh_model(lambda: _first_batch(given, self.batch_size) if ours else None)
+        model = self._fresh_model(lambda: first_batch(given, self.batch_size) if ours else None)
         if ours:
             plan = ArrayPlan(self._policy(), model, epochs, initial_epoch, steps_per_epoch)
             given = plan.arguments(given)
@@ -231,7 +212,7 @@ class ReproducibleTrainer:
             batches=True,
         )
         arguments.setdefault(
-            "validation_batch_size", None if not _is_arrays(validation_data) else self.batch_size
+            "validation_batch_size", None if not is_arrays(validation_data) else self.batch_size
         )
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
@@ -320,7 +301,7 @@ class ReproducibleTrainer:
         model = self._build()
         if not isinstance(model, keras.Model):
             raise TypeError(f"the builder must return a keras.Model, returned {type(model).__name__}")
-        _check_compiled(model, "the model that the builder returns")
+        check_compiled(model, "the model that the builder returns")
         self.model = model
         return model
 
@@ -343,61 +324,3 @@ class ReproducibleTrainer:
             "policies": {"batch_size": self.batch_size, "shuffle": self.shuffle},
             "requested": self._switches,
         }
-
-
-_FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")
-_FIXED = ("batch_size", "shuffle")
-
-
-def _whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = least - 1
-    if isinstance(value, bool) or number < least or (most is not None and number > most):
-        bounds = f"from {least}" + (f" to {most}" if most is not None else "")
-        raise ValueError(f"{name} must be a whole number {bounds}, received {value!r}")
-    return number
-
-
-def _check_shuffle(shuffle: str) -> None:
-    if shuffle not in get_args(Shuffle):
-        known = ", ".join(map(repr, get_args(Shuffle)))
-        raise ValueError(f"shuffle must be one of {known}, received {shuffle!r}")
-
-
-def _check_arguments(arguments: Mapping[str, Any]) -> None:
-    for name in arguments:
-        if name in _FIXED:
-            raise TypeError(f"{name} is fixed by the trainer: give it to ReproducibleTrainer, not to fit")
-        if name not in _FIT_ARGUMENTS:
-            raise TypeError(f"fit got an unexpected argument {name!r}")
-
-
-def _check_compiled(model: keras.Model, which: str) -> None:
-    if not getattr(model, "compiled", False):
-        raise ReproError(f"{which} is not compiled: call model.compile(...) first")
-
-
-def _parts(validation_data: Any) -> tuple[Any, ...]:
-    if isinstance(validation_data, tuple | list):
-        return tuple(validation_data[:3])
-    return (validation_data,)
-
-
-def _is_arrays(validation_data: Any) -> bool:
-    return validation_data is not None and keras_api.is_array_like(*_parts(validation_data))
-
-
-def _first_batch(given: Mapping[str, Any], size: int) -> Any:
-    """The first rows of the arrays; None where they cannot be sliced, as sparse ones."""
-
-    def head(value: Any) -> Any:
-        if value is None:
-            return None
-        return keras.tree.map_structure(lambda array: array[:size], value)
-
-    try:
-        return tuple(head(given[n]) for n in ("x", "y", "sample_weight"))
-    except TypeError:
-        return None

@@ -16,8 +16,9 @@ from training.test_batches import DATA, _same
 
 import keras_repro as kr
 from keras_repro.record.ledger import read_ledger
-from keras_repro.training.batch_watch import BatchWatch, _Feed
+from keras_repro.training.batch_watch import BatchWatch
 from keras_repro.training.batches import joint_digests
+from keras_repro.training.stand_in import Feed
 from keras_repro.training.state_reader import StateReader
 
 X, Y = models.data(48)
@@ -28,7 +29,7 @@ X, Y = models.data(48)
 def test_what_is_handed_on_is_what_was_taken(kind: str, at_once: int) -> None:
     batches = list(DATA[kind]())
     spec = DATA[kind]().element_spec
-    feed = _Feed.of(spec, at_once)
+    feed = Feed.of(spec, at_once)
     assert feed is not None
     for start in range(0, len(batches), at_once):
         some = batches[start : start + at_once]
@@ -44,7 +45,7 @@ def _parts(batch: Any) -> list[Any]:
 
 
 def test_there_is_no_feed_for_what_cannot_go_through_it() -> None:
-    assert _Feed.of(DATA["optional"]().element_spec, 1) is None
+    assert Feed.of(DATA["optional"]().element_spec, 1) is None
 
 
 def _numbers(rows: Any = slice(None), *, x: Any = X, y: Any = Y) -> Any:
@@ -93,7 +94,7 @@ def test_what_is_no_list_of_samples_has_no_rows() -> None:
     assert list(joint_digests([[tf.ones((2, 2)), tf.ones(3)]])) == ["order"]
     assert list(joint_digests([[tf.ones((2, 2)), tf.ones(())]])) == ["order"]
     for kind, samples in (("ragged", False), ("sparse", False), ("a dict and weights", True)):
-        feed = _Feed.of(DATA[kind]().element_spec, 1)
+        feed = Feed.of(DATA[kind]().element_spec, 1)
         assert feed is not None
         assert feed.samples == samples
         digests = joint_digests([_parts(next(iter(DATA[kind]())))], samples=samples)
@@ -163,7 +164,7 @@ def test_only_batches_of_recorded_steps_are_taken() -> None:
     model.make_train_function()
     bare = model.train_function
     iterator = iter(_dataset())
-    feed = _Feed.of(iterator.element_spec, 1)
+    feed = Feed.of(iterator.element_spec, 1)
     assert feed is not None
     watch = BatchWatch(model, feed, lambda: due.pop(0))
     watch.stand()
@@ -184,7 +185,7 @@ def test_of_two_watches_the_inner_one_may_leave_first() -> None:
     bare, iterator = model.train_function, iter(_dataset())
     watches = []
     for _ in range(2):
-        feed = _Feed.of(iterator.element_spec, 1)
+        feed = Feed.of(iterator.element_spec, 1)
         assert feed is not None
         watches.append(BatchWatch(model, feed, lambda: True))
         watches[-1].stand()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_repro.training.batches import batch_digests, one_by_one, row_digests
+from keras_repro.training.batches import batch_digests, row_digests
+from keras_repro.training.stand_in import one_by_one
 
 X = np.arange(20, dtype="float32").reshape(10, 2)
 Y = np.arange(10, dtype="int64")

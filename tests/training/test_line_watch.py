@@ -115,10 +115,10 @@ def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: 
 
 def test_a_digest_is_the_same_in_every_process() -> None:
     code = (
-        "from keras_repro.training.line_watch import _digest\n"
+        "from keras_repro.training.value_digest import value_digest as digest\n"
         "import numpy as np, sys\n"
-        "print(_digest({'one', 'two', 'three', 4, (5, 'six')}).hex(), _digest(np.arange(3.0)).hex(),\n"
-        "      _digest([{'a': b'b'}, frozenset({'c', 'd'}), None, 1.5]).hex(), 'tensorflow' in sys.modules)\n"
+        "print(digest({'one', 'two', 'three', 4, (5, 'six')}).hex(), digest(np.arange(3.0)).hex(),\n"
+        "      digest([{'a': b'b'}, frozenset({'c', 'd'}), None, 1.5]).hex(), 'tensorflow' in sys.modules)\n"
     )
     said = [
         subprocess.run(

@@ -1,0 +1,120 @@
+"""Bytes that stand for a value of the user's, the same in every process. Nothing of the user's is called."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import random
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
+from typing import Any
+
+import xxhash
+
+_MOST_BYTES = 1 << 26
+
+
+_MOST_ITEMS = 4096
+
+
+_DEEPEST = 5
+
+
+def value_digest(value: Any, depth: int = 0) -> bytes | None:
+    """Bytes that stand for a value, the same in every process; None for what has no value to compare."""
+    kind = type(value)
+    if value is None or kind in (bool, int, float, complex):
+        return f"{kind.__name__} {value!r}".encode()
+    if kind is str:
+        return b"str " + xxhash.xxh3_64_digest(value.encode("utf-8", "surrogatepass"))
+    if kind in (bytes, bytearray):
+        return b"bytes " + xxhash.xxh3_64_digest(value)
+    if depth > _DEEPEST:
+        return b"..."
+    if kind in (list, tuple):
+        return _of_items(kind.__name__, (value_digest(v, depth + 1) for v in value[:_MOST_ITEMS]), len(value))
+    if kind is dict:
+        pairs = list(value.items())[:_MOST_ITEMS]
+        return _of_items("dict", (value_digest(p, depth + 1) for p in pairs), len(value))
+    if kind in (set, frozenset):
+        # The order of a set is no value: it shows in what is made of it.
+        held = sorted(d for v in list(value)[:_MOST_ITEMS] if (d := value_digest(v, depth + 1)) is not None)
+        return _of_items("set", iter(held), len(value))
+    # `isinstance` would ask an object for its `__class__`.
+    if issubclass(kind, PurePath):
+        return b"path " + str(value).encode("utf-8", "surrogatepass")
+    if kind is random.Random:
+        return repr(value.getstate()).encode()
+    known = _of_library(value)
+    return _of_plain_type(value, depth) if known is None else known
+
+
+# Of a class that is derived from one of these, that one's own methods are asked.
+_PLAIN: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
+    (collections.OrderedDict, collections.OrderedDict.items),
+    (dict, dict.items),
+    (tuple, tuple.__iter__),
+    (list, list.__iter__),
+    (collections.deque, collections.deque.__iter__),
+)
+
+
+def _of_plain_type(value: Any, depth: int) -> bytes | None:
+    """Values of classes derived from Python's own: named tuples, counters, enums of numbers or text."""
+    kind = type(value)
+    for plain, items in _PLAIN:
+        if issubclass(kind, plain):
+            held = list(itertools.islice(items(value), _MOST_ITEMS))
+            return _of_items(plain.__name__, (value_digest(v, depth + 1) for v in held), len(held))
+    if issubclass(kind, str):
+        return value_digest(str.__str__(value), depth)
+    for number in (int, float):
+        if issubclass(kind, number):
+            return f"{number.__name__} {number.__repr__(value)}".encode()
+    return None
+
+
+def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:
+    hasher = xxhash.xxh3_64(f"{name} {count}".encode())
+    for digest in digests:
+        # What has no value still has its place.
+        hasher.update(b"?" if digest is None else digest)
+    return hasher.digest()
+
+
+def _of_library(value: Any) -> bytes | None:
+    """Values of NumPy, pandas, TensorFlow and the datetime module."""
+    import numpy as np
+
+    top = str(type(value).__module__).partition(".")[0]
+    if top == "numpy":
+        if isinstance(value, np.random.Generator):
+            return repr(value.bit_generator.state).encode()
+        if isinstance(value, np.random.RandomState):
+            return repr(value.get_state(legacy=False)).encode()
+        if isinstance(value, np.random.BitGenerator):
+            return repr(value.state).encode()
+        if isinstance(value, np.random.SeedSequence):
+            return repr(value.state).encode()
+        return _of_array(value) if isinstance(value, np.ndarray | np.generic) else None
+    if top == "tensorflow":
+        if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):
+            return _of_array(value.numpy())
+        return None
+    if top in ("pandas", "scipy"):
+        if type(value).__name__ in ("DataFrame", "Series", "Index"):
+            return _of_array(value.to_numpy())
+        return None
+    return repr(value).encode() if top in ("datetime", "decimal", "fractions", "uuid") else None
+
+
+def _of_array(value: Any) -> bytes | None:
+    import numpy as np
+
+    array = np.asarray(value)
+    if array.nbytes > _MOST_BYTES:
+        return None
+    if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
+        return value_digest(array.reshape(-1)[:_MOST_ITEMS].tolist())
+    flat = np.ascontiguousarray(array)
+    return f"{array.dtype} {array.shape}".encode() + xxhash.xxh3_64_digest(flat.tobytes())
