@@ -105,8 +105,10 @@ def _verify(options: argparse.Namespace) -> int:
     data = result.to_dict()
     comparison = result.comparison
     if options.explain and comparison.divergence is not None:
+        # A file that a run leaves at its end may be what the next one differs by: let it come to its end.
+        upto = not result.leftovers
         try:
-            comparison = _explain(task, comparison, folder / "diagnosis", data, console)
+            comparison = _explain(task, comparison, folder / "diagnosis", data, console, upto=upto)
         except LaunchError as error:  # that they part is known all the same
             _fail(f"the cause was not found: {error}", error.output)
     print_comparison(comparison, console)
