@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from keras_repro.errors import ReproError
 
-Command = Callable[[argparse.Namespace], int]
 
-
-def parse(argv: list[str], commands: Mapping[str, Command]) -> argparse.Namespace:
+def parse(argv: list[str]) -> argparse.Namespace:
     """Reads a command line.
 
     Args:
         argv: arguments without the program's name.
-        commands: the function of each command by its name; that of the one that was asked for becomes
-            `command` of the result.
+
+    Returns:
+        The options; `command` is the name of the command.
 
     Raises:
         ReproError: it is none, with what was wrong in a line.
@@ -32,7 +31,7 @@ def parse(argv: list[str], commands: Mapping[str, Command]) -> argparse.Namespac
     known = parser.add_subparsers(metavar="COMMAND", required=True)
     parsers = {"run": _add_run(known), "verify": _add_verify(known), **_add_others(known)}
     for name, one in parsers.items():
-        one.set_defaults(command=commands[name])
+        one.set_defaults(command=name)
     if argv and argv[0] in ("run", "verify"):
         ours, script = _split(argv[1:], parsers[argv[0]])
         return _with_script(parsers[argv[0]].parse_args(ours), script)

@@ -21,7 +21,7 @@ BELOW = {
     "training": {"errors", "record", "control", "examine"},
     "present": {"errors", "record", "control", "examine"},
 }
-DOORS = {"cli", "cli_arguments", "pytest_plugin", "integrations", "__init__", "__main__"}
+DOORS = {"cli", "cli_arguments", "commands", "pytest_plugin", "integrations", "__init__", "__main__"}
 FRAMEWORKS = {"tensorflow", "keras", "tf_keras", "jax", "torch"}
 
 MODULES = sorted(

@@ -1,0 +1,57 @@
+"""`keras-repro diagnose`: why two runs parted."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from keras_repro.commands.common import CHILD_MODULE, check_json, exit_code, write_json
+
+
+def command(options: argparse.Namespace) -> int:
+    from keras_repro.examine.again import are_of_whole_scripts, task_of
+    from keras_repro.examine.compare import compare_all
+    from keras_repro.present.console import make_console, print_comparison
+    from keras_repro.record.folders import new_folder
+
+    console = make_console()
+    check_json(options)
+    comparison = compare_all([options.a, options.b], same_script=True)
+    data = comparison.to_dict()
+    if comparison.divergence is not None:
+        task = task_of([options.a, options.b])
+        folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
+        # A callback or a trainer numbers only the fits that it saw itself.
+        whole = are_of_whole_scripts([options.a, options.b])
+        comparison = explain(task, comparison, folder, data, console, upto=whole)
+    print_comparison(comparison, console)
+    write_json(options, data)
+    return exit_code(comparison)
+
+
+def explain(
+    task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any, *, upto: bool = True
+) -> Any:
+    """Finds out why runs parted, prints it, adds it to the data for machines and to the comparison.
+
+    `upto` says whether the trainings may end behind the epoch in which the runs parted.
+    """
+    from keras_repro.examine.diagnose import MOST_TRAININGS, diagnose
+    from keras_repro.present.explanation import print_explanation
+
+    def begins(number: int) -> None:
+        console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
+
+    parted = comparison.divergence
+    found = diagnose(task, parted if upto else None, folder=folder, child_module=CHILD_MODULE, begins=begins)
+    if found.cause == "unknown":
+        # What the ledgers tell is not lost where running it again tells nothing.
+        left = ", ".join(data.get("leftovers") or ())
+        files = (f"the first run left files that the second could read: {left}",) if left else ()
+        found = replace(found, cause=parted.cause, evidence=(*found.evidence, *files))
+    print_explanation(found, console)
+    data["divergence"] |= found.to_divergence()
+    known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
+    return replace(comparison, divergence=replace(parted, **known))

@@ -1,0 +1,67 @@
+"""`keras-repro verify`: runs of a script in fresh processes, compared."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from keras_repro.commands.common import (
+    CHILD_MODULE,
+    check_json,
+    exit_code,
+    fail,
+    folder_name,
+    script_words,
+    task_of_options,
+    write_json,
+)
+from keras_repro.commands.diagnose import explain
+from keras_repro.errors import LaunchError
+
+
+def command(options: argparse.Namespace) -> int:
+    from keras_repro.examine import verify
+    from keras_repro.present.console import make_console, print_comparison
+    from keras_repro.present.progress import ProgressWatcher
+    from keras_repro.record.folders import new_folder
+
+    console = make_console()
+    task = task_of_options(options, enforced=options.enforce)
+    verify.check_task(task)
+    check_json(options)
+    folder = Path(options.run_dir) if options.run_dir else new_folder(folder_name(options))
+    _announce(options, console)
+    try:
+        with ProgressWatcher(console, options.runs) as watcher:
+            result = verify.verify(
+                task,
+                folder=folder,
+                child_module=CHILD_MODULE,
+                runs=options.runs,
+                overwrite=options.force,
+                keep_going=options.keep_going,
+                watcher=watcher,
+            )
+    except KeyboardInterrupt:
+        return fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
+    data = result.to_dict()
+    comparison = result.comparison
+    if options.explain and comparison.divergence is not None:
+        # A file that a run leaves at its end may be what the next one differs by: let it come to its end.
+        upto = not result.leftovers
+        try:
+            comparison = explain(task, comparison, folder / "diagnosis", data, console, upto=upto)
+        except LaunchError as error:  # that they part is known all the same
+            fail(f"the cause was not found: {error}", error.output)
+    print_comparison(comparison, console)
+    write_json(options, data)
+    return exit_code(comparison)
+
+
+def _announce(options: argparse.Namespace, console: Any) -> None:
+    words = " ".join([script_words(options), *options.arguments])
+    how = "every switch pinned" if options.enforce else "observed as it is"
+    if not options.enforce and not options.keep_hash_seed:
+        how += ", but with a hash seed of its own for each run"
+    console.print(f"{options.runs} runs of: {words}\n({how})", markup=False, soft_wrap=True)
