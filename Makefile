@@ -15,7 +15,7 @@ TEST := $(VENV)/.test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test planted lint types format benchmarks clean
+.PHONY: help demo test planted varied crash-test lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
@@ -23,6 +23,8 @@ help:
 	@echo "make demo        train the breast cancer example three times and compare, to the bit"
 	@echo "make test        run all tests"
 	@echo "make planted     score what verify --explain says of scripts with one planted cause each"
+	@echo "make varied      score what verify --vary says of scripts that depend on one variation each"
+	@echo "make crash-test  kill trainings at random moments (N=100) and resume them"
 	@echo "make lint        check format and style      make format   put them right"
 	@echo "make types       check the types"
 	@echo "make benchmarks  list the benchmarks and how to run one"
@@ -32,10 +34,16 @@ demo: $(DEMO)
 	@$(BIN)/keras-repro verify examples/breast_cancer.py --runs 3
 
 test: $(TEST)
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
 planted: $(TEST)
 	@$(BIN)/python tests/planted/score.py $(NAMES)
+
+crash-test: $(TEST)
+	@$(BIN)/python tests/crash/score.py $(N)
+
+varied: $(TEST)
+	@$(BIN)/python tests/varied/score.py $(NAMES)
 
 lint: $(TEST)
 	@$(BIN)/ruff format --check

@@ -2,9 +2,11 @@
 
     python benchmarks/callback_overhead.py [--model mlp|resnet50] [--seconds 1] [--pairs 30]
     python benchmarks/callback_overhead.py --model resnet50 --seconds 30 --pairs 3     # 5 minutes
+    python benchmarks/callback_overhead.py --recording                                 # of both, seconds
 
 Bar: at most 1.01 for epochs of 30 s and of 1 s. An epoch's time runs from its beginning to the beginning of
-the next, so that what recording does to the next steps is counted too.
+the next, so that what recording does to the next steps is counted too. `--recording` trains nothing: it takes
+the time of recording alone, digests and sketches, of all weights changed, as a share of such epochs.
 """
 
 from __future__ import annotations
@@ -59,7 +61,12 @@ def main() -> None:
     parser.add_argument("--model", choices=["mlp", "resnet50"], default="mlp")
     parser.add_argument("--seconds", type=float, default=1.0, help="length of an epoch")
     parser.add_argument("--pairs", type=int, default=30)
+    parser.add_argument("--recording", action="store_true", help="the time of recording alone")
     options = parser.parse_args()
+    if options.recording:
+        _recording("mlp, 0.30 M", _mlp()[0], 1.0)
+        _recording("resnet50, 23.6 M", _resnet50()[0], 30.0)
+        return
     model, dataset = _mlp() if options.model == "mlp" else _resnet50()
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(dataset, steps_per_epoch=5, verbose=0)
@@ -83,6 +90,37 @@ def main() -> None:
     own = statistics.median(callback.own[1:])
     print(f"added: {added * 1e3:.1f} ms an epoch by the pairs; bar: ratio 1.01")
     print(f"recording itself: {own * 1e3:.1f} ms, {1 + own / statistics.median(base):.4f} as a ratio")
+
+
+def _recording(name: str, model: keras.Model, seconds: float, runs: int = 15) -> None:
+    """Prints what an epoch's record takes with sketches and without, in turn, behind a real step each."""
+    model.compile("adam", "sparse_categorical_crossentropy")
+    x = np.random.default_rng(0).normal(size=(16, *model.input_shape[1:])).astype("float32")
+    y = np.zeros(16, "int64")
+    model.train_on_batch(x, y)
+    taken: dict[bool, list[float]] = {True: [], False: []}
+    with tempfile.TemporaryDirectory() as folder:
+        recorders = {
+            s: kr.Recorder(f"{folder}/{s}", model=model, optimizers=[model.optimizer], sketches=s)
+            for s in taken
+        }
+        for recorder in recorders.values():
+            for _ in range(3):  # the first ones walk the model anew
+                recorder.epoch()
+        for number in range(runs):
+            for sketches in (True, False) if number % 2 else (False, True):
+                model.train_on_batch(x, y)
+                began = time.perf_counter()
+                recorders[sketches].epoch({"loss": 0.5})
+                taken[sketches].append(time.perf_counter() - began)
+        for recorder in recorders.values():
+            recorder.end()
+        size = os.path.getsize(f"{folder}/True/sketches.bin") / (runs + 4)
+    both, digests = (statistics.median(taken[s]) for s in (True, False))
+    print(
+        f"{name}: {both * 1e3:.1f} ms with sketches, {digests * 1e3:.1f} ms without; "
+        f"{1 + both / seconds:.4f} of an epoch of {seconds:g} s (bar: 1.01); {size / 1e3:.0f} kB an epoch"
+    )
 
 
 def _mlp() -> tuple[keras.Model, tf.data.Dataset]:

@@ -8,6 +8,8 @@ from typing import Any, NoReturn
 
 from keras_repro.errors import ReproError
 
+_RUNS = 3
+
 
 def parse(argv: list[str]) -> argparse.Namespace:
     """Reads a command line.
@@ -34,7 +36,15 @@ def parse(argv: list[str]) -> argparse.Namespace:
         one.set_defaults(command=name)
     if argv and argv[0] in ("run", "verify"):
         ours, script = _split(argv[1:], parsers[argv[0]])
-        return _with_script(parsers[argv[0]].parse_args(ours), script)
+        options = parsers[argv[0]].parse_args(ours)
+        if getattr(options, "vary", None) in ("list", "help") and not script:
+            return options
+        return _of_verify(_with_script(options, script))
+    if argv[:1] == ["reproduce"] and "--" in argv:
+        end = argv.index("--")
+        options = parser.parse_args(argv[:end])
+        options.arguments = argv[end + 1 :]
+        return options
     return parser.parse_args(argv)
 
 
@@ -52,11 +62,18 @@ def _add_run(commands: Any) -> argparse.ArgumentParser:
 def _add_verify(commands: Any) -> argparse.ArgumentParser:
     text = "run a script several times in fresh processes and compare the runs"
     parser = _script_parser(commands, "verify", text)
-    parser.add_argument("--runs", type=_at_least(2), default=3, help="how many runs (default: 3)")
+    parser.add_argument("--runs", type=_at_least(2), help=f"how many runs (default: {_RUNS})")
     parser.add_argument("--enforce", action="store_true", help="pin every seed and switch")
     parser.add_argument("--keep-hash-seed", action="store_true", help="no hash seed of its own for each run")
     parser.add_argument("--keep-going", action="store_true", help="let all runs end, also where they part")
     parser.add_argument("--explain", action="store_true", help="where they part, find out why")
+    vary = parser.add_argument_group(
+        "other surroundings", "run it under one changed surrounding after the other, against one baseline"
+    )
+    vary.add_argument("--vary", metavar="LIST", help="'all', names with commas, or 'list' to see them")
+    vary.add_argument("--jobs", type=_at_least(1), help="run N at a time where it cannot matter (default: 1)")
+    vary.add_argument("--html", metavar="FILE", help="write a page to look at: one file, no network")
+    vary.add_argument("--no-copy", action="store_true", help="run in the folder itself, not in copies of it")
     return parser
 
 
@@ -89,6 +106,15 @@ def _add_others(commands: Any) -> dict[str, argparse.ArgumentParser]:
     compare = commands.add_parser("compare", help="where did two runs part", allow_abbrev=False)
     compare.add_argument("a", metavar="RUN")
     compare.add_argument("b", metavar="RUN")
+    compare.add_argument(
+        "--noise",
+        metavar="RUN",
+        nargs="+",
+        default=(),
+        help="runs of the same script with other seeds, at least 3: how much only the seed makes",
+    )
+    compare.add_argument("--html", metavar="FILE", help="write a page to look at: one file, no network")
+    compare.add_argument("--png", metavar="FILE", help="write the same as a picture")
     diagnose = commands.add_parser("diagnose", help="why did two runs part", allow_abbrev=False)
     diagnose.add_argument("a", metavar="RUN")
     diagnose.add_argument("b", metavar="RUN")
@@ -97,10 +123,37 @@ def _add_others(commands: Any) -> dict[str, argparse.ArgumentParser]:
     report = commands.add_parser("report", help="the reproducibility page of runs", allow_abbrev=False)
     report.add_argument("run", metavar="RUN", nargs="+")
     report.add_argument("-o", "--output", metavar="FILE", help="write to FILE, not to the terminal")
-    others = {"compare": compare, "diagnose": diagnose, "doctor": doctor, "report": report}
+    others = {
+        "compare": compare,
+        "diagnose": diagnose,
+        "reproduce": _reproduce_parser(commands),
+        "doctor": doctor,
+        "report": report,
+    }
     for parser in others.values():
         parser.add_argument("--json", metavar="FILE", help="write the result for machines")
     return others
+
+
+def _reproduce_parser(commands: Any) -> argparse.ArgumentParser:
+    text = "do again what a run recorded, comparing while it trains"
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "reproduce",
+        help=text,
+        description=text,
+        usage="keras-repro reproduce [OPTIONS] RUN [-- ARGUMENTS OF THE SCRIPT]",
+        epilog="The script's arguments are needed only where some of them were not published.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--yes", action="store_true", help="run the recorded command without asking")
+    parser.add_argument("--anyway", action="store_true", help="go on where something is missing or changed")
+    parser.add_argument("--no-pin", action="store_true", help="leave variables and threads as they are here")
+    parser.add_argument("--script", metavar="FILE", help="where the script is, if not where it was")
+    parser.add_argument("--run-dir", metavar="FOLDER", help="where its run goes (default: .keras_repro)")
+    parser.add_argument("--force", action="store_true", help="replace the run that is in FOLDER")
+    parser.set_defaults(arguments=None)
+    return parser
 
 
 def _split(argv: list[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
@@ -139,6 +192,20 @@ def _with_script(options: argparse.Namespace, script: list[str]) -> argparse.Nam
         options.script, options.arguments = script[0], script[1:]
     else:
         raise ReproError("no script: give the path of a script, or -m and a module")
+    return options
+
+
+def _of_verify(options: argparse.Namespace) -> argparse.Namespace:
+    """The options of `verify`: those that belong together."""
+    if not hasattr(options, "vary"):
+        return options
+    if options.vary is not None and options.runs is not None:
+        raise ReproError("--vary runs the script once under each variation: leave out --runs")
+    for name in ("jobs", "no_copy", "html"):
+        if options.vary is None and getattr(options, name):
+            raise ReproError(f"--{name.replace('_', '-')} needs --vary")
+    options.runs = options.runs or _RUNS
+    options.jobs = options.jobs or 1
     return options
 
 

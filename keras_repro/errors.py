@@ -11,6 +11,14 @@ class LedgerError(ReproError):
     """A ledger cannot be read or written."""
 
 
+class SnapshotError(ReproError):
+    """A snapshot cannot be read or written."""
+
+
+class ResumeError(LedgerError):
+    """A run cannot be gone on with: what trains now is not what was interrupted."""
+
+
 class RunFolderError(ReproError):
     """A run folder exists already, or cannot be made."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from keras_repro.examine import reproduce as reproduction
 from keras_repro.examine import verify as verification
 from keras_repro.examine.launch import OUTPUT_NAME, Outcome, run_child
 from keras_repro.record.ledger import LedgerFile, read_ledger
@@ -122,6 +123,7 @@ def command(
     from keras_repro import cli
 
     monkeypatch.setattr(verification, "verify", partial(verification.verify, start=forkserver.start))
+    monkeypatch.setattr(reproduction, "reproduce", partial(reproduction.reproduce, start=forkserver.start))
     before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: object) -> Answer:

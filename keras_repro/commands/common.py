@@ -54,9 +54,14 @@ def script_words(options: argparse.Namespace) -> str:
 
 def check_json(options: argparse.Namespace) -> None:
     """Says that the result cannot be written before hours of training, not after; takes away an old one."""
-    if options.json is None:
+    check_file(options.json)
+
+
+def check_file(name: str | None) -> None:
+    """Says that a file cannot be written, where one is asked for; takes away an old one."""
+    if name is None:
         return
-    path = Path(options.json)
+    path = Path(name)
     if path.is_dir() or not os.access(path.parent, os.W_OK):
         raise ReproError(f"cannot write {path}: give the name of a file in a folder that takes it")
     if path.is_file():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from keras_repro.commands.common import CHILD_MODULE, check_json, exit_code, write_json
+from keras_repro.errors import LaunchError
 
 
 def command(options: argparse.Namespace) -> int:
@@ -32,11 +34,19 @@ def command(options: argparse.Namespace) -> int:
 
 
 def explain(
-    task: Any, comparison: Any, folder: Path, data: dict[str, Any], console: Any, *, upto: bool = True
+    task: Any,
+    comparison: Any,
+    folder: Path,
+    data: dict[str, Any],
+    console: Any,
+    *,
+    upto: bool = True,
+    created: Sequence[str] = (),
 ) -> Any:
     """Finds out why runs parted, prints it, adds it to the data for machines and to the comparison.
 
-    `upto` says whether the trainings may end behind the epoch in which the runs parted.
+    `upto` says whether the trainings may end behind the epoch in which the runs parted; `created` are files
+    that the first run has made, where they were not before.
     """
     from keras_repro.examine.diagnose import MOST_TRAININGS, diagnose
     from keras_repro.present.explanation import print_explanation
@@ -45,7 +55,17 @@ def explain(
         console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
 
     parted = comparison.divergence
-    found = diagnose(task, parted if upto else None, folder=folder, child_module=CHILD_MODULE, begins=begins)
+    found = None
+    if created:
+        try:
+            found = diagnose(
+                task, parted, folder=folder, child_module=CHILD_MODULE, begins=begins, created=created
+            )
+        except LaunchError as error:  # it may need what was not copied
+            console.print(f"not in a copy of its folder: {error}", markup=False, soft_wrap=True)
+    if found is None:
+        upto_there = parted if upto else None
+        found = diagnose(task, upto_there, folder=folder, child_module=CHILD_MODULE, begins=begins)
     if found.cause == "unknown":
         # What the ledgers tell is not lost where running it again tells nothing.
         left = ", ".join(data.get("leftovers") or ())

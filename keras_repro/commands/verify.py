@@ -21,6 +21,10 @@ from keras_repro.errors import LaunchError
 
 
 def command(options: argparse.Namespace) -> int:
+    if options.vary is not None:
+        from keras_repro.commands import vary
+
+        return vary.command(options)
     from keras_repro.examine import verify
     from keras_repro.present.console import make_console, print_comparison
     from keras_repro.present.progress import ProgressWatcher
@@ -48,10 +52,11 @@ def command(options: argparse.Namespace) -> int:
     data = result.to_dict()
     comparison = result.comparison
     if options.explain and comparison.divergence is not None:
-        # A file that a run leaves at its end may be what the next one differs by: let it come to its end.
+        # A file that a run changes at its end may be what the next one differs by: let it come to its end.
         upto = not result.leftovers
+        where = folder / "diagnosis"
         try:
-            comparison = explain(task, comparison, folder / "diagnosis", data, console, upto=upto)
+            comparison = explain(task, comparison, where, data, console, upto=upto, created=result.created)
         except LaunchError as error:  # that they part is known all the same
             fail(f"the cause was not found: {error}", error.output)
     print_comparison(comparison, console)

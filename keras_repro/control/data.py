@@ -102,13 +102,19 @@ class HeldOrder:
 
         self._samples, self._policy = samples, policy
         self.rows = tf.Variable(tf.range(samples, dtype=tf.int64), trainable=False)
+        self._first = tf.Variable(0, dtype=tf.int64, trainable=False)
         traced = tf.autograph.experimental.do_not_convert(self._set)
         self._set_to = tf.function(traced, input_signature=[tf.TensorSpec([None], tf.int64)])
 
-    def enter(self, number: int) -> None:
-        """Goes to a pass, counted from 0."""
+    def enter(self, number: int, step: int = 0) -> None:
+        """Goes to a pass, counted from 0, and in it to a step: what comes before is left out."""
         if self._policy.shuffle != "none":
             self._set_to(self._policy.keys(number, number + 1)[0])
+        self._first.assign(step * self._policy.batch_size)
+
+    def left(self) -> Any:
+        """The row numbers from the step on that was entered."""
+        return self.rows.read_value()[self._first.read_value() :]
 
     def _set(self, keys: Any) -> None:
         import tensorflow as tf
@@ -134,7 +140,7 @@ def pass_dataset(
     import tensorflow as tf
 
     pipeline = _Pipeline(arrays, samples, policy, 0, 0, take)
-    cut = tf.autograph.experimental.do_not_convert(lambda _: pipeline.batches(order.rows.read_value()))
+    cut = tf.autograph.experimental.do_not_convert(lambda _: pipeline.batches(order.left()))
     return pipeline.gathered(tf.data.Dataset.range(1).flat_map(cut))
 
 

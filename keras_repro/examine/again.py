@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_repro.control.switches import pinned_environment
 from keras_repro.errors import LaunchError
+from keras_repro.examine.recipe import Recipe, outside, recipe_of
 from keras_repro.examine.verify import Task, check_task
+from keras_repro.record.environment import code_digest
 from keras_repro.record.ledger import read_ledger
 
 
@@ -23,47 +25,39 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         LaunchError: what they did cannot be done again: what is missing stands in the message.
         LedgerError: one of them cannot be read.
     """
-    files = [read_ledger(r) for r in runs]
-    commands = [_mapping(f.header.get("command")) for f in files]
-    for file, command in zip(files, commands, strict=True):
-        if not command.get("script") and not command.get("module"):
+    recipes = [recipe_of(r) for r in runs]
+    for recipe in recipes:
+        if recipe.hidden:
             raise LaunchError(
-                f"{file.path} does not say which script made it (a notebook?): it cannot be run again"
-            )
-        if command.get("hidden"):
-            raise LaunchError(
-                f"{file.path}: {command['hidden']} of the script's arguments were not recorded, since "
+                f"{recipe.ledger.path}: {recipe.hidden} of the script's arguments were not recorded, since "
                 "ledgers are published; use 'keras-repro verify --explain' with the script and its arguments"
             )
-    first = commands[0]
+    first = recipes[0]
     for name in ("script", "module", "arguments"):
-        if any(c.get(name) != first.get(name) for c in commands[1:]):
-            values = [str(c.get(name)) for c in commands]
+        values = [getattr(r, name) for r in recipes]
+        if any(v != values[0] for v in values[1:]):
             raise LaunchError(
-                f"the runs are of different commands: {name} {values[0]:.80} and {values[1]:.80}"
+                f"the runs are of different commands: {name} {_shown(values[0])} and {_shown(values[1])}"
             )
-    script = first.get("script")
-    if script is not None and not Path(script).exists():
+    script = first.script
+    if script is not None and (outside(first) or not Path(script).exists()):
         raise LaunchError(
             f"no script at {script}, which the runs were made with: "
             "go to the folder that they were started in"
         )
-    header = files[0].header
-    policies = _mapping(header.get("policies"))
-    seed = header.get("seed") if header.get("mode") == "enforced" else None
     task = Task(
-        script=None if script is None else str(script),
-        module=first.get("module"),
-        arguments=tuple(str(a) for a in first.get("arguments") or ()),
-        seed=seed,
-        pinned=pinned_environment(seed) if isinstance(seed, int) else {},
-        keep_hash_seed=_hash_seed(files[0]) == _hash_seed(files[1]) if len(files) > 1 else True,
-        max_epochs=policies.get("max_epochs"),
-        max_steps=policies.get("max_steps"),
+        script=script,
+        module=first.module,
+        arguments=first.arguments,
+        seed=first.seed,
+        pinned={} if first.seed is None else pinned_environment(first.seed),
+        keep_hash_seed=len({r.variables.get("PYTHONHASHSEED") for r in recipes}) == 1,
+        max_epochs=first.policies.get("max_epochs"),
+        max_steps=first.policies.get("max_steps"),
     )
     check_task(task)
     if script is not None:
-        _check_version(Path(script), files)
+        _check_version(Path(script), recipes)
     return task
 
 
@@ -72,24 +66,13 @@ def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
     return all("r" in str(read_ledger(r).header.get("coverage")) for r in runs)
 
 
-def _check_version(path: Path, files: Sequence[Any]) -> None:
-    recorded = {d for f in files if (d := _digest_of_code(f.header))}
+def _check_version(path: Path, recipes: Sequence[Recipe]) -> None:
+    recorded = {r.code for r in recipes if r.code is not None}
     if len(recorded) > 1:
         raise LaunchError(f"the runs were made with different versions of {path}: nothing to diagnose")
-    from keras_repro.record.environment import code_digest
-
     if recorded and code_digest(path) not in recorded:
         raise LaunchError(f"{path} has changed since the runs were made: put the recorded version back")
 
 
-def _digest_of_code(header: Mapping[str, Any]) -> str | None:
-    digest = _mapping(header.get("environment")).get("code")
-    return digest if isinstance(digest, str) else None
-
-
-def _hash_seed(file: Any) -> Any:
-    return _mapping(_mapping(file.header.get("environment")).get("variables")).get("PYTHONHASHSEED")
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
+def _shown(value: Any) -> str:
+    return f"{list(value) if isinstance(value, tuple) else value}"[:80]

@@ -18,9 +18,15 @@ from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any, Literal
 
+from keras_repro.errors import LedgerError
 from keras_repro.examine.cause import Context, environment_differences
 from keras_repro.examine.difference import difference, ended_how, fits_in, incomparable_headers
+from keras_repro.examine.distances import Distances, distances
 from keras_repro.examine.divergence import Divergence as Divergence
+from keras_repro.examine.grade import Grade as Grade
+from keras_repro.examine.grade import grade
+from keras_repro.examine.how_far import HowFar as HowFar
+from keras_repro.examine.how_far import how_far
 from keras_repro.examine.notes import (
     caps_in_words,
     copy_notes,
@@ -52,6 +58,9 @@ class Comparison:
         within: the part of the training that was run, such as `"the first 2 epochs of each fit"`; empty
             where nothing was capped.
         compared: how many records of the chain were equal before the end or the divergence.
+        how_far: how far apart the weights are where they part and in the end; None where they are the same.
+        grade: how well they agree; None where they are incomparable.
+        distances: what `how_far` was taken from: where the weights part, and the last place.
     """
 
     verdict: Verdict
@@ -62,6 +71,9 @@ class Comparison:
     covers: str = ""
     within: str = ""
     compared: int = 0
+    how_far: HowFar | None = None
+    grade: Grade | None = None
+    distances: Distances | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The machine form, as `--json` writes it."""
@@ -75,6 +87,8 @@ class Comparison:
             "covers": self.covers,
             "within": self.within,
             "compared": self.compared,
+            "how_far": None if self.how_far is None else self.how_far.to_dict(),
+            "grade": None if self.grade is None else self.grade.to_dict(),
         }
 
     def __repr__(self) -> str:
@@ -89,29 +103,44 @@ class Comparison:
         return visible(f"incomparable: {self.reason}")
 
 
-def compare(a: str | os.PathLike[str], b: str | os.PathLike[str]) -> Comparison:
+def compare(
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    *,
+    noise: Sequence[str | os.PathLike[str]] = (),
+) -> Comparison:
     """Compares two recorded runs.
 
     Args:
         a: a run folder or a ledger.
         b: the other one.
+        noise: further runs of the same script with other seeds, at least three: how much of a difference in
+            results only the seeds make, for the grade `statistical`.
 
     Raises:
         LedgerError: one of them cannot be read.
+        ReproError: the runs for the noise cannot be used.
     """
-    return compare_all([a, b])
+    return compare_all([a, b], noise=noise)
 
 
-def compare_all(runs: Sequence[str | os.PathLike[str]], *, same_script: bool = False) -> Comparison:
+def compare_all(
+    runs: Sequence[str | os.PathLike[str]],
+    *,
+    same_script: bool = False,
+    noise: Sequence[str | os.PathLike[str]] = (),
+) -> Comparison:
     """Compares runs with the first of them, and reports the earliest difference.
 
     Args:
         runs: at least two run folders or ledgers.
         same_script: whether they come from one script started again: another structure is then a
             divergence with the cause `configuration`, and not `incomparable`.
+        noise: as for `compare`.
 
     Raises:
         LedgerError: one of them cannot be read.
+        ReproError: the runs for the noise cannot be used.
     """
     files = [read_ledger(r) for r in runs]
     described = tuple(
@@ -136,7 +165,26 @@ def compare_all(runs: Sequence[str | os.PathLike[str]], *, same_script: bool = F
         listed = ", ".join(map(str, parted))
         if agreeing:
             notes += (f"run {listed} parted from run 1; run {', '.join(map(str, agreeing))} did not",)
-    return replace(worst, runs=described, notes=notes)
+    found = replace(worst, runs=described, notes=notes)
+    return _graded(found, runs[0], runs[1 + pairs.index(worst)], noise)
+
+
+def _graded(
+    comparison: Comparison,
+    a: str | os.PathLike[str],
+    b: str | os.PathLike[str],
+    noise: Sequence[str | os.PathLike[str]],
+) -> Comparison:
+    """The comparison with how far apart the runs are, and the grade."""
+    if comparison.verdict == "incomparable":
+        return comparison
+    if comparison.verdict == "diverged":
+        try:
+            found = distances(a, b, places="ends")
+            comparison = replace(comparison, distances=found, how_far=how_far(found))
+        except LedgerError as error:  # the ledgers were read: it is what lies beside one of them
+            comparison = replace(comparison, notes=(*comparison.notes, str(error)))
+    return replace(comparison, grade=grade(comparison, a, b, noise=noise))
 
 
 def _hash_seed(file: LedgerFile) -> str:

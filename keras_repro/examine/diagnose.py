@@ -7,9 +7,10 @@ what only the hash seed changes, and gives the other side's view of the step.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,10 @@ from keras_repro.examine.launch import (
     run_child,
     start_process,
 )
+from keras_repro.examine.left_behind import LeftBehind
 from keras_repro.examine.outcome import check_outcome
 from keras_repro.examine.reason import Evidence, explain
+from keras_repro.examine.setting import Setting
 from keras_repro.examine.verify import Task
 from keras_repro.record.folders import make_run_folder
 from keras_repro.record.trace import TRACE_NAME, read_trace
@@ -45,7 +48,7 @@ class _Child:
 
     @property
     def trace(self) -> Path:
-        return self.folder / TRACE_NAME
+        return (self.folder / TRACE_NAME).resolve()
 
 
 def diagnose(
@@ -56,6 +59,9 @@ def diagnose(
     child_module: str,
     start: Start = start_process,
     begins: Callable[[int], None] = lambda number: None,
+    setting: Callable[[bool], Setting] | None = None,
+    varied: str | None = None,
+    created: Sequence[str] = (),
 ) -> Explanation:
     """Finds out why the runs of a task part.
 
@@ -66,13 +72,48 @@ def diagnose(
         child_module: the module that carries plans out.
         start: starts a process.
         begins: is told the number of each process (from 1) as it begins.
+        setting: gives the surroundings of a process, those of the second run if it is called with True;
+            by default the caller's, with another hash seed for the second.
+        varied: what differs between these surroundings, in words, where they were varied.
+        created: files that the first run has made, and that were not there before. Then each process works
+            in a copy of the script's folders, the first of them without these files.
 
     Returns:
         The explanation; its cause is `unknown` where they did not part again.
 
     Raises:
-        LaunchError: a process failed.
+        LaunchError: a process failed, or the folders cannot be copied.
     """
+    with contextlib.ExitStack() as stack:
+        left = None
+        if created:
+            left = LeftBehind(task.script, created, folder / "copies", leave_out=folder.parent)
+            stack.enter_context(left)
+        return _diagnose(
+            task,
+            divergence,
+            left,
+            folder=folder,
+            child_module=child_module,
+            start=start,
+            begins=begins,
+            setting=setting,
+            varied=varied,
+        )
+
+
+def _diagnose(
+    task: Task,
+    divergence: Divergence | None,
+    left: LeftBehind | None,
+    *,
+    folder: Path,
+    child_module: str,
+    start: Start,
+    begins: Callable[[int], None],
+    setting: Callable[[bool], Setting] | None,
+    varied: str | None,
+) -> Explanation:
     for number in range(1, MOST_TRAININGS + 1):
         if (folder / str(number) / TRACE_NAME).exists():  # of an earlier diagnosis; all else is the user's
             shutil.rmtree(folder / str(number))
@@ -85,8 +126,20 @@ def diagnose(
         begins(made)
         where = make_run_folder(folder / str(made))
         plan = replace(task.plan(where, redirect=True), probe=probe, every="epoch")
-        environment = task.environment(hash_seed)
-        outcome = run_child(plan, child_module=child_module, environment=environment, start=start)
+        given = (
+            Setting(environment=task.environment(hash_seed)) if setting is None else setting(hash_seed > 0)
+        )
+        if left is not None:
+            place = left.place(made)
+            given = given.changed({"PWD": str(place.cwd)})
+            given = replace(given, cwd=place.cwd, script=place.script)
+        outcome = run_child(
+            given.plan(plan),
+            child_module=child_module,
+            environment=given.environment,
+            start=start,
+            cwd=given.cwd,
+        )
         return _child(outcome, where)
 
     first = run(0, last=last)
@@ -116,10 +169,15 @@ def diagnose(
         parting=second.parting,
         second_try=None if third is None else third.parting,
         taps=taps if _same_place(second, third) else taps[:1],
-        hash_seeds_differ=not task.keep_hash_seed,
+        hash_seeds_differ=not task.keep_hash_seed if setting is None else varied is not None,
         folder=folder,
+        varied=varied,
+        left=frozenset() if left is None else left.files,
     )
-    return replace(explain(evidence), trainings=made)
+    found = explain(evidence)
+    if left is not None:
+        found = replace(found, source=left.own(found.source))
+    return replace(found, trainings=made)
 
 
 def _last(divergence: Divergence | None) -> dict[str, int] | None:

@@ -24,7 +24,7 @@ def distance(a: Any, b: Any) -> dict[str, Any]:
     if a.shape != b.shape or a.dtype != b.dtype:
         return {"elements": int(a.size), "of": int(a.size), "largest": None, "ulps": None}
     left, right = a.reshape(-1), b.reshape(-1)
-    is_float = a.dtype.kind == "f" and a.dtype.itemsize in (2, 4, 8)
+    is_float = is_counted(a.dtype)
     unlike = _bits(left) != _bits(right) if is_float else left != right
     count = int(np.count_nonzero(unlike))
     found: dict[str, Any] = {"elements": count, "of": int(a.size), "largest": None, "ulps": None}
@@ -41,6 +41,15 @@ def distance(a: Any, b: Any) -> dict[str, Any]:
             # Their difference may need all 64 bits, without a sign.
             found["ulps"] = int(np.where(x > y, x - y, y - x).view("u8").max())
     return found
+
+
+def is_counted(dtype: Any) -> bool:
+    """Whether a dtype is a float whose bits count through its values: also bfloat16 and float8."""
+    return (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name in (
+        "bfloat16",
+        "float8_e4m3fn",
+        "float8_e5m2",
+    )
 
 
 def _bits(values: Any) -> Any:

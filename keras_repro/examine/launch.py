@@ -29,7 +29,7 @@ ENOUGH = 76
 # A forked process that trains leaves an empty file of this name and its number in the run folder.
 UNOBSERVED = "unobserved-"
 
-_POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
 
 
@@ -52,6 +52,8 @@ class Plan:
         every: how often steps are recorded: `"epoch"` (not at all), `"step"`, or every so many steps.
         probe: what a diagnosing child is to look for, as arguments of `training.probe.Probe`; None for
             all others.
+        varied: what the child changes of its own surroundings before the script begins, as arguments of
+            `training.varied.vary`.
     """
 
     folder: Path
@@ -65,6 +67,7 @@ class Plan:
     reference: str | None = None
     every: str | int = "epoch"
     probe: Mapping[str, Any] | None = None
+    varied: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -118,6 +121,7 @@ def run_child(
     keep_output: bool = True,
     start: Start = start_process,
     poll: Callable[[], None] | None = None,
+    cwd: Path | None = None,
 ) -> Outcome:
     """Runs a plan in a child process to its end.
 
@@ -129,30 +133,66 @@ def run_child(
             the terminal otherwise.
         start: starts a process; the default starts a fresh interpreter.
         poll: called about ten times a second while it runs.
+        cwd: the folder that it works in; the caller's by default.
 
     Raises:
         LaunchError: it cannot be started.
         KeyboardInterrupt: the user interrupted; the child has ended.
     """
-    command = ["-m", child_module, json.dumps(plan.to_dict())]
-    began = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        output = stack.enter_context(open(plan.folder / OUTPUT_NAME, "wb")) if keep_output else None
-        try:
-            child = start(command, environment, output)
-        except OSError as error:
-            raise LaunchError(f"cannot start {sys.executable}: {error.strerror}") from None
-        try:
-            while (code := child.poll()) is None:
-                if poll is not None:
-                    poll()
-                time.sleep(_POLL_SECONDS)
-        except BaseException:
-            _end(child, group=keep_output)
-            raise
+    child = Child(
+        plan,
+        child_module=child_module,
+        environment=environment,
+        keep_output=keep_output,
+        start=start,
+        cwd=cwd,
+    )
+    try:
+        while (outcome := child.poll()) is None:
+            if poll is not None:
+                poll()
+            time.sleep(POLL_SECONDS)
+    except BaseException:
+        child.end()
+        raise
     if poll is not None:
         poll()
-    return Outcome(code, time.monotonic() - began)
+    return outcome
+
+
+class Child:
+    """A child process that carries a plan out; the arguments are those of `run_child`."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        child_module: str,
+        environment: Mapping[str, str],
+        keep_output: bool = True,
+        start: Start = start_process,
+        cwd: Path | None = None,
+    ) -> None:
+        command = ["-m", child_module, json.dumps(plan.to_dict())]
+        self._group = keep_output
+        self._began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            output = stack.enter_context(open(plan.folder / OUTPUT_NAME, "wb")) if keep_output else None
+            if cwd is not None:
+                stack.enter_context(contextlib.chdir(cwd))
+            try:
+                self._process = start(command, environment, output)
+            except OSError as error:
+                raise LaunchError(f"cannot start {sys.executable}: {error.strerror}") from None
+
+    def poll(self) -> Outcome | None:
+        """How it ended; None while it runs."""
+        code = self._process.poll()
+        return None if code is None else Outcome(code, time.monotonic() - self._began)
+
+    def end(self) -> None:
+        """Interrupts it, and kills it where it does not end in time."""
+        _end(self._process, group=self._group)
 
 
 def _end(child: Process, *, group: bool) -> None:
@@ -164,4 +204,4 @@ def _end(child: Process, *, group: bool) -> None:
         while time.monotonic() < deadline:
             if child.poll() is not None:
                 return
-            time.sleep(_POLL_SECONDS)
+            time.sleep(POLL_SECONDS)

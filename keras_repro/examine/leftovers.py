@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_FILES = 20_000
-_SKIPPED = {
+# Folders of tools: what is in them is no part of what a script reads or leaves.
+SKIPPED = {
     ".git",
     "__pycache__",
     ".venv",
@@ -41,7 +42,12 @@ class Listing:
         roots = {Path.cwd()}
         if script is not None:
             roots.add(Path(script).resolve().parent)
-        out = leave_out.resolve()
+        return cls.below(roots, leave_out=leave_out)
+
+    @classmethod
+    def below(cls, roots: Iterable[Path], *, leave_out: Path | None = None) -> Listing:
+        """Lists the files below folders as they are now."""
+        out = None if leave_out is None else leave_out.resolve()
         files: dict[str, tuple[int, int]] = {}
         for root in sorted(roots):
             for path, status in _walk(root, out):
@@ -57,10 +63,10 @@ class Listing:
         return [str(Path(p).relative_to(here)) if Path(p).is_relative_to(here) else p for p in changed]
 
 
-def _walk(root: Path, leave_out: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(root: Path, leave_out: Path | None) -> Iterator[tuple[str, os.stat_result]]:
     ours = _own_output()
     for folder, names, files in os.walk(root):
-        names[:] = sorted(n for n in names if n not in _SKIPPED and Path(folder, n).resolve() != leave_out)
+        names[:] = sorted(n for n in names if n not in SKIPPED and Path(folder, n).resolve() != leave_out)
         for name in sorted(files):
             path = os.path.join(folder, name)
             try:

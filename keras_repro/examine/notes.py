@@ -24,6 +24,10 @@ def latent_notes(a: Record, b: Record) -> Iterator[str]:
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             yield _LATENT[group].format(shown) if group in _LATENT else f"{group} {shown} differs"
+    if a.kind == "fit":
+        digests = [d.get("digest") if isinstance(d := r.extra.get("data"), Mapping) else None for r in (a, b)]
+        if all(digests) and digests[0] != digests[1]:
+            yield "the data given to fit differs, without effect on what was compared (latent)"
 
 
 def limit_notes(a: Record, b: Record) -> Iterator[str]:

@@ -38,7 +38,12 @@ def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
         )
     reason = _unobserved(read_ledger(folder))
     if reason is not None:
-        raise LaunchError(f"{name}: {reason}; {kept}")
+        help_for_loops = f"; {_OF_LAYERS}" if reason == _NONE_SEEN else ""
+        raise LaunchError(f"{name}: {reason}; {kept}{help_for_loops}")
+
+
+_NONE_SEEN = "no Keras training was seen in it: nothing to compare"
+_OF_LAYERS = "layers that a loop of its own trains are seen if they are part of a keras.Model"
 
 
 def _unobserved(ledger: LedgerFile) -> str | None:
@@ -52,7 +57,7 @@ def _unobserved(ledger: LedgerFile) -> str | None:
         return f"{', '.join(last['unsupported'])} are not supported yet: the training was not observed"
     if last.get("unobserved") or last.get("processes"):
         return "no training in this process; one in a process that the script starts is not observed"
-    return "no Keras training was seen in it: nothing to compare"
+    return _NONE_SEEN
 
 
 def _signal_name(number: int) -> str:

@@ -7,6 +7,7 @@ seed generators, data, what callbacks set, and last the step itself, which was r
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.reasons.between import between_steps
@@ -35,6 +36,17 @@ def explain(evidence: Evidence) -> Explanation:
     for rule in _RULES:
         found = rule(case)
         if found is not None:
-            return case.finished(found)
+            return _of_surroundings(case.finished(found), evidence.varied)
     unknown = case.said("unknown", "what made them differ was not found", source=as_source(case.root()))
-    return case.finished(unknown)
+    return _of_surroundings(case.finished(unknown), evidence.varied)
+
+
+def _of_surroundings(found: Explanation, varied: str | None) -> Explanation:
+    """An explanation of varied surroundings: these are the cause, and what they reached is said."""
+    if varied is None:
+        return found
+    reached = f"seen by itself this would be: {found.cause}"
+    evidence = found.evidence if found.cause == "environment" else (*found.evidence, reached)
+    return replace(
+        found, cause="environment", sentence=f"with other {varied}: {found.sentence}", evidence=evidence
+    )

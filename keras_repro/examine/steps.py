@@ -30,6 +30,8 @@ def with_step(found: Divergence, a: LedgerFile, b: LedgerFile) -> Divergence:
         return found
     with_metrics = any(t["section"] == "metrics" for t in found.tensors)
     others = list(b.steps(found.fit, found.epoch))
+    if not others:
+        return found
     by_step = {record.step: record for record in others}
     for mine in a.steps(found.fit, found.epoch):
         other = by_step.get(mine.step)

@@ -6,8 +6,9 @@ names are followed back through the assignments of the user's code, as far as th
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -46,6 +47,7 @@ class Suspect:
         names: those of its names whose values differ.
         interval: in which interval of the trace it did so first.
         raced: whether threads came by with the same values, in another order.
+        reads: name of the file of an earlier run that it reads, empty where it reads none.
     """
 
     file: str
@@ -54,6 +56,11 @@ class Suspect:
     names: tuple[str, ...]
     interval: int
     raced: bool = False
+    reads: str = ""
+
+    def is_at(self, source: Mapping[str, Any]) -> bool:
+        """Whether it is this line."""
+        return (self.file, self.line) == (source["file"], source["line"])
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -112,6 +119,36 @@ def thread_suspects(first: Iterable[Interval], second: Iterable[Interval]) -> li
                 found.append(Suspect(file=file, line=line, code=code, names=names, interval=-1, raced=raced))
                 break
     return found
+
+
+def reading_suspects(differences: Iterable[Mapping[str, Any]], left: Collection[str]) -> list[Suspect]:
+    """The lines that read a file of an earlier run, or one that had other bytes.
+
+    Args:
+        differences: `differences` of a parting.
+        left: the files that an earlier run has made, and that were there for one of the two only.
+    """
+    found: dict[tuple[str, int], Suspect] = {}
+    for difference in differences:
+        mine, other = difference.get("mine"), difference.get("other")
+        if difference["kind"] != "opened" or mine is None:
+            continue
+        file, source = mine["info"]["file"], mine["info"]["source"]
+        if file not in left and other is None:
+            continue  # a file of this run's own, by a name that is another one each time
+        names = UsersCode({source["file"]}).set_by(source["file"], source["line"])
+        found.setdefault(
+            (source["file"], source["line"]),
+            Suspect(
+                file=source["file"],
+                line=source["line"],
+                code=statement_text(source["file"], source["line"]),
+                names=tuple(sorted(names)) or ("read",),
+                interval=difference["interval"],
+                reads=os.path.basename(file),
+            ),
+        )
+    return list(found.values())
 
 
 def _permuted(
@@ -199,7 +236,7 @@ def _chosen(candidates: Sequence[Suspect], interval: int | None, code: UsersCode
 
 def _strength(suspect: Suspect, code: UsersCode) -> int:
     """How clearly a line is where the chance comes from."""
-    if _OWN & set(suspect.names):
+    if _OWN & set(suspect.names) or suspect.reads:
         return SOURCE
     # A generator that differs, made of what does not.
     if makes_generator(suspect.code) and set(suspect.names) <= code.set_by(suspect.file, suspect.line):

@@ -60,6 +60,16 @@ class UsersCode:
         node = self._statement(file, line)
         return line if node is None else int(node.lineno)
 
+    def loops_around(self, file: str, line: int) -> list[int]:
+        """The first lines of the loops that a line stands in, the innermost first."""
+        loops = [
+            node.lineno
+            for node in ast.walk(self._tree(file))
+            if isinstance(node, ast.For | ast.AsyncFor | ast.While)
+            and node.lineno < line <= (node.end_lineno or node.lineno)
+        ]
+        return sorted(loops, reverse=True)
+
     def is_in(self, file: str, line: int, wanted: set[str]) -> bool:
         """Whether a line stands in a function or class that is wanted by its name."""
         return any(

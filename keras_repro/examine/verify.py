@@ -13,10 +13,8 @@ child ended.
 
 from __future__ import annotations
 
-import importlib.machinery
 import os
 import shutil
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from keras_repro.examine.compare import Comparison, compare_all
 from keras_repro.examine.estimate import estimated_seconds
 from keras_repro.examine.launch import PARTED, Outcome, Plan, Start, run_child, start_process
 from keras_repro.examine.leftovers import Listing
+from keras_repro.examine.modules import is_there
 from keras_repro.examine.outcome import check_outcome
 from keras_repro.record.folders import LEDGER_NAME, make_run_folder
 from keras_repro.record.ledger import read_ledger
@@ -98,12 +97,14 @@ class Verification:
         comparison: of all runs.
         outcomes: how each child ended.
         leftovers: files that a run left where the next one could read them.
+        created: absolute paths of those that were not there before.
         estimate: seconds that the whole training would take, where epochs or steps were capped.
     """
 
     comparison: Comparison
     outcomes: tuple[Outcome, ...]
     leftovers: tuple[str, ...] = ()
+    created: tuple[str, ...] = ()
     estimate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
@@ -135,9 +136,7 @@ def check_task(task: Task) -> None:
         LaunchError: there is no such script, or it is nothing that can be run.
     """
     if task.module is not None:
-        # Only the first part of the name: to find the rest would run the package's own code here.
-        top = task.module.partition(".")[0]
-        if importlib.machinery.PathFinder.find_spec(top, [os.getcwd(), *sys.path]) is None:
+        if not is_there(task.module):
             raise LaunchError(f"no module {task.module} in {os.getcwd()} or among the installed packages")
         return
     path = Path(task.script or "")
@@ -189,6 +188,7 @@ def verify(
     listing = Listing.of(task.script, leave_out=folder)
     outcomes: list[Outcome] = []
     leftovers: dict[str, None] = {}
+    created: dict[str, None] = {}
     for number, run_folder in enumerate(folders):
         watcher.begins(number, run_folder / LEDGER_NAME)
         plan = task.plan(run_folder, redirect=True)
@@ -218,6 +218,7 @@ def verify(
         if number + 1 < runs:
             later = Listing.of(task.script, leave_out=folder)
             leftovers.update(dict.fromkeys(later.changed_since(listing)))
+            created.update(dict.fromkeys(p for p in later.files if p not in listing.files))
     comparison = compare_all(folders[: len(outcomes)], same_script=True)
     estimate = estimated_seconds(read_ledger(folders[0]), outcomes[0].seconds)
     notes = list(comparison.notes)
@@ -232,6 +233,7 @@ def verify(
         comparison=replace(comparison, notes=tuple(notes)),
         outcomes=tuple(outcomes),
         leftovers=tuple(leftovers),
+        created=tuple(created),
         estimate=estimate,
     )
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from keras_repro.examine.compare import Comparison
 from keras_repro.examine.place import place_in_words
+from keras_repro.present.how_far import how_far_lines
 from keras_repro.record.ledger import LedgerFile, read_ledger
 from keras_repro.record.schema import Record
 from keras_repro.record.text import visible as visible
@@ -59,6 +60,10 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
         _line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
     elif comparison.divergence is not None:
         divergence = comparison.divergence
+        for text in () if comparison.how_far is None else how_far_lines(comparison.how_far):
+            _line(console, text)
+        if comparison.grade is not None:
+            _line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
         _line(console, f"cause: {divergence.cause}")
         others = divergence.tensors[1:6]
         if others:
@@ -106,11 +111,13 @@ def _print_epochs(ledgers: Sequence[LedgerFile], comparison: Comparison, console
 
 def _rows(ledgers: Sequence[LedgerFile]) -> Iterator[dict[str, Any]]:
     """One row an epoch or result, with a digest of each run's state there."""
-    counts = Counter(r.kind for r in ledgers[0].typed_records())
+    counts: Counter[str] = Counter()
     held: list[dict[str, dict[str, Any]]] = []
     for ledger in ledgers:
         found = {}
         for record in ledger.typed_records():
+            if ledger is ledgers[0]:
+                counts[record.kind] += 1
             if record.kind in ("epoch", "evaluation", "prediction"):
                 found[record.position] = {
                     "record": record,

@@ -109,3 +109,9 @@ def switch_status(ok: bool | None, requested: Any, achieved: Any) -> str:
     if achieved is None:
         return "not known"
     return "left as it is" if achieved in ({}, "the CPU's") else "not pinned"
+
+
+def short_number(value: float, digits: int = 3) -> str:
+    """A number with a few digits, as people write it: `"0.0123"`, `"1.5e-7"`."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa

@@ -37,14 +37,14 @@ class ProgressWatcher(Watcher):
             expand=True,
         )
         self._task: TaskID | None = None
-        self._tail: _Tail | None = None
+        self._tail: Tail | None = None
         self._began = 0.0
         self._finished: list[float] = []
 
     def begins(self, number: int, ledger: Path) -> None:
         """Opens the run's line."""
         self._began = time.monotonic()
-        self._tail = _Tail(ledger)
+        self._tail = Tail(ledger)
         if self._live:
             title = f"run {number + 1}/{self._runs}"
             self._task = self._progress.add_task(title, total=1.0, epochs="starting", left="")
@@ -104,7 +104,7 @@ class ProgressWatcher(Watcher):
             self._progress.stop()
 
 
-class _Tail:
+class Tail:
     """Follows a growing ledger without checking it: only to show how far it is."""
 
     def __init__(self, path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from keras_repro.errors import RunFolderError
 
 LEDGER_NAME = "ledger.jsonl"
+SNAPSHOTS_NAME = "snapshots"
 DEFAULT_FOLDER = ".keras_repro"
 
 _redirection: list[tuple[Path, Path]] = []

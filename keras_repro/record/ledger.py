@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import stat
 import threading
@@ -31,7 +32,7 @@ from keras_repro.record.digest import ALGORITHM, FIRST_LINK, fingerprint, next_l
 from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder, redirected
 from keras_repro.record.schema import CHAINED_KINDS, Header, Record, StepRecord, plain_number
 
-_CHECK_KEY = ',"check":"'
+_CHECK_KEY = b',"check":"'
 _CHECK_DIGITS = 16
 _DEEPEST = 64
 _LONGEST_LINE = 1 << 26  # bytes: a record of some hundred thousand tensors
@@ -40,13 +41,15 @@ _LONGEST_LINE = 1 << 26  # bytes: a record of some hundred thousand tensors
 class Ledger:
     """The writing side: one open ledger, one record a line, each flushed to the system as it is written."""
 
-    def __init__(self, path: Path, descriptor: int, header: Header) -> None:
+    def __init__(self, path: Path, descriptor: int, header: Header, *, lines: int = 0, size: int = 0) -> None:
         self.path = path
         self.header = header
         self.link = FIRST_LINK
         self._lock = threading.Lock()
         self._descriptor = descriptor
-        self._lines = 0
+        self._size, self._lines = size, lines  # bytes and lines that are complete
+        if lines:
+            return  # it has its header
         try:
             self._write(header.to_dict(), FIRST_LINK)
         except BaseException:
@@ -104,7 +107,16 @@ class Ledger:
             LedgerError: as for `append`.
         """
         with self._lock:
-            self._write(record.to_dict(), self.link)
+            self._put(_step_line(record, self._lines), self.link)
+
+    def mark(self, kind: str, **fields: Any) -> None:
+        """Writes a line that is no part of the chain.
+
+        Raises:
+            LedgerError: as for `append`.
+        """
+        with self._lock:
+            self._write({"kind": kind, **fields}, self.link)
 
     def sync(self) -> None:
         """Waits until the disk has all of it."""
@@ -138,22 +150,21 @@ class Ledger:
         self.close()
 
     def _write(self, data: dict[str, Any], link: str) -> None:
-        line = _with_check(data | {"n": self._lines})
+        self._put(_with_check(data | {"n": self._lines}), link)
+
+    def _put(self, line: bytes, link: str) -> None:
         rest = memoryview(line)
-        start = None
         try:
-            start = os.fstat(self._descriptor).st_size
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except BaseException as error:
             # Half a line, or one that Ctrl-C left uncounted, would make the lines after it unreadable.
-            if start is not None:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(self._descriptor, start)
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, self._size)
             if isinstance(error, OSError):
                 raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
             raise
-        self._lines, self.link = self._lines + 1, link
+        self._size, self._lines, self.link = self._size + len(line), self._lines + 1, link
 
 
 class LedgerFile:
@@ -298,8 +309,34 @@ def _with_check(data: dict[str, Any]) -> bytes:
         text = _ENCODER.encode(data)
     except ValueError:
         text = _ENCODER.encode(_without_nan(data))
-    body = text[:-1].encode()
-    return body + _CHECK_KEY.encode() + _line_check(body).encode() + b'"}\n'
+    return _closed(text[:-1])
+
+
+def _step_line(record: StepRecord, number: int) -> bytes:
+    """The line of a step: what `_with_check` gives, in a fifth of its time for the usual record."""
+    loss = record.loss
+    usual = not record.extra and (loss is None or (type(loss) is float and math.isfinite(loss)))
+    try:
+        if usual:
+            told = "" if loss is None else f',"loss":{loss!r}'
+            batch = f',"batch":{{{_texts(record.batch)}}}' if record.batch else ""
+            return _closed(
+                f'{{"kind":"step","fit":{record.fit:d},"epoch":{record.epoch:d},"step":{record.step:d}{told}'
+                f',"state":{{{_texts(record.state)}}}{batch},"n":{number}'
+            )
+    except TypeError:  # something in it is no text
+        pass
+    return _with_check(record.to_dict() | {"n": number})
+
+
+def _texts(held: Mapping[str, str]) -> str:
+    return ",".join([f"{_quoted(name)}:{_quoted(text)}" for name, text in held.items()])
+
+
+def _closed(text: str) -> bytes:
+    """A line from its text up to the line check."""
+    body = text.encode()
+    return body + _CHECK_KEY + _line_check(body).encode() + b'"}\n'
 
 
 def _of_numpy(value: Any) -> Any:
@@ -309,6 +346,7 @@ def _of_numpy(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot be written to a ledger")
 
 
+_quoted = json.encoder.encode_basestring_ascii
 _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=False, default=_of_numpy)
 
 
@@ -326,7 +364,7 @@ def _line_check(body: bytes) -> str:
 
 
 def _checked(line: bytes, number: int, path: Path) -> dict[str, Any]:
-    body, found, tail = line.rpartition(_CHECK_KEY.encode())
+    body, found, tail = line.rpartition(_CHECK_KEY)
     if not found or tail != _line_check(body).encode() + b'"}\n':
         raise LedgerError(f"{path} is damaged at line {number + 1}: its line check does not fit")
     try:

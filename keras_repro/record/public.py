@@ -67,6 +67,15 @@ def public_path(path: str | os.PathLike[str]) -> str:
         return Path(path).name
 
 
+def public_file(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> str | None:
+    """A file's path from a folder as it may be published; None where it is not below it or names a person."""
+    try:
+        text = Path(os.path.abspath(path)).relative_to(os.path.abspath(folder)).as_posix()
+        return text if _PATH.fullmatch(text) and Path.home().name not in Path(text).parts else None
+    except (ValueError, OSError, RuntimeError):
+        return None
+
+
 _OPTION = re.compile(r"-[A-Za-z]|(?=.{3,40}\Z)--[A-Za-z][A-Za-z0-9]*(?:[-_.][A-Za-z0-9]+)*")
 _SECRET = re.compile(
     r"key|token|secret|pass|pwd|auth|cred|private|cert|session|cookie|bearer|signature|salt|jwt|"

@@ -170,7 +170,7 @@ class Record:
             _check_type(name, getattr(record, name), dict)
         for digests in (record.sections, *record.tensors.values(), *record.latent.values()):
             _check_type("digests", digests, dict)
-            if not all(type(d) is str for d in digests.values()):
+            if not set(map(type, digests.values())) <= {str}:
                 raise LedgerError("a digest in it is no text")
         for described in record.shapes.values():
             _check_type("shapes", described, list)

@@ -21,9 +21,13 @@ class ArrayPlan:
         epochs: int,
         initial_epoch: int,
         steps_per_epoch: int | None,
+        *,
+        first_step: int = 0,
     ) -> None:
         self._policy = policy
-        self._epochs = initial_epoch, max(epochs, initial_epoch)
+        # One batch more than Keras will take, where all are taken: a model may still have to be built on one.
+        self._epochs = initial_epoch, max(epochs, initial_epoch + 1) + (first_step > 0)
+        self._first_step = first_step
         self._steps = steps_per_epoch
         self._at_once = int(getattr(model, "steps_per_execution", 1) or 1)
         self._samples = 0
@@ -61,7 +65,7 @@ class ArrayPlan:
     def enter(self, epoch: int) -> None:
         """Is told that an epoch begins."""
         if self._order is not None:
-            self._order.enter(epoch)
+            self._order.enter(epoch, self._first_step if epoch == self._epochs[0] else 0)
 
     def order_digest(self, epoch: int) -> str:
         """Commits to the order of an epoch."""
@@ -75,4 +79,5 @@ class ArrayPlan:
         first, last = self._step_range(*self._epochs)
         if self._order is not None:
             return pass_dataset(arrays, samples, self._policy, order=self._order, take=take)
+        first += self._first_step
         return ordered_dataset(arrays, samples, self._policy, first_step=first, last_step=last, take=take)

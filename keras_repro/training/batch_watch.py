@@ -78,7 +78,7 @@ class BatchWatch:
         batches: list[list[Any]] = []
         for _ in range(self._feed.at_once):
             try:
-                batches.append(tf.nest.flatten(next(iterator), expand_composites=True))
+                batches.append(keras_api.next_parts(iterator, dense=self._feed.dense))
             except StopIteration:
                 break
         if not batches:

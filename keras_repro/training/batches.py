@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator, Sequence
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -86,17 +87,15 @@ def _sum_of_rows(parts: Sequence[Any], views: Sequence[memoryview], count: int, 
     if any(part.dtype == tf.string for part in parts):
         return _sum_of_texts(parts, count, seed)
     widths = [len(view) // count for view in views]
-    if len(views) > 1 and sum(widths) <= _NARROW:
+    if sum(widths) <= _NARROW:
         # One hash a row instead of one a part and row.
         flat = [np.frombuffer(v, np.uint8).reshape(count, -1) for v in views if len(v)]
-        views = [memoryview(np.concatenate(flat, axis=1).tobytes() if flat else b"")]
-        widths = [sum(widths)]
+        if not flat:
+            return 0
+        side = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
+        rows = side.view(f"V{side.shape[1]}").ravel().tolist()
+        return sum(map(xxhash.xxh3_128_intdigest, rows, repeat(seed)))
     total = 0
-    if len(views) == 1:
-        view, width = views[0], widths[0]
-        for start in range(0, count * width, width or 1):
-            total += xxhash.xxh3_128_intdigest(view[start : start + width], seed)
-        return total
     for index in range(count):
         hasher = xxhash.xxh3_128(seed=seed)
         for view, width in zip(views, widths, strict=True):

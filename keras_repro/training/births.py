@@ -49,6 +49,10 @@ class Births:
             if self._keep_values:
                 self.values[id(variable)] = variable.numpy()
 
+    def take_over(self, variable: Any, content: bytes) -> None:
+        """Takes a content digest that another process noted of the variable that this one stands for."""
+        self._known[id(variable)] = (variable, content)
+
     def forget(self) -> None:
         """Drops what was seen, and with it the references to the variables."""
         self._known.clear()

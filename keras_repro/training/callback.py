@@ -29,6 +29,7 @@ from keras_repro.training import keras_api
 from keras_repro.training.batch_watch import BatchWatch
 from keras_repro.training.fit_recorder import FitRecorder
 from keras_repro.training.run_recorder import RunRecorder
+from keras_repro.training.snapshots import Keep, check_keep
 from keras_repro.training.values import log_digests
 
 OnDivergence = Literal["stop", "raise", "warn"]
@@ -99,7 +100,7 @@ class FitCallback(keras.callbacks.Callback):
         self._epoch = self._heard = 0
         self._iterator: Any = None
         self._watch: BatchWatch | None = None
-        self._looked_at_graph = self._stopped_by_us = False
+        self._looked_at_graph = self.stopped_by_us = False
         if self._live is not None:
             run.listener = self._hear
 
@@ -110,11 +111,11 @@ class FitCallback(keras.callbacks.Callback):
         It is `-partial` while a fit is under way, and after one that a divergence stopped.
         """
         ended = self.fit is not None and self.fit.ended
-        return self.run.fingerprint(partial=not ended or self._stopped_by_us)
+        return self.run.fingerprint(partial=not ended or self.stopped_by_us)
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Records the fit and its start; a difference there is acted on at once."""
-        self._looked_at_graph = self._stopped_by_us = False
+        self._looked_at_graph = self.stopped_by_us = False
         if self.fit is not None:
             self.fit.release()  # of a fit that failed nobody told us
         self.fit = None
@@ -154,9 +155,11 @@ class FitCallback(keras.callbacks.Callback):
         due = self._is_due(last + 1)
         self._heard = last + 1
         if due and self.fit is not None and self.run.broken is None:
-            with self.run.guarded(f"step {last} of epoch {self._epoch}"):
+            try:
                 seen = None if self._watch is None else self._watch.seen()
                 self.fit.step(self._epoch, last, (logs or {}).get("loss"), batch=seen)
+            except Exception as error:
+                self.run.failed(f"step {last} of epoch {self._epoch}", error)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Records the epoch and acts on a difference."""
@@ -168,7 +171,7 @@ class FitCallback(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         """Records the state that the fit leaves behind, and acts on a difference."""
-        self.end("stopped" if self._stopped_by_us else "finished")
+        self.end("stopped" if self.stopped_by_us else "finished")
         self._act()
 
     def end(self, status: str, **details: Any) -> None:
@@ -182,6 +185,14 @@ class FitCallback(keras.callbacks.Callback):
         if self.fit is not None:
             with self.run.guarded("the end of a fit"):
                 self.fit.end(status, **details)
+
+    def abandon(self) -> None:
+        """Ends the fit that is under way without a record: it will be gone on with."""
+        if self.fit is None or self.fit.ended:
+            return
+        fit, self.fit = self.fit, None
+        self.end("stopped")
+        fit.release()
 
     def _is_due(self, steps: int) -> bool:
         """Whether a record is due once an epoch has made so many steps."""
@@ -233,11 +244,11 @@ class FitCallback(keras.callbacks.Callback):
             return
         message = f"parted from the reference {found.describe()}"
         if self.on_divergence == "raise":
-            self._stopped_by_us = True
+            self.stopped_by_us = True
             self.end("stopped", reason="diverged")
             raise DivergenceError(message, found)
         if self.on_divergence == "stop":
-            self._stopped_by_us = True
+            self.stopped_by_us = True
             self.model.stop_training = True
             message += "; the training stops here"
         warnings.warn(f"keras_repro: {message}", stacklevel=2)
@@ -259,12 +270,16 @@ class DeterminismCallback(FitCallback):
             `"raise"` a `DivergenceError`, or `"warn"` and go on.
         overwrite: whether a run in `run_dir` may be replaced.
         seed: the seed that you set, for the report.
+        sketches: whether small sketches of the weights are written at each record, from which `compare` tells
+            how far two runs are apart.
+        keep: snapshots of the weights to keep in the run folder, for exact distances: `"all"` (after each
+            epoch), `"last"`, a list of epochs (counted from 1, as Keras prints them), or None.
 
     Attributes:
         divergence: the `Divergence` from the reference, None as long as there is none.
 
     Raises:
-        ValueError: `on_divergence` is none of the three, or `every` nothing of the above.
+        ValueError: `on_divergence` is none of the three, or `every` or `keep` nothing of the above.
         RunFolderError: `run_dir` holds a run already, or cannot be made.
         LedgerError: the reference cannot be read.
 
@@ -284,10 +299,20 @@ class DeterminismCallback(FitCallback):
         on_divergence: OnDivergence = "stop",
         overwrite: bool = False,
         seed: int | None = None,
+        sketches: bool = True,
+        keep: Keep = None,
     ) -> None:
         check_action(on_divergence)
         steps_between(every)
-        run = RunRecorder(run_dir, coverage="sm", overwrite=overwrite, details={"seed": seed})
+        check_keep(keep)
+        run = RunRecorder(
+            run_dir,
+            coverage="sm",
+            overwrite=overwrite,
+            details={"seed": seed},
+            sketches=sketches,
+            keep=keep,
+        )
         super().__init__(run, reference=reference, on_divergence=on_divergence, every=every)
 
 
@@ -375,7 +400,8 @@ def _changing_after(me: Any, callbacks: Any) -> list[str]:
     return [
         type(c).__name__
         for c in after
-        if not isinstance(c, (*_WATCHERS, FitCallback, _FirstInLine))
+        if not isinstance(c, _WATCHERS)
+        and not type(c).__module__.startswith("keras_repro.")
         and not _only_stops(c)
         and any(_overrides(c, hook) for hook in _LATE_HOOKS)
     ]

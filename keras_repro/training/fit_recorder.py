@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_repro.record.schema import Record, StepRecord, plain_number
 from keras_repro.training import births, keras_api
 from keras_repro.training.configuration import model_configuration
 from keras_repro.training.run_recorder import RunRecorder
+from keras_repro.training.sketching import SketchedWeights
 from keras_repro.training.state import StateTensor, StateWalk, same_tensors
 from keras_repro.training.state_reader import StateReader
 from keras_repro.training.values import StateDigests, digest_with, log_digests, shape_of
@@ -53,6 +55,7 @@ class FitRecorder:
         self._epochs = self._steps = 0
         self._reader = StateReader(models, optimizers) if steps else None
         self._digests = StateDigests(())
+        self._sketched = SketchedWeights(())
         self.ended = False
         self.last: dict[str, dict[str, str]] = {}
 
@@ -117,7 +120,8 @@ class FitRecorder:
         elif self._steps == 0:
             self._reader.refresh()  # the first step may have made variables
         self._steps += 1
-        number = None if loss is None else plain_number(loss)
+        finite = loss is None or (type(loss) is float and math.isfinite(loss))
+        number = loss if finite else plain_number(loss)
         state = self._reader.digests(all_seeds=False)
         self.run.append_step(
             StepRecord(
@@ -146,12 +150,40 @@ class FitRecorder:
         finally:
             self.release()
 
+    def leave(self) -> None:
+        """Ends without a record: its end is recorded already."""
+        self.ended = True
+        self.release()
+
+    def kept(self) -> dict[str, Any]:
+        """What has to be known of the records so far to go on with them in another process, for JSON."""
+        new = [t for t in self._walk.tensors(ask=self._epochs < 2) if t.name not in self._described]
+        contents = {t.name: self.births.content(t.variable) for t in new}
+        return {
+            "described": sorted(self._described),
+            "seed_starts": self._seed_starts,
+            "moved": sorted(self._moved),
+            "epochs": self._epochs,
+            "born": {name: content.hex() for name, content in contents.items() if content is not None},
+        }
+
+    def go_on(self, kept: Mapping[str, Any]) -> None:
+        """Goes on where `kept` was asked for, once the state is as it was."""
+        self._described = set(kept["described"])
+        self._seed_starts = dict(kept["seed_starts"])
+        self._moved = set(kept["moved"])
+        self._epochs = int(kept["epochs"])
+        self.births.forget()
+        for tensor in self._walk.tensors():
+            if tensor.name in kept["born"]:
+                self.births.take_over(tensor.variable, bytes.fromhex(kept["born"][tensor.name]))
+
     def release(self) -> None:
         """Stops watching for new variables."""
         births.stop(self.births)
         self.births.forget()
         self._walk.forget()
-        self._digests, self._reader = StateDigests(()), None
+        self._digests, self._sketched, self._reader = StateDigests(()), SketchedWeights(()), None
 
     def _record(
         self,
@@ -178,7 +210,7 @@ class FitRecorder:
         if self._reader is not None:
             self._reader.take(state)
         if not same_tensors(self._digests.tensors, state):
-            self._digests = StateDigests(state)
+            self._digests, self._sketched = StateDigests(state), SketchedWeights(state)
         digests = self._digests.digests()
         seeds = digests.pop("seeds", {})
         for name, digest in seeds.items():
@@ -195,20 +227,22 @@ class FitRecorder:
         tensors = {section: held for section, held in tensors.items() if held}
         still = {n: d for n, d in seeds.items() if n not in self._moved}
         quiet = {"seeds": still, "metric variables": digests.get("metrics", {}), **(latent or {})}
-        self.run.append(
-            Record(
-                kind=kind,
-                fit=self.number,
-                epoch=epoch,
-                sections={name: section_digest(held) for name, held in tensors.items()},
-                tensors=tensors,
-                latent={group: held for group, held in quiet.items() if held},
-                metrics={n: plain_number(v) for n, v in (metrics or {}).items()},
-                added={n: plain_number(v) for n, v in (added or {}).items()},
-                shapes={t.name: shape_of(t) for t in new},
-                extra=details,
-            )
+        record = Record(
+            kind=kind,
+            fit=self.number,
+            epoch=epoch,
+            sections={name: section_digest(held) for name, held in tensors.items()},
+            tensors=tensors,
+            latent={group: held for group, held in quiet.items() if held},
+            metrics={n: plain_number(v) for n, v in (metrics or {}).items()},
+            added={n: plain_number(v) for n, v in (added or {}).items()},
+            shapes={t.name: shape_of(t) for t in new},
+            extra=details,
         )
+        if self.run.broken is None:
+            # Before the record: where runs are compared live, that may end this process.
+            record = self.run.beside.add(record, state, self._sketched)
+        self.run.append(record)
         self._described.update(t.name for t in new)
         self.last = {section: tensors[section] for section in _STATE_SECTIONS if section in tensors}
 

@@ -25,13 +25,19 @@ import wrapt
 from keras_repro.control.runtime import remember_environment
 from keras_repro.errors import ReproError
 from keras_repro.examine.launch import RECORDING_FAILED, UNOBSERVED, Plan
+from keras_repro.record import inputs
 from keras_repro.record.folders import redirect_runs
 from keras_repro.training import keras_api
+from keras_repro.training.files_read import FilesRead
 
 
 def main(arguments: list[str]) -> int:
     """Runs a plan; returns the exit code that the script would have had."""
     plan = Plan.from_dict(json.loads(arguments[0]))
+    if plan.varied:
+        from keras_repro.training.varied import vary
+
+        vary(**plan.varied)
     observer = _Observer(plan)
     code, error = 0, cast("BaseException | None", None)
     try:
@@ -72,10 +78,13 @@ class _Observer:
         self.early_stop: Any = None
         self._over = False
         self._pid = os.getpid()
+        self._roots = inputs.roots(plan.script)
         if plan.probe is not None:
             from keras_repro.training.probe import Probe
 
             self.probe = Probe(plan.folder, **plan.probe)
+        self._files = FilesRead(plan.folder)
+        self._files.install()
         sys.addaudithook(self._audit)
         if plan.redirect:
             redirect_runs(plan.folder / "runs")
@@ -110,6 +119,7 @@ class _Observer:
             marks = len(list(self.plan.folder.glob(f"{UNOBSERVED}*")))
             if marks:
                 details["unobserved"] = marks
+            details["inputs"] = self._inputs()
             session.exit("finished" if code == 0 else "stopped", **details)
             if self.probe is not None:
                 self.probe.close()
@@ -121,6 +131,12 @@ class _Observer:
                 print(f"keras-repro: {broken}", file=sys.stderr)
             return code or RECORDING_FAILED
         return code
+
+    def _inputs(self) -> dict[str, Any]:
+        """What the script has read, beside itself: its digest stands in the header."""
+        main = os.path.realpath(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+        read = [p for p in self._files.paths() if os.path.realpath(p) != main]
+        return inputs.describe(read, self._roots)
 
     def lines(self) -> contextlib.AbstractContextManager[None]:
         """Watches the script's lines, where it is to be diagnosed."""
@@ -194,6 +210,9 @@ class _Observer:
         return handle
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
+        self._files.hear(event, args)
+        if self.probe is not None and event == "open":
+            self.probe.files.hear(args, sys._getframe(1))
         if event in _STARTS_A_PROCESS and not _only_asks(sys._getframe(1)):
             self.processes += 1
 

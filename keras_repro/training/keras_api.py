@@ -11,12 +11,20 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
+# What all of its backends' trainers are made from.
+BASE_TRAINER_MODULE = "keras.src.trainers.trainer"
 # Importing one of these tells that a training is out of our sight.
 OTHER_TRAINERS = {
     "tf_keras.src.engine.training": ("tf_keras models", "Model"),
     "keras.src.backend.jax.trainer": ("Keras on JAX", "JAXTrainer"),
     "keras.src.backend.torch.trainer": ("Keras on PyTorch", "TorchTrainer"),
 }
+
+
+def leave_out_auto_jit(module: Any) -> None:
+    """Makes `jit_compile="auto"` mean no XLA, in the module of Keras's base trainer."""
+    if hasattr(module.Trainer, "_resolve_auto_jit_compile"):
+        module.Trainer._resolve_auto_jit_compile = lambda self: False
 
 
 def is_keras_variable(value: Any) -> bool:
@@ -62,7 +70,8 @@ def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
     Returns:
         A function that gives eager tensors, which share the variables' memory where that can be.
     """
-    from tensorflow.python.eager import context, execute
+    from tensorflow.python import pywrap_tfe
+    from tensorflow.python.eager import context
 
     held = list(variables)  # the handles live as long as they do
     handles = [v.handle for v in held] if all(map(_is_plain, held)) else []
@@ -71,9 +80,11 @@ def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
         return lambda: [_read(v) for v in held]
     count = len(handles)
     attributes = ("N", count, "dtypes", [v.dtype.as_datatype_enum for v in held])
+    call = pywrap_tfe.TFE_Py_Execute  # what each eager operation comes down to
 
     def read() -> list[Any]:
-        return list(execute.execute(b"_ReadVariablesOp", count, handles, attributes, context.context()))
+        runtime = context.context()._handle
+        return list(call(runtime, None, "_ReadVariablesOp", handles, attributes, count))
 
     return read
 
@@ -109,6 +120,18 @@ def global_seed_generator() -> Any:
     from keras.src.backend.common import global_state
 
     return global_state.get_global_attribute("global_seed_generator")
+
+
+def global_tensorflow_generator() -> Any:
+    """TensorFlow's global generator if something has made it, else None. Makes none."""
+    module = sys.modules.get("tensorflow.python.ops.stateful_random_ops")
+    return getattr(module, "global_generator", None)
+
+
+def eager_operation_seeds() -> Any:
+    """The `random.Random` from which TensorFlow takes seeds of eager operations; None where there is none."""
+    context = sys.modules.get("tensorflow.python.eager.context")
+    return getattr(context.context(), "_rng", None) if context is not None else None
 
 
 def seeds_set() -> dict[str, int | None]:
@@ -248,6 +271,33 @@ def spec_of_batches(epoch_iterator: Any) -> Any:
 
     dataset = getattr(epoch_iterator, "_distributed_dataset", None)
     return dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
+
+
+def next_parts(iterator: Any, *, dense: bool) -> list[Any]:
+    """What `next` gives of a `tf.data` iterator, flattened.
+
+    Args:
+        iterator: the iterator.
+        dense: whether its elements hold plain tensors only, which are had in less than half of the time.
+
+    Raises:
+        StopIteration: it has come to its end.
+    """
+    import tensorflow as tf
+
+    resource = getattr(iterator, "_iterator_resource", None)
+    if resource is None or not dense or not tf.config.experimental.get_synchronous_execution():
+        return list(tf.nest.flatten(next(iterator), expand_composites=True))
+    try:
+        return list(
+            tf.raw_ops.IteratorGetNext(
+                iterator=resource,
+                output_types=iterator._flat_output_types,
+                output_shapes=iterator._flat_output_shapes,
+            )
+        )
+    except tf.errors.OutOfRangeError:
+        raise StopIteration from None
 
 
 def steps_not_made(epoch_iterator: Any) -> int:

@@ -24,7 +24,7 @@ from keras_repro.training.value_digest import value_digest
 
 _MOST_RUNS_OF_A_LINE = 4096  # in one interval
 _MOST_RUNS_OF_A_FUNCTION = 100_000
-_MOST_SEEN = 64
+_MOST_SEEN = 64  # and few of those that come later
 
 
 class LineWatch:
@@ -136,6 +136,11 @@ class LineWatch:
         """Takes in what a statement has brought forth."""
         if getattr(self._busy, "here", False):
             return
+        if statement.imports:
+            # What libraries draw as they are imported is no doing of the line that comes next.
+            if threading.get_ident() == self._main:
+                self._states.update(_generators())
+            return
         self._busy.here = True
         try:
             with self._lock:
@@ -156,10 +161,15 @@ class LineWatch:
                     line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
                     line.whole.update(digest)
                 self._count += 1
-                if len(line.seen) < _MOST_SEEN:
+                if line.runs <= _MOST_SEEN or _is_round(line.runs):
                     line.seen.append([self._count, line.whole.hexdigest()])
         finally:
             self._busy.here = False
+
+
+def _is_round(number: int) -> bool:
+    """Whether a number has but four binary digits before its zeros: eight of them to each doubling."""
+    return not number & ((1 << max(0, number.bit_length() - 4)) - 1)
 
 
 def _generators() -> Iterator[tuple[str, bytes]]:

@@ -18,8 +18,10 @@ from typing import Any
 
 from keras_repro.examine.launch import ENOUGH, PARTED, PARTING_NAME
 from keras_repro.record.schema import Record
+from keras_repro.record.text import in_a_line
 from keras_repro.record.trace import TRACE_NAME, Event, Interval, TraceWriter, read_trace
 from keras_repro.training.line_watch import LineWatch
+from keras_repro.training.opened_files import OpenedFiles
 from keras_repro.training.source import users_line
 
 _MOST_DIFFERENCES = 3000
@@ -41,6 +43,7 @@ class Probe:
     Attributes:
         active: whether it still looks; False once it has written what it found.
         lines: the watch over the user's lines.
+        files: the watch over the files that they open.
     """
 
     def __init__(
@@ -58,6 +61,7 @@ class Probe:
         self.folder, self.replays, self.active = folder, replays, True
         self.lines = LineWatch()
         self.makings = Makings(self.soft, self.lines)
+        self.files = OpenedFiles(self.soft)
         self._until, self._last, self._target = until, last, target
         self._writer = TraceWriter(folder / TRACE_NAME)
         self._reference: Iterator[Interval] | None = None if reference is None else read_trace(reference)
@@ -92,6 +96,7 @@ class Probe:
         import wrapt
 
         self.makings.watch_threads()
+        wrapt.register_post_import_hook(self.files.watch_h5py, "h5py._hl.files")
         wrapt.register_post_import_hook(lambda _: self.makings.watch_pipelines(), "tensorflow")
         wrapt.register_post_import_hook(lambda _: self.makings.watch_keras(), "keras")
         self.lines.start()
@@ -279,7 +284,7 @@ class Probe:
             try:
                 found = evidence()
             except Exception as error:  # evidence that cannot be had is no reason to lose the rest
-                found = {"error": f"{type(error).__name__}: {error}"}
+                found = {"error": in_a_line(error)}
         parting = {
             "number": self._number,
             "event": event.to_dict(),

@@ -21,6 +21,7 @@ from typing import Any
 from keras_repro.errors import ReproError
 from keras_repro.training.fit_recorder import FitRecorder
 from keras_repro.training.run_recorder import RunRecorder
+from keras_repro.training.snapshots import Keep, check_keep
 
 
 class Recorder:
@@ -32,8 +33,11 @@ class Recorder:
         optimizers: optimizers that no model holds; a list, or a dict by name.
         overwrite: whether a run that is there may be replaced.
         seed: the seed that you set, for the report.
+        sketches: as for `DeterminismCallback`.
+        keep: as for `DeterminismCallback`.
 
     Raises:
+        ValueError: `keep` does not say which epochs.
         RunFolderError: the folder holds a run already, or cannot be made.
 
     >>> recorder = kr.Recorder("runs/a", model=build_model())
@@ -52,8 +56,18 @@ class Recorder:
         optimizers: Any = (),
         overwrite: bool = False,
         seed: int | None = None,
+        sketches: bool = True,
+        keep: Keep = None,
     ) -> None:
-        self._run = RunRecorder(run_dir, coverage="sm", overwrite=overwrite, details={"seed": seed})
+        check_keep(keep)
+        self._run = RunRecorder(
+            run_dir,
+            coverage="sm",
+            overwrite=overwrite,
+            details={"seed": seed},
+            sketches=sketches,
+            keep=keep,
+        )
         self._fit = FitRecorder(self._run, model, optimizers)
         self._next_epoch = self._next_step = 0
         self._began: float | None = None

@@ -7,7 +7,8 @@ is not the recorded one is said to be not faithful.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,10 @@ import xxhash
 
 from keras_repro.examine.distance import distance
 from keras_repro.examine.launch import TAPS_NAME
+from keras_repro.record.text import in_a_line
 from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.step import Step, restore_process_states
-from keras_repro.training.taps import LEVELS, TappedStep
+from keras_repro.training.taps import LEVELS, Tap, TappedStep
 
 _TIMES = 3
 _MOST_KEPT = 1 << 27  # bytes of taps that are kept for their distance to those of another process
@@ -77,7 +79,7 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
             if _is_of_memory(error):
                 why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
                 continue
-            found.setdefault("tapped", {"error": f"{type(error).__name__}: {error}"})
+            found.setdefault("tapped", {"error": in_a_line(error)})
             break
         if tapped["faithful"] or "tapped" not in found:
             found = {"tapped": tapped} | ({"fewer_taps": "; ".join(why_not)} if why_not else {})
@@ -116,44 +118,59 @@ def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
         of the taps in the first run.
     """
     first = TappedStep(step.model, level)
-    runs = [_run_tapped(step, first) for _ in range(2)]
-    faithful = runs[0][1] == step.after
-    second = TappedStep(step.model, level)
-    anew = _run_tapped(step, second)
+    values: list[Any] = []
+    seen: list[list[str]] = [[], [], []]
+    gaps: dict[int, dict[str, Any]] = {}
+
+    def keep(index: int, value: Any) -> None:
+        values.append(value)
+        seen[0].append(_digest(value))
+
+    def compare(index: int, value: Any) -> None:
+        seen[1].append(_digest(value))
+        if index < len(values) and seen[1][index] != seen[0][index]:
+            gaps[index] = distance(values[index], value)
+
+    after, labels = _run_tapped(step, first, keep)
+    _run_tapped(step, first, compare)
+    anew, _ = _run_tapped(step, TappedStep(step.model, level), lambda _, v: seen[2].append(_digest(v)))
     taps = []
-    for index, (label, tap) in enumerate(runs[0][2]):
-        values = [r[0][index] if index < len(r[0]) else None for r in (*runs, anew)]
-        entry = dict(label) | {"digests": [None if v is None else _digest(v) for v in values]}
-        if entry["digests"][0] != entry["digests"][1]:
-            entry["distance"] = distance(values[0], values[1])
-        entry["source"] = tap.line
-        taps.append(entry)
+    for index, (label, tap) in enumerate(labels):
+        digests = [held[index] if index < len(held) else None for held in seen]
+        gap = {"distance": gaps[index]} if index in gaps else {}
+        said = {"source": tap.line, "dtype": values[index].dtype.name}
+        taps.append(label | {"digests": digests} | gap | said)
     found = {
         "level": level,
-        "faithful": faithful,
-        "faithful_anew": anew[1] == step.after,
+        "faithful": after == step.after,
+        "faithful_anew": anew == step.after,
         "taps": taps,
         "operations": first.trace.operations,
     }
-    return found, runs[0][0]
+    return found, values
 
 
-def _run_tapped(step: Step, tapped: TappedStep) -> tuple[list[Any], Any, list[Any]]:
-    """The taps' values, the state's digests after the step, and the taps."""
+def _run_tapped(
+    step: Step, tapped: TappedStep, look: Callable[[int, Any], None]
+) -> tuple[Mapping[str, Mapping[str, str]], list[tuple[dict[str, Any], Tap]]]:
+    """The state's digests after the step, and the taps; their values are looked at one by one and let go."""
     step.reader.restore(step.before)
     restore_process_states(step.generators)
     model, executions = step.model, step.model.steps_per_execution
-    values: list[Any] = []
-    labels: list[Any] = []
+    labels: list[tuple[dict[str, Any], Tap]] = []
+    seen = 0
     model.steps_per_execution = 1  # taps inside the loop over steps would not come out of it
     try:
         for number, batch in enumerate(step.batches):
             feed = one_by_one([batch], step.spec) if step.spec is not None else iter([batch])
-            values += [_array(t) for t in tapped(feed)]
+            waiting = deque(tapped(feed))
+            while waiting:
+                look(seen, np.asarray(waiting.popleft().numpy()))
+                seen += 1
             labels += [({**tap.to_dict(), "substep": number}, tap) for tap in tapped.trace.taps]
     finally:
         model.steps_per_execution = executions
-    return values, step.reader.tensor_digests(), labels
+    return step.reader.tensor_digests(), labels
 
 
 def _differing(states: Sequence[Mapping[str, Mapping[str, str]]]) -> list[list[str]]:
@@ -166,16 +183,10 @@ def _differing(states: Sequence[Mapping[str, Mapping[str, str]]]) -> list[list[s
     ]
 
 
-def _array(tensor: Any) -> Any:
-    if tensor.dtype == tf.bfloat16:
-        tensor = tf.cast(tensor, tf.float32)  # exact; NumPy's files hold no bfloat16
-    return np.array(tensor.numpy())
-
-
 def _digest(value: Any) -> str:
     if value.dtype == object:
         return xxhash.xxh3_64_hexdigest(repr(value.tolist()).encode())
-    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(value).tobytes())
+    return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
 
 
 def _keep(folder: Path, values: Sequence[Any]) -> None:
@@ -185,6 +196,8 @@ def _keep(folder: Path, values: Sequence[Any]) -> None:
         size += value.nbytes
         if size > _MOST_KEPT:
             break
+        if value.dtype.isbuiltin == 2:
+            value = value.astype(np.float32)  # exact; NumPy's files hold no bfloat16
         if value.dtype != object:
             kept[str(index)] = value
     np.savez(folder / TAPS_NAME, **kept)

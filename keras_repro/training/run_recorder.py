@@ -15,14 +15,17 @@ from typing import Any
 
 import keras_repro
 from keras_repro.control.switches import read_switches
-from keras_repro.errors import LedgerError, ReproError
+from keras_repro.errors import LedgerError, ReproError, ResumeError
 from keras_repro.examine.place import place_in_words
+from keras_repro.record.continued import ContinuedLedger
 from keras_repro.record.environment import code_digest, gather
 from keras_repro.record.folders import make_run_folder, redirected
 from keras_repro.record.ledger import Ledger
 from keras_repro.record.public import public_arguments, public_path
 from keras_repro.record.schema import Header, Mode, Record, StepRecord
 from keras_repro.training import keras_api
+from keras_repro.training.beside import Beside
+from keras_repro.training.snapshots import Keep
 
 
 class RunRecorder:
@@ -36,6 +39,9 @@ class RunRecorder:
         details: further fields of the header, such as `command`, `seed`, `policies`.
         redirect: whether `redirect_runs` concerns it.
         watching: whether it records somebody else's script, whose training no failure of ours may end.
+        go_on: whether a ledger that is there is gone on with.
+        sketches: whether sketches of the weights are written beside the ledger.
+        keep: after which epochs snapshots of the weights are kept, as for `DeterminismCallback`.
     """
 
     def __init__(
@@ -49,9 +55,13 @@ class RunRecorder:
         details: Mapping[str, Any] | None = None,
         redirect: bool = True,
         watching: bool = False,
+        go_on: bool = False,
+        sketches: bool = True,
+        keep: Keep = None,
     ) -> None:
         where = redirected(run_dir) if redirect else run_dir
-        self.folder: Path = make_run_folder(where, overwrite=overwrite)
+        self.folder: Path = make_run_folder(where, overwrite=overwrite or go_on)
+        self._go_on = go_on
         self.coverage = coverage
         self.mode: Mode = mode
         self.fits = 0
@@ -64,6 +74,7 @@ class RunRecorder:
         self._overwrite = overwrite
         self._details = dict(details or {})
         self._ledger: Ledger | None = None
+        self.beside = Beside(self.folder, sketches=sketches, keep=keep)
 
     @property
     def ledger(self) -> Ledger:
@@ -71,7 +82,11 @@ class RunRecorder:
         with self._lock:
             if self._ledger is None:
                 header = self._header()
-                self._ledger = Ledger.create(self.folder, header, overwrite=self._overwrite)
+                if self._go_on:
+                    self._ledger = ContinuedLedger(self.folder, header)
+                else:
+                    self._ledger = Ledger.create(self.folder, header, overwrite=self._overwrite)
+                self.beside.begin(go_on=self._go_on)
         return self._ledger
 
     @property
@@ -89,6 +104,8 @@ class RunRecorder:
         except LedgerError as error:
             if not self._watching and (first or record.kind in ("fit", "start")):
                 raise  # nothing is lost yet
+            if isinstance(error, ResumeError):
+                raise
             place = place_in_words(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
             self._break(place, error)
             return None
@@ -113,10 +130,14 @@ class RunRecorder:
         """
         try:
             yield
-        except ReproError:
-            raise
         except Exception as error:
-            self._break(place, error)
+            self.failed(place, error)
+
+    def failed(self, place: str, error: Exception) -> None:
+        """Ends the recording for an error of ours, as `guarded` does, which takes longer where none is."""
+        if isinstance(error, ReproError):
+            raise error
+        self._break(place, error)
 
     def next_fit(self) -> int:
         """The number of a fit that begins."""
@@ -146,6 +167,7 @@ class RunRecorder:
     def close(self) -> None:
         """Waits for the disk and closes the ledger."""
         self.closed = True
+        self.beside.close()
         if self._ledger is not None:
             # Where the writing failed, this may too: that was said already.
             with contextlib.suppress(*([OSError] if self.broken else [])):

@@ -45,6 +45,7 @@ class Feed:
 
     Attributes:
         samples: whether the parts of a batch are samples, not what makes up a sparse or ragged tensor.
+        dense: whether they are plain tensors.
     """
 
     def __init__(self, spec: Any, at_once: int) -> None:
@@ -52,6 +53,7 @@ class Feed:
         self._spec = spec
         parts = tf.nest.flatten(spec, expand_composites=True)
         self.samples = len(parts) == len(tf.nest.flatten(spec))
+        self.dense = all(type(part) is tf.TensorSpec for part in tf.nest.flatten(spec))
         with tf.device("CPU:0"):
             self._queue = tf.queue.FIFOQueue(at_once, [part.dtype for part in parts])
             dataset = tf.data.Dataset.from_tensors(0).repeat()

@@ -12,17 +12,14 @@ who searches for a collision. So it stands in no chain.
 
 from __future__ import annotations
 
-import contextlib
 import math
-import threading
-from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
 import xxhash
 
-from keras_repro.control.runtime import cpu_count
 from keras_repro.record.digest import tensor_frame
+from keras_repro.training.blocks import BLOCK, in_blocks
 from keras_repro.training.reading import Reading, fixed_shape
 from keras_repro.training.state import StateTensor, StateWalk, same_tensors
 
@@ -65,7 +62,7 @@ class StateReader:
         self._large = [
             i
             for i, tensor in enumerate(self.tensors)
-            if self._frames[i] is None or _size(tensor) >= _BLOCK or tensor.variable.dtype.name == "string"
+            if self._frames[i] is None or _size(tensor) >= BLOCK or tensor.variable.dtype.name == "string"
         ]
         self._sections: list[tuple[str, int, int, Any]] = []
         for section in dict.fromkeys(t.section for t in self.tensors):
@@ -86,17 +83,23 @@ class StateReader:
         """
         tensors = self._reading.tensors()
         views = self._reading.views_of(tensors)
-        for index, digest in _in_blocks([(i, views[i]) for i in self._large]):
-            views[index] = digest
+        if self._large:
+            for index, digest in in_blocks([(i, views[i]) for i in self._large]):
+                views[index] = digest
         result = {}
         for section, begin, end, begun in self._sections:
-            indices: Sequence[int] = range(begin, end)
-            if section == "seeds" and not all_seeds:
-                indices, begun = [i for i in indices if self._moved(i, views[i])], None
-            hasher = self._begun(indices, tensors) if begun is None else begun.copy()
-            for index in indices:
-                hasher.update(views[index])
-            if indices:
+            held = views[begin:end]
+            if begun is None or (section == "seeds" and not all_seeds):
+                indices: Sequence[int] = range(begin, end)
+                if section == "seeds" and not all_seeds:
+                    indices = [i for i in indices if self._moved(i, views[i])]
+                held = [views[i] for i in indices]
+                hasher = self._begun(indices, tensors)
+            else:
+                hasher = begun.copy()
+            for view in held:
+                hasher.update(view)
+            if held:
                 result[section] = hasher.hexdigest()
         return result
 
@@ -150,44 +153,5 @@ class StateReader:
         return tensor_frame(self.tensors[index].name, value.dtype.name, value.shape.as_list())
 
 
-_BLOCK = 1 << 22
-_WORTH_A_THREAD = 2 * _BLOCK
-_MOST_THREADS = 8
-
-
 def _size(tensor: StateTensor) -> int:
     return int(tensor.variable.dtype.size) * math.prod(fixed_shape(tensor.variable) or ())
-
-
-def _in_blocks(views: Sequence[tuple[int, Any]]) -> list[tuple[int, bytes]]:
-    """What stands for the bytes of large tensors in their section: the digests of their blocks.
-
-    So one tensor keeps several cores busy, and the digest is the same on any number of them. Smaller tensors
-    are left out.
-    """
-    if not views:
-        return []
-    flat = [(i, view) for i, v in views if (view := memoryview(v)).nbytes >= _BLOCK]
-    flat = [(i, view.cast("B")) for i, view in flat]
-    blocks = [view[start : start + _BLOCK] for _, view in flat for start in range(0, len(view), _BLOCK)]
-    digests: list[bytes] = [b""] * len(blocks)
-    waiting = deque(enumerate(blocks))
-
-    def work() -> None:
-        with contextlib.suppress(IndexError):
-            while True:
-                number, block = waiting.popleft()
-                hasher = xxhash.xxh3_128()
-                hasher.update(block)  # lets other threads run, as the function that does it at once may not
-                digests[number] = hasher.digest()
-
-    helpers = min(cpu_count(), _MOST_THREADS, len(blocks) * _BLOCK // _WORTH_A_THREAD) - 1
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(helpers)]
-    for thread in threads:
-        thread.start()
-    work()
-    for thread in threads:
-        thread.join()
-    # What a thread failed at is done again here, where the error is seen.
-    remaining = iter([d or xxhash.xxh3_128_digest(b) for d, b in zip(digests, blocks, strict=True)])
-    return [(i, b"".join(next(remaining) for _ in range(0, len(view), _BLOCK))) for i, view in flat]

@@ -14,6 +14,7 @@ class Statement:
         self.loops = isinstance(node, ast.For | ast.While)
         # What it brings forth is where it goes on.
         self.decides = isinstance(node, ast.If | ast.While)
+        self.imports = isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def statements_of(file: str) -> dict[int, Statement]:
@@ -25,10 +26,11 @@ def statements_of(file: str) -> dict[int, Statement]:
     found: dict[int, Statement] = {}
     for node in ast.walk(tree):
         if not isinstance(node, ast.stmt) or isinstance(
-            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Import | ast.ImportFrom
+            node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
         ):
             continue
         head = [c for c in ast.iter_child_nodes(node) if not isinstance(c, ast.stmt | ast.excepthandler)]
+        # An import names no values: `ast.alias` holds no expression.
         names = tuple(dict.fromkeys(n for part in head for n in _names(part)))
         last = max([node.lineno, *(getattr(c, "end_lineno", None) or 0 for c in head)])
         statement = Statement(node, names)

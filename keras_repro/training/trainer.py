@@ -10,6 +10,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -21,9 +22,10 @@ from keras_repro.control.data import OrderPolicy
 from keras_repro.control.order import Shuffle
 from keras_repro.control.seeds import clear_and_seed, set_seeds
 from keras_repro.control.switches import apply_switches
-from keras_repro.errors import ReproError
+from keras_repro.errors import DivergenceError, ReproError
 from keras_repro.examine.compare import Comparison, compare_all
-from keras_repro.record.folders import new_folder
+from keras_repro.record.folders import new_folder, redirected
+from keras_repro.record.ledger import read_ledger
 from keras_repro.training import births, keras_api
 from keras_repro.training.array_plan import ArrayPlan
 from keras_repro.training.callback import (
@@ -44,9 +46,12 @@ from keras_repro.training.fit_arguments import (
     validation_parts,
     whole,
 )
+from keras_repro.training.interruptions import Interruptions, Terminated, leave_the_process
+from keras_repro.training.resume import Resume, SnapshotEvery, check_lasting, finished_result, has_all_weights
 from keras_repro.training.run import Run
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.session import fit_details
+from keras_repro.training.snapshots import Keep, check_keep
 from keras_repro.training.start import ModelStart
 
 
@@ -127,6 +132,12 @@ class ReproducibleTrainer:
         reference: str | os.PathLike[str] | None = None,
         on_divergence: OnDivergence = "stop",
         every: Every = "epoch",
+        sketches: bool = True,
+        keep: Keep = None,
+        snapshot_every: SnapshotEvery | None = None,
+        resume: bool = False,
+        snapshots: int = 2,
+        background: bool = False,
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
@@ -148,6 +159,15 @@ class ReproducibleTrainer:
             reference: a run to compare with while training.
             on_divergence: as for `DeterminismCallback`.
             every: as for `DeterminismCallback`; a step's record also says which batch went in.
+            sketches: as for `DeterminismCallback`.
+            keep: as for `DeterminismCallback`.
+            snapshot_every: `"epoch"`, or a number of steps: the whole state is kept in the run folder, so
+                that a run that is interrupted can be resumed. None: where `resume` is asked for, `"epoch"`.
+            resume: whether to go on with the run that is in `run_dir`, to the same fingerprint, weights and
+                history as if it had not been interrupted; it begins where there is none, and a finished one
+                is returned as it was recorded. SIGTERM and SIGINT then end a step, and leave a snapshot.
+            snapshots: how many of the newest are kept, from 1.
+            background: whether the training goes on while a snapshot is written.
             callbacks: as for `Model.fit`; ours comes behind them.
             validation_split: as for `Model.fit`.
             validation_data: as for `Model.fit`.
@@ -163,12 +183,14 @@ class ReproducibleTrainer:
         Raises:
             TypeError: an argument that `Model.fit` does not have, or that the trainer fixes.
             ValueError: an argument is out of its range.
-            RunFolderError: the run folder holds a run already.
+            RunFolderError: the run folder holds a run already, or another process uses it.
+            ResumeError: what would be resumed is another training.
             DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
         """
         check_arguments(arguments)
         check_action(on_divergence)
         steps_between(every)
+        check_keep(keep)
         epochs = whole("epochs", epochs, least=0)
         initial_epoch = whole("initial_epoch", initial_epoch, least=0)
         if steps_per_epoch is not None:
@@ -182,22 +204,55 @@ class ReproducibleTrainer:
             (x, y, sample_weight), validation_data = split
         ours = keras_api.is_array_like(x, y, sample_weight)
         folder = new_folder("trainer") if run_dir is None else run_dir
+        lasting = None
+        if resume or snapshot_every is not None:
+            check_lasting(run_dir, snapshot_every, snapshots, ours=ours)
+            lasting = Resume(
+                redirected(folder),
+                every=snapshot_every or "epoch",
+                resume=resume,
+                newest=snapshots,
+                background=background,
+            )
+        goes_on = lasting is not None and lasting.goes_on
         run = RunRecorder(
-            folder, coverage="smo" if ours else "sm", overwrite=overwrite, details=self._header()
+            folder,
+            coverage="smo" if ours else "sm",
+            overwrite=overwrite,
+            details=self._header(),
+            sketches=sketches,
+            keep=keep,
+            go_on=goes_on,
         )
         details: dict[str, Any] = {
             "data": describe_data(x, y, sample_weight, order="keras_repro"),
             "arguments": {"epochs_requested": epochs, "initial_epoch": initial_epoch},
         }
+        if class_weight is not None:
+            details["arguments"]["class_weight"] = {str(n): float(w) for n, w in class_weight.items()}
         if validation_data is not None:
             details["validation_data"] = describe_data(*validation_parts(validation_data))
         given: dict[str, Any] = {"x": x, "y": y, "sample_weight": sample_weight}
         given["class_weight"] = class_weight
         given["steps_per_epoch"] = steps_per_epoch
         order, on_epoch = None, None
-        model = self._fresh_model(lambda: first_batch(given, self.batch_size) if ours else None)
+        arrays = given
+
+        def batch() -> Any:
+            return first_batch(arrays, self.batch_size) if ours else None
+
+        model = self._fresh_model(batch)
+        first_step = 0
+        if lasting is not None and lasting.found is not None:
+            if not model.built and keras_api.has_call(model):
+                keras_api.build_on(model, batch())
+            if lasting.found.position.over and has_all_weights(model, lasting.found):
+                return self._recorded(model, run, lasting, callbacks)
+            initial_epoch, first_step = lasting.begins(epochs)
         if ours:
-            plan = ArrayPlan(self._policy(), model, epochs, initial_epoch, steps_per_epoch)
+            plan = ArrayPlan(
+                self._policy(), model, epochs, initial_epoch, steps_per_epoch, first_step=first_step
+            )
             given = plan.arguments(given)
             order, on_epoch = plan.order_digest, plan.enter
         callback = FitCallback(
@@ -217,9 +272,18 @@ class ReproducibleTrainer:
         if isinstance(callbacks, keras.callbacks.CallbackList):
             callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
         listed, leave = joined(callbacks, callback, model)
+        last = None
+        interruptions = Interruptions()
+        if lasting is not None:
+            last = lasting.callback(callback, batch, interruptions)
+            listed = [*listed, last]
         token = fit_details.set(details | {"order": order})
+        terminated = False
         try:
-            with births.watch(keep_values=self._start is not None) as born:
+            with (
+                births.watch(keep_values=self._start is not None) as born,
+                interruptions if last is not None else contextlib.nullcontext(),
+            ):
                 history = model.fit(
                     **given,
                     epochs=epochs,
@@ -230,14 +294,25 @@ class ReproducibleTrainer:
                 )
                 if self._start is not None:
                     self._start.add_births(born)
-            callback.end("finished")
+                callback.end("finished")
+                if last is not None and not callback.stopped_by_us:
+                    last.over()
+        except Terminated:
+            terminated = True
         except BaseException as error:
-            callback.end("stopped", reason=type(error).__name__)
+            if last is None or isinstance(error, DivergenceError):
+                callback.end("stopped", reason=type(error).__name__)
             raise
         finally:
+            if last is not None:
+                callback.abandon()
             fit_details.reset(token)
             leave()
+            if lasting is not None:
+                lasting.close()
             run.close()
+            if terminated:
+                leave_the_process()
         fingerprint = callback.fingerprint or ""
         return Run(
             fingerprint=fingerprint,
@@ -291,6 +366,28 @@ class ReproducibleTrainer:
             for n in range(runs)
         ]
         return compare_all([r.ledger for r in done], same_script=True)
+
+    def _recorded(
+        self,
+        model: keras.Model,
+        run: RunRecorder,
+        resume: Resume,
+        callbacks: Any,
+    ) -> Run:
+        """The run that is there, finished: nothing is trained."""
+        assert resume.found is not None
+        listed = getattr(callbacks, "callbacks", callbacks) or []
+        history = finished_result(model, listed, resume.found)
+        ledger = run.ledger  # compares the settings
+        resume.close()
+        run.close()
+        return Run(
+            fingerprint=read_ledger(ledger.path).fingerprint or "",
+            model=model,
+            history=history,
+            ledger=ledger.path,
+            status="finished",
+        )
 
     def _fresh_model(self, first_batch: Callable[[], Any]) -> keras.Model:
         if self._start is not None:

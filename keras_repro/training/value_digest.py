@@ -100,12 +100,25 @@ def _of_library(value: Any) -> bytes | None:
     if top == "tensorflow":
         if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):
             return _of_array(value.numpy())
-        return None
+        return _of_generator(value) if type(value).__name__ == "Generator" else None
+    if top == "keras":
+        return _of_generator(value) if type(value).__name__ == "SeedGenerator" else None
     if top in ("pandas", "scipy"):
         if type(value).__name__ in ("DataFrame", "Series", "Index"):
             return _of_array(value.to_numpy())
         return None
     return repr(value).encode() if top in ("datetime", "decimal", "fractions", "uuid") else None
+
+
+def _of_generator(value: Any) -> bytes | None:
+    """The state of a generator of TensorFlow or Keras; none while a graph is traced, or it is being made."""
+    import tensorflow as tf
+
+    state = vars(value).get("_state_var", vars(value).get("state"))
+    state = getattr(state, "_value", state)
+    if not tf.executing_eagerly() or not isinstance(state, tf.Variable):
+        return None
+    return _of_array(state.numpy())
 
 
 def _of_array(value: Any) -> bytes | None:

@@ -68,6 +68,7 @@ def test_machine_form(versus):
     assert divergence["tensors"] == [{"section": "weights", "tensor": BIAS}]
     assert set(data) == {
         *("format", "verdict", "runs", "divergence", "reason", "notes", "covers", "within", "compared"),
+        *("how_far", "grade"),
     }
 
 

@@ -145,15 +145,16 @@ def test_a_training_of_300_steps_that_parts_at_step_250(written: Callable[..., s
     assert "to the end" not in (folder / "2" / "output.txt").read_text()
 
 
-# What it does depends on how often it ran before: 1 and 2 part.
+# What it does depends on how often it ran before, which it keeps far from its folder: 1 and 2 part.
 CHANGES = """
 import os
 import sys
 import keras
 from small import X, Y, build
 
-number = len(open("times.txt").read()) + 1 if os.path.exists("times.txt") else 1
-open("times.txt", "a").write("x")
+times = os.environ["TIMES"]
+number = len(open(times).read()) + 1 if os.path.exists(times) else 1
+open(times, "a").write("x")
 keras.utils.set_random_seed(3 if number == 1 else 4)
 if number > 2 and sys.argv[1] == "fails":
     raise RuntimeError(f"no connection in run {number}")
@@ -164,11 +165,20 @@ build().fit(X, Y, epochs=3, batch_size=48, verbose=0)
 """
 
 
-def test_what_does_not_come_back_is_said_and_not_looped(written: Callable[..., str], explaining: Any) -> None:
+@pytest.fixture
+def times(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path_factory.mktemp("far") / "times.txt"
+    monkeypatch.setenv("TIMES", str(file))
+    return file
+
+
+def test_what_does_not_come_back_is_said_and_not_looped(
+    times: Path, written: Callable[..., str], explaining: Any
+) -> None:
     script = written(CHANGES)
     answer, said = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", script, "goes-on")
     assert (answer.code, answer.err) == (1, "")
-    assert len(Path("times.txt").read_text()) == 2 + 4
+    assert len(times.read_text()) == 2 + 4
     divergence = said["divergence"]
     # What the two ledgers tell stays.
     assert (divergence["cause"], divergence["diagnosis"]["trainings"]) == ("initial_weights", 4)
@@ -187,7 +197,7 @@ def test_what_does_not_come_back_is_said_and_not_looped(written: Callable[..., s
     ],
 )
 def test_a_script_that_behaves_differently_when_run_again(
-    way: str, said_of_it: str, output: list[str], written: Callable[..., str], here: Path, explaining: Any
+    way: str, said_of_it: str, output: list[str], times: Path, written: Callable[..., str], explaining: Any
 ) -> None:
     script = written(CHANGES)
     verify = ("verify", "--runs", "2", "--keep-hash-seed", "--run-dir", "runs")
@@ -207,7 +217,7 @@ def test_a_script_that_behaves_differently_when_run_again(
 
 
 def test_only_earlier_diagnoses_are_replaced(
-    written: Callable[..., str], launched: Callable[..., Child], here: Path, explaining: Any
+    times: Path, written: Callable[..., str], launched: Callable[..., Child], here: Path, explaining: Any
 ) -> None:
     script = written(CHANGES)
     for name in ("run-1", "run-2"):
@@ -220,6 +230,54 @@ def test_only_earlier_diagnoses_are_replaced(
     answer, _ = explaining("diagnose", "run-1", "run-2", "--run-dir", "results")
     assert answer.code == 2
     assert [file.read_text() for file in kept] == ["years of work"] * 2
+
+
+# --- files that a run leaves for the next
+
+LEAVES = """
+from pathlib import Path
+import keras
+import numpy as np
+from small import X, Y, build
+
+keras.utils.set_random_seed(3)
+KEPT = Path(__file__).parent / "kept" / {name!r}
+model = build()
+{reads}
+model.fit(X, y, epochs=2, batch_size=48, verbose=0)
+KEPT.parent.mkdir(exist_ok=True)
+{writes}
+"""
+LEFT = {
+    "weights": (
+        "last.weights.h5",
+        "y = Y\nif KEPT.exists():\n    model.load_weights(KEPT)  # reads",
+        "model.save_weights(KEPT)",
+        "initial_weights",
+    ),
+    "labels": (
+        "labels.npy",
+        "y = np.load(KEPT) if KEPT.exists() else Y  # reads",
+        "np.save(KEPT, model.predict(X, verbose=0))",
+        "data_values",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_a_file_that_the_first_run_left(kind: str, written: Callable[..., str], explaining: Any) -> None:
+    name, reads, writes, cause = LEFT[kind]
+    script = written(LEAVES.format(name=name, reads=reads, writes=writes))
+    answer, said = explaining("verify", "--explain", "--runs", "2", "--run-dir", "runs", script)
+    assert (answer.code, answer.err) == (1, "")
+    divergence = said["divergence"]
+    assert (divergence["cause"], divergence["diagnosis"]["trainings"] <= 4) == (cause, True)
+    assert "reads" in Path(script).read_text().splitlines()[divergence["source"]["line"] - 1]
+    # The line is in the user's own file, not in the copy that it was seen in.
+    assert Path(divergence["source"]["file"]).resolve() == Path(script).resolve()
+    assert divergence["fix"] == f"begin each run without {name}, or read a file that no run writes"
+    assert any(e.startswith(f"{name}: line ") for e in divergence["evidence"])
+    assert not Path("runs/diagnosis/copies").exists()
 
 
 # --- verify ends where runs part

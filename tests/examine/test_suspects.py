@@ -1,10 +1,11 @@
 """Which line is the one to fix: generators behind a draw, heads of definitions, threads that race."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from keras_repro.examine.suspects import Suspect, root_of, suspects_of, thread_suspects
+from keras_repro.examine.suspects import Suspect, reading_suspects, root_of, suspects_of, thread_suspects
 from keras_repro.examine.users_code import hashes, the_one_statement
 from keras_repro.record.trace import Event, Interval
 
@@ -118,3 +119,36 @@ def test_the_one_statement(script) -> None:
 def test_a_line_that_only_the_other_run_came_by_is_none() -> None:
     lone = {"kind": "line", "interval": 0, "key": "a", "mine": None, "other": {"value": {}, "info": {}}}
     assert suspects_of([lone]) == []
+
+
+# --- lines that read what an earlier run has left
+
+
+def _opened(file: str, line: int, *, other: bool, script: str, interval: int = 0) -> dict[str, Any]:
+    info = {"file": file, "source": {"file": script, "line": line}}
+    mine = {"value": "aa", "info": info}
+    return {
+        "interval": interval,
+        "kind": "opened",
+        "key": f"{file} {script}:{line}",
+        "mine": mine,
+        "other": {"value": "bb", "info": info} if other else None,
+    }
+
+
+def test_lines_that_read_what_was_left(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "weights = load('last.npy')\nmodel.load_weights('w.h5')\nx = load('tmp8f3a.npy')\nfit(weights)\n"
+    )
+    differences = [
+        _opened("/w/last.npy", 1, other=False, script=str(script)),
+        _opened("/w/w.h5", 2, other=True, script=str(script)),
+        _opened("/w/tmp8f3a.npy", 3, other=False, script=str(script)),  # a name of this run alone
+    ]
+    found = reading_suspects(differences, {"/w/last.npy"})
+    assert [(s.line, s.reads, s.names) for s in found] == [
+        (1, "last.npy", ("weights",)),
+        (2, "w.h5", ("model",)),
+    ]
+    assert root_of(found, [{"file": str(script), "line": 4}], strict=True) == found[0]

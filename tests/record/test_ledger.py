@@ -676,3 +676,52 @@ def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
     assert found.status == "finished"
     with pytest.raises(LedgerError, match=r"line \d+: a digest in it is no text"):
         list(found.steps(0, 0))
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        StepRecord(fit=0, epoch=0, step=0),
+        StepRecord(fit=1, epoch=2, step=3, loss=0.1, state={"weights": "a" * 32, "seeds": "b" * 32}),
+        StepRecord(fit=0, epoch=0, step=9, loss=-0.0, state={}, batch={"order": "c" * 32, "rows": "d"}),
+        StepRecord(fit=0, epoch=0, step=0, loss=1e-300, state={'ä"\\\n': "\u2028"}),
+        StepRecord(fit=0, epoch=0, step=0, loss=1e22, state={"weights": "a"}),
+        StepRecord(fit=0, epoch=0, step=0, loss="nan", state={"weights": "a"}),
+        StepRecord(fit=0, epoch=0, step=0, loss=float("inf"), state={"weights": "a"}),
+        StepRecord(fit=0, epoch=0, step=0, loss=2, state={"weights": "a"}, extra={"note": [1, None]}),
+        StepRecord(fit=0, epoch=0, step=0, state={"weights": 7}),
+    ],
+)
+def test_the_line_of_a_step_is_that_of_any_record(record, tmp_path):
+    with Ledger.create(tmp_path / "run", Header()) as ledger:
+        ledger.append_step(record)
+        ledger._write(record.to_dict() | {"n": 1}, ledger.link)
+    _, quick, plain = (tmp_path / "run" / "ledger.jsonl").read_bytes().splitlines()
+    assert quick.rpartition(b',"n":')[0] == plain.rpartition(b',"n":')[0]
+    assert [r["kind"] for r in read_ledger(tmp_path / "run").records()] == [
+        "step",
+        "step",
+    ]  # both checks hold
+
+
+def test_half_a_line_of_a_step_is_taken_away(tmp_path, monkeypatch):
+    write, left = os.write, [40]
+
+    def fills_up(descriptor, data):
+        if not left[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        done = write(descriptor, bytes(data)[: left[0]])
+        left[0] -= done
+        return done
+
+    record = StepRecord(fit=0, epoch=0, step=0, state={"weights": "a" * 32})
+    with Ledger.create(tmp_path / "run", Header()) as ledger:
+        ledger.append_step(record)
+        whole = ledger.path.read_bytes()
+        monkeypatch.setattr(os, "write", fills_up)
+        with pytest.raises(LedgerError, match="No space left on device"):
+            ledger.append_step(record)
+        monkeypatch.undo()
+        assert ledger.path.read_bytes() == whole
+        ledger.append_step(record)
+    assert [r["n"] for r in read_ledger(tmp_path / "run").records()] == [1, 2]

@@ -16,6 +16,7 @@ from training.test_batches import DATA, _same
 
 import keras_repro as kr
 from keras_repro.record.ledger import read_ledger
+from keras_repro.training import keras_api
 from keras_repro.training.batch_watch import BatchWatch
 from keras_repro.training.batches import joint_digests
 from keras_repro.training.stand_in import Feed
@@ -241,3 +242,18 @@ def test_the_launcher_sees_batches_and_changes_nothing(
     steps = [r for r in records if r["kind"] == "step"]
     assert {r["fit"] for r in steps} == set(range(9))
     assert all(list(r["batch"]) == ["order", "rows"] for r in steps)
+
+
+@pytest.mark.parametrize("kind", [k for k in DATA if k != "optional"])
+def test_what_is_taken_is_what_next_gives(kind: str) -> None:
+    spec = DATA[kind]().element_spec
+    dense = Feed(spec, 1).dense
+    assert dense == (kind not in ("ragged", "sparse", "ragged and dense"))
+    iterator, plain = iter(DATA[kind]()), iter(DATA[kind]())
+    for batch in plain:
+        parts = keras_api.next_parts(iterator, dense=dense)
+        assert all(map(_same, parts, _parts(batch)))
+        assert len(parts) == len(_parts(batch))
+    for _ in range(2):
+        with pytest.raises(StopIteration):
+            keras_api.next_parts(iterator, dense=dense)

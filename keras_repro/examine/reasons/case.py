@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import DRAW, fix_of, speaks_of_chance, with_seed
-from keras_repro.examine.suspects import Suspect, root_of, suspects_of, thread_suspects
-from keras_repro.examine.users_code import hashes, statement_text
+from keras_repro.examine.fix import DRAW, SOURCE, fix_of, speaks_of_chance, with_seed
+from keras_repro.examine.suspects import (
+    Suspect,
+    reading_suspects,
+    root_of,
+    suspects_of,
+    thread_suspects,
+)
+from keras_repro.examine.users_code import UsersCode, hashes, statement_text, the_one_statement
 from keras_repro.record.trace import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
@@ -31,7 +37,9 @@ class Evidence:
         parting: what the second one wrote where it parted from the first.
         second_try: what a further one wrote, which had the hash seed of the first; None where there is none.
         taps: the values that flowed through the replayed step, by process: `{number: array}`.
-        hash_seeds_differ: whether the first two processes had other hash seeds.
+        hash_seeds_differ: whether the first two processes had other hash seeds, or other surroundings.
+        varied: what differs between their surroundings, in words, where these were varied.
+        left: files that an earlier run has made, and that were not there for the first process.
     """
 
     first: Sequence[Interval]
@@ -41,6 +49,8 @@ class Evidence:
     taps: Sequence[Mapping[int, Any]] = ()
     hash_seeds_differ: bool = False
     folder: Path = field(default_factory=Path)
+    varied: str | None = None
+    left: frozenset[str] = frozenset()
 
 
 class Case:
@@ -73,6 +83,8 @@ class Case:
             self.same_with_hash_seed = False
             self.suspects = suspects_of(self.differences)
         self.suspects += thread_suspects(evidence.first, evidence.second)
+        self.reads = reading_suspects(self.differences, evidence.left)
+        self.suspects += self.reads
         self.kind: str = self.event["kind"]
         self.record: str = self.event.get("info", {}).get("kind", "") if self.kind == "record" else ""
         self.files = {
@@ -249,7 +261,10 @@ class Case:
             evidence.insert(0, f"{many} there: {shown}")
             evidence.insert(1, self._digests(*tensors[0]))
         if self.same_with_hash_seed:
-            evidence.append("a further run, with the hash seed of the first, did the same as the first")
+            same = "in the surroundings" if self.evidence.varied else "with the hash seed"
+            evidence.append(f"a further run, {same} of the first, did the same as the first")
+        for read in self.reads[:3]:
+            evidence.append(f"{read.reads}: line {read.line} reads it, and a run before has written it")
         source = found.source
         if source is not None:
             source = {
@@ -258,6 +273,11 @@ class Case:
                 "code": statement_text(source["file"], source["line"]) or source.get("code", ""),
             }
         fix = found.fix
+        if found.cause == "data_order" and not (source and speaks_of_chance(str(source["code"]))):
+            source = _as_they_come(self.files) or source
+        read_there = next((r for r in self.reads if source and r.is_at(source)), None)
+        if read_there is not None:
+            fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
         if fix is None and source is not None:
             fix = fix_of(str(source["code"]))
         if fix is None and source is not None and self._is_suspect(source):
@@ -268,7 +288,10 @@ class Case:
             fix = f"{SET_SEED}  # first of all"
         if fix is None and source is not None and self._is_suspect(source):
             fix = _GIVE_A_SEED if speaks_of_chance(str(source["code"])) == DRAW else None
-        if fix is None and self.same_with_hash_seed and hashes(self.files):
+        if fix is None and source is not None and self._is_suspect(source):
+            fix = _fix_of_loops(source)
+        of_hashes = self.same_with_hash_seed and not self.evidence.varied
+        if fix is None and of_hashes and hashes(self.files):
             fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
         variable = found.variable or (tensors[0][1] if tensors else None)
         return replace(
@@ -289,6 +312,20 @@ def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]
         if d["kind"] in ("fit", "data", "batch", "hook")
         or (d["kind"] == "birth" and not (d.get("mine") or d.get("other") or {})["info"].get("seed"))
     }
+
+
+def _as_they_come(files: Iterable[str]) -> Mapping[str, Any] | None:
+    """The one line that takes the results of work as they come, if there is just one."""
+    return the_one_statement(files, r"\b(as_completed|imap_unordered)\(")
+
+
+def _fix_of_loops(source: Mapping[str, Any]) -> str | None:
+    """What to change in the head of a loop that a line stands in, where it names a source of chance."""
+    for line in UsersCode({source["file"]}).loops_around(source["file"], source["line"]):
+        head = statement_text(source["file"], line)
+        if speaks_of_chance(head) == SOURCE:
+            return fix_of(head)
+    return None
 
 
 def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:

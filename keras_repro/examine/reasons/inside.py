@@ -25,8 +25,15 @@ def first_across(case: Case) -> tuple[Tap, str] | None:
         if index in mine and index in other:
             gap = distance(mine[index], other[index])
             if gap["elements"]:
-                return tap, _gap_in_words(gap)
+                return tap, _gap_in_words(gap | {"ulps": _ulps(gap["ulps"], tap.get("dtype"))})
     return None
+
+
+def _ulps(ulps: int | None, dtype: str | None) -> int | None:
+    """ULPs of the dtype that a tap had in the step; where NumPy has none such, it was kept as float32."""
+    if ulps is None or dtype in (None, "float16", "float32", "float64"):
+        return ulps
+    return ulps >> 16 if dtype == "bfloat16" else None  # the upper half of a float32
 
 
 def operation_for(tap: Tap | None, operations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:

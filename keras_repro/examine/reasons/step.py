@@ -37,6 +37,8 @@ def step(case: Case) -> Explanation | None:
     if not replay["faithful"]:
         return _unfaithful(case, tapped)
     case.ruled_out.append("replayed in one process, the step repeats itself")
+    if case.evidence.varied and not case.near():
+        return _rounded(case, tapped)
     return _traced(case, tapped) or _kept(case, tapped) or _not_found(case, tapped)
 
 
@@ -100,6 +102,25 @@ def _traced(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
         source=as_source(root) or layer.get("source"),
         layer=layer,
         evidence=["traced anew in the same process it computes something else", tap_in_words(tap, None)],
+    )
+
+
+def _rounded(case: Case, tapped: Mapping[str, Any]) -> Explanation:
+    """Other surroundings, and no line of the user's that differs: the operations round otherwise."""
+    across = first_across(case)
+    if across is None:
+        return case.said(
+            "environment",
+            "the same step on the same batch gives other bits; with its inside taken out, it does not",
+        )
+    tap, far = across
+    layer = layer_of(case, tap) or (case.owner(tap["name"]) if tap["kind"] == "gradient" else {})
+    return case.said(
+        "environment",
+        "the same step on the same batch gives other bits",
+        source=layer.get("source"),
+        layer=layer,
+        evidence=[tap_in_words(tap, case.first_tensor()), f"between the two surroundings {far}"],
     )
 
 

@@ -1,0 +1,53 @@
+"""Entering an epoch of `Model.fit` behind steps that were made before it was interrupted.
+
+enter(epoch_iterator, step=40)                    # its next epoch begins at step 40
+finish(model, epoch_iterator, logs)               # its next epoch makes no step and ends with these logs
+
+Both concern one epoch of one fit: `evaluate` takes its batches from an object of the same class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def enter(epoch_iterator: Any, *, step: int) -> None:
+    """Makes the next epoch begin at a step; the data that it takes has to begin there too.
+
+    Args:
+        epoch_iterator: what Keras's `fit` takes its batches from.
+        step: steps that were made, a multiple of the steps in one call.
+    """
+    enumerate_epoch = type(epoch_iterator)._enumerate_iterator
+
+    def entered() -> Iterator[Any]:
+        del epoch_iterator._enumerate_iterator  # the class's own, from the next epoch on
+        for item in enumerate_epoch(epoch_iterator):
+            # Nothing is taken from the data before Keras gets the item.
+            if item[0] >= step:
+                yield item
+
+    epoch_iterator._enumerate_iterator = entered
+
+
+def finish(model: Any, epoch_iterator: Any, logs: Mapping[str, Any]) -> None:
+    """Makes the next epoch one whose steps were all made: it goes on behind them.
+
+    Args:
+        model: the model that is trained.
+        epoch_iterator: what Keras's `fit` takes its batches from.
+        logs: what the last step's logs were, which Keras would have from it.
+    """
+
+    def nothing() -> Iterator[Any]:
+        del epoch_iterator._enumerate_iterator
+        yield from ()
+
+    def result(seen: Any) -> Any:
+        del model._get_metrics_result_or_logs
+        return type(model)._get_metrics_result_or_logs(model, seen or dict(logs))
+
+    epoch_iterator._enumerate_iterator = nothing
+    # A model keeps what is assigned to it in its own way; this is no part of it.
+    object.__setattr__(model, "_get_metrics_result_or_logs", result)

@@ -1,0 +1,5 @@
+"""Depends on nothing but itself."""
+
+from exact import train
+
+train(3)

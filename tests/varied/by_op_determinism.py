@@ -1,0 +1,7 @@
+"""Takes fewer workers where operations are to be deterministic."""
+
+import tensorflow  # noqa: F401
+from exact import train
+from tensorflow.python.framework import config
+
+train(1 if config.is_op_determinism_enabled() else 4)
