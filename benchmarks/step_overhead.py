@@ -6,8 +6,9 @@ With `--batches`, what a trainer's `every="step"` adds, which also looks at the 
 
 Bar: the time added to a step is at most 1.3 times what hashing the state's bytes takes in one large buffer
 (XXH3-128), plus 0.15 ms, for the state alone. The buffer is hashed once after each of some steps, as a state
-is; hashed again and again it comes from a cache, which gives a second, lower bar. An epoch's time runs from the beginning of its first step to
-the end of its last, so that what recording does to the next steps is counted too.
+is; hashed again and again it comes from a cache, which gives a second, lower bar. An epoch's time runs
+from the beginning of its first step to the end of its last, so that what recording does to the next steps is
+counted too.
 """
 
 from __future__ import annotations
