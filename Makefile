@@ -15,7 +15,7 @@ TEST := $(VENV)/.test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test planted lint types format benchmarks clean
+.PHONY: help demo test planted portable-test lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
@@ -23,6 +23,7 @@ help:
 	@echo "make demo        train the breast cancer example three times and compare, to the bit"
 	@echo "make test        run all tests"
 	@echo "make planted     score what verify --explain says of scripts with one planted cause each"
+	@echo "make portable-test  train on emulated CPUs and compare, to the bit (CPUS=, MODELS=)"
 	@echo "make lint        check format and style      make format   put them right"
 	@echo "make types       check the types"
 	@echo "make benchmarks  list the benchmarks and how to run one"
@@ -36,6 +37,9 @@ test: $(TEST)
 
 planted: $(TEST)
 	@$(BIN)/python tests/planted/score.py $(NAMES)
+
+portable-test: $(TEST)
+	@$(BIN)/python tests/portable/score.py --plain $(if $(CPUS),--cpus $(CPUS)) $(if $(MODELS),--models $(MODELS))
 
 lint: $(TEST)
 	@$(BIN)/ruff format --check

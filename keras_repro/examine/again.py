@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_repro.control.portable import Portability, portable_environment
 from keras_repro.control.switches import pinned_environment
 from keras_repro.errors import LaunchError
 from keras_repro.examine.verify import Task, check_task
@@ -56,7 +57,8 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         module=first.get("module"),
         arguments=tuple(str(a) for a in first.get("arguments") or ()),
         seed=seed,
-        pinned=pinned_environment(seed) if isinstance(seed, int) else {},
+        pinned=_pinned(header, seed),
+        portability=Portability(strict=False) if header.get("determinism") == "portable" else None,
         keep_hash_seed=_hash_seed(files[0]) == _hash_seed(files[1]) if len(files) > 1 else True,
         max_epochs=policies.get("max_epochs"),
         max_steps=policies.get("max_steps"),
@@ -65,6 +67,17 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     if script is not None:
         _check_version(Path(script), files)
     return task
+
+
+def _pinned(header: Mapping[str, Any], seed: Any) -> Mapping[str, str]:
+    """What pinned the switches of a run; a portable one is run again at the threads that it had."""
+    if not isinstance(seed, int):
+        return {}
+    if header.get("determinism") != "portable":
+        return pinned_environment(seed)
+    readings = [r for r in header.get("switches") or () if isinstance(r, Mapping)]
+    threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
+    return portable_environment(seed, threads=threads if isinstance(threads, int) else 1, strict=False)
 
 
 def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
