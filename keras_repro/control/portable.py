@@ -117,6 +117,12 @@ def check_machine(*, strict: bool = True) -> None:
         warnings.warn(f"keras_repro: {text}", stacklevel=3)
 
 
+def machine_in_words() -> str:
+    """Whether portable runs are possible on this machine, and how."""
+    reason = why_not_portable(platform.machine(), has_avx2())
+    return f"not possible here, {reason}" if reason else "keras-repro run --portable SCRIPT"
+
+
 def why_not_portable(machine: str, avx2: bool | None) -> str | None:
     """Why a machine cannot run what is portable, None where it can.
 

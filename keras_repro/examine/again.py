@@ -52,13 +52,14 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     header = files[0].header
     policies = _mapping(header.get("policies"))
     seed = header.get("seed") if header.get("mode") == "enforced" else None
+    portability = _portability(header)
     task = Task(
         script=None if script is None else str(script),
         module=first.get("module"),
         arguments=tuple(str(a) for a in first.get("arguments") or ()),
         seed=seed,
-        pinned=_pinned(header, seed),
-        portability=Portability(strict=False) if header.get("determinism") == "portable" else None,
+        pinned=_pinned(seed, portability),
+        portability=portability,
         keep_hash_seed=_hash_seed(files[0]) == _hash_seed(files[1]) if len(files) > 1 else True,
         max_epochs=policies.get("max_epochs"),
         max_steps=policies.get("max_steps"),
@@ -69,15 +70,22 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     return task
 
 
-def _pinned(header: Mapping[str, Any], seed: Any) -> Mapping[str, str]:
-    """What pinned the switches of a run; a portable one is run again at the threads that it had."""
+def _pinned(seed: Any, portability: Portability | None) -> Mapping[str, str]:
+    """What pinned the switches of a run."""
     if not isinstance(seed, int):
         return {}
-    if header.get("determinism") != "portable":
+    if portability is None:
         return pinned_environment(seed)
+    return portable_environment(seed, threads=portability.threads, strict=False)
+
+
+def _portability(header: Mapping[str, Any]) -> Portability | None:
+    """How a run was portable; again it is only looked at, since it has trained before."""
+    if header.get("determinism") != "portable":
+        return None
     readings = [r for r in header.get("switches") or () if isinstance(r, Mapping)]
     threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
-    return portable_environment(seed, threads=threads if isinstance(threads, int) else 1, strict=False)
+    return Portability(threads=threads if isinstance(threads, int) else 1, strict=False)
 
 
 def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
