@@ -21,7 +21,7 @@ def _names(text: str) -> frozenset[str]:
 
 
 # They compute no floating-point numbers: they move, compare, count, choose, or hold a state.
-_MOVING = _names(
+MOVING = _names(
     """
     _Arg _DeviceArg _DeviceRetval _Retval Abs All Any ArgMax ArgMin Assert AssignVariableOp Bincount
     Bitcast BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastGradientArgs BroadcastTo Bucketize Case
@@ -43,6 +43,7 @@ _MOVING = _names(
     Unpack VarHandleOp VariableShape VarIsInitializedOp Where While ZerosLike
     """
 )
+"""Types of the operations that are the same on every CPU, whatever they work on."""
 # They compute, and came out equal in float32 and float64.
 _COMPUTING = _names(
     """
@@ -92,7 +93,7 @@ def reason_against(
         return "runs on a GPU"
     if attributes.get("xla"):
         return "is compiled by XLA for this CPU: compile the model with jit_compile=False"
-    if operation in _MOVING:
+    if operation in MOVING:
         return None
     if _HALF & set(types):
         return "computes in half precision, which each CPU model does in its own way, or not at all"

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_repro.control.operations import reason_against
+from keras_repro.control.operations import MOVING, reason_against
 from keras_repro.control.portable import GRAPH_OPTIMIZER
 
 _EMPTY = ("", "", "")
@@ -86,11 +86,14 @@ def search(
         where: makes a text of the frames of an operation's traceback, the outermost first.
     """
     found: dict[tuple[str, str, str, str], Finding] = {(*_EMPTY, f.reason): f for f in _of_the_process()}
-    makers = _makers(concrete.graph)
+    makers: dict[str, Any] = {}
     for node, inside in _nodes(optimized_graph(concrete)):
+        if node.op in MOVING and "_XlaMustCompile" not in node.attr and "GPU" not in node.device:
+            continue
         reason = reason_against(node.op, _types_of(node), _attributes_of(node))
         if reason is None:
             continue
+        makers = makers or _makers(concrete.graph)
         maker = makers.get(_own_name(node.name)) or makers.get(_own_name(inside))
         source = "" if maker is None else where(maker)
         layer = _layer_of(node.name, layers) or _layer_of(inside, layers)
@@ -148,16 +151,16 @@ def _traced_functions(function: Any) -> tuple[Any, Any]:
     """Keras's two traced functions behind a training function: over an iterator, and over one batch."""
     while hasattr(function, "function"):
         function = function.function
-    held = dict(
-        zip(
-            function.__code__.co_freevars,
-            (c.cell_contents for c in function.__closure__ or ()),
-            strict=True,
-        )
-    )
+    names = getattr(getattr(function, "__code__", None), "co_freevars", ())
+    cells = getattr(function, "__closure__", None) or ()
+    held = {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}
     several, single = held.get("multi_step_on_iterator"), held.get("one_step_on_data")
-    single = getattr(single, "__wrapped__", single)
-    return tuple(f if hasattr(f, "get_concrete_function") else None for f in (several, single))  # type: ignore[return-value]
+    return _if_traced(several), _if_traced(getattr(single, "__wrapped__", single))
+
+
+def _if_traced(function: Any) -> Any:
+    """A `tf.function`, None for another."""
+    return function if hasattr(function, "get_concrete_function") else None
 
 
 def _nodes(graph: Any) -> Iterator[tuple[Any, str]]:
@@ -170,7 +173,7 @@ def _nodes(graph: Any) -> Iterator[tuple[Any, str]]:
 
 
 def _types_of(node: Any) -> set[str]:
-    """The names of the floating-point types that a node computes in."""
+    """The names of the data types that a node works on."""
     numbers = []
     for name, value in node.attr.items():
         if name.startswith("_"):

@@ -71,11 +71,7 @@ class PortableMode:
         """
         from keras_repro.training.graph_search import Finding, search, traced_step
 
-        try:
-            concrete, iterator = traced_step(function, iterator)
-        except (AttributeError, KeyError):
-            # A model's class has a training function of its own.
-            concrete = None
+        concrete, iterator = traced_step(function, iterator)
         if concrete is None:
             reason = "the step is run eagerly, or in a way that cannot be looked at: leave out run_eagerly"
             found: tuple[Finding, ...] = (Finding(operation="train_step", reason=reason),)

@@ -1,6 +1,6 @@
 """Trains models of `models.py` in this process and prints the fingerprint of each, a JSON object a line.
 
-    python tests/portable/child.py [--plain] [--epochs N] NAME...
+    python tests/portable/child.py [--plain] [--threads N] [--epochs N] NAME...
 
 `--plain` trains without the mode, in the same environment.
 """
@@ -23,8 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("names", nargs="+", choices=sorted(CASES))
     parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--threads", type=int)
     parser.add_argument("--epochs", type=int, default=2)
     options = parser.parse_args()
+    counts = ("intra_op_threads", "inter_op_threads")
+    switches = {} if options.threads is None else dict.fromkeys(counts, options.threads)
     for name in options.names:
         case = CASES[name]
         trainer = kr.ReproducibleTrainer(
@@ -32,6 +35,7 @@ def main() -> None:
             seed=SEED,
             batch_size=BATCH,
             determinism="bitwise" if options.plain else "portable",
+            switches=switches,
             strict=False,
         )
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
