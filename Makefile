@@ -15,7 +15,7 @@ TEST := $(VENV)/.test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test planted varied crash-test lint types format benchmarks clean
+.PHONY: help demo test planted varied crash-test portable-test lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
@@ -25,6 +25,7 @@ help:
 	@echo "make planted     score what verify --explain says of scripts with one planted cause each"
 	@echo "make varied      score what verify --vary says of scripts that depend on one variation each"
 	@echo "make crash-test  kill trainings at random moments (N=100) and resume them"
+	@echo "make portable-test  train on emulated CPUs and compare, to the bit (CPUS=, MODELS=)"
 	@echo "make lint        check format and style      make format   put them right"
 	@echo "make types       check the types"
 	@echo "make benchmarks  list the benchmarks and how to run one"
@@ -44,6 +45,9 @@ crash-test: $(TEST)
 
 varied: $(TEST)
 	@$(BIN)/python tests/varied/score.py $(NAMES)
+
+portable-test: $(TEST)
+	@$(BIN)/python tests/portable/score.py --plain $(if $(CPUS),--cpus $(CPUS)) $(if $(MODELS),--models $(MODELS))
 
 lint: $(TEST)
 	@$(BIN)/ruff format --check

@@ -90,6 +90,15 @@ def _script_parser(commands: Any, name: str, text: str) -> argparse.ArgumentPars
     parser.add_argument("--force", action="store_true", help="replace runs that are in FOLDER")
     parser.add_argument("--json", metavar="FILE", help="write the result for machines")
     parser.add_argument("--pin-seed", type=_at_least(0), default=42, help="the seed that is pinned (42)")
+    parser.add_argument(
+        "--portable", action="store_true", help="the same bits on another x86-64 CPU with AVX2 (slower)"
+    )
+    parser.add_argument(
+        "--threads", type=_at_least(1), default=1, help="threads of a portable run, part of its promise (1)"
+    )
+    parser.add_argument(
+        "--allow-unportable", action="store_true", help="record what is not portable, and train all the same"
+    )
     parser.add_argument("--max-epochs", type=_at_least(1), help="cap on the epochs of every fit")
     parser.add_argument("--max-steps", type=_at_least(1), help="cap on the steps of every epoch")
     parser.add_argument(

@@ -49,3 +49,7 @@ class DivergenceError(ReproError):
     def __init__(self, message: str, divergence: object = None) -> None:
         super().__init__(message)
         self.divergence = divergence
+
+
+class PortabilityError(ReproError):
+    """A training would not give the same bits on another CPU (`determinism="portable"`)."""

@@ -25,15 +25,25 @@ def exit_code(comparison: Any) -> int:
 
 def task_of_options(options: argparse.Namespace, *, enforced: bool) -> Any:
     """The `examine.verify.Task` that the options ask for."""
+    from keras_repro.control.portable import Portability, portable_environment
     from keras_repro.control.switches import pinned_environment
     from keras_repro.examine.verify import Task
 
+    pinned, portability = pinned_environment(options.pin_seed) if enforced else {}, None
+    if options.portable:
+        if not enforced:
+            raise ReproError("--portable pins every switch: say --enforce --portable")
+        portability = Portability(threads=options.threads, strict=not options.allow_unportable)
+        pinned = portable_environment(options.pin_seed, threads=options.threads, strict=portability.strict)
+    elif options.threads != 1 or options.allow_unportable:
+        raise ReproError("--threads and --allow-unportable are for portable runs: say --portable too")
     return Task(
         script=options.script,
         module=options.module,
         arguments=tuple(options.arguments),
         seed=options.pin_seed if enforced else None,
-        pinned=pinned_environment(options.pin_seed) if enforced else {},
+        pinned=pinned,
+        portability=portability,
         keep_hash_seed=getattr(options, "keep_hash_seed", True),
         max_epochs=options.max_epochs,
         max_steps=options.max_steps,

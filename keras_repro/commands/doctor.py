@@ -9,6 +9,7 @@ from keras_repro.commands.common import DIFFERENT, SAME, write_json
 
 
 def command(options: argparse.Namespace) -> int:
+    from keras_repro.control.portable import machine_in_words
     from keras_repro.control.switches import probe_switches
     from keras_repro.present.console import make_console
     from keras_repro.present.doctor import render_doctor
@@ -16,7 +17,10 @@ def command(options: argparse.Namespace) -> int:
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the table is what was asked for
     readings, environment = probe_switches(), gather()
-    render_doctor(readings, environment, make_console())
+    console, portable = make_console(), machine_in_words()
+    render_doctor(readings, environment, console)
+    console.print(f"Portable runs, the same on another CPU: {portable}", markup=False, soft_wrap=True)
     found = [r.to_dict() for r in readings]
-    write_json(options, {"format": 1, "switches": found, "environment": environment})
+    data = {"format": 1, "switches": found, "environment": environment, "portable": portable}
+    write_json(options, data)
     return DIFFERENT if any(r.ok is False for r in readings) else SAME

@@ -49,6 +49,11 @@ def checked_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
     return asked
 
 
+def requests_in(variables: Mapping[str, str]) -> dict[str, Any]:
+    """Those of some environment variables that set a switch."""
+    return {n: v for n, v in variables.items() if n in _OF_VARIABLE}
+
+
 def from_variables(name: str, variables: Mapping[str, str]) -> Any:
     """What the variables ask of one switch; None where nothing.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_repro.control.portable import portable_environment
 from keras_repro.control.switches import pinned_environment
 from keras_repro.errors import LaunchError
 from keras_repro.examine.recipe import Recipe, outside, recipe_of
@@ -50,7 +51,8 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         module=first.module,
         arguments=first.arguments,
         seed=first.seed,
-        pinned={} if first.seed is None else pinned_environment(first.seed),
+        pinned=_pinned(first),
+        portability=first.portability,
         keep_hash_seed=len({r.variables.get("PYTHONHASHSEED") for r in recipes}) == 1,
         max_epochs=first.policies.get("max_epochs"),
         max_steps=first.policies.get("max_steps"),
@@ -59,6 +61,15 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     if script is not None:
         _check_version(Path(script), recipes)
     return task
+
+
+def _pinned(recipe: Recipe) -> Mapping[str, str]:
+    """What pinned the switches of a run."""
+    if recipe.seed is None:
+        return {}
+    if recipe.portability is None:
+        return pinned_environment(recipe.seed)
+    return portable_environment(recipe.seed, threads=recipe.portability.threads, strict=False)
 
 
 def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:

@@ -112,7 +112,8 @@ def environment_differences(
     for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
         models = [_model_of(e.get(name)) for e in (mine, other)]
         if models[0] != models[1]:
-            notes.append(f"{what} differs: {models[0]:.60} and {models[1]:.60}")
+            said = f"{what} differs: {models[0]:.60} and {models[1]:.60}"
+            notes.append(f"{said} ({_across_cpus(a, b)})" if name == "cpu" else said)
     packages = [_mapping(e.get("packages")) for e in (mine, other)]
     for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
         left, right = (p.get(name) for p in packages)
@@ -125,6 +126,13 @@ def environment_differences(
             values = [str(s[name]) for s in switches]
             notes.append(f"switch {name:.60} differs: {values[0]:.60} and {values[1]:.60}")
     return notes
+
+
+def _across_cpus(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """What two CPUs are expected to do to these runs."""
+    if all(h.get("determinism") == "portable" for h in (a, b)):
+        return "portable runs: expected to be identical"
+    return "not expected to be identical: they are no portable runs"
 
 
 def _at_the_start(

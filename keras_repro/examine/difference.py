@@ -18,6 +18,9 @@ _SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "r
 def incomparable_headers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
     if a["mode"] != b["mode"]:
         return f"one run is {a['mode']} and the other {b['mode']}: two different trainings"
+    levels = [h.get("determinism", "bitwise") for h in (a, b)]
+    if levels[0] != levels[1]:
+        return f"one run is {levels[0]} and the other {levels[1]}: two different trainings"
     covered = [set(h["coverage"]) for h in (a, b)]
     if covered[0] != covered[1]:
         parts = [

@@ -44,6 +44,7 @@ class Plan:
         arguments: the script's own arguments.
         seed: pins all seeds where it is not None.
         switches: the switches that were requested for it.
+        portability: how it is to be portable, as arguments of `control.portable.Portability`; or None.
         policies: caps on epochs and steps, for the header.
         redirect: whether run folders that the script itself asks for are made below `folder`, so that a
             second process does not find the first one's.
@@ -62,6 +63,7 @@ class Plan:
     arguments: tuple[str, ...] = ()
     seed: int | None = None
     switches: Mapping[str, Any] = field(default_factory=dict)
+    portability: Mapping[str, Any] | None = None
     policies: Mapping[str, Any] = field(default_factory=dict)
     redirect: bool = False
     reference: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from keras_repro.control.portable import portable_environment
 from keras_repro.control.switches import pinned_environment
 from keras_repro.examine.recipe import Recipe
 from keras_repro.record.environment import VARIABLES
@@ -36,4 +37,6 @@ def pins_of(recipe: Recipe) -> dict[str, str | None]:
 def requested_of(recipe: Recipe) -> dict[str, str]:
     """The switches that were pinned in an enforced run, for the new run's header."""
     switched = {} if recipe.seed is None else pinned_environment(recipe.seed)
+    if recipe.seed is not None and recipe.portability is not None:
+        switched = portable_environment(recipe.seed, threads=recipe.portability.threads, strict=False)
     return {n: v for n, v in recipe.variables.items() if n in switched}

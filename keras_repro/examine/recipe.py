@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from keras_repro.control.portable import Portability
 from keras_repro.errors import LaunchError
 from keras_repro.examine.modules import main_file
 from keras_repro.record.environment import VARIABLES
@@ -35,6 +36,7 @@ class Recipe:
         arguments: the script's own arguments, as published.
         hidden: how many of them were not published.
         seed: the seed that pinned everything in an enforced run; None for an observed one.
+        portability: how the run was portable, or None; again it is only looked at, as it has trained before.
         policies: caps on epochs and steps.
         environment: the surroundings, as `record.environment.gather` gave them.
         variables: of the environment, those that may be set again as they were.
@@ -50,6 +52,7 @@ class Recipe:
     arguments: tuple[str, ...]
     hidden: int
     seed: int | None
+    portability: Portability | None
     policies: Mapping[str, int]
     environment: Mapping[str, Any]
     variables: Mapping[str, str]
@@ -105,6 +108,7 @@ def recipe_of(run: str | os.PathLike[str]) -> Recipe:
         arguments=tuple(str(a) for a in as_sequence(command.get("arguments"))),
         hidden=hidden if isinstance(hidden, int) else 0,
         seed=seed if isinstance(seed, int) else None,
+        portability=_portability(header),
         policies={
             n: v
             for n, v in as_mapping(header.get("policies")).items()
@@ -145,6 +149,14 @@ def as_mapping(value: Any) -> Mapping[str, Any]:
 def as_sequence(value: Any) -> Sequence[Any]:
     """The value where it is a list, else an empty one."""
     return value if isinstance(value, list | tuple) else ()
+
+
+def _portability(header: Mapping[str, Any]) -> Portability | None:
+    if header.get("determinism") != "portable":
+        return None
+    readings = [r for r in as_sequence(header.get("switches")) if isinstance(r, Mapping)]
+    threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
+    return Portability(threads=threads if isinstance(threads, int) else 1, strict=False)
 
 
 def _inputs(ledger: LedgerFile) -> Mapping[str, Any]:

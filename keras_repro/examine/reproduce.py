@@ -120,6 +120,7 @@ def prepare(
         arguments=given,
         seed=recipe.seed,
         pinned=requested_of(recipe) if pin else {},
+        portability=recipe.portability,
         max_epochs=recipe.policies.get("max_epochs"),
         max_steps=recipe.policies.get("max_steps"),
     )

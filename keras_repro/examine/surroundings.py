@@ -211,7 +211,9 @@ def _cpu(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
     lost, gained = ([f for f in _WIDE if f in a - b] for a, b in (flags, flags[::-1]))
     names = [str(c.get("model"))[:40] for c in (then, now)]
     model = any(then.get(n) != now.get(n) for n in ("model", "vendor", "family_model_stepping"))
-    if lost:
+    if recipe.portability is not None and (lost or gained or model or flags[0] != flags[1]):
+        yield _finding("CPU", names, "the run is portable: expect grade bitwise")
+    elif lost:
         yield _finding("CPU", names, f"this CPU has no {_spoken(lost[0])}: expect grade ulp")
     elif gained:
         yield _finding("CPU", names, f"this CPU has {_spoken(gained[0])}, that had not: expect grade ulp")

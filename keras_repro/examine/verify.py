@@ -16,10 +16,12 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from keras_repro.control.portable import GRAPH_OPTIMIZER, Portability
+from keras_repro.control.requested import requests_in
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.examine.compare import Comparison, compare_all
 from keras_repro.examine.estimate import estimated_seconds
@@ -41,6 +43,7 @@ class Task:
         arguments: the script's own arguments.
         seed: pins every seed and switch where it is not None (enforced), observes otherwise.
         pinned: environment variables that pin the switches, where enforced.
+        portability: how the run is to be portable, or None.
         keep_hash_seed: whether all children get the caller's hash seed and not one each.
         max_epochs: cap on the epochs of every fit, or None.
         max_steps: cap on the steps of every epoch, or None.
@@ -52,6 +55,7 @@ class Task:
     arguments: tuple[str, ...] = ()
     seed: int | None = None
     pinned: Mapping[str, str] = field(default_factory=dict)
+    portability: Portability | None = None
     keep_hash_seed: bool = False
     max_epochs: int | None = None
     max_steps: int | None = None
@@ -66,7 +70,9 @@ class Task:
             module=self.module,
             arguments=self.arguments,
             seed=self.seed,
-            switches=dict(self.pinned),
+            switches=requests_in(self.pinned)
+            | ({"graph_optimizer": dict(GRAPH_OPTIMIZER)} if self.portability is not None else {}),
+            portability=None if self.portability is None else asdict(self.portability),
             policies={n: v for n, v in caps.items() if v is not None},
             redirect=redirect,
             every=self.every,

@@ -22,6 +22,7 @@ def known_limitations(
     status: str,
     fits: Sequence[Record],
     random_operations: Sequence[str] = (),
+    not_portable: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> list[str]:
     """Lists the limitations of one run, the gravest first.
@@ -31,6 +32,7 @@ def known_limitations(
         status: `"finished"`, `"stopped"` or `"killed"`.
         fits: its `fit` records.
         random_operations: stateful random operations that were found in the training graph.
+        not_portable: operations in it that are not known to be portable.
         notes: what was noticed while the ledger was read.
     """
     environment = facts.part(header, "environment")
@@ -40,7 +42,8 @@ def known_limitations(
         *_of_the_run(header, status, notes),
         *_of_seeds(header, fits, random_operations),
         *_of_switches(switches),
-        *_of_hardware(environment, switches),
+        *(f"Not known to be portable: {one}." for one in not_portable[:20]),
+        *_of_hardware(environment, switches, portable=_is_portable(header) and not not_portable),
         *_of_the_record(header, environment),
     ]
 
@@ -116,13 +119,22 @@ def _of_switches(switches: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return found
 
 
-def _of_hardware(environment: Mapping[str, Any], switches: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _is_portable(header: Mapping[str, Any]) -> bool:
+    return header.get("determinism") == "portable"
+
+
+def _of_hardware(
+    environment: Mapping[str, Any], switches: Mapping[str, Mapping[str, Any]], *, portable: bool
+) -> list[str]:
     found = []
     model = facts.part(environment, "cpu").get("model")
     than = f" than {model}" if model else ""
     own = _achieved(switches, "onednn_isa") == "the CPU's" and _achieved(switches, "onednn") is True
     why = "; oneDNN chose its kernels by this CPU's instructions" if own else ""
-    found.append(f"Results may differ in the last digits on another CPU model{than}{why}.")
+    if portable:
+        found.append("Results differ in the last digits on CPUs other than x86-64 with AVX2.")
+    else:
+        found.append(f"Results may differ in the last digits on another CPU model{than}{why}.")
     gpus = facts.gpus(environment)
     if _achieved(switches, "tf32") == "no GPU":
         gpus = []  # whatever is in the machine, this TensorFlow used none

@@ -61,6 +61,7 @@ def page_of(run: Summary) -> dict[str, Any]:
             status=run.status,
             fits=run.fits,
             random_operations=sorted(run.random_operations),
+            not_portable=run.not_portable,
             notes=run.notes,
         ),
         "switches": [_switch(s) for s in header.get("switches") or () if isinstance(s, Mapping)],
@@ -85,11 +86,22 @@ def _information(run: Summary, header: Mapping[str, Any], environment: Mapping[s
         "Recorded": header.get("created") or None,
         "Wall Time": _wall_time(run),
         "Mode": _MODES.get(str(header.get("mode")), header.get("mode")),
+        "Determinism": _determinism(run, header),
         "Status": run.status,
         "Fingerprint": (Code(run.fingerprint),) if run.fingerprint else None,
         "What the Fingerprint Covers": covers or None,
         "BLAKE3 of the Whole Ledger": (Code(run.digest),),
     }
+
+
+def _determinism(run: Summary, header: Mapping[str, Any]) -> str | None:
+    """What the run promises of other CPUs, as far as it was looked at."""
+    level = header.get("determinism")
+    if level != "portable":
+        return "bitwise: on this CPU model and with these switches" if level == "bitwise" else None
+    return (
+        "; ".join(dict.fromkeys(run.portability)) or "portable was asked for; no training step was looked at"
+    )
 
 
 def _steps(run: Summary, header: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Line]:
@@ -188,6 +200,8 @@ def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
     policies = facts.part(header, "policies")
     if header.get("mode") == "enforced":
         start = ["keras-repro", "run", "--pin-seed", header.get("seed")]
+        if header.get("determinism") == "portable":
+            start += ["--portable", *_threads(header)]
         for name in ("max_epochs", "max_steps"):
             if policies.get(name) is not None:
                 start += [f"--{name.replace('_', '-')}", policies[name]]
@@ -198,6 +212,13 @@ def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
     line = Code(" ".join(_quoted(w) for w in [*start, *words]))
     hidden = command.get("hidden")
     return (line, f" ({hidden} arguments are not published)") if hidden else (line,)
+
+
+def _threads(header: Mapping[str, Any]) -> list[str]:
+    """The threads of a portable run, where they are not the default."""
+    readings = [r for r in header.get("switches") or () if isinstance(r, Mapping)]
+    asked = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
+    return [] if asked in (None, 1) else ["--threads", str(asked)]
 
 
 def _quoted(word: object) -> str:

@@ -37,6 +37,8 @@ class Summary:
         epochs: how many epochs it trained.
         seconds: the time that they took together, None where it was not recorded.
         random_operations: stateful random operations in the training graph.
+        portability: what was found of its training steps, where it was to be portable.
+        not_portable: operations in them that are not known to be portable.
     """
 
     name: str
@@ -50,6 +52,8 @@ class Summary:
     epochs: int = 0
     seconds: float | None = None
     random_operations: set[str] = field(default_factory=set)
+    portability: list[str] = field(default_factory=list)
+    not_portable: list[str] = field(default_factory=list)
 
 
 def summarize(ledger: LedgerFile) -> Summary:
@@ -76,6 +80,7 @@ def summarize(ledger: LedgerFile) -> Summary:
             if isinstance(seconds, float) and 0 <= seconds < _CENTURY:
                 found.seconds = (found.seconds or 0.0) + seconds
             operations = record.extra.get("stateful_random_operations")
+            _add_portability(found, record.extra.get("portability"))
             found.random_operations.update(map(str, operations if isinstance(operations, list) else ()))
         elif record.kind == "evaluation" and record.metrics:
             found.results[f"evaluation {(record.index or 0) + 1}"] = record.metrics
@@ -84,6 +89,17 @@ def summarize(ledger: LedgerFile) -> Summary:
     # A page is published: it names no folder of this machine.
     found.notes = [n.replace(str(ledger.path), "the ledger") for n in ledger.notes]
     return found
+
+
+def _add_portability(found: Summary, said: Any) -> None:
+    """What was found of a training step; somebody else may have written it."""
+    if not isinstance(said, Mapping) or not isinstance(said.get("level"), str):
+        return
+    found.portability.append(said["level"])
+    for one in said.get("findings") or ():
+        if isinstance(one, Mapping):
+            words = [one.get(n) for n in ("operation", "layer", "source", "reason")]
+            found.not_portable.append(", ".join(str(w) for w in words if w))
 
 
 def _epoch_name(record: Record, fits: int) -> str:

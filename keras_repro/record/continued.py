@@ -118,7 +118,7 @@ class ContinuedLedger(Ledger):
 def _check_header(found: LedgerFile, header: Header) -> None:
     """Refuses where another process would not make the same run, as far as its header tells."""
     then, now = found.header, header.to_dict()
-    changed = [n for n in ("mode", "coverage", "seed") if then.get(n) != now.get(n)]
+    changed = [n for n in ("mode", "determinism", "coverage", "seed") if then.get(n) != now.get(n)]
     policies = [h["policies"] for h in (then, now)]
     changed += [n for n in {**policies[0], **policies[1]} if policies[0].get(n) != policies[1].get(n)]
     achieved = [{s.get("name"): s.get("achieved") for s in h["switches"]} for h in (then, now)]

@@ -21,6 +21,7 @@ from keras_repro.errors import LedgerError
 FORMAT = 1
 
 Mode = Literal["observed", "enforced"]
+Determinism = Literal["bitwise", "portable"]
 
 # What a chain can commit to; a fingerprint names the letters of those that its recorder could see.
 COVERAGE = {
@@ -49,6 +50,7 @@ class Header:
 
     Attributes:
         mode: `"observed"` (run as it is) or `"enforced"` (every switch pinned before Python starts).
+        determinism: `"bitwise"` (meant to repeat on this machine) or `"portable"` (on other x86-64 CPUs too).
         coverage: the letters of `COVERAGE` that the run's chain commits to.
         environment: what `record.environment.gather` returned.
         switches: each switch as a dict with `name`, `requested`, `achieved`, `ok` and `fix`.
@@ -61,6 +63,7 @@ class Header:
     """
 
     mode: Mode = "observed"
+    determinism: Determinism = "bitwise"
     coverage: str = "sm"
     created: str = ""
     version: str = ""
@@ -99,7 +102,7 @@ class Header:
         known["switches"] = tuple(known.get("switches", ()))
         known.setdefault("step_algorithm", "")
         header = cls(**known, extra=extra)
-        for name in ("mode", "coverage", "algorithm", "step_algorithm", "created", "version"):
+        for name in ("mode", "determinism", "coverage", "algorithm", "step_algorithm", "created", "version"):
             _check_type(name, getattr(header, name), str)
         for name in ("environment", "command", "policies"):
             _check_type(name, getattr(header, name), Mapping)

@@ -28,6 +28,7 @@ from keras_repro.record.schema import Record
 from keras_repro.training import keras_api
 from keras_repro.training.batch_watch import BatchWatch
 from keras_repro.training.fit_recorder import FitRecorder
+from keras_repro.training.portable_mode import portability_of
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.snapshots import Keep, check_keep
 from keras_repro.training.values import log_digests
@@ -220,6 +221,9 @@ class FitCallback(keras.callbacks.Callback):
             random_operations = keras_api.stateful_random_operations(self.model)
             if random_operations:
                 details["stateful_random_operations"] = random_operations
+            portability = portability_of(self.model)
+            if portability is not None:
+                details["portability"] = portability
         fit.epoch(epoch, own, added=added, **details)
 
     def _placement(self, callbacks: Any) -> list[str]:

@@ -23,7 +23,7 @@ from typing import Any, cast
 import wrapt
 
 from keras_repro.control.runtime import remember_environment
-from keras_repro.errors import ReproError
+from keras_repro.errors import PortabilityError, ReproError
 from keras_repro.examine.launch import RECORDING_FAILED, UNOBSERVED, Plan
 from keras_repro.record import inputs
 from keras_repro.record.folders import redirect_runs
@@ -164,6 +164,7 @@ class _Observer:
                     "seed": self.plan.seed,
                     "policies": self.plan.policies,
                     "requested": self.plan.switches,
+                    "determinism": "bitwise" if plan.portability is None else "portable",
                 },
             )
             if plan.reference is not None and not self._over:
@@ -181,6 +182,10 @@ class _Observer:
         from keras_repro.training import births
 
         self.born = births.start(weakly=True)
+        if self.plan.portability is not None:
+            from keras_repro.training.portable_mode import PortableMode
+
+            PortableMode(**self.plan.portability).__enter__()  # until the process ends
         if self.probe is not None:
             self.probe.install(module)
         trainer = module.TensorFlowTrainer
@@ -323,6 +328,9 @@ def _exit_code(request: SystemExit) -> int:
 
 def _show(error: BaseException) -> None:
     """Prints the traceback from the script on, without our frames above it."""
+    if isinstance(error, PortabilityError):
+        print(f"keras-repro: {error}", file=sys.stderr)
+        return
     trace = error.__traceback__
     while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
         trace = trace.tb_next

@@ -379,8 +379,9 @@ def operation_types(graph: Any) -> set[str]:
 
 
 def _traced_graphs(train_function: Any) -> Iterator[Any]:
-    # A diagnosis puts something before the function that Keras has made.
-    train_function = getattr(train_function, "function", train_function)
+    # Others put something before the function that Keras has made.
+    while hasattr(train_function, "function"):
+        train_function = train_function.function
     for cell in getattr(train_function, "__closure__", None) or ():
         function = cell.cell_contents
         listed = getattr(function, "_list_all_concrete_functions", None)

@@ -10,16 +10,18 @@
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import os
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import keras
 
 from keras_repro.control.data import OrderPolicy
 from keras_repro.control.order import Shuffle
+from keras_repro.control.portable import Determinism, check_determinism, check_machine, portable_switches
 from keras_repro.control.seeds import clear_and_seed, set_seeds
 from keras_repro.control.switches import apply_switches
 from keras_repro.errors import DivergenceError, ReproError
@@ -47,12 +49,27 @@ from keras_repro.training.fit_arguments import (
     whole,
 )
 from keras_repro.training.interruptions import Interruptions, Terminated, leave_the_process
+from keras_repro.training.portable_mode import PortableMode
 from keras_repro.training.resume import Resume, SnapshotEvery, check_lasting, finished_result, has_all_weights
 from keras_repro.training.run import Run
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.session import fit_details
 from keras_repro.training.snapshots import Keep, check_keep
 from keras_repro.training.start import ModelStart
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _in_mode(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Has a trainer's method run portably, where the trainer is to."""
+
+    @functools.wraps(method)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with args[0]._mode:  # type: ignore[attr-defined]
+            return method(*args, **kwargs)
+
+    return run
 
 
 class ReproducibleTrainer:
@@ -67,7 +84,10 @@ class ReproducibleTrainer:
         shuffle: `"every_epoch"` (another order in each epoch), `"once"` (one order, kept) or `"none"`.
         switches: further switches to set, by their names in `keras-repro doctor`. `op_determinism` is
             always set unless it stands here as False.
-        strict: whether a switch that comes too late is an error; it is a warning otherwise.
+        determinism: `"bitwise"` (the same bits on this machine) or `"portable"` (the same bits on another
+            x86-64 CPU with AVX2 too; docs/portable.md).
+        strict: whether a switch that comes too late is an error, and, where `determinism` is `"portable"`, a
+            training step that is not; it is a warning, or a note in the ledger, otherwise.
 
     Raises:
         TypeError: an argument has a type that cannot be used.
@@ -92,6 +112,7 @@ class ReproducibleTrainer:
         batch_size: int,
         shuffle: Shuffle = "every_epoch",
         switches: Mapping[str, Any] | None = None,
+        determinism: Determinism = "bitwise",
         strict: bool = True,
     ) -> None:
         self.seed = whole("seed", seed, least=0, most=2**32 - 1)
@@ -99,7 +120,14 @@ class ReproducibleTrainer:
         check_shuffle(shuffle)
         self.shuffle: Shuffle = shuffle
         self.model: keras.Model | None = None
+        check_determinism(determinism)
         self._switches = {"op_determinism": True, **(switches or {})}
+        self._mode: AbstractContextManager[Any] = nullcontext()
+        if determinism == "portable":
+            check_machine(strict=strict)
+            self._switches = portable_switches() | self._switches
+            self._mode = PortableMode(threads=self._switches["intra_op_threads"], strict=strict)
+        self.determinism: Determinism = determinism
         apply_switches(self._switches, strict=strict)
         self._start: ModelStart | None = None
         self._build: Callable[[], keras.Model] = self.build_model
@@ -121,6 +149,7 @@ class ReproducibleTrainer:
         """Builds and compiles the model; subclasses override it."""
         raise ReproError(f"{type(self).__name__} has neither a builder nor build_model")
 
+    @_in_mode
     def fit(
         self,
         x: Any = None,
@@ -282,7 +311,7 @@ class ReproducibleTrainer:
         try:
             with (
                 births.watch(keep_values=self._start is not None) as born,
-                interruptions if last is not None else contextlib.nullcontext(),
+                interruptions if last is not None else nullcontext(),
             ):
                 history = model.fit(
                     **given,
@@ -323,10 +352,12 @@ class ReproducibleTrainer:
             divergence=callback.divergence,
         )
 
+    @_in_mode
     def evaluate(self, x: Any = None, y: Any = None, **arguments: Any) -> Any:
         """`Model.evaluate` of the trained model, in the trainer's batch size."""
         return self._trained("evaluate").evaluate(x, y, **self._with_batch_size(x, arguments))
 
+    @_in_mode
     def predict(self, x: Any, **arguments: Any) -> Any:
         """`Model.predict` of the trained model, in the trainer's batch size."""
         return self._trained("predict").predict(x, **self._with_batch_size(x, arguments))
@@ -420,4 +451,5 @@ class ReproducibleTrainer:
             "seed": self.seed,
             "policies": {"batch_size": self.batch_size, "shuffle": self.shuffle},
             "requested": self._switches,
+            "determinism": self.determinism,
         }

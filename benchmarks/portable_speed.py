@@ -1,0 +1,165 @@
+"""What a portable training costs: epochs of one training in processes of their own, in turn.
+
+    python benchmarks/portable_speed.py [--models mlp cnn transformer] [--pairs 12] [--seconds 0.5]
+    python benchmarks/portable_speed.py --search          # looking through ResNet50's graph: bar 2 s
+
+Three processes a model: portable; pinned to the same threads and switches without the mode (bar 1.15 over
+it); and left as TensorFlow is by default, with all CPUs (the price, no bar).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from pairs import Pairs, alternate, print_table
+
+from keras_repro.control.portable import portable_environment
+
+MODELS = ("mlp", "cnn", "transformer")
+KINDS = ("default", "pinned", "portable")
+
+
+class Worker:
+    """A process that trains an epoch when told to, and says how long it took."""
+
+    def __init__(self, model: str, kind: str, seconds: float) -> None:
+        pins = {} if kind == "default" else portable_environment(1)
+        self._process = subprocess.Popen(
+            [sys.executable, __file__, "--worker", model, kind, str(seconds)],
+            env=os.environ | pins | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        self.step = self._answer()
+
+    def epoch(self) -> float:
+        """Seconds of one step, over an epoch."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("epoch\n")
+        self._process.stdin.flush()
+        return self._answer()
+
+    def close(self) -> None:
+        """Ends it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _answer(self) -> float:
+        assert self._process.stdout is not None
+        return float(self._process.stdout.readline())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
+    parser.add_argument("--pairs", type=int, default=12)
+    parser.add_argument("--seconds", type=float, default=0.5, help="length of an epoch")
+    parser.add_argument("--search", action="store_true", help="time the look through ResNet50's graph")
+    parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        _work(*options.worker)
+    elif options.search:
+        _search()
+    else:
+        rows: list[Pairs] = []
+        for model in options.models:
+            workers = {kind: Worker(model, kind, options.seconds) for kind in KINDS}
+            for kind in ("pinned", "default"):
+                base, other = workers[kind].epoch, workers["portable"].epoch
+                rows.append(alternate(f"{model}, portable over {kind}", base, other, pairs=options.pairs))
+            for worker in workers.values():
+                worker.close()
+        print_table(rows)
+        print("milliseconds a step; bar: 1.15 over pinned")
+
+
+def _work(model: str, kind: str, seconds: str) -> None:
+    import contextlib
+
+    from keras_repro.training.portable_mode import PortableMode
+
+    with PortableMode() if kind == "portable" else contextlib.nullcontext():
+        built, dataset = _built(model)
+        built.fit(dataset, steps_per_epoch=10, verbose=0)
+        step = _seconds(built, dataset, 20)
+        steps = max(5, round(float(seconds) / step))
+        print(step, flush=True)
+        for _ in sys.stdin:
+            print(_seconds(built, dataset, steps), flush=True)
+
+
+def _seconds(model: Any, dataset: Any, steps: int) -> float:
+    began = time.perf_counter()
+    model.fit(dataset, steps_per_epoch=steps, verbose=0)
+    return (time.perf_counter() - began) / steps
+
+
+def _built(name: str) -> Any:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+    from keras import layers
+
+    shape = {"mlp": (128,), "cnn": (32, 32, 3), "transformer": (32, 64)}[name]
+    inputs = keras.Input(shape)
+    x: Any = inputs
+    if name == "mlp":
+        for width in (512, 256):
+            x = layers.Dense(width, use_bias=False)(x)
+            x = layers.Dropout(0.2)(layers.ReLU()(layers.BatchNormalization()(x)))
+    elif name == "cnn":
+        for filters in (16, 32, 64):
+            x = layers.Conv2D(filters, 3, padding="same", use_bias=False)(x)
+            x = layers.MaxPooling2D()(layers.ReLU()(layers.BatchNormalization()(x)))
+        x = layers.GlobalAveragePooling2D()(x)
+    else:
+        for _ in range(2):
+            y = layers.LayerNormalization()(x)
+            x = layers.Add()([x, layers.MultiHeadAttention(4, 16)(y, y)])
+            y = layers.Dense(256, activation="gelu")(layers.LayerNormalization()(x))
+            x = layers.Add()([x, layers.Dense(64)(y)])
+        x = layers.GlobalAveragePooling1D()(x)
+    model = keras.Model(inputs, layers.Dense(10, activation="softmax")(x))
+    model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+    rng = np.random.default_rng(0)
+    x_train = rng.normal(size=(512, *shape)).astype("float32")
+    data = tf.data.Dataset.from_tensor_slices((x_train, rng.integers(0, 10, size=512)))
+    return model, data.batch(32).cache().repeat()
+
+
+def _search() -> None:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_repro.training.graph_search import search, traced_step
+    from keras_repro.training.portable_mode import PortableMode
+
+    with PortableMode():
+        model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)
+        model.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
+        x, y = np.zeros((8, 64, 64, 3), "float32"), np.zeros(8, int)
+        data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
+        model._symbolic_build(data_batch=next(iter(data)))
+        model.make_train_function()
+        concrete, _ = traced_step(model.train_function, iter(data))  # the training needs that trace itself
+        for _ in range(3):
+            began, busy = time.perf_counter(), time.process_time()
+            found = search(concrete, layers={})
+            seconds, used = time.perf_counter() - began, time.process_time() - busy
+            print(f"ResNet50: {seconds:.2f} s ({used:.2f} s of CPU), {len(found)} found; bar: 2 s")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+"""Exact functions in place of the few that a CPU only approximates, where TensorFlow makes its graphs.
+
+    undo = use_exact_functions()        # graphs traced from here on have the exact ones
+    undo()
+
+In float32, `Rsqrt`, `Reciprocal`, `Erfc` and some others rest on instructions (`rsqrtps`, `rcpps`) whose
+results x86 leaves to each CPU model. Computed in float64, where TensorFlow has only correctly rounded square
+roots and divisions, and rounded once, they are the same on all of them, and more exact than before. Gradients
+stay as TensorFlow has them: its own rules, on the exact results.
+
+Measured with TensorFlow 2.21. What is run eagerly, outside of every graph, is left as it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Collection
+from typing import Any
+
+_OPERANDS: dict[str, tuple[str, ...]] = {
+    "Rsqrt": ("x",),
+    "Reciprocal": ("x",),
+    "Inv": ("x",),  # an older name of it
+    "Erfc": ("x",),
+    "Erfinv": ("x",),
+    "Ndtri": ("x",),
+    "Atan": ("x",),
+    "Atan2": ("y", "x"),
+    "BesselI0": ("x",),
+    "BesselI0e": ("x",),
+    "BesselI1": ("x",),
+    "BesselI1e": ("x",),
+}
+
+REPLACED = tuple(_OPERANDS)
+"""Types of the operations that have an exact stand-in."""
+
+_NARROW = ("float32", "float16", "bfloat16")
+
+_lock = threading.Lock()
+_uses: list[frozenset[str]] = []
+_original: Callable[..., Any] | None = None
+
+
+def use_exact_functions(names: Collection[str] = REPLACED) -> Callable[[], None]:
+    """Has every graph that is traced from now on made with exact functions. Imports TensorFlow.
+
+    Args:
+        names: which of `REPLACED`.
+
+    Returns:
+        What takes it back. Several users may overlap; what is left behind after the last is TensorFlow's own.
+    """
+    from tensorflow.python.framework import op_def_library
+
+    global _original
+    use = frozenset(names)
+    with _lock:
+        if not _uses:
+            _original = op_def_library._apply_op_helper
+            op_def_library._apply_op_helper = _apply
+        _uses.append(use)
+
+    def undo() -> None:
+        global _original
+        with _lock:
+            if not any(u is use for u in _uses):
+                return
+            _uses[:] = [u for u in _uses if u is not use]
+            if not _uses:
+                op_def_library._apply_op_helper = _original
+                _original = None
+
+    return undo
+
+
+class _StandIn:
+    """What TensorFlow's generated functions ask of an operation, told of the one that was replaced."""
+
+    def __init__(self, operation: Any, inputs: Any, dtype: Any) -> None:
+        self.operation = operation
+        self.inputs = inputs
+        self._dtype = dtype
+
+    def _get_attr_type(self, name: str) -> Any:
+        return self._dtype
+
+
+def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
+    """In place of TensorFlow's `_apply_op_helper`, through which its generated functions add to a graph."""
+    apply = _original or _own_apply()
+    if not any(op_type_name in use for use in list(_uses)):
+        return apply(op_type_name, name, **keywords)
+    from tensorflow.python.eager import record
+    from tensorflow.python.framework import ops
+
+    operands = [ops.convert_to_tensor(keywords[n]) for n in _OPERANDS[op_type_name]]
+    dtype = operands[0].dtype
+    if dtype.name not in _NARROW:
+        return apply(op_type_name, name, **keywords)
+    # Gradients are recorded by the caller, for the function as a whole.
+    with ops.name_scope(name or op_type_name), record.stop_recording():
+        casts = [_cast(apply, "Wide", x, _float64()) for x in operands]
+        wide = {n: c.outputs[0] for n, c in zip(_OPERANDS[op_type_name], casts, strict=True)}
+        structure, stateful, _, (y,) = apply(op_type_name, "Exact", **wide)
+        narrow = _cast(apply, "Narrow", y, dtype)
+    # As the graph holds them: an operand from outside of it comes in by a placeholder.
+    inputs = [c.inputs[0] for c in casts]
+    return structure, stateful, _StandIn(narrow, inputs, dtype), list(narrow.outputs)
+
+
+def _cast(apply: Callable[..., Any], name: str, x: Any, dtype: Any) -> Any:
+    return apply("Cast", name, x=x, DstT=dtype, Truncate=False)[2]
+
+
+def _own_apply() -> Any:
+    """TensorFlow's own, for a thread that still came in as the last use ended."""
+    from tensorflow.python.framework import op_def_library
+
+    return op_def_library._apply_op_helper
+
+
+def _float64() -> Any:
+    from tensorflow.python.framework import dtypes
+
+    return dtypes.float64

@@ -1,0 +1,111 @@
+"""Which of TensorFlow's operations give the same bits on every x86-64 CPU with AVX2, as far as tests tell.
+
+    >>> reason_against("MatMul", {"float32"}, {})
+    >>> reason_against("Rsqrt", {"float32"}, {})
+    'uses instructions that each CPU model approximates in its own way'
+
+An operation passes where its type stands in one of the lists below. They hold what `make portable-test` and
+a probe over 20,000 values (random bits, infinities, tails) or several shapes of each found equal on a native
+Intel CPU and an emulated Haswell, with oneDNN capped at AVX2. What is not on a list is not known. Measured
+with TensorFlow 2.21.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+# They compute no floating-point numbers: they move, compare, count, choose, or hold a state.
+MOVING = _names(
+    """
+    _Arg _DeviceArg _DeviceRetval _Retval Abs All Any ArgMax ArgMin Assert AssignVariableOp Bincount
+    Bitcast BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastGradientArgs BroadcastTo Bucketize Case
+    Cast CheckNumerics ClipByValue Concat ConcatOffset ConcatV2 Const DeepCopy DenseBincount DepthToSpace
+    DynamicPartition DynamicStitch EmptyTensorList EnsureShape Enter Equal Exit ExpandDims Fill FloorMod
+    Gather GatherNd GatherV2 Greater GreaterEqual GuaranteeConst Identity IdentityN If InvertPermutation
+    IsFinite IsInf IsNan IteratorGetNext IteratorGetNextAsOptional LeftShift Less LessEqual LogicalAnd
+    LogicalNot LogicalOr LoopCond Max Maximum Merge Min Minimum MirrorPad Neg NextIteration NoOp NotEqual
+    OneHot OnesLike OptionalFromValue OptionalGetValue OptionalHasValue OptionalNone Pack Pad PadV2
+    PartitionedCall Placeholder PlaceholderWithDefault PlugNone PreventGradient Range Rank ReadVariableOp
+    Relu Relu6 Relu6Grad ReluGrad Reshape ResourceGather ResourceGatherNd ReverseSequence ReverseV2
+    RightShift Roll ScatterNd Select SelectV2 Shape ShapeN Sign Size Slice Snapshot SpaceToDepth Split
+    SplitV Squeeze Stack StatefulPartitionedCall StatelessCase StatelessIf StatelessRandomGetAlg
+    StatelessRandomGetKeyCounter StatelessRandomGetKeyCounterAlg StatelessRandomUniformFullIntV2
+    StatelessRandomUniformIntV2 StatelessWhile StopGradient StridedSlice StridedSliceGrad Switch
+    SymbolicGradient TensorListConcatV2 TensorListElementShape TensorListFromTensor TensorListGetItem
+    TensorListLength TensorListPopBack TensorListPushBack TensorListReserve TensorListResize
+    TensorListSetItem TensorListStack TensorScatterUpdate Tile TopK TopKV2 Transpose Unique UniqueV2
+    Unpack VarHandleOp VariableShape VarIsInitializedOp Where While ZerosLike
+    """
+)
+"""Types of the operations that are the same on every CPU, whatever they work on."""
+# They compute, and came out equal in float32 and float64.
+_COMPUTING = _names(
+    """
+    Acos Acosh Add AddN AddV2 Asin Asinh AssignAddVariableOp AssignSubVariableOp Atanh BiasAdd BiasAddGrad
+    Ceil Cos Cosh Cumsum Digamma Div DivNoNan Elu EluGrad Erf Exp Expm1 Floor FloorDiv Igamma InvGrad
+    L2Loss LeakyRelu LeakyReluGrad Lgamma Log Log1p LogSoftmax Mean Mod Mul MulNoNan Pow Prod RealDiv
+    ReciprocalGrad ReluGrad Rint Round RsqrtGrad Selu SeluGrad Sigmoid SigmoidGrad Sin Sinh Softmax
+    Softplus SoftplusGrad Softsign SoftsignGrad Sqrt SqrtGrad Square SquaredDifference Sub Sum Tan Tanh
+    TanhGrad TruncateDiv UnsortedSegmentSum Xdivy Xlog1py Xlogy Zeta
+    """
+)
+# In float32 they are oneDNN's, and equal. In float64 they are Eigen's, which cuts sums by the size of the
+# CPU's caches: products with an inner size of 20,000 differ.
+_COMPUTING_SINGLE = _names(
+    """
+    AvgPool AvgPoolGrad BatchMatMul BatchMatMulV2 BatchMatMulV3 Conv2D Conv2DBackpropFilter
+    Conv2DBackpropInput Conv3D Conv3DBackpropFilterV2 Conv3DBackpropInputV2 DepthwiseConv2dNative
+    DepthwiseConv2dNativeBackpropFilter DepthwiseConv2dNativeBackpropInput Einsum MatMul MaxPool MaxPool3D
+    MaxPool3DGrad MaxPoolGrad SoftmaxCrossEntropyWithLogits SparseSoftmaxCrossEntropyWithLogits
+    StatelessRandomNormalV2 StatelessRandomUniformV2 StatelessTruncatedNormalV2
+    """
+)
+# Equal in float64, which has no approximate instructions; in float32 `exact` stands in for them.
+_APPROXIMATE = _names(
+    """
+    Atan Atan2 BesselI0 BesselI0e BesselI1 BesselI1e Erfc Erfinv Inv Ndtri Reciprocal Rsqrt
+    """
+)
+_FUSED = frozenset({"_FusedConv2D", "_FusedConv3D", "_FusedDepthwiseConv2dNative", "_FusedMatMul"})
+_FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid", "Tanh"})
+
+_HALF = frozenset({"bfloat16", "float16", "half"})
+
+
+def reason_against(
+    operation: str, types: Collection[str], attributes: Mapping[str, Any] | None = None
+) -> str | None:
+    """Why an operation is not known to give the same bits on another CPU; None where it is.
+
+    Args:
+        operation: its type.
+        types: names of the data types that it works on.
+        attributes: `fused` (what is fused into it), `xla` (whether XLA compiles it), `device`.
+    """
+    attributes = attributes or {}
+    if "GPU" in str(attributes.get("device", "")).upper():
+        return "runs on a GPU"
+    if attributes.get("xla"):
+        return "is compiled by XLA for this CPU: compile the model with jit_compile=False"
+    if operation in MOVING:
+        return None
+    if _HALF & set(types):
+        return "computes in half precision, which each CPU model does in its own way, or not at all"
+    if operation in _APPROXIMATE:
+        if "float32" not in types:
+            return None
+        return "uses instructions that each CPU model approximates in its own way"
+    if operation in _FUSED:
+        other = sorted(set(attributes.get("fused", ())) - _FUSED_WITH)
+        return f"is fused with {', '.join(other)}, which is not known to be portable" if other else None
+    if operation in _COMPUTING or (operation in _COMPUTING_SINGLE and "float64" not in types):
+        return None
+    if not {"float32", "float64", "complex64", "complex128"} & set(types) and types:
+        return None  # whole numbers and texts have one result
+    return "is not known to be portable"

@@ -1,0 +1,47 @@
+"""Trains models of `models.py` in this process and prints the fingerprint of each, a JSON object a line.
+
+    python tests/portable/child.py [--plain] [--threads N] [--epochs N] NAME...
+
+`--plain` trains without the mode, in the same environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+from models import BATCH, CASES, SEED
+
+import keras_repro as kr
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("names", nargs="+", choices=sorted(CASES))
+    parser.add_argument("--plain", action="store_true")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--epochs", type=int, default=2)
+    options = parser.parse_args()
+    counts = ("intra_op_threads", "inter_op_threads")
+    switches = {} if options.threads is None else dict.fromkeys(counts, options.threads)
+    for name in options.names:
+        case = CASES[name]
+        trainer = kr.ReproducibleTrainer(
+            case.compiled,
+            seed=SEED,
+            batch_size=BATCH,
+            determinism="bitwise" if options.plain else "portable",
+            switches=switches,
+            strict=False,
+        )
+        with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
+            run = trainer.fit(*case.data(), epochs=options.epochs, run_dir=Path(folder) / "run", verbose=0)
+        print(json.dumps({name: run.fingerprint}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

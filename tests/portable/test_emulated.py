@@ -1,0 +1,43 @@
+"""One model on this CPU and on an emulated one; the rest is `make portable-test`."""
+
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+_spec = importlib.util.spec_from_file_location("portable_score", HERE / "score.py")
+score = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(score)
+
+# Another version of one of these may compute other bits.
+VERSIONS = {"tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.6", "scikit-learn": "1.9.1"}
+
+
+def test_an_emulated_haswell_gives_the_same_bits():
+    if shutil.which("qemu-x86_64") is None:
+        assert not os.environ.get("CI"), "no qemu-x86_64: apt-get install qemu-user"
+        pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
+    here, there = (score.fingerprints(cpu, ["mlp"])["mlp"] for cpu in ("native", "Haswell"))
+    assert here.startswith("kr1-smo-")
+    assert here == there
+
+
+def test_the_fingerprint_in_the_readme():
+    installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
+    installed["tensorflow"] = installed.get("tensorflow") or installed["tensorflow-cpu"]
+    found = score.fingerprints("native", ["example"])["example"]
+    assert found.startswith("kr1-smr-")
+    if VERSIONS.items() <= installed.items():
+        assert found in (score.ROOT / "README.md").read_text()
+
+
+def test_tables():
+    rows = {"native": {"mlp": "kr1-smo-" + "a" * 32}, "EPYC": {"mlp": "kr1-smo-" + "b" * 32}}
+    assert score.table(rows, ["mlp", "cnn"]).splitlines()[1:] == [
+        "mlp          aaaaaaaaaaaa     bbbbbbbbbbbb     2 different",
+        "cnn          -                -                one",
+    ]

@@ -1,0 +1,195 @@
+"""Portable trainings: what is refused before the first step, what is recorded, and what is taken back."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from tensorflow.python.eager import context
+from tensorflow.python.framework import op_def_library
+
+import keras_repro as kr
+from keras_repro.control.portable import GRAPH_OPTIMIZER
+from keras_repro.errors import PortabilityError
+from keras_repro.record.ledger import read_ledger
+from keras_repro.training.graph_search import optimized_graph
+from keras_repro.training.portable_mode import PortableMode, portability_of
+
+X = np.arange(96, dtype="float32").reshape(16, 6) / 96
+Y = np.arange(16) % 3
+LEVEL = "portable over x86-64 with AVX2, at 1 thread"
+
+
+def small(*inner, **compiled):
+    model = keras.Sequential([keras.Input((6,)), layers.Dense(4), *inner, layers.Dense(3)], name="small")
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(**({"optimizer": "adam", "loss": loss} | compiled))
+    return model
+
+
+def trained(model, **mode):
+    with PortableMode(**mode):
+        model.fit(X, Y, batch_size=8, verbose=0)
+    return portability_of(model)
+
+
+def in_python(x):
+    return tf.ensure_shape(tf.numpy_function(np.sin, [x], x.dtype), x.shape)
+
+
+def types_run(model):
+    """Types of the operations in the step that a model has run, with what they work on in float32."""
+    function = model.train_function
+    while hasattr(function, "function"):
+        function = function.function
+    held = dict(zip(function.__code__.co_freevars, function.__closure__, strict=True))
+    (concrete,) = held["multi_step_on_iterator"].cell_contents._list_all_concrete_functions()
+    graph = optimized_graph(concrete)
+    nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+    return {(n.op, tf.as_dtype(n.attr["T"].type).name) for n in nodes if n.attr["T"].type}
+
+
+def test_layers_with_approximate_functions_pass():
+    gelu = layers.Activation(lambda x: keras.activations.gelu(x, approximate=False))
+    model = small(layers.BatchNormalization(), layers.LayerNormalization(), gelu, layers.Dropout(0.2))
+    assert trained(model) == {"level": LEVEL, "threads": 1, "findings": []}
+    found = types_run(model)
+    assert {("Rsqrt", "float64"), ("Erfc", "float64")} <= found
+    assert not found & {("Rsqrt", "float32"), ("Erfc", "float32")}
+
+
+def test_the_operation_the_layer_and_the_line_are_named():
+    def normalized(x):
+        x = keras.ops.reshape(x, (-1, 1, 1, 4))
+        x = tf.nn.local_response_normalization(x)
+        return keras.ops.reshape(x, (-1, 4))
+
+    line = normalized.__code__.co_firstlineno + 2
+    model = small(layers.Lambda(normalized, name="odd"))
+    before = [v.numpy().copy() for v in model.variables]
+    with pytest.raises(PortabilityError) as raised:
+        trained(model)
+    assert [t for t in str(raised.value).splitlines() if " LRN " in t] == [
+        f"  LRN in layer odd, made at test_portable_mode.py:{line}: is not known to be portable"
+    ]
+    assert str(raised.value).startswith("the training step of 'small' is not portable to another CPU")
+    for variable, value in zip(model.variables, before, strict=True):
+        assert (variable.numpy() == value).all()  # nothing was trained
+
+
+def test_recorded_where_it_is_no_error():
+    lrn = layers.Lambda(
+        lambda x: keras.ops.squeeze(tf.nn.local_response_normalization(x[:, None, None]), (1, 2)), name="odd"
+    )
+    found = trained(small(lrn), strict=False, threads=2)
+    assert found["level"] == "not portable: 2 operations not known to be portable (LRN, LRNGrad)"
+    assert [(f["operation"], f["layer"]) for f in found["findings"]] == [("LRN", "odd"), ("LRNGrad", "odd")]
+
+
+@pytest.mark.parametrize(
+    ("inner", "compiled", "reason"),
+    [
+        (
+            (),
+            {"jit_compile": True},
+            "is compiled by XLA for this CPU: compile the model with jit_compile=False",
+        ),
+        ((), {"run_eagerly": True}, "the step is run eagerly, or in a way that cannot be looked at"),
+        ((layers.Dense(4, dtype="mixed_bfloat16"),), {}, "computes in half precision"),
+        ((layers.Lambda(in_python),), {}, "PyFunc in layer lambda.*: is not known to be portable"),
+    ],
+    ids=["xla", "eager", "bfloat16", "python"],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_refused(inner, compiled, reason):
+    with pytest.raises(PortabilityError, match=reason):
+        trained(small(*inner, **compiled))
+
+
+def test_an_optimizer_that_the_program_turns_on_again():
+    class TurnsOn(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            tf.config.optimizer.set_experimental_options({"constant_folding": True})
+
+    match = "turned the graph optimizer's constant_folding on again"
+    with pytest.raises(PortabilityError, match=match), PortableMode():
+        small().fit(X, Y, callbacks=[TurnsOn()], verbose=0)
+
+
+def test_a_step_that_was_made_before_is_made_anew():
+    model = small(layers.BatchNormalization())
+    model.fit(X, Y, batch_size=8, verbose=0)
+    model.predict(X, verbose=0)
+    assert ("Rsqrt", "float32") in types_run(model)
+    predicts = model.predict_function
+    assert trained(model)["level"] == LEVEL
+    assert ("Rsqrt", "float32") not in types_run(model)
+    with PortableMode():
+        model.predict(X, verbose=0)
+    assert model.predict_function is not predicts
+
+
+def test_batches_by_hand():
+    model = small()
+    with PortableMode():
+        model.train_on_batch(X, Y)
+    assert portability_of(model)["level"] == LEVEL
+    odd = small(layers.Lambda(lambda x: tf.linalg.svd(x[None], compute_uv=False)[0][:, None] * x[:, :1]))
+    with pytest.raises(PortabilityError, match=r"Svd"), PortableMode():
+        odd.train_on_batch(X[:3], Y[:3])
+
+
+def test_all_is_taken_back():
+    keras_trainer = keras.src.backend.tensorflow.trainer.TensorFlowTrainer
+    scope = keras.src.backend.tensorflow.core.name_scope
+
+    def state():
+        return (
+            op_def_library._apply_op_helper,
+            dict(context.context()._optimizer_experimental_options),
+            *(vars(keras_trainer)[f"make_{n}_function"] for n in ("train", "test", "predict")),
+            vars(scope)["__enter__"],
+        )
+
+    before = state()
+    mode = PortableMode()
+    with mode:
+        with mode:
+            pass
+        inside = state()
+    assert [a is not b for a, b in zip(before, inside, strict=True)] == [True] * 6
+    assert inside[1] == before[1] | GRAPH_OPTIMIZER
+    assert state() == before
+
+
+def test_a_trainer(tmp_path):
+    def trainer(**arguments):
+        return kr.ReproducibleTrainer(
+            lambda: small(layers.BatchNormalization()), seed=1, batch_size=8, strict=False, **arguments
+        )
+
+    with pytest.warns(UserWarning, match="switch"):  # this process has started with others
+        portable = trainer(determinism="portable")
+    runs = [portable.fit(X, Y, verbose=0, run_dir=tmp_path / n) for n in "ab"]
+    assert runs[0].fingerprint == runs[1].fingerprint
+    ledger = read_ledger(tmp_path / "a")
+    assert ledger.header["determinism"] == "portable"
+    assert [r["portability"]["level"] for r in ledger.records() if r["kind"] == "epoch"] == [LEVEL]
+    plain = trainer().fit(X, Y, verbose=0, run_dir=tmp_path / "c")
+    assert read_ledger(tmp_path / "c").header["determinism"] == "bitwise"
+    assert plain.fingerprint != runs[0].fingerprint
+    comparison = kr.compare(tmp_path / "a", tmp_path / "c")
+    assert comparison.reason == "one run is portable and the other bitwise: two different trainings"
+
+
+def test_an_unknown_level():
+    with pytest.raises(ValueError, match="determinism must be 'bitwise' or 'portable', received 'exact'"):
+        kr.ReproducibleTrainer(small, seed=1, batch_size=8, determinism="exact")
+
+
+def test_too_late_is_an_error():
+    tf.config.list_logical_devices()
+    with pytest.raises(kr.ReproError, match="was requested after TensorFlow's runtime had started"):
+        kr.ReproducibleTrainer(
+            small, seed=1, batch_size=8, determinism="portable", switches={"intra_op_threads": 77}
+        )
