@@ -43,7 +43,8 @@ def test_a_portable_run_beside_another(tmp_path):
     )
 
 
-def test_again(tmp_path):
+def test_again(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text("")
     threads = {"name": "intra_op_threads", "requested": 2, "achieved": 2}
     header = {
@@ -51,7 +52,7 @@ def test_again(tmp_path):
         "determinism": "portable",
         "seed": 9,
         "switches": (threads,),
-        "command": {"script": str(tmp_path / "train.py"), "module": None, "arguments": []},
+        "command": {"script": "train.py", "module": None, "arguments": []},
     }
     task = task_of([write(tmp_path / n, training(), **header) for n in "ab"])
     assert task.pinned["ONEDNN_MAX_CPU_ISA"] == "AVX2"
