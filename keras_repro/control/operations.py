@@ -73,7 +73,8 @@ _APPROXIMATE = _names(
     """
 )
 _FUSED = frozenset({"_FusedConv2D", "_FusedConv3D", "_FusedDepthwiseConv2dNative", "_FusedMatMul"})
-_FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid", "Tanh"})
+# A fused tanh crashes the emulator (qemu 7.2), so that nobody could compare it.
+_FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid"})
 
 _HALF = frozenset({"bfloat16", "float16", "half"})
 
