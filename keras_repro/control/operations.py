@@ -4,8 +4,8 @@
     >>> reason_against("Rsqrt", {"float32"}, {})
     'uses instructions that each CPU model approximates in its own way'
 
-An operation passes where its type stands in one of the lists below. Those that compute numbers are there as the
-models of `make portable-test`, or a probe over 20,000 values (random bits, infinities, tails) or several
+An operation passes where its type stands in one of the lists below. Those that compute numbers are there, as
+the models of `make portable-test`, or a probe over 20,000 values (random bits, infinities, tails) or several
 shapes of each, gave the same bits on a native Intel CPU and an emulated Haswell, with oneDNN capped at AVX2;
 those that only move, compare or choose, since there is nothing in them to round: not each was measured. What
 is not on a list is not known. TensorFlow 2.21.
