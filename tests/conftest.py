@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from keras_repro.control.runtime import set_op_determinism
 from keras_repro.examine import reproduce as reproduction
 from keras_repro.examine import verify as verification
 from keras_repro.examine.launch import OUTPUT_NAME, Outcome, run_child
@@ -53,6 +54,14 @@ class Answer:
     code: int
     out: str
     err: str
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _op_determinism_ends_with_its_module() -> Iterator[None]:
+    """A trainer switches it on for the whole process; the next file's tests begin without."""
+    yield
+    if "tensorflow" in sys.modules:
+        set_op_determinism(False)
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,15 +20,8 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.control.order import permutation
-from keras_repro.control.runtime import set_op_determinism
 from keras_repro.errors import DivergenceError, ReproError, RunFolderError, SwitchError
 from keras_repro.record.ledger import read_ledger
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _op_determinism_ends_here() -> Iterator[None]:
-    yield
-    set_op_determinism(False)
 
 
 def _mlp(**arguments: Any) -> Any:
