@@ -79,7 +79,7 @@ def distances(
     parted = False
     for pair in _pairs(*runs):
         here = pair[0].sections["weights"], pair[1].sections["weights"]
-        if pair[0].kind == "end" and here == before:
+        if pair[0].kind == "end" and (here == before or _was_cut_short(pair, runs)):
             continue
         before = here
         fits.add(pair[0].fit)
@@ -110,6 +110,12 @@ def distances(
 _STATES = ("start", "epoch", "end")
 
 
+def _was_cut_short(ends: tuple[Record, Record], runs: tuple[_Run, _Run]) -> bool:
+    """Whether one fit was stopped before the other's end: what it left is then no end to compare."""
+    stopped = any(r.extra.get("status") == "stopped" for r in ends)
+    return stopped and runs[0].epochs.get(ends[0].fit) != runs[1].epochs.get(ends[1].fit)
+
+
 class _Run:
     """One run: its ledger, and what lies beside it, read side by side."""
 
@@ -118,6 +124,7 @@ class _Run:
         self.shapes: dict[str, list[Any]] = {}
         self.notes: list[str] = []
         self.last = ""
+        self.epochs: dict[int | None, int | None] = {}
         self._sketches: Iterator[SketchRecord] = iter(())
         self._next: SketchRecord | None = None
         path = self.file.path.with_name(SKETCHES_NAME)
@@ -134,6 +141,8 @@ class _Run:
             self.shapes |= record.shapes
             if record.kind in _STATES and record.fit is not None and "weights" in record.sections:
                 self.last = record.sections["weights"]
+                if record.kind == "epoch":
+                    self.epochs[record.fit] = record.epoch
                 yield record
 
     def sketches(self, record: Record) -> SketchRecord | None:

@@ -172,6 +172,9 @@ def test_several_fits_and_runs_of_other_lengths(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / "a", A[:2]), write_run(tmp_path / "b", A)]
     # What each left behind is compared, though one trained on.
     assert distances(*pair).epochs == ("start", "epoch 1", "end")
+    # Not where it was stopped on the way, as `verify` stops a run that parts.
+    stopped = write_run(tmp_path / "e", A[:2], status="stopped")
+    assert distances(stopped, pair[1]).epochs == ("start", "epoch 1")
     killed = write_run(tmp_path / "d", A[:2], status="killed")
     assert (distances(killed, pair[1]).epochs, distances(killed, pair[1]).complete) == (
         ("start", "epoch 1"),
