@@ -17,7 +17,6 @@ import contextlib
 import json
 import math
 import os
-import stat
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -29,6 +28,7 @@ import blake3
 
 from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
+from keras_repro.record.files import open_plain
 from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder, redirected
 from keras_repro.record.schema import CHAINED_KINDS, Header, Record, StepRecord, plain_number
 
@@ -251,7 +251,7 @@ class LedgerFile:
     def digest(self) -> str:
         """BLAKE3 of the whole file, 64 hexadecimal digits."""
         hasher = blake3.blake3()
-        with _opened(self.path) as file:
+        with open_plain(self.path, what="ledger") as file:
             while block := file.read(1 << 20):
                 hasher.update(block)
         return hasher.hexdigest()
@@ -271,7 +271,7 @@ class LedgerFile:
         return self._end
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        with _opened(self.path) as file:
+        with open_plain(self.path, what="ledger") as file:
             number = 0
             while line := file.readline(_LONGEST_LINE):
                 if not line.endswith(b"\n"):
@@ -390,19 +390,3 @@ def _depth(data: Any) -> int:
 
 def _inside(data: dict[str, Any] | list[Any]) -> Any:
     return data.values() if isinstance(data, dict) else data
-
-
-def _opened(path: Path) -> Any:
-    """Opens a regular file for reading, never through a link."""
-    flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
-    try:
-        descriptor = os.open(path, flags)
-    except FileNotFoundError:
-        raise LedgerError(f"no ledger at {path}") from None
-    except OSError as error:
-        reason = "it is a link, which is not followed" if os.path.islink(path) else error.strerror
-        raise LedgerError(f"cannot open {path}: {reason}") from None
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise LedgerError(f"cannot read {path}: it is no file")
-    return os.fdopen(descriptor, "rb", buffering=1 << 20)
