@@ -17,7 +17,8 @@ from typing import Any
 
 import wrapt
 
-_WRITES = os.O_WRONLY | os.O_RDWR
+from keras_repro.training import opens
+
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
 
 
@@ -45,9 +46,7 @@ class FilesRead:
         """Takes in an audit event of the interpreter."""
         if event != "open" or not isinstance(args[0], str | bytes):
             return
-        mode, flags = args[1], args[2]
-        writes = any(c in mode for c in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
-        self._add(args[0], writes=writes)
+        self._add(args[0], writes=opens.is_writing(args[1], args[2]))
 
     def paths(self) -> list[str]:
         """The files that were read and not written, with the script's own modules that were imported."""
@@ -77,14 +76,7 @@ class FilesRead:
         return not (path.startswith(self._left_out) or packages or caches or made)
 
     def _watch_h5py(self, module: Any) -> None:
-        def opened(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            name = args[0] if args else kwargs.get("name")
-            mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-            if isinstance(name, str | bytes | os.PathLike):
-                self._add(os.fspath(name), writes=mode not in (None, "r"))
-            return wrapped(*args, **kwargs)
-
-        wrapt.wrap_function_wrapper(module.File, "__init__", opened)
+        opens.watch_h5py(module, lambda path, frame, writes: self._add(path, writes=writes))
 
     def _watch_folders(self, module: Any) -> None:
         def indexed(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

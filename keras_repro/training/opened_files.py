@@ -16,9 +16,9 @@ from typing import Any
 import xxhash
 
 from keras_repro.record.trace import Event
+from keras_repro.training import opens
 from keras_repro.training.source import users_line
 
-_WRITES = os.O_WRONLY | os.O_RDWR
 _MOST_BYTES = 1 << 26
 _MOST_FILES = 2000
 
@@ -47,21 +47,11 @@ class OpenedFiles:
         """
         path, mode, flags = args[:3]
         if isinstance(path, str | bytes):
-            writes = any(c in mode for c in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
-            self._take(os.fsdecode(path), frame, writes=writes)
+            self._take(os.fsdecode(path), frame, writes=opens.is_writing(mode, flags))
 
     def watch_h5py(self, module: Any) -> None:
         """Also hears of what h5py opens, by C alone."""
-        import wrapt
-
-        def opened(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            name = args[0] if args else kwargs.get("name")
-            mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
-            if isinstance(name, str | bytes | os.PathLike):
-                self._take(os.fsdecode(name), sys._getframe(1), writes=mode not in (None, "r"))
-            return wrapped(*args, **kwargs)
-
-        wrapt.wrap_function_wrapper(module.File, "__init__", opened)
+        opens.watch_h5py(module, lambda path, frame, writes: self._take(path, frame, writes=writes))
 
     def _take(self, path: str, frame: Any, *, writes: bool) -> None:
         if getattr(self._busy, "here", False) or path.endswith((".py", ".pyc")):
