@@ -19,6 +19,7 @@ import io
 import json
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -81,8 +82,7 @@ def write_snapshot(
             with open(temporary, "rb") as written:
                 return _digest_of(written)
     except (OSError, RuntimeError) as error:  # h5py raises both where HDF5 fails
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise SnapshotError(f"cannot write {path}: {reason}") from None
+        raise SnapshotError(f"cannot write {path}: {_reason(error)}") from None
 
 
 class Snapshot:
@@ -193,6 +193,14 @@ class Snapshot:
         result = np.empty(len(found), object)
         result[:] = found
         return result.reshape(shape)
+
+
+def _reason(error: Exception) -> str:
+    """Why a file could not be written; HDF5 tells the system's reason in the middle of its own words."""
+    told = re.search(r"errno = (\d+)", str(error))
+    if told is not None:
+        return os.strerror(int(told[1]))
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def _content(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:

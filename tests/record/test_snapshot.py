@@ -205,3 +205,16 @@ def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(SnapshotError, match="it is no file"):
         Snapshot(tmp_path / "pipe")
+
+
+def test_a_file_that_may_not_grow_is_said_in_the_systems_own_words(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(SnapshotError, match=r"^cannot write .*large\.h5: File too large$"):
+            write_snapshot(tmp_path / "large.h5", {"x": np.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []
