@@ -12,21 +12,22 @@ the ledgers (`record.sketch`). Needs no TensorFlow.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from keras_repro.errors import LedgerError, SnapshotError
+from keras_repro.errors import SnapshotError
 from keras_repro.examine.exact import ExactDistance
 from keras_repro.examine.kept import Kept, exact_distances
-from keras_repro.examine.place import place_in_words
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.examine.sketched_run import SketchedRun, pairs_of
 from keras_repro.record.schema import Record
 from keras_repro.record.sketch import SUMS, is_integer, sketched_distance
-from keras_repro.record.sketch_file import SKETCHES_NAME, SketchFile, SketchRecord
+from keras_repro.record.sketch_file import SketchRecord
 from keras_repro.record.text import visible
+
+_Runs = tuple[SketchedRun, SketchedRun]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -70,14 +71,14 @@ def distances(
     Raises:
         LedgerError: a ledger cannot be read, or what lies beside it is damaged.
     """
-    runs = _Run(a), _Run(b)
+    runs = SketchedRun(a), SketchedRun(b)
     layers = _Layers()
     columns: list[_Column] = []
     fits: set[int | None] = set()
     before: tuple[str, str] | None = None
     left_out: tuple[Record, Record] | None = None
     parted = False
-    for pair in _pairs(*runs):
+    for pair in pairs_of(*runs):
         here = pair[0].sections["weights"], pair[1].sections["weights"]
         if pair[0].kind == "end" and (here == before or _was_cut_short(pair, runs)):
             continue
@@ -107,86 +108,10 @@ def distances(
     )
 
 
-_STATES = ("start", "epoch", "end")
-
-
-def _was_cut_short(ends: tuple[Record, Record], runs: tuple[_Run, _Run]) -> bool:
+def _was_cut_short(ends: tuple[Record, Record], runs: _Runs) -> bool:
     """Whether one fit was stopped before the other's end: what it left is then no end to compare."""
     stopped = any(r.extra.get("status") == "stopped" for r in ends)
     return stopped and runs[0].epochs.get(ends[0].fit) != runs[1].epochs.get(ends[1].fit)
-
-
-class _Run:
-    """One run: its ledger, and what lies beside it, read side by side."""
-
-    def __init__(self, run: str | os.PathLike[str]) -> None:
-        self.file: LedgerFile = read_ledger(run)
-        self.shapes: dict[str, list[Any]] = {}
-        self.notes: list[str] = []
-        self.last = ""
-        self.epochs: dict[int | None, int | None] = {}
-        self._sketches: Iterator[SketchRecord] = iter(())
-        self._next: SketchRecord | None = None
-        path = self.file.path.with_name(SKETCHES_NAME)
-        if os.path.lexists(path):
-            self._sketched = SketchFile(path)
-            self._sketches = self._sketched.records()
-            self._next = next(self._sketches, None)
-        if self._next is None:
-            self.notes.append(f"{self.file.path.parent} has no sketches of its weights")
-
-    def states(self) -> Iterator[Record]:
-        """The records that hold weights."""
-        for record in self.file.typed_records():
-            self.shapes |= record.shapes
-            if record.kind in _STATES and record.fit is not None and "weights" in record.sections:
-                self.last = record.sections["weights"]
-                if record.kind == "epoch":
-                    self.epochs[record.fit] = record.epoch
-                yield record
-
-    def sketches(self, record: Record) -> SketchRecord | None:
-        """The sketches of a record; asked for in the ledger's order."""
-        wanted = _order(record.kind, record.fit, record.epoch)
-        while self._next is not None and _order_of(self._next.position) < wanted:
-            self._next = next(self._sketches, None)
-        found = self._next
-        if found is None or found.position != record.position:
-            return None
-        if found.digest != record.sections["weights"]:
-            place = place_in_words(record.kind, fit=record.fit, epoch=record.epoch)
-            raise LedgerError(f"{self._sketched.path} is not of this ledger: other weights at {place}")
-        return found
-
-
-_Runs = tuple[_Run, _Run]
-
-
-def _pairs(a: _Run, b: _Run) -> Iterator[tuple[Record, Record]]:
-    """The records of both runs that stand at the same place."""
-    others = b.states()
-    right = next(others, None)
-    for left in a.states():
-        wanted = _order(left.kind, left.fit, left.epoch)
-        while right is not None and _order(right.kind, right.fit, right.epoch) < wanted:
-            right = next(others, None)
-        if right is not None and right.position == left.position:
-            yield left, right
-    for _ in others:
-        pass  # so that its last is known
-
-
-def _order(kind: str, fit: int | None, epoch: int | None) -> tuple[int, int, int]:
-    return fit or 0, _STATES.index(kind), epoch or 0
-
-
-def _order_of(position: str) -> tuple[int, int, int]:
-    kind, *numbers = position.split(" ")
-    try:
-        fit, epoch = [*map(int, numbers), 0][:2]
-        return _order(kind, fit, epoch)
-    except ValueError:
-        return -1, 0, 0  # of a kind that this version does not know
 
 
 class _Layers:

@@ -16,29 +16,25 @@ import os
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
-from keras_repro.errors import LaunchError, ReproError, RunFolderError
-from keras_repro.examine.changes import Baseline, Change, NotTriedError, Seen
-from keras_repro.examine.compare import compare_all
-from keras_repro.examine.copies import Copies, Place
+from keras_repro.errors import LaunchError, RunFolderError
+from keras_repro.examine.changes import Baseline, Change, NotTriedError
+from keras_repro.examine.copies import Copies
 from keras_repro.examine.diagnose import diagnose
-from keras_repro.examine.distances import distances
-from keras_repro.examine.divergence import Divergence
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.how_far import how_far
-from keras_repro.examine.launch import PARTED, POLL_SECONDS, Child, Outcome, Start, start_process
+from keras_repro.examine.launch import POLL_SECONDS, Child, Outcome, Start, start_process
 from keras_repro.examine.leftovers import Listing
 from keras_repro.examine.outcome import check_outcome
 from keras_repro.examine.setting import Setting
 from keras_repro.examine.variation_outcome import VariationOutcome as VariationOutcome
 from keras_repro.examine.variation_outcome import Variations as Variations
 from keras_repro.examine.variations import CATALOGUE, Variation
+from keras_repro.examine.varied_run import VariedRun, judged, not_tried, seen_in
 from keras_repro.examine.verify import Task, check_task
 from keras_repro.record.folders import LEDGER_NAME, make_run_folder
-from keras_repro.record.ledger import read_ledger
 
 BASELINE, REPEAT, COPIES = "baseline", "repeat", "copies"
 _HASH_SEED = "1"
@@ -128,13 +124,13 @@ class Variator:
         """
         outside = Listing.below(self._outside(), leave_out=self._folder)
         baseline = self._run_baseline([v.name for v in variations])
-        repeat = self._one(_Run(name=REPEAT, change=Change(says="the same surroundings")))
+        repeat = self._one(VariedRun(name=REPEAT, change=Change(says="the same surroundings")))
         if repeat.verdict == "could not run":
             raise LaunchError(f"the plain repeat of the baseline: {repeat.reason}", repeat.output)
         notes = self._notes(outside)
         if repeat.verdict == "differs":
             reason = "the script does not repeat even in the same surroundings"
-            outcomes = [_not_tried(v, reason) for v in variations]
+            outcomes = [not_tried(v, reason) for v in variations]
         else:
             outcomes, more = self._vary(variations, baseline)
             notes += more
@@ -190,7 +186,7 @@ class Variator:
         return [f"{what}: {', '.join(changed[:8])}" + (", ..." if len(changed) > 8 else "")]
 
     def _run_baseline(self, names: Sequence[str]) -> Baseline:
-        run = _Run(name=BASELINE, change=Change(says="as it is, with a fixed hash seed"))
+        run = VariedRun(name=BASELINE, change=Change(says="as it is, with a fixed hash seed"))
         with self._running(run) as child:
             while (outcome := child.poll()) is None:
                 self._watcher.polls()
@@ -211,7 +207,7 @@ class Variator:
         )
         self._watcher.ends(BASELINE, ended)
         self._baseline = Baseline(
-            seen=_seen(run.folder),
+            seen=seen_in(run.folder),
             environment=self._setting.environment,
             copied=self.copies is not None,
             leftovers=leftovers,
@@ -230,17 +226,17 @@ class Variator:
     def _vary(
         self, variations: Sequence[Variation], baseline: Baseline
     ) -> tuple[list[VariationOutcome], list[str]]:
-        runs: dict[str, _Run] = {}
+        runs: dict[str, VariedRun] = {}
         found: dict[str, VariationOutcome] = {}
         for variation in variations:
             try:
                 change = variation.change(baseline)
             except NotTriedError as reason:
-                found[variation.name] = _not_tried(variation, str(reason))
+                found[variation.name] = not_tried(variation, str(reason))
                 self._watcher.ends(variation.name, found[variation.name])
                 continue
             self._changes[variation.name] = change
-            runs[variation.name] = _Run(name=variation.name, change=change, variation=variation)
+            runs[variation.name] = VariedRun(name=variation.name, change=change, variation=variation)
         notes = []
         waiting = list(runs.values())
         if self._jobs > 1 and waiting:
@@ -250,7 +246,7 @@ class Variator:
                 found[run.name] = self._one(run)
         return [found[v.name] for v in variations], notes
 
-    def _side_by_side(self, runs: Sequence[_Run], found: dict[str, VariationOutcome]) -> list[str]:
+    def _side_by_side(self, runs: Sequence[VariedRun], found: dict[str, VariationOutcome]) -> list[str]:
         """Runs those that may be run side by side, once it is known that their paths do not matter."""
         moved = next((r for r in runs if r.change.place == "elsewhere"), None)
         if moved is None:
@@ -259,7 +255,7 @@ class Variator:
         if found[moved.name].verdict != "repeats":
             return ["one after another: the path of the folder matters, and copies side by side have several"]
         free = [r for r in runs if r.change.place == "same" and r.variation and not r.variation.alone]
-        children: dict[int, tuple[_Run, Child]] = {}
+        children: dict[int, tuple[VariedRun, Child]] = {}
         try:
             while free or children:
                 for slot in range(1, self._jobs + 1):
@@ -279,7 +275,7 @@ class Variator:
                 child.end()
         return []
 
-    def _one(self, run: _Run) -> VariationOutcome:
+    def _one(self, run: VariedRun) -> VariationOutcome:
         with self._running(run) as child:
             while (outcome := child.poll()) is None:
                 self._watcher.polls()
@@ -287,7 +283,7 @@ class Variator:
         return self._finished(run, outcome)
 
     @contextlib.contextmanager
-    def _running(self, run: _Run) -> Iterator[Child]:
+    def _running(self, run: VariedRun) -> Iterator[Child]:
         child = self._begin(run)
         try:
             yield child
@@ -295,7 +291,7 @@ class Variator:
             child.end()
             raise
 
-    def _begin(self, run: _Run) -> Child:
+    def _begin(self, run: VariedRun) -> Child:
         run.folder = make_run_folder(self._folder / run.name)
         setting = self._prepared(run.change, run)
         if run.name == BASELINE and run.place is not None:
@@ -313,7 +309,7 @@ class Variator:
             cwd=setting.cwd,
         )
 
-    def _prepared(self, change: Change, run: _Run | None = None, *, again: bool = False) -> Setting:
+    def _prepared(self, change: Change, run: VariedRun | None = None, *, again: bool = False) -> Setting:
         """The surroundings of a run, with the copy that it works in made.
 
         `again` takes for the used copy what the process before it has left, as a diagnosis has it.
@@ -331,80 +327,13 @@ class Variator:
         setting = setting.changed({"PWD": str(place.cwd)})
         return replace(setting, cwd=place.cwd, script=place.script)
 
-    def _finished(self, run: _Run, outcome: Outcome) -> VariationOutcome:
-        found = replace(self._judged(run, outcome), seconds=outcome.seconds)
+    def _finished(self, run: VariedRun, outcome: Outcome) -> VariationOutcome:
+        found = replace(judged(run, outcome, self._ledger(BASELINE)), seconds=outcome.seconds)
         self._watcher.ends(run.name, found)
         return found
 
-    def _judged(self, run: _Run, outcome: Outcome) -> VariationOutcome:
-        ledger = run.folder / LEDGER_NAME
-        said = VariationOutcome(
-            name=run.name,
-            changes=run.variation.changes if run.variation else run.change.says,
-            verdict="repeats",
-            change=run.change.says,
-            why=run.variation.why if run.variation else "",
-            pin=run.variation.pin if run.variation else "",
-            ledger=str(ledger) if ledger.exists() else None,
-        )
-        if outcome.code != PARTED:
-            try:
-                check_outcome(outcome, run.folder, name="it")
-            except LaunchError as error:
-                reason = str(error).removeprefix("it ").removeprefix("it: ")
-                return replace(said, verdict="could not run", reason=reason, output=error.output)
-        comparison = compare_all([self._ledger(BASELINE), ledger], same_script=True)
-        said = replace(said, comparison=comparison)
-        if comparison.verdict == "identical":
-            took = run.variation is None or self._took_effect(run.variation, run.folder)
-            reason = "the script sets it itself, or something overrides it: it is as in the baseline"
-            return said if took else replace(said, verdict="not tried", reason=reason)
-        divergence = comparison.divergence
-        if divergence is None:
-            return replace(said, verdict="differs", reason=str(comparison.reason))
-        distance = _distance(self._ledger(BASELINE), ledger)
-        return replace(said, verdict="differs", where=_where(divergence), distance=distance)
-
-    def _took_effect(self, variation: Variation, folder: Path) -> bool:
-        """Whether what was in effect is not what the baseline had, as far as ledgers tell."""
-        if variation.achieved is None or self._baseline is None:
-            return True
-        now = variation.achieved(_seen(folder))
-        return now is None or bool(now != variation.achieved(self._baseline.seen))
-
     def _ledger(self, name: str) -> Path:
         return (self._folder / name / LEDGER_NAME).resolve()
-
-
-@dataclass(kw_only=True)
-class _Run:
-    """One training that is to be compared with the baseline."""
-
-    name: str
-    change: Change
-    variation: Variation | None = None
-    folder: Path = Path()
-    place: Place | None = None
-    before: Listing | None = None
-    beside: int = 0
-
-
-def _not_tried(variation: Variation, reason: str) -> VariationOutcome:
-    return VariationOutcome(
-        name=variation.name,
-        changes=variation.changes,
-        verdict="not tried",
-        reason=reason,
-        why=variation.why,
-        pin=variation.pin,
-    )
-
-
-def _seen(folder: Path) -> Seen:
-    file = read_ledger(folder)
-    fits = [r.extra.get("configuration") for r in file.typed_records() if r.kind == "fit"]
-    jit = tuple(bool(c.get("jit_compile")) for c in fits if isinstance(c, dict))
-    return Seen(header=file.header, jit=jit)
 
 
 def _environment(task: Task) -> dict[str, str]:
@@ -424,24 +353,3 @@ def _clear(folder: Path, *, overwrite: bool) -> None:
         )
     for old in present:
         shutil.rmtree(old)
-
-
-def _where(divergence: Divergence) -> str:
-    """Where two runs parted, counted from 1: `"epoch 3 of fit 1"`."""
-    number = 0 if divergence.index is None else divergence.index + 1
-    if divergence.kind == "epoch" and divergence.epoch is not None and divergence.fit is not None:
-        return f"epoch {divergence.epoch + 1} of fit {divergence.fit + 1}"
-    if divergence.fit is not None:
-        return f"the {'end' if divergence.kind == 'end' else 'start'} of fit {divergence.fit + 1}"
-    if divergence.kind == "loop" and divergence.step:
-        return f"step {divergence.step} of loop {number}"
-    return f"{divergence.kind} {number}" if number else "the script's exit"
-
-
-def _distance(a: Path, b: Path) -> float | None:
-    """The largest relative distance over the layers where their weights part; None if it is not known."""
-    try:
-        found = how_far(distances(a, b))
-        return 0.0 if found is None else found.parting.largest
-    except ReproError:  # a verdict does not depend on it
-        return None

@@ -7,6 +7,7 @@ is not the recorded one is said to be not faithful.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,10 +22,10 @@ from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.record.text import in_a_line
 from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.step import Step, restore_process_states
+from keras_repro.training.tap_values import TapValues
 from keras_repro.training.taps import LEVELS, Tap, TappedStep
 
 _TIMES = 3
-_MOST_KEPT = 1 << 27  # bytes of taps that are kept for their distance to those of another process
 
 
 def replay(step: Step, folder: Path) -> dict[str, Any]:
@@ -48,6 +49,7 @@ def replay(step: Step, folder: Path) -> dict[str, Any]:
         "agrees_drawing_on": all(a == again[0] for a in drawing_on),
         "differing": _differing([step.after, *again, *drawing_on]),
     }
+    step.before.move_to(folder / "before.h5")  # what is taken out of the step needs the memory
     found |= _looked_into(step, folder, steady=found["faithful"] and found["agrees"])
     _again(step, restore=True)  # it ends as the step itself did: no second copy of the state is held for that
     return found
@@ -70,11 +72,11 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
         steady: whether the step repeats itself without taps, so that one that does not is due to them.
     """
     found: dict[str, Any] = {}
-    values: list[Any] = []
     why_not: list[str] = []
     for level in LEVELS:
+        path = folder / f"{level}-{TAPS_NAME}"
         try:
-            tapped, taken = _tapped(step, level)
+            tapped = _tapped(step, level, path)
         except Exception as error:  # also of a user's own step that cannot be traced with taps in it
             if _is_of_memory(error):
                 why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
@@ -83,13 +85,13 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
             break
         if tapped["faithful"] or "tapped" not in found:
             found = {"tapped": tapped} | ({"fewer_taps": "; ".join(why_not)} if why_not else {})
-            values = taken
+            with contextlib.suppress(FileNotFoundError):  # where the disk was full
+                path.replace(folder / TAPS_NAME)
         if tapped["faithful"] or not steady:
             break
         why_not.append(f"the step computes other bits with {_OF_LEVEL[level]} taken out")
     if "tapped" not in found:
         found["fewer_taps"] = "; ".join(why_not)
-    _keep(folder, values)
     return found
 
 
@@ -109,36 +111,42 @@ _OF_LEVEL = {
 }
 
 
-def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
+def _tapped(step: Step, level: str, path: Path) -> dict[str, Any]:
     """Runs the step with taps: twice as traced once, and once more as traced anew.
+
+    Args:
+        step: the step.
+        level: how much of its inside is taken out.
+        path: gets the values of the taps in the first run.
 
     Returns:
         `level`, `faithful`, `faithful_anew`, `taps` (each with `digests`: of both runs and of the second
-        tracing, and the `distance` between the two runs where they differ) and `operations`; and the values
-        of the taps in the first run.
+        tracing, and the `distance` between the two runs where they differ) and `operations`.
     """
     first = TappedStep(step.model, level)
-    values: list[Any] = []
     seen: list[list[str]] = [[], [], []]
     gaps: dict[int, dict[str, Any]] = {}
 
     def keep(index: int, value: Any) -> None:
-        values.append(value)
+        values.add(value)
         seen[0].append(_digest(value))
 
     def compare(index: int, value: Any) -> None:
         seen[1].append(_digest(value))
-        if index < len(values) and seen[1][index] != seen[0][index]:
-            gaps[index] = distance(values[index], value)
+        if index < len(seen[0]) and seen[1][index] != seen[0][index]:
+            then = values.read(index)
+            if then is not None:
+                gaps[index] = distance(then, value)
 
-    after, labels = _run_tapped(step, first, keep)
+    with TapValues(path) as values:
+        after, labels = _run_tapped(step, first, keep)
     _run_tapped(step, first, compare)
     anew, _ = _run_tapped(step, TappedStep(step.model, level), lambda _, v: seen[2].append(_digest(v)))
     taps = []
     for index, (label, tap) in enumerate(labels):
         digests = [held[index] if index < len(held) else None for held in seen]
         gap = {"distance": gaps[index]} if index in gaps else {}
-        said = {"source": tap.line, "dtype": values[index].dtype.name}
+        said = {"source": tap.line, "dtype": values.dtypes[index]}
         taps.append(label | {"digests": digests} | gap | said)
     found = {
         "level": level,
@@ -147,7 +155,7 @@ def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
         "taps": taps,
         "operations": first.trace.operations,
     }
-    return found, values
+    return found
 
 
 def _run_tapped(
@@ -187,17 +195,3 @@ def _digest(value: Any) -> str:
     if value.dtype == object:
         return xxhash.xxh3_64_hexdigest(repr(value.tolist()).encode())
     return xxhash.xxh3_64_hexdigest(np.ascontiguousarray(value).reshape(-1).view(np.uint8).data)
-
-
-def _keep(folder: Path, values: Sequence[Any]) -> None:
-    kept: dict[str, Any] = {}
-    size = 0
-    for index, value in enumerate(values):
-        size += value.nbytes
-        if size > _MOST_KEPT:
-            break
-        if value.dtype.isbuiltin == 2:
-            value = value.astype(np.float32)  # exact; NumPy's files hold no bfloat16
-        if value.dtype != object:
-            kept[str(index)] = value
-    np.savez(folder / TAPS_NAME, **kept)

@@ -2,14 +2,61 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, overload
 
+from keras_repro.errors import SnapshotError
+from keras_repro.record.snapshot import Snapshot, write_snapshot
 from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.state_reader import StateReader
+
+
+class StateBefore(Sequence[Any]):
+    """A state's tensors from before a step: in memory, until they are moved into a file.
+
+    Args:
+        tensors: what `StateReader.copy` gave.
+    """
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self._tensors = list(tensors)
+        self._count = len(self._tensors)
+        self._path: Path | None = None
+
+    def move_to(self, path: Path) -> None:
+        """Keeps the tensors in a file from now on, and lets go of the memory; stays as it is where it cannot.
+
+        Args:
+            path: the file, which is made.
+        """
+        if self._path is None:
+            with contextlib.suppress(SnapshotError):
+                write_snapshot(path, {str(n): tensor for n, tensor in enumerate(self._tensors)})
+                self._path = path
+                self._tensors.clear()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._path is None:
+            yield from self._tensors
+            return
+        with Snapshot(self._path) as snapshot:
+            for number in range(self._count):
+                yield snapshot.array(str(number))
+
+    @overload
+    def __getitem__(self, index: int) -> Any: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Any]: ...
+    def __getitem__(self, index: int | slice) -> Any:
+        return list(self)[index]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +80,7 @@ class Step:
     batches: tuple[Any, ...]
     spec: Any
     reader: StateReader
-    before: tuple[Any, ...]
+    before: StateBefore
     generators: Mapping[str, Any]
     after: Mapping[str, Mapping[str, str]]
 

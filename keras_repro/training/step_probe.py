@@ -16,7 +16,7 @@ from keras_repro.training.batches import batch_digests, row_digests
 from keras_repro.training.replay import replay
 from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.state_reader import StateReader
-from keras_repro.training.step import Step, process_states
+from keras_repro.training.step import StateBefore, Step, process_states
 
 if TYPE_CHECKING:
     from keras_repro.training.probe import Probe
@@ -79,10 +79,11 @@ class StepProbe:
             batches=tuple(batches),
             spec=spec,
             reader=self._reader,
-            before=tuple(copy[id(t.variable)] for t in self._reader.tensors) if whole else (),
+            before=StateBefore([copy[id(t.variable)] for t in self._reader.tensors] if whole else ()),
             generators=generators,
             after=after,
         )
+        copy.clear()
         value = _hard(after) | _moved(before, after)
         probe.hard(
             Event(kind="end", key=place, value=value),

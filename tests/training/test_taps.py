@@ -18,7 +18,7 @@ from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.training import taps
 from keras_repro.training.replay import replay
 from keras_repro.training.state_reader import StateReader
-from keras_repro.training.step import Step, process_states
+from keras_repro.training.step import StateBefore, Step, process_states
 from keras_repro.training.taps import TappedStep
 
 SPEC = (tf.TensorSpec((None, 4), tf.float32), tf.TensorSpec((None, 1), tf.float32))
@@ -30,7 +30,7 @@ def stepped(model: Any) -> Step:
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     model.fit(data, verbose=0)
     reader = StateReader(model)
-    before, generators = tuple(reader.copy()), process_states()
+    before, generators = StateBefore(reader.copy()), process_states()
     model.train_function(iter(data))
     return Step(
         model=model,

@@ -1,0 +1,89 @@
+"""The values of a replayed step's taps, in a file: a step's gradients are as large as its weights.
+
+with TapValues(folder / "taps.npz") as values:
+    values.add(tensor)
+values.read(0)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+_MOST_KEPT = 1 << 29  # bytes in the file
+
+
+class TapValues:
+    """Values in the order in which they came; those that a file cannot hold are not kept.
+
+    Args:
+        path: an `.npz` file, which is made anew.
+
+    Attributes:
+        path: the file.
+        dtypes: the name of each value's dtype.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.dtypes: list[str] = []
+        self._kept: dict[int, np.dtype[Any]] = {}
+        self._texts: dict[int, np.ndarray] = {}
+        self._size = 0
+        self._file: zipfile.ZipFile | None = zipfile.ZipFile(path, "w")
+
+    def add(self, value: np.ndarray) -> None:
+        """Keeps one more value; once the disk is full, or the file as large as it may get, no more."""
+        index = len(self.dtypes)
+        self.dtypes.append(value.dtype.name)
+        if value.dtype == object:
+            self._texts[index] = value
+            return
+        self._size += value.nbytes
+        if self._file is None or self._size > _MOST_KEPT:
+            return
+        # Exact; NumPy's files hold no bfloat16.
+        plain = value.astype(np.float32) if value.dtype.isbuiltin == 2 else value
+        try:
+            with self._file.open(f"{index}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, plain, allow_pickle=False)
+        except OSError:
+            self._give_up()
+        else:
+            self._kept[index] = value.dtype
+
+    def read(self, index: int) -> np.ndarray | None:
+        """The value with a number, None where it was not kept; once closed."""
+        if index not in self._kept:
+            return self._texts.get(index)
+        with np.load(self.path, allow_pickle=False) as file:
+            value: np.ndarray = file[str(index)]
+        return value.astype(self._kept[index], copy=False)
+
+    def close(self) -> None:
+        """Ends the writing; a second call does nothing."""
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError:
+                self._give_up()
+            self._file = None
+
+    def _give_up(self) -> None:
+        file, self._file = self._file, None
+        self._kept.clear()
+        if file is not None and file.fp is not None:
+            with contextlib.suppress(OSError):
+                file.fp.close()
+            file.fp = None  # or it would write its list of contents once more
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> TapValues:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
