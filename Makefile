@@ -24,7 +24,7 @@ help:
 	@echo "make test        run all tests"
 	@echo "make planted     score what verify --explain says of scripts with one planted cause each"
 	@echo "make varied      score what verify --vary says of scripts that depend on one variation each"
-	@echo "make crash-test  kill trainings at random moments (N=100) and resume them"
+	@echo "make crash-test  kill trainings at random moments (N=100) and at every change on the disk, resume them"
 	@echo "make portable-test  train on emulated CPUs and compare, to the bit (CPUS=, MODELS=)"
 	@echo "make lint        check format and style      make format   put them right"
 	@echo "make types       check the types"

@@ -14,7 +14,6 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import LedgerError, ResumeError
@@ -22,6 +21,7 @@ from keras_repro.record.digest import next_link
 from keras_repro.record.ledger import Ledger, LedgerFile, read_ledger
 from keras_repro.record.schema import Header, Record, StepRecord
 
+_SHORT = 24  # characters of a setting that is shown with its value
 # Of a `fit` record, what its chain does not hold.
 _SETTINGS = {
     "configuration": "configuration is another",
@@ -52,13 +52,17 @@ class ContinuedLedger(Ledger):
             for data in found.records()
             if data.get("kind") == "step"
         }
-        lines, size = _complete(found.path)
+        complete = found.complete
         try:
             descriptor = os.open(found.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-            os.ftruncate(descriptor, size)  # a torn last line
+            if os.fstat(descriptor).st_size != complete.size:
+                os.ftruncate(descriptor, complete.size)  # a torn last line
+                os.fsync(descriptor)  # or a crash might mix it with the line that comes next
         except OSError as error:
             raise LedgerError(f"cannot write {found.path}: {error.strerror}") from None
-        super().__init__(found.path, descriptor, Header.from_dict(found.header), lines=lines, size=size)
+        super().__init__(
+            found.path, descriptor, Header.from_dict(found.header), lines=complete.lines, size=complete.size
+        )
 
     @property
     def is_behind(self) -> bool:
@@ -109,7 +113,7 @@ class ContinuedLedger(Ledger):
             if values[0] != values[1]:
                 raise ResumeError(
                     f"this is not the training that {self.path} recorded before it was interrupted: its "
-                    f"{_SETTINGS[name]}; start anew in another run folder"
+                    f"{_SETTINGS[name]}{_differing(*values)}; start anew in another run folder"
                 )
         self.link = link
         return then
@@ -138,18 +142,21 @@ def _check_header(found: LedgerFile, header: Header) -> None:
         )
 
 
+def _differing(then: Any, now: Any) -> str:
+    """Which parts of two settings differ, in brackets; with their values where these are short."""
+    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
+        return ""
+    told = []
+    for name in dict.fromkeys([*then, *now]):
+        was, is_now = then.get(name), now.get(name)
+        if was != is_now:
+            short = all(not isinstance(v, Mapping | list) and len(str(v)) <= _SHORT for v in (was, is_now))
+            told.append(f"{name}: {was} before, {is_now} now" if short else str(name))
+    return f" ({'; '.join(told)})"
+
+
 def _without_epochs(value: Any) -> Any:
     """Arguments without how long the fit is to go on: a run may be made longer."""
     if not isinstance(value, Mapping):
         return value
     return {n: v for n, v in value.items() if n not in ("epochs", "epochs_requested", "initial_epoch")}
-
-
-def _complete(path: Path) -> tuple[int, int]:
-    """The lines of a ledger that are whole, and their bytes."""
-    lines = size = 0
-    with open(path, "rb") as file:
-        for line in file:
-            if line.endswith(b"\n"):
-                lines, size = lines + 1, size + len(line)
-    return lines, size

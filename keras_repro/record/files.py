@@ -1,4 +1,8 @@
-"""Files that others may have written are opened as plain files; files of ours appear whole or not at all."""
+"""Files that others may have written are opened as plain files; files of ours appear whole or not at all.
+
+What changes a file or a folder is called through `os`, here and in all of `record`: tests/crash stops a
+process behind each of these calls.
+"""
 
 from __future__ import annotations
 
@@ -57,18 +61,26 @@ def appearing(path: Path) -> Iterator[Path]:
     temporary.unlink(missing_ok=True)  # of a process that was killed
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    _sync(path.parent)  # the name too has to last
+    sync(path.parent)  # the name too has to last
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Waits until the disk has a file, or the names in a folder."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder that lasts, where it is not there."""
+    if not path.is_dir():
+        path.mkdir(exist_ok=True)
+        sync(path.parent)

@@ -60,11 +60,7 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
         RunFolderError: it cannot be made.
     """
     try:
-        base = redirected(base)
-        base.mkdir(parents=True, exist_ok=True)
-        ignore = base / ".gitignore"
-        if not ignore.exists():
-            ignore.write_text("*\n")
+        base = _made(base)
         number = 1
         while True:
             folder = base / f"{name}-{number}"
@@ -74,6 +70,30 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
             number += 1
     except OSError as error:
         raise RunFolderError(f"cannot make a run folder in {base}: {error.strerror}") from None
+
+
+def one_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
+    """The folder of a name in the one place where runs go by default; made where it is not there.
+
+    Raises:
+        RunFolderError: it cannot be made.
+    """
+    try:
+        folder = _made(base) / name
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise RunFolderError(f"cannot make a run folder in {base}: {error.strerror}") from None
+    return folder
+
+
+def _made(base: Path) -> Path:
+    """The one place, which git ignores."""
+    base = redirected(base)
+    base.mkdir(parents=True, exist_ok=True)
+    ignore = base / ".gitignore"
+    if not ignore.exists():
+        ignore.write_text("*\n")
+    return base
 
 
 def already_holds(folder: Path) -> str:

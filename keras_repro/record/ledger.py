@@ -19,7 +19,7 @@ import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -28,13 +28,14 @@ import blake3
 
 from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
-from keras_repro.record.files import open_plain
+from keras_repro.record.files import open_plain, sync
 from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder, redirected
 from keras_repro.record.schema import CHAINED_KINDS, Header, Record, StepRecord, plain_number
 
 _CHECK_KEY = b',"check":"'
 _CHECK_DIGITS = 16
 _DEEPEST = 64
+_ENDS = ("end", "exit")
 _LONGEST_LINE = 1 << 26  # bytes: a record of some hundred thousand tensors
 
 
@@ -48,6 +49,7 @@ class Ledger:
         self._lock = threading.Lock()
         self._descriptor = descriptor
         self._size, self._lines = size, lines  # bytes and lines that are complete
+        self._durable = 0  # lines of which this process knows that the disk has them
         if lines:
             return  # it has its header
         try:
@@ -88,12 +90,19 @@ class Ledger:
     def append(self, record: Record) -> Record:
         """Writes one record behind the others, with the chain's next link in it.
 
+        What is before an end is durable first, so that zeros there are seen to be damage.
+
         Returns:
             The record as written.
 
         Raises:
             LedgerError: the disk is full or the file cannot be written; what was written before is kept.
         """
+        if record.kind in _ENDS:
+            try:
+                self.sync()
+            except OSError as error:
+                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
         with self._lock:  # fits may run in several threads
             link = next_link(self.link, record.position, record.sections)
             written = replace(record, link=link)
@@ -116,12 +125,21 @@ class Ledger:
             LedgerError: as for `append`.
         """
         with self._lock:
-            self._write({"kind": kind, **fields}, self.link)
+            durable = {"durable": self._durable} if self._durable else {}
+            self._write({"kind": kind, **fields, **durable}, self.link)
 
     def sync(self) -> None:
-        """Waits until the disk has all of it."""
-        if self._descriptor >= 0:
-            os.fsync(self._descriptor)
+        """Waits until the disk has all of it, and the names of the file and of its folder."""
+        with self._lock:
+            lines = self._lines
+        if self._descriptor < 0:
+            return
+        os.fsync(self._descriptor)
+        if not self._durable:
+            sync(self.path.parent)
+            with contextlib.suppress(OSError):  # that folder may be closed to us
+                sync(self.path.parent.parent)
+        self._durable = lines
 
     def fingerprint(self, *, partial: bool = False) -> str:
         """The fingerprint of what was written so far."""
@@ -161,10 +179,24 @@ class Ledger:
             # Half a line, or one that Ctrl-C left uncounted, would make the lines after it unreadable.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
+                os.fsync(self._descriptor)  # or a crash might mix it with the line that comes next
             if isinstance(error, OSError):
                 raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
             raise
         self._size, self._lines, self.link = self._size + len(line), self._lines + 1, link
+
+
+@dataclass(frozen=True)
+class Complete:
+    """How much of a ledger is complete.
+
+    Attributes:
+        lines: its lines.
+        size: their bytes.
+    """
+
+    lines: int
+    size: int
 
 
 class LedgerFile:
@@ -174,11 +206,13 @@ class LedgerFile:
         path: the ledger's path.
         header: the first line as a plain dict.
         notes: words about what was found while reading, such as a torn last line.
+        complete: what was complete up to where the last pass has come.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
+        self.complete = Complete(0, 0)
         first = next(self._lines(), None)
         if first is None:
             raise LedgerError(f"{path} is empty: the run ended before its first record")
@@ -262,7 +296,7 @@ class LedgerFile:
             for record in self.typed_records():
                 link, count = record.link, count + 1
                 status = "killed"
-                if record.kind in ("end", "exit"):
+                if record.kind in _ENDS:
                     status = str(record.extra.get("status", "finished"))
                 # A launched run is over when its process is: a fit's end does not end it.
                 if record.kind != "exit" and "r" in self.header["coverage"]:
@@ -272,17 +306,26 @@ class LedgerFile:
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         with open_plain(self.path, what="ledger") as file:
-            number = 0
+            number = size = 0
             while line := file.readline(_LONGEST_LINE):
-                if not line.endswith(b"\n"):
-                    if len(line) >= _LONGEST_LINE:
-                        raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
-                    note = f"{self.path}: the last line was torn and is left out"
-                    if note not in self.notes:
-                        self.notes.append(note)
+                whole = line.endswith(b"\n")
+                if not whole and len(line) >= _LONGEST_LINE:
+                    raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
+                if b"\0" in line and not _is_durable(self.path, number):
+                    self._note("its end never reached the disk and is left out")
                     return
-                yield _checked(line, number, self.path)
-                number += 1
+                if not whole:
+                    self._note("the last line was torn and is left out")
+                    return
+                data = _checked(line, number, self.path)
+                number, size = number + 1, size + len(line)
+                self.complete = Complete(number, size)
+                yield data
+
+    def _note(self, text: str) -> None:
+        note = f"{self.path}: {text}"
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
@@ -302,6 +345,33 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
         if os.access(path.parent, os.X_OK) and not os.path.lexists(path):
             raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
     return LedgerFile(path)
+
+
+def discard_unbegun(folder: Path) -> None:
+    """Removes a ledger that has no header: its process was killed as the run began."""
+    path = folder / LEDGER_NAME
+    if os.path.lexists(path):
+        with open_plain(path, what="ledger") as file:
+            line = file.readline(_LONGEST_LINE)
+        lost = not line.endswith(b"\n") or (b"\0" in line and not _is_durable(path, 0))
+        if lost and len(line) < _LONGEST_LINE:
+            path.unlink()
+
+
+def _is_durable(path: Path, number: int) -> bool:
+    """Whether a line behind this one says that the disk had it, as an end does: zeros there are then damage.
+
+    Elsewhere they are what a machine leaves that died before the file's last bytes were written.
+    """
+    with open_plain(path, what="ledger") as file:
+        while line := file.readline(_LONGEST_LINE):
+            body, _, tail = line.lstrip(b"\0").rpartition(_CHECK_KEY)
+            if tail == _line_check(body).encode() + b'"}\n':
+                data = json.loads(body + b"}")
+                durable = data.get("n") if data.get("kind") in _ENDS else data.get("durable")
+                if isinstance(durable, int) and durable > number:
+                    return True
+    return False
 
 
 def _with_check(data: dict[str, Any]) -> bytes:

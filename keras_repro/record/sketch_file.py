@@ -134,6 +134,19 @@ class SketchWriter:
         self._write(frames + _frame(_RECORD, b"".join(payload)))
         self._numbers = numbers
 
+    def rename(self, path: Path) -> None:
+        """Takes the place of what is at `path`, once the disk has all that was written.
+
+        Raises:
+            LedgerError: it cannot.
+        """
+        try:
+            os.fsync(self._descriptor)
+            os.replace(self.path, path)
+        except OSError as error:
+            raise LedgerError(f"cannot write {path}: {error.strerror}") from None
+        self.path = path
+
     def sync(self) -> None:
         """Waits until the disk has all of it."""
         if self._descriptor >= 0:

@@ -10,7 +10,7 @@
 Each array is a dataset of plain bytes in one piece, named by its number; the dataset `index` says in JSON
 what the numbers are (docs/ledger.md). What HDF5 offers beyond that (links, filters, files elsewhere,
 datasets in chunks) is refused, and a value is read from its place in the file by us, after all sizes were
-checked.
+checked. HDF5 lays the file out and writes none of it: the bytes go out in one pass, and are hashed beside it.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ import io
 import json
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import blake3
 import numpy as np
 
 from keras_repro.errors import SnapshotError
 from keras_repro.record.digest import string_bytes
 from keras_repro.record.files import appearing, open_plain
+from keras_repro.record.hdf5_layout import laid_out
+from keras_repro.record.whole_file import Memory, digest_of, read_whole, write_whole
 
 FORMAT = 1
 
@@ -64,25 +64,21 @@ def write_snapshot(
         SnapshotError: an array's dtype cannot be kept, the disk is full, or the file cannot be written;
             what was at `path` is as it was.
     """
-    import h5py
-
     path = Path(path)
+    contents, listed = [], []
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        dtype, data = _content(name, array)
+        listed.append({"name": name, "dtype": dtype, "shape": list(array.shape)})
+        contents.append(data)
+    index = {"format": FORMAT, "arrays": listed, "metadata": dict(metadata or {})}
+    text = json.dumps(index, separators=(",", ":"), ensure_ascii=True)
+    named: dict[str, Any] = {str(number): data for number, data in enumerate(contents)}
     try:
         with appearing(path) as temporary:
-            with h5py.File(temporary, "w", locking=False) as file:
-                listed = []
-                for number, (name, value) in enumerate(arrays.items()):
-                    array = np.asarray(value)
-                    dtype, data = _content(name, array)
-                    listed.append({"name": name, "dtype": dtype, "shape": list(array.shape)})
-                    file.create_dataset(str(number), data=data)
-                index = {"format": FORMAT, "arrays": listed, "metadata": dict(metadata or {})}
-                text = json.dumps(index, separators=(",", ":"), ensure_ascii=True)
-                file.create_dataset(_INDEX, data=np.frombuffer(text.encode(), "u1"))
-            with open(temporary, "rb") as written:
-                return _digest_of(written)
-    except (OSError, RuntimeError) as error:  # h5py raises both where HDF5 fails
-        raise SnapshotError(f"cannot write {path}: {_reason(error)}") from None
+            return write_whole(temporary, laid_out(named | {_INDEX: np.frombuffer(text.encode(), "u1")}))
+    except OSError as error:
+        raise SnapshotError(f"cannot write {path}: {error.strerror}") from None
 
 
 class Snapshot:
@@ -91,6 +87,8 @@ class Snapshot:
     Args:
         path: the file.
         digest: what `write_snapshot` returned for it; None to take any.
+        whole: whether all of it is read at once, which is faster where all is wanted: its arrays are then
+            views of one piece of memory.
 
     Attributes:
         metadata: what was kept beside the arrays.
@@ -100,11 +98,21 @@ class Snapshot:
         SnapshotError: there is none, its digest is another, or it is no snapshot of ours.
     """
 
-    def __init__(self, path: str | os.PathLike[str], *, digest: str | None = None) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], *, digest: str | None = None, whole: bool = False
+    ) -> None:
         self.path = Path(path)
-        self._file = open_plain(self.path, what="snapshot", error=SnapshotError)
+        self._data: np.ndarray | None = None
+        self._file: io.BufferedReader | Memory = open_plain(self.path, what="snapshot", error=SnapshotError)
         try:
-            if digest is not None and _digest_of(self._file) != digest:
+            found = None
+            if whole:
+                read = read_whole(self._file)
+                self._file.close()
+                self._data, self._file, found = read.data, Memory(read.data), read.digest
+            elif digest is not None:
+                found = digest_of(self._file)
+            if digest not in (None, found):
                 raise SnapshotError(f"{self.path} is not the file that was recorded: its digest is another")
             self._read_index()
         except BaseException:
@@ -120,10 +128,13 @@ class Snapshot:
         """
         dtype, shape = self.arrays[name]
         offset, size = self._places[name]
-        data = np.empty(size, "u1")
-        self._file.seek(offset)
-        if self._file.readinto(data.data) != size:
-            raise SnapshotError(f"cannot read {self.path}: it is shorter than it says")
+        if self._data is not None:
+            data = self._data[offset : offset + size]
+        else:
+            data = np.empty(size, "u1")
+            self._file.seek(offset)
+            if self._file.readinto(data.data) != size:
+                raise SnapshotError(f"cannot read {self.path}: it is shorter than it says")
         if dtype == "string":
             return self._strings(data.tobytes(), shape)
         return data.view(_numpy_dtype(dtype)).reshape(shape)
@@ -146,7 +157,7 @@ class Snapshot:
     def _read_index(self) -> None:
         import h5py
 
-        size = os.fstat(self._file.fileno()).st_size
+        size = self._file.seek(0, os.SEEK_END)
         try:
             self._file.seek(0)
             with h5py.File(self._file, "r") as file:
@@ -195,14 +206,6 @@ class Snapshot:
         return result.reshape(shape)
 
 
-def _reason(error: Exception) -> str:
-    """Why a file could not be written; HDF5 tells the system's reason in the middle of its own words."""
-    told = re.search(r"errno = (\d+)", str(error))
-    if told is not None:
-        return os.strerror(int(told[1]))
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]
-
-
 def _content(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
     """An array's dtype as TensorFlow names it, and its bytes."""
     if array.dtype.kind in "OSU":
@@ -249,17 +252,3 @@ def _place(file: Any, name: str, size: int) -> tuple[int, int]:
     if offset is None or found.id.get_storage_size() != count or offset + count > size:
         raise ValueError(f"{name} in it says that it is larger than the file")
     return int(offset), count
-
-
-def _digest_of(file: io.BufferedReader) -> str:
-    hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
-    file.seek(0)
-    for block in _blocks(file):
-        hasher.update(block)
-    return str(hasher.hexdigest())
-
-
-def _blocks(file: io.BufferedReader) -> Iterator[memoryview]:
-    buffer = memoryview(bytearray(1 << 23))
-    while length := file.readinto(buffer):
-        yield buffer[:length]

@@ -9,16 +9,17 @@ A tensor whose digest is that of the record before is left out: a frozen layer c
 
 from __future__ import annotations
 
-import os
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Set
 from pathlib import Path
 
 import numpy as np
 
+from keras_repro.errors import LedgerError
 from keras_repro.record.schema import Record
 from keras_repro.record.sketch import parts_of, sketch_rows
-from keras_repro.record.sketch_file import SketchedTensor, SketchFile, SketchWriter
+from keras_repro.record.sketch_file import SketchedTensor, SketchFile, SketchRecord, SketchWriter
 from keras_repro.training.reading import Reading, fixed_shape
 from keras_repro.training.state import StateTensor
 
@@ -58,25 +59,23 @@ class Sketching:
         go_on: whether what it holds is kept instead, and records that it holds are not added again.
 
     Raises:
-        LedgerError: it cannot be written, or what it holds cannot be read.
+        LedgerError: it cannot be written.
     """
 
     def __init__(self, path: Path, *, go_on: bool = False) -> None:
         self._lock = threading.Lock()
         self._known: dict[str, str] = {}
         self._there: set[str] = set()
-        before = path.with_name(f"{path.name}.before")
-        if go_on and path.exists():
-            os.replace(path, before)
-        self._writer = SketchWriter(path)
-        if go_on and before.exists():
-            for record in SketchFile(before).records():
-                rows = [r[: t.parts] for t, r in zip(record.tensors, record.rows, strict=True)]
-                self._writer.append(
-                    record.position, record.digest, list(zip(record.tensors, rows, strict=True))
-                )
-                self._there.add(record.position)
-            before.unlink()
+        if not go_on or not path.exists():
+            self._writer = SketchWriter(path)
+            return
+        # A torn last frame is left behind, and a machine that died may have left more than that.
+        self._writer = SketchWriter(path.with_name(f"{path.name}.part"))
+        for record in _readable(path):
+            rows = [r[: t.parts] for t, r in zip(record.tensors, record.rows, strict=True)]
+            self._writer.append(record.position, record.digest, list(zip(record.tensors, rows, strict=True)))
+            self._there.add(record.position)
+        self._writer.rename(path)
 
     def add(self, record: Record, weights: SketchedWeights) -> None:
         """Writes the sketches that belong to a record; before the record itself, which may end the process.
@@ -100,3 +99,9 @@ class Sketching:
     def close(self) -> None:
         """Closes the file."""
         self._writer.close()
+
+
+def _readable(path: Path) -> Iterator[SketchRecord]:
+    """The records of a file up to where it is damaged."""
+    with contextlib.suppress(LedgerError):
+        yield from SketchFile(path).records()

@@ -39,11 +39,12 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "snapshots.h5"
 
 
-def test_arrays_come_back_to_the_bit(path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_arrays_come_back_to_the_bit(path: Path, whole: bool) -> None:
     metadata = {"epoch": 3, "nested": {"a": [1, None]}}
     digest = write_snapshot(path, ARRAYS, metadata=metadata)
     assert digest == blake3.blake3(path.read_bytes()).hexdigest()
-    with Snapshot(path, digest=digest) as snapshot:
+    with Snapshot(path, digest=digest, whole=whole) as snapshot:
         assert snapshot.metadata == metadata
         assert list(snapshot.arrays) == list(ARRAYS)
         for name, array in ARRAYS.items():
@@ -75,7 +76,8 @@ def test_what_cannot_be_written_leaves_the_older_one(path: Path, tmp_path: Path)
         write_snapshot(tmp_path / "none" / "a.h5", {})
 
 
-def test_another_file_than_was_recorded(path: Path) -> None:
+@pytest.mark.parametrize("whole", [False, True])
+def test_another_file_than_was_recorded(path: Path, whole: bool) -> None:
     digest = write_snapshot(path, {"a": np.zeros(3)})
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -83,7 +85,7 @@ def test_another_file_than_was_recorded(path: Path) -> None:
     with pytest.raises(
         SnapshotError, match=f"{path} is not the file that was recorded: its digest is another"
     ):
-        Snapshot(path, digest=digest)
+        Snapshot(path, digest=digest, whole=whole)
 
 
 def made(path: Path, index: Any, make: Callable[[h5py.File], Any] = lambda file: None) -> Path:
@@ -144,8 +146,9 @@ def external_link(file: h5py.File) -> None:
 )
 def test_what_hdf5_offers_is_refused(path: Path, make: Callable[[h5py.File], Any], said: str) -> None:
     made(path, index_of(FLOATS), make)
-    with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{said}"):
-        Snapshot(path)
+    for whole in (False, True):
+        with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{said}"):
+            Snapshot(path, whole=whole)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""A training with much state, which can be interrupted at a chosen moment: KIND FOLDER EVERY [MOMENT]."""
+"""A training with much state, which can be interrupted at a chosen moment: KIND FOLDER EVERY [MOMENT [WITH]].
+
+WITH `keras` it is kept by Keras's own BackupAndRestore.
+"""
 
 import json
 import os
@@ -11,7 +14,7 @@ import tensorflow as tf
 
 import keras_repro as kr
 
-KIND, FOLDER, EVERY, MOMENT = [*sys.argv[1:], "never"][:4]
+KIND, FOLDER, EVERY, MOMENT, WITH = [*sys.argv[1:], *("never", "keras_repro")[len(sys.argv) - 4 :]]
 WHAT, _, WHEN = MOMENT.partition(":")
 STEPS_AT_ONCE = 4 if KIND == "several steps a call" else 1
 
@@ -90,6 +93,8 @@ class Interrupts(keras.callbacks.Callback):
         self.drawn = state["drawn"]
 
     def on_train_batch_end(self, batch, logs=None):
+        if not os.path.exists(f"{FOLDER}.trains"):
+            open(f"{FOLDER}.trains", "w").close()
         self.drawn.append(float(np.random.random()))
         self.moment(f"{self.epoch}.{batch}")
 
@@ -124,10 +129,66 @@ callbacks = [
     keras.callbacks.CSVLogger(f"{FOLDER}.csv"),
     interrupts,
 ]
+open(f"{FOLDER}.began", "w").close()
+if WITH == "keras":
+    keras.utils.set_random_seed(3)
+    tf.config.experimental.enable_op_determinism()
+    model = build()
+    if KIND == "gan":  # it asks for a model that is built
+        model.generator.build((None, 8))
+        model.judge.build((None, 6))
+        model.built = True
+    model.fit(
+        x,
+        y,
+        epochs=4,
+        batch_size=16,
+        verbose=0,
+        validation_data=None if KIND == "gan" else (x[:40], y[:40]),
+        callbacks=[
+            *(callbacks[4:] if KIND == "gan" else callbacks),
+            keras.callbacks.BackupAndRestore(
+                f"{FOLDER}.backup", save_freq=EVERY if EVERY == "epoch" else int(EVERY)
+            ),
+        ],
+    )
+    with open(f"{FOLDER}.json", "w") as file:
+        json.dump({"weights": [w.tobytes().hex() for w in model.get_weights()]}, file)
+    sys.exit()
+
+
+class Batches(keras.utils.PyDataset):
+    """Other rows in each epoch, which it keeps."""
+
+    def __init__(self):
+        super().__init__(workers=2)
+        self.rows = np.arange(len(x))
+
+    def __len__(self):
+        return 7
+
+    def __getitem__(self, index):
+        rows = self.rows[index * 16 : index * 16 + 16]
+        return x[rows], y[rows]
+
+    def on_epoch_end(self):
+        np.random.shuffle(self.rows)
+
+    def get_state(self):
+        return self.rows
+
+    def set_state(self, state):
+        self.rows = state
+
+
+data = [x, y]
+if KIND == "py dataset":
+    data = [Batches()]
+elif KIND == "tf.data":
+    data = [tf.data.Dataset.from_tensor_slices((x, y)).shuffle(30, seed=5).batch(16).prefetch(2)]
 trainer = kr.ReproducibleTrainer(build, seed=3, batch_size=16, strict=False)
 run = trainer.fit(
-    x,
-    y,
+    *data,
     epochs=4,
     run_dir=FOLDER,
     snapshot_every=EVERY if EVERY == "epoch" else int(EVERY),

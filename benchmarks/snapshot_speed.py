@@ -1,0 +1,162 @@
+"""Writing and restoring a snapshot over plainly writing and reading the same bytes, in alternating pairs.
+
+    python benchmarks/snapshot_speed.py [--pairs 15] [--folder .] [--megabytes 300]
+
+The state is that of 25 M parameters with Adam (300 MB in 84 arrays). Bars: writing at most 1.3 times writing
+and fsyncing the same bytes to a file in the same folder; restoring (digest checked, arrays ready) at most 1.3
+times reading them into memory of their own. Both read from the page cache.
+
+With `--background`: how long a training waits for a snapshot that is written while it goes on, over one copy
+in memory of the same bytes: what it waits for in the callback, and what the next step takes longer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from pairs import Pairs, alternate, print_table
+
+from keras_repro.record.snapshot import Snapshot, write_snapshot
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--megabytes", type=int, default=300)
+    parser.add_argument("--folder", default=".", help="where the files go (the working folder)")
+    parser.add_argument("--background", action="store_true")
+    options = parser.parse_args()
+    folder = Path(tempfile.mkdtemp(dir=options.folder, prefix="snapshot-speed-"))
+    try:
+        if options.background:
+            _background(folder, options.pairs)
+        else:
+            _on_the_disk(folder, options.pairs, options.megabytes)
+    finally:
+        shutil.rmtree(folder)
+
+
+def _on_the_disk(folder: Path, pairs: int, megabytes: int) -> None:
+    draw = np.random.default_rng(0)
+    count = megabytes * 250_000  # float32
+    # Layers of very different sizes, as in a real model: a third of the elements in the largest.
+    sizes = [count // 3, *[count // 80] * 50, *[1024] * 32]
+    sizes.append(count - sum(sizes))
+    arrays = {f"layers/{n}": draw.random(size, "float32") for n, size in enumerate(sizes)}
+    whole = np.concatenate(list(arrays.values())).view("u1")
+    plain, path = folder / "plain", folder / "snapshot.h5"
+
+    def write_plain() -> float:
+        plain.unlink(missing_ok=True)
+        start = time.perf_counter()
+        descriptor = os.open(plain, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
+        rest = memoryview(whole)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+        os.close(descriptor)
+        return time.perf_counter() - start
+
+    def write_ours() -> float:
+        path.unlink(missing_ok=True)
+        start = time.perf_counter()
+        write_snapshot(path, arrays, metadata={"position": {"epoch": 1}})
+        return time.perf_counter() - start
+
+    def read_plain() -> float:
+        start = time.perf_counter()
+        with open(plain, "rb", buffering=0) as file:
+            data = np.empty(os.fstat(file.fileno()).st_size, "u1")
+            rest = memoryview(data)
+            while rest:
+                rest = rest[file.readinto(rest) :]
+        return time.perf_counter() - start
+
+    digest = write_snapshot(path, arrays)
+
+    def read_ours() -> float:
+        start = time.perf_counter()
+        with Snapshot(path, digest=digest, whole=True) as snapshot:
+            found = {name: snapshot.array(name) for name in snapshot.arrays}
+        seconds = time.perf_counter() - start
+        assert len(found) == len(arrays)
+        return seconds
+
+    write_plain(), write_ours()
+    written = alternate(f"writing {megabytes} MB, durable", write_plain, write_ours, pairs=pairs)
+    write_plain()
+    digest = write_snapshot(path, arrays)
+    read_plain(), read_ours()
+    print_table([written, alternate(f"restoring {megabytes} MB", read_plain, read_ours, pairs=pairs)])
+
+
+def _background(folder: Path, pairs: int) -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import keras
+
+    import keras_repro as kr
+    from keras_repro.training.resume_callback import ResumeCallback
+
+    class Clock(keras.callbacks.Callback):
+        """Sees when a step begins; what lies between two of them is a step with all callbacks."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.begins: list[float] = []
+
+        def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+            self.begins.append(time.perf_counter())
+
+    waits: list[float] = []
+    take = ResumeCallback._take
+
+    def timed(self: object, *arguments: object) -> None:
+        start = time.perf_counter()
+        take(self, *arguments)  # type: ignore[arg-type]
+        waits.append(time.perf_counter() - start)
+
+    ResumeCallback._take = timed  # type: ignore[method-assign, assignment]
+    every = 8  # long enough for the writing to be over before the next
+    x = np.random.default_rng(0).random((4 * every * (pairs + 1), 5000), "float32")
+    clock = Clock()
+    trainer = kr.ReproducibleTrainer(_large, seed=1, batch_size=4)
+    trainer.fit(
+        x, x[:, :10], run_dir=folder / "run", epochs=1, snapshot_every=every, background=True,
+        callbacks=[clock], verbose=0, sketches=False,
+    )  # fmt: skip
+    steps = np.diff(clock.begins)
+    # A step that ends with a snapshot, and the one behind it, over two that have nothing to do with one.
+    marked = range(2 * every - 1, len(steps) - 1, every)
+    added = [float(steps[i] + steps[i + 1] - steps[i - 2] - steps[i - 1]) for i in marked]
+    size = 75_060_030 * 4
+    held = np.ones(size, "u1")
+
+    def copied() -> float:
+        start = time.perf_counter()
+        held.copy()
+        return time.perf_counter() - start
+
+    copies = [copied() for _ in range(pairs)]
+    print(f"a step of {statistics.median(steps) * 1e3:.0f} ms; snapshots of {size / 1e6:.0f} MB")
+    print(f"waiting in the callback: {statistics.median(waits[1:-2]) * 1e3:.1f} ms")
+    print_table([Pairs("added to two steps over one copy", tuple(copies[: len(added)]), tuple(added))])
+
+
+def _large() -> object:
+    import keras
+
+    layers = [keras.Input((5000,)), keras.layers.Dense(5000), keras.layers.Dense(10)]
+    model = keras.Sequential(layers)
+    model.compile("adam", "mse")
+    return model
+
+
+if __name__ == "__main__":
+    main()

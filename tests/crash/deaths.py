@@ -1,0 +1,92 @@
+"""Processes that are really stopped, by SIGKILL, behind each change in turn; of a write a part has arrived.
+
+    with ForkServer() as server:
+        score = deaths(points, recorded, server, folder)
+
+What is in the folder then must be what `states` works out from what the process did, byte for byte; and the
+run must come back from it as from every other state.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+from crash.disk import Change, changes_of
+from crash.points import Points, Recorded, Score
+from crash.states import Left, Tree
+from forkserver import ForkServer
+
+from keras_repro.examine.launch import Plan, run_child
+
+_CHILD = "keras_repro.training.instrument"
+_SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "stopped.py"
+
+
+def deaths(
+    points: Points,
+    recorded: Recorded,
+    server: ForkServer,
+    folder: Path,
+    *,
+    numbers: Iterable[int] | None = None,
+    at_once: int = 2,
+) -> Score:
+    """Stops a process of its own behind each change of a run that begins.
+
+    Args:
+        points: what resumes and compares.
+        recorded: the run.
+        server: forks the processes.
+        folder: an empty folder.
+        numbers: of the changes; all by default.
+        at_once: how many processes run at a time.
+    """
+    chosen = list(range(len(recorded.changes)) if numbers is None else numbers)
+    score = Score(f"{recorded.name}, really stopped", len(chosen))
+
+    def stopped(number: int) -> tuple[int, str]:
+        run_dir = folder / f"stopped-{number}"
+        process = folder / f"stopped-{number}-process"
+        process.mkdir(parents=True)
+        arguments = (str(run_dir), str(number), str(_share(number)), str(process / "log"))
+        plan = Plan(folder=process, script=str(_SCRIPT), arguments=arguments)
+        outcome = run_child(plan, child_module=_CHILD, environment=os.environ, start=server.start)
+        return outcome.code, (process / "output.txt").read_text(errors="replace")
+
+    with ThreadPoolExecutor(at_once) as pool:
+        outcomes = list(pool.map(stopped, chosen))
+    for number, (code, output) in zip(chosen, outcomes, strict=True):
+        score.states += 1
+        words = recorded.changes[number].words
+        if code != -signal.SIGKILL:
+            score.bad.append(f"at change {number}, {words}: it ended with {code}: {output[-300:]}")
+            continue
+        made = changes_of(folder / f"stopped-{number}-process" / "log")
+        before, tree = recorded.start.after(made[:-1]), Tree.read(folder / f"stopped-{number}")
+        if tree != recorded.start.after([*made[:-1], _part(made[-1], number)]):
+            score.bad.append(f"at change {number}, {words}: something else is left than was worked out")
+            continue
+        said = points.trouble_with(Left(number, words, tree, before.files), score, resume="each")
+        if said is not None:
+            score.bad.append(f"at change {number}, {words}: {said}")
+        shutil.rmtree(folder / f"stopped-{number}")
+        shutil.rmtree(folder / f"stopped-{number}-process")
+    return score
+
+
+def _share(number: int) -> float:
+    """How much of a write arrives; all of some."""
+    return min(1.0, random.Random(number).uniform(0, 1.2))
+
+
+def _part(change: Change, number: int) -> Change:
+    if change.kind != "write":
+        return change
+    return replace(change, data=change.data[: round(len(change.data) * _share(number))])

@@ -1,0 +1,109 @@
+"""The short form of `make crash-test`: five real kills, and crashes at every change of a small run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crash import small_run
+from crash.deaths import deaths
+from crash.disk import Change, RecordedDisk
+from crash.kills import Kills, Kind
+from crash.points import Points
+from crash.states import Tree, after_the_machine, after_the_process
+from forkserver import ForkServer
+
+from keras_repro.record import files
+
+NOTHING = Tree({}, frozenset())
+
+
+def test_killed_five_times_it_is_the_run_that_nothing_interrupted(
+    forkserver: ForkServer, tmp_path: Path
+) -> None:
+    kinds = (Kind("mlp", "3"), Kind("gan", "2"))
+    scores = Kills(forkserver, tmp_path).scores(kinds, count=5)
+    assert [s.bad for s in scores] == [[], []]
+    assert sum(s.kills for s in scores) >= 5
+    assert sum(s.same for s in scores) == sum(s.runs for s in scores) >= 2
+
+
+def test_crashes_at_every_change_of_a_small_run(forkserver: ForkServer, tmp_path: Path) -> None:
+    points = Points(tmp_path / "work", small_run.train)
+    for recorded in points.recorded():
+        kinds = {c.kind for c in recorded.changes}
+        assert {"create", "write", "fsync", "fsync names", "rename", "unlink"} <= kinds
+        process = points.score(recorded, "process", resume="few")
+        machine = points.score(recorded, "machine", resume="few")
+        assert process.bad == machine.bad == []
+        assert process.points > 30
+        assert machine.states > 10 * process.points
+        if recorded.start.files:
+            assert "truncate" in kinds
+            continue
+        middle = len(recorded.changes) // 2
+        really = deaths(points, recorded, forkserver, tmp_path / "stopped", numbers=(middle, middle + 1))
+        assert really.bad == []
+        assert really.resumed == 2
+
+
+def test_a_name_that_is_not_made_durable_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "sync", lambda path: None)
+    points = Points(tmp_path, small_run.train)
+    recorded = next(points.recorded())
+    (bad,) = points.score(recorded, "machine", resume="few", most_bad=1).bad
+    assert "resume-epoch-1-step-2.h5 is lost" in bad
+
+
+def test_a_write_past_the_recording_is_seen(tmp_path: Path) -> None:
+    def train(folder: Path) -> dict[str, Any]:
+        with open(folder / "note", "w") as file:
+            file.write("by another way")
+        return {}
+
+    with pytest.raises(AssertionError, match="something was written past the recording"):
+        next(Points(tmp_path, train).recorded())
+
+
+@pytest.fixture
+def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, ...]]:
+    """The changes that a function makes to a folder."""
+
+    def of(function: Callable[[Path], None]) -> tuple[Change, ...]:
+        folder = tmp_path / "folder"
+        folder.mkdir()
+        with RecordedDisk(folder) as disk:
+            function(folder)
+        assert NOTHING.after(disk.changes) == Tree.read(folder)
+        return tuple(disk.changes)
+
+    return of
+
+
+def test_what_a_crash_may_leave_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
+    def renamed(folder: Path) -> None:
+        with files.appearing(folder / "a") as temporary:
+            temporary.touch()
+
+    made = changes(renamed)
+    assert [c.kind for c in made] == ["create", "fsync", "rename", "fsync names"]
+    part = {"a.part"}
+    processes = [set(s.tree.files) for s in after_the_process(NOTHING, made)]
+    assert processes == [set(), part, part, {"a"}, {"a"}]
+    assert [set(s.tree.files) for s in after_the_machine(NOTHING, made)] == [set(), part, {"a"}]
+
+
+def test_what_a_crash_may_leave_of_a_write_that_was_not_made_durable(changes: Any) -> None:
+    def written(folder: Path) -> None:
+        descriptor = os.open(folder / "a", os.O_WRONLY | os.O_CREAT)
+        os.write(descriptor, b"0123")
+        os.close(descriptor)
+
+    made = changes(written)
+    machines = [s.tree.files.get("a") for s in after_the_machine(NOTHING, made)]
+    assert set(machines) == {None, b"", b"0123", b"01", b"\0\0\0\0", b"01\0\0", b"\0\x0023"}
+    processes = [s.tree.files.get("a") for s in after_the_process(NOTHING, made)]
+    assert processes == [None, b"", b"0", b"01", b"012", b"0123"]
