@@ -7,7 +7,11 @@ that the images get, and the running statistics of batch normalization.
     python examples/digits_cnn.py
     keras-repro verify examples/digits_cnn.py --runs 3
 
-This is an ordinary Keras script: it knows nothing of keras_repro, and it leaves no files behind.
+As it stands, this is an ordinary Keras script, which leaves no files behind. With a run folder, it trains
+through `ReproducibleTrainer` instead: another order of the samples in each epoch, and a run that goes on
+where it was interrupted when the same command is given again.
+
+    python examples/digits_cnn.py --run-dir runs/digits
 """
 
 import argparse
@@ -62,7 +66,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Train on scikit-learn's handwritten digits.")
     parser.add_argument("--seed", type=int, default=42, help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=10, help="default: %(default)s")
+    parser.add_argument("--run-dir", help="train resumably, in this folder")
+    parser.add_argument(
+        "--snapshot-every", type=int, help="steps from snapshot to snapshot; default: an epoch"
+    )
     options = parser.parse_args(arguments)
+    if options.run_dir is not None:
+        train_resumably(options)
+        return
 
     # Before the model is built: its first weights are drawn from what this seeds, and so are the
     # shifts of the images, the dropout masks and the order of the samples.
@@ -71,7 +82,31 @@ def main(arguments: Sequence[str] | None = None) -> None:
     model = build_model()
     model.fit(x_train, y_train, batch_size=32, epochs=options.epochs, verbose=2)
 
-    loss, accuracy = model.evaluate(x_test, y_test, batch_size=32, verbose=0)
+    report(*model.evaluate(x_test, y_test, batch_size=32, verbose=0))
+
+
+def train_resumably(options: argparse.Namespace) -> None:
+    """The same training through the trainer, validated after each epoch."""
+    import keras_repro as kr
+
+    x_train, x_test, y_train, y_test = load_data(options.seed)
+    trainer = kr.ReproducibleTrainer(build_model, seed=options.seed, batch_size=32, shuffle="every_epoch")
+    run = trainer.fit(
+        x_train,
+        y_train,
+        validation_data=(x_test, y_test),
+        epochs=options.epochs,
+        run_dir=options.run_dir,
+        snapshot_every=options.snapshot_every or "epoch",
+        resume=True,
+        verbose=2,
+    )
+    report(*trainer.evaluate(x_test, y_test, verbose=0))
+    print(run.fingerprint)
+
+
+def report(loss: float, accuracy: float) -> None:
+    """Prints how well the network does."""
     # Nine digits tell any two float32 values apart.
     print(f"test loss {loss:.9g}, test accuracy {accuracy:.9g}")
 

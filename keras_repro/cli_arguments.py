@@ -55,6 +55,12 @@ class _Parser(argparse.ArgumentParser):
 
 def _add_run(commands: Any) -> argparse.ArgumentParser:
     parser = _script_parser(commands, "run", "run a script with everything pinned, recorded")
+    parser.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on where an interrupted run of this command was; the script trains through the trainer "
+        "(default FOLDER: .keras_repro/NAME-resumable)",
+    )
     parser.set_defaults(enforce=True)
     return parser
 

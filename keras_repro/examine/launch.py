@@ -26,6 +26,8 @@ RECORDING_FAILED = 74
 # How a child ends where it parted from an earlier one; and a diagnosing one, where it has seen enough.
 PARTED = 75
 ENOUGH = 76
+# How a child ends whose script cannot be gone on with; it has said why.
+NOT_RESUMABLE = 77
 # A forked process that trains leaves an empty file of this name and its number in the run folder.
 UNOBSERVED = "unobserved-"
 
@@ -55,6 +57,7 @@ class Plan:
             all others.
         varied: what the child changes of its own surroundings before the script begins, as arguments of
             `training.varied.vary`.
+        resume: whether it goes on with what an earlier child of the same plan has left in `folder`.
     """
 
     folder: Path
@@ -70,6 +73,7 @@ class Plan:
     every: str | int = "epoch"
     probe: Mapping[str, Any] | None = None
     varied: Mapping[str, Any] = field(default_factory=dict)
+    resume: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""
@@ -191,6 +195,11 @@ class Child:
         """How it ended; None while it runs."""
         code = self._process.poll()
         return None if code is None else Outcome(code, time.monotonic() - self._began)
+
+    def signal(self, number: int) -> None:
+        """Sends it a signal."""
+        with contextlib.suppress(ProcessLookupError):
+            (os.killpg if self._group else os.kill)(self._process.pid, number)
 
     def end(self) -> None:
         """Interrupts it, and kills it where it does not end in time."""

@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
 
 from keras_repro.control.data import HeldOrder, OrderPolicy, ordered_dataset, pass_dataset
 from keras_repro.training import keras_api
+from keras_repro.training.data_plan import DataPlan, FitData
 
 
-class ArrayPlan:
-    """How arrays are handed to `Model.fit` in our order."""
+class ArrayPlan(DataPlan):
+    """How arrays are handed to `Model.fit` in our order.
 
-    def __init__(
-        self,
-        policy: OrderPolicy,
-        model: keras.Model,
-        epochs: int,
-        initial_epoch: int,
-        steps_per_epoch: int | None,
-        *,
-        first_step: int = 0,
-    ) -> None:
+    Args:
+        data: the arrays.
+        policy: the order.
+    """
+
+    ours = True
+    restartable = True
+
+    def __init__(self, data: FitData, policy: OrderPolicy) -> None:
+        super().__init__(data)
         self._policy = policy
-        # One batch more than Keras will take, where all are taken: a model may still have to be built on one.
-        self._epochs = initial_epoch, max(epochs, initial_epoch + 1) + (first_step > 0)
-        self._first_step = first_step
-        self._steps = steps_per_epoch
-        self._at_once = int(getattr(model, "steps_per_execution", 1) or 1)
+        self._epochs, self._first_step, self._at_once = (0, 1), 0, 1
+        self._steps = data.steps_per_epoch
         self._samples = 0
         self._order: HeldOrder | None = None
 
-    def arguments(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def prepare(self, model: keras.Model, epochs: int, initial_epoch: int, first_step: int) -> None:
+        """Is told what is trained, and at which epoch and step it begins."""
+        # One batch more than Keras will take, where all are taken: a model may still have to be built on one.
+        self._epochs = initial_epoch, max(epochs, initial_epoch + 1) + (first_step > 0)
+        self._first_step = first_step
+        self._at_once = int(getattr(model, "steps_per_execution", 1) or 1)
+
+    def check_enterable(self) -> None:
+        """Arrays can be entered anywhere; so must what is validated on."""
+        self.check_validation()
+
+    def first_batch(self) -> Any:
+        """The first rows of the arrays; None where they cannot be sliced, as sparse ones."""
+        data = self.data
+        try:
+            return tuple(self._head(value) for value in (data.x, data.y, data.sample_weight))
+        except TypeError:
+            return None
+
+    def arguments(self) -> dict[str, Any]:
         """The arguments of `fit` that say what to train on."""
         adapter = keras_api.ordered_adapter(
-            given["x"],
-            given["y"],
-            sample_weight=given["sample_weight"],
-            class_weight=given["class_weight"],
+            self.data.x,
+            self.data.y,
+            sample_weight=self.data.sample_weight,
+            class_weight=self.data.class_weight,
             batch_size=self._policy.batch_size,
             make_dataset=self._dataset,
         )
@@ -71,6 +87,11 @@ class ArrayPlan:
         """Commits to the order of an epoch."""
         first, last = self._step_range(epoch, epoch + 1)
         return self._policy.digest(self._samples, first_step=first, last_step=last)
+
+    def _head(self, value: Any) -> Any:
+        if value is None:
+            return None
+        return keras.tree.map_structure(lambda array: array[: self._policy.batch_size], value)
 
     def _step_range(self, first_epoch: int, last_epoch: int) -> tuple[int, int]:
         return first_epoch * self._taken, last_epoch * self._taken

@@ -40,7 +40,9 @@ class Beside:
     def begin(self, *, go_on: bool = False) -> None:
         """Takes the place of what an overwritten run has left there, or goes on behind it."""
         try:
-            if not go_on:
+            if go_on:
+                self._snapshots.go_on()
+            else:
                 self._path.unlink(missing_ok=True)
                 self._snapshots.clear()
             if self._sketches:

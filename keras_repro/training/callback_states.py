@@ -10,15 +10,17 @@ returns plain values and arrays, and `set_state(state)`.
 
 from __future__ import annotations
 
+import contextlib
 import dis
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_repro.errors import SnapshotError
-from keras_repro.training.packing import NotPlain, pack, unpack
+from keras_repro.training import event_files
+from keras_repro.training.packing import NotPlain, detached, pack, unpack
 
 _KEPT: dict[type, tuple[str, ...]] = {
     keras.callbacks.History: ("history", "epoch"),
@@ -32,6 +34,8 @@ _KEPT: dict[type, tuple[str, ...]] = {
         "_current_epoch",
     ),
     keras.callbacks.CSVLogger: ("keys",),
+    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
+    keras.callbacks.TensorBoard: (),
 }
 # These keep nothing from which a later epoch follows.
 _STATELESS = (
@@ -63,7 +67,11 @@ class CallbackStates:
         for callback, before in zip(self._callbacks, self._before, strict=True):
             if _kept(callback) is not None or isinstance(callback, _STATELESS) or _joins(callback):
                 continue
-            if _assigns_to_itself(type(callback)) or _plain_attributes(callback) != before:
+            if (
+                _assigns_to_itself(type(callback))
+                or _assigns(callback)
+                or _plain_attributes(callback) != before
+            ):
                 found.append(type(callback).__name__)
         return found
 
@@ -86,8 +94,19 @@ class CallbackStates:
             taken.append({"class": name, "state": state})
         return taken
 
-    def put(self, taken: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]) -> None:
+    def put(
+        self,
+        taken: Sequence[Mapping[str, Any]],
+        arrays: Mapping[str, Any],
+        *,
+        processes: Collection[str] = (),
+    ) -> None:
         """Puts states back.
+
+        Args:
+            taken: as `take` gave them.
+            arrays: those that they were put into.
+            processes: those that have trained in this run, as `event_files.this_process` names them.
 
         Raises:
             SnapshotError: they are of other callbacks.
@@ -98,8 +117,21 @@ class CallbackStates:
             raise SnapshotError(f"the callbacks are {', '.join(names)}; they were {', '.join(then)}")
         for callback, one in zip(self._callbacks, taken, strict=True):
             state = unpack(one["state"], arrays)
-            if state is not None:
+            if isinstance(callback, keras.callbacks.TensorBoard) and _kept(callback) is not None:
+                event_files.set_state(callback, state, processes=processes)
+            elif state is not None:
                 _set_state(callback, state)
+
+    def begin_anew(self, *, processes: Collection[str], since: float) -> None:
+        """Removes what processes of this run have written that came to no snapshot.
+
+        Args:
+            processes: as for `put`.
+            since: when this process began with it, in seconds of `time.time`.
+        """
+        for callback in self._callbacks:
+            if isinstance(callback, keras.callbacks.TensorBoard):
+                event_files.begin_anew(callback, processes=processes, since=since)
 
 
 def tell_joined(
@@ -113,10 +145,12 @@ def tell_joined(
 
 def _state_of(callback: Any) -> Any:
     if _joins(callback):
-        return callback.get_state()
+        return detached(callback.get_state())
     kept = _kept(callback)
     if kept is None:
         return None
+    if isinstance(callback, keras.callbacks.TensorBoard):
+        return event_files.state_of(callback)
     state = {name: getattr(callback, name) for name in kept if hasattr(callback, name)}
     if isinstance(callback, keras.callbacks.CSVLogger):
         if callback.csv_file is not None and not callback.csv_file.closed:
@@ -157,11 +191,22 @@ def _joins(callback: Any) -> bool:
 
 
 def _plain_attributes(callback: Any) -> dict[str, str]:
-    """What the attributes of a callback hold, as text to compare; those that cannot be told are left out."""
+    """What the attributes of a callback hold, as text to compare; those that cannot be told are left out.
+
+    Of a function among them, as a LambdaCallback has them, what it uses of what is around it.
+    """
+    held = {n: v for n, v in vars(callback).items() if n not in ("params", "_model")}
+    for name, function in _functions(callback):
+        cells = function.__closure__ or ()
+        names = function.__code__.co_freevars
+        for around, cell in zip(names, cells, strict=True):
+            with contextlib.suppress(ValueError):  # not bound yet
+                held[f"{name} {around}"] = cell.cell_contents
+        for around in function.__code__.co_names:
+            if around in function.__globals__:
+                held[f"{name} {around}"] = function.__globals__[around]
     found = {}
-    for name, value in vars(callback).items():
-        if name in ("params", "_model"):
-            continue
+    for name, value in held.items():
         arrays: dict[str, Any] = {}
         try:
             packed = pack(value, arrays, "")
@@ -169,6 +214,22 @@ def _plain_attributes(callback: Any) -> dict[str, str]:
             continue
         found[name] = repr((packed, [a.tobytes() for a in arrays.values()]))
     return found
+
+
+def _functions(callback: Any) -> list[tuple[str, Any]]:
+    """The functions that were given to a callback for its hooks."""
+    return [(n, v) for n, v in vars(callback).items() if n.startswith("on_") and hasattr(v, "__code__")]
+
+
+def _assigns(callback: Any) -> bool:
+    """Whether a function that was given to a callback assigns to something around it."""
+    stores = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF")
+    return any(
+        instruction.opname in stores
+        and (instruction.opname != "STORE_DEREF" or instruction.argval in function.__code__.co_freevars)
+        for _, function in _functions(callback)
+        for instruction in dis.get_instructions(function)
+    )
 
 
 def _assigns_to_itself(kind: type) -> bool:

@@ -28,7 +28,7 @@ def describe_data(
     """
     if x is None:
         return {"kind": "none"}
-    kind = _stream_kind(x)
+    kind = stream_kind(x)
     if kind is not None:
         return {"kind": kind, "order": "not ours"}
     named = _flat({"x": x, "y": y, "sample_weight": sample_weight})
@@ -61,7 +61,7 @@ def output_digests(outputs: Any) -> dict[str, str]:
     return result
 
 
-def _stream_kind(x: Any) -> str | None:
+def stream_kind(x: Any) -> str | None:
     """What kind of stream it is, None for arrays. Nothing is drawn from it and none of its code is run."""
     for kind in type(x).__mro__:
         if (

@@ -56,17 +56,3 @@ def validation_parts(validation_data: Any) -> tuple[Any, ...]:
 
 def is_arrays(validation_data: Any) -> bool:
     return validation_data is not None and keras_api.is_array_like(*validation_parts(validation_data))
-
-
-def first_batch(given: Mapping[str, Any], size: int) -> Any:
-    """The first rows of the arrays; None where they cannot be sliced, as sparse ones."""
-
-    def head(value: Any) -> Any:
-        if value is None:
-            return None
-        return keras.tree.map_structure(lambda array: array[:size], value)
-
-    try:
-        return tuple(head(given[n]) for n in ("x", "y", "sample_weight"))
-    except TypeError:
-        return None

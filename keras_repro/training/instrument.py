@@ -23,10 +23,12 @@ from typing import Any, cast
 import wrapt
 
 from keras_repro.control.runtime import remember_environment
-from keras_repro.errors import PortabilityError, ReproError
-from keras_repro.examine.launch import RECORDING_FAILED, UNOBSERVED, Plan
+from keras_repro.errors import PortabilityError, ReproError, ResumeError, RunFolderError
+from keras_repro.examine.launch import NOT_RESUMABLE, RECORDING_FAILED, UNOBSERVED, Plan
 from keras_repro.record import inputs
-from keras_repro.record.folders import redirect_runs
+from keras_repro.record.folders import LEDGER_NAME, redirect_runs
+from keras_repro.record.ledger import discard_unbegun
+from keras_repro.record.lock import RunLock
 from keras_repro.training import keras_api
 from keras_repro.training.files_read import FilesRead
 
@@ -38,7 +40,11 @@ def main(arguments: list[str]) -> int:
         from keras_repro.training.varied import vary
 
         vary(**plan.varied)
-    observer = _Observer(plan)
+    try:
+        observer = _Observer(plan)
+    except RunFolderError as in_use:
+        print(f"keras-repro: {in_use}", file=sys.stderr)
+        return NOT_RESUMABLE
     code, error = 0, cast("BaseException | None", None)
     try:
         with observer.lines():
@@ -78,6 +84,12 @@ class _Observer:
         self.early_stop: Any = None
         self._over = False
         self._pid = os.getpid()
+        self._launched: Any = None
+        if plan.resume:
+            from keras_repro.training import launched
+
+            self._lock = RunLock(plan.folder)  # until the process ends
+            self._launched = launched.begin(plan.folder, self._session)
         self._roots = inputs.roots(plan.script)
         if plan.probe is not None:
             from keras_repro.training.probe import Probe
@@ -110,6 +122,9 @@ class _Observer:
             return code
         # A second Ctrl-C must not tear what the first one made us write.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if self._launched is not None and code == 0 and not self._launched.fits:
+            print(f"keras-repro: {_NOTHING_TO_RESUME}", file=sys.stderr)
+            return NOT_RESUMABLE
         try:
             session = self._session()
             session.unsupported = self.unsupported
@@ -126,6 +141,8 @@ class _Observer:
             broken = session.run.broken
         except (ReproError, OSError) as failure:
             broken = str(failure)
+        if self._launched is not None and isinstance(error, ResumeError):
+            return NOT_RESUMABLE
         if broken is not None:
             with contextlib.suppress(Exception):
                 print(f"keras-repro: {broken}", file=sys.stderr)
@@ -146,16 +163,20 @@ class _Observer:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
         if self.session is None:
             from keras_repro.training import births
+            from keras_repro.training.resumable_session import ResumableSession
             from keras_repro.training.run_recorder import RunRecorder, published_command
             from keras_repro.training.session import Session
 
             plan = self.plan
+            if plan.resume:
+                discard_unbegun(plan.folder)
             command = published_command(plan.script, plan.module, plan.arguments)
             run = RunRecorder(
                 self.plan.folder,
                 coverage="smr",
                 mode="enforced" if self.plan.seed is not None else "observed",
                 overwrite=True,
+                go_on=plan.resume and (plan.folder / LEDGER_NAME).exists(),
                 redirect=False,
                 watching=True,
                 listener=None if self.probe is None else self.probe.heard,
@@ -172,7 +193,8 @@ class _Observer:
 
                 self.early_stop = EarlyStop(run, plan.reference)
             born = self.born or births.Births()
-            self.session = Session(run, born, probe=self.probe, every=plan.every)
+            kind = ResumableSession if plan.resume else Session
+            self.session = kind(run, born, probe=self.probe, every=plan.every)
         return self.session
 
     def _watch_processes(self, module: Any) -> None:
@@ -228,6 +250,10 @@ class _Observer:
         return result
 
 
+_NOTHING_TO_RESUME = (
+    "no fit of a kr.ReproducibleTrainer was seen in the script, so nothing of it can be resumed: train "
+    "through one (docs/resume.md), or leave out --resume"
+)
 _STARTS_A_PROCESS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn", "os.forkpty")
 
 
@@ -328,7 +354,7 @@ def _exit_code(request: SystemExit) -> int:
 
 def _show(error: BaseException) -> None:
     """Prints the traceback from the script on, without our frames above it."""
-    if isinstance(error, PortabilityError):
+    if isinstance(error, PortabilityError | ResumeError):
         print(f"keras-repro: {error}", file=sys.stderr)
         return
     trace = error.__traceback__

@@ -228,6 +228,50 @@ def ordered_adapter(
     return OrderedAdapter(x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size)
 
 
+def py_dataset_adapter(dataset: Any, *, like: Any, class_weight: Any, batches: int | None) -> Any:
+    """A `PyDataset` as a Keras data adapter, which may be given to `fit` in place of `x`.
+
+    Args:
+        dataset: the dataset to take the batches from, in their order; its `begin_epoch` is called before the
+            workers begin, which Keras lets begin before it calls `on_epoch_begin`.
+        like: the one whose first batches say what a batch is; the same wherever `dataset` begins.
+        class_weight: as for `fit`.
+        batches: how many batches Keras is to count with in an epoch; None where it is told the steps.
+    """
+    from keras.src.trainers.data_adapters import data_adapter_utils
+    from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
+
+    class Adapter(PyDatasetAdapter):
+        _output_signature: Any
+
+        @property
+        def num_batches(self) -> int | None:
+            return batches
+
+        def on_epoch_begin(self) -> None:
+            dataset.begin_epoch()
+            super().on_epoch_begin()
+
+        def get_tf_dataset(self) -> Any:
+            if self._output_signature is None:
+                count = data_adapter_utils.NUM_BATCHES_FOR_TENSOR_SPEC
+                count = count if like.num_batches is None else min(count, like.num_batches)
+                seen = [self._standardize_batch(like[i]) for i in range(count)]
+                if not seen:
+                    raise ValueError("The PyDataset has length 0")
+                self._output_signature = data_adapter_utils.get_tensor_spec(seen)
+            return super().get_tf_dataset()
+
+    return Adapter(dataset, class_weight=class_weight, shuffle=False)
+
+
+def is_of_unknown_length(dataset: Any) -> bool:
+    """Whether a `tf.data.Dataset` cannot say how many elements it has; an endless one can."""
+    import tensorflow as tf
+
+    return int(dataset.cardinality()) == tf.data.UNKNOWN_CARDINALITY
+
+
 def has_call(model: Any) -> bool:
     """Whether the model's class says what it computes; a GAN often has only a training step."""
     from keras import Model

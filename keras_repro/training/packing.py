@@ -11,6 +11,7 @@ Nothing of it is executed when it is read: there are numbers, texts, containers 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import OrderedDict, deque
 from collections.abc import Mapping
@@ -57,6 +58,17 @@ def pack(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
         entries = [[pack(k, arrays, prefix), pack(v, arrays, prefix)] for k, v in value.items()]
         return {"kind": "dict", "entries": entries}
     raise NotPlain(type(value).__name__)
+
+
+def detached(value: Any) -> Any:
+    """The value by itself: what it was made from may change while it is being written.
+
+    What cannot be copied cannot be packed either, and comes back as it is.
+    """
+    try:
+        return copy.deepcopy(value)
+    except Exception:
+        return value
 
 
 def unpack(packed: Any, arrays: Mapping[str, Any]) -> Any:

@@ -137,7 +137,8 @@ class Session:
 
     def _join(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
         """Puts a recording callback into the arguments of a fit; none once the run is closed."""
-        from keras_repro.training.callback import FitCallback, joined
+        from keras_repro.training.callback import FitCallback
+        from keras_repro.training.callback_list import joined
 
         if self.run.closed:
             return None, None

@@ -53,6 +53,12 @@ class Snapshots:
             for path in self._folder.glob("fit-*.h5*"):
                 path.unlink()
 
+    def go_on(self) -> None:
+        """Goes on with those that an interrupted run has left there."""
+        if self._keep == "last":
+            left = sorted(self._folder.glob("fit-*.h5"), key=lambda path: path.stat().st_mtime_ns)
+            self._last = left[-1] if left else None
+
     def due(self, kind: str, epoch: int | None) -> bool:
         """Whether one is to be taken with a record; with an `end` where it is not as its last epoch was."""
         if self._keep is None or kind not in ("epoch", "end"):

@@ -24,38 +24,20 @@ from keras_repro.control.order import Shuffle
 from keras_repro.control.portable import Determinism, check_determinism, check_machine, portable_switches
 from keras_repro.control.seeds import clear_and_seed, set_seeds
 from keras_repro.control.switches import apply_switches
-from keras_repro.errors import DivergenceError, ReproError
+from keras_repro.errors import ReproError
 from keras_repro.examine.compare import Comparison, compare_all
-from keras_repro.record.folders import new_folder, redirected
-from keras_repro.record.ledger import read_ledger
-from keras_repro.training import births, keras_api
-from keras_repro.training.array_plan import ArrayPlan
-from keras_repro.training.callback import (
-    Every,
-    FitCallback,
-    OnDivergence,
-    check_action,
-    joined,
-    steps_between,
-)
-from keras_repro.training.dataset import describe_data
-from keras_repro.training.fit_arguments import (
-    check_arguments,
-    check_compiled,
-    check_shuffle,
-    first_batch,
-    is_arrays,
-    validation_parts,
-    whole,
-)
-from keras_repro.training.interruptions import Interruptions, Terminated, leave_the_process
+from keras_repro.record.folders import new_folder
+from keras_repro.training import keras_api
+from keras_repro.training.callback import Every, OnDivergence, check_action, steps_between
+from keras_repro.training.data_plan import FitData
+from keras_repro.training.fit_arguments import check_arguments, check_compiled, check_shuffle, whole
+from keras_repro.training.plans import plan_of
 from keras_repro.training.portable_mode import PortableMode
-from keras_repro.training.resume import Resume, SnapshotEvery, check_lasting, finished_result, has_all_weights
+from keras_repro.training.resume import OnSnapshotError, SnapshotEvery
 from keras_repro.training.run import Run
-from keras_repro.training.run_recorder import RunRecorder
-from keras_repro.training.session import fit_details
 from keras_repro.training.snapshots import Keep, check_keep
 from keras_repro.training.start import ModelStart
+from keras_repro.training.trainer_fit import FitOptions, TrainerFit
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -87,7 +69,8 @@ class ReproducibleTrainer:
         determinism: `"bitwise"` (the same bits on this machine) or `"portable"` (the same bits on another
             x86-64 CPU with AVX2 too; docs/portable.md).
         strict: whether a switch that comes too late is an error, and, where `determinism` is `"portable"`, a
-            training step that is not; it is a warning, or a note in the ledger, otherwise.
+            training step that is not; where a run shall be resumed, a training step that cannot be, exactly;
+            it is a warning, or a note in the ledger, otherwise.
 
     Raises:
         TypeError: an argument has a type that cannot be used.
@@ -128,6 +111,7 @@ class ReproducibleTrainer:
             self._switches = portable_switches() | self._switches
             self._mode = PortableMode(threads=self._switches["intra_op_threads"], strict=strict)
         self.determinism: Determinism = determinism
+        self._strict = strict
         apply_switches(self._switches, strict=strict)
         self._start: ModelStart | None = None
         self._build: Callable[[], keras.Model] = self.build_model
@@ -167,6 +151,7 @@ class ReproducibleTrainer:
         resume: bool = False,
         snapshots: int = 2,
         background: bool = False,
+        on_snapshot_error: OnSnapshotError = "warn",
         callbacks: Any = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
@@ -179,8 +164,9 @@ class ReproducibleTrainer:
         """Trains from the start; a second call is a new run with the same fingerprint.
 
         Args:
-            x: what `Model.fit` takes. Arrays, also nested ones, are ordered by the trainer; a
-                `tf.data.Dataset` or `PyDataset` goes to Keras as it is, and its order is not ours.
+            x: what `Model.fit` takes. Arrays, also nested ones, are ordered by the trainer, and so are the
+                batches of a `PyDataset`; a `tf.data.Dataset` or generator goes to Keras as it is, and its
+                order is not ours.
             y: as for `Model.fit`.
             epochs: as for `Model.fit`.
             run_dir: the run folder; by default a new one in `.keras_repro`.
@@ -197,6 +183,8 @@ class ReproducibleTrainer:
                 is returned as it was recorded. SIGTERM and SIGINT then end a step, and leave a snapshot.
             snapshots: how many of the newest are kept, from 1.
             background: whether the training goes on while a snapshot is written.
+            on_snapshot_error: `"warn"`: the training goes on where a snapshot cannot be written, on a full
+                disk for one; `"raise"`: it stops there. Older snapshots stay either way.
             callbacks: as for `Model.fit`; ours comes behind them.
             validation_split: as for `Model.fit`.
             validation_data: as for `Model.fit`.
@@ -210,18 +198,18 @@ class ReproducibleTrainer:
             The run.
 
         Raises:
-            TypeError: an argument that `Model.fit` does not have, or that the trainer fixes.
+            TypeError: an argument that `Model.fit` does not have, or that the trainer fixes; data that
+                cannot be entered at a position, where the run shall be resumed.
             ValueError: an argument is out of its range.
             RunFolderError: the run folder holds a run already, or another process uses it.
             ResumeError: what would be resumed is another training.
+            SnapshotError: one cannot be written and `on_snapshot_error` is `"raise"`.
             DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
         """
         check_arguments(arguments)
         check_action(on_divergence)
         steps_between(every)
         check_keep(keep)
-        epochs = whole("epochs", epochs, least=0)
-        initial_epoch = whole("initial_epoch", initial_epoch, least=0)
         if steps_per_epoch is not None:
             steps_per_epoch = whole("steps_per_epoch", steps_per_epoch, least=1)
         if not 0 <= (validation_split or 0) < 1:
@@ -231,126 +219,43 @@ class ReproducibleTrainer:
         if validation_split and validation_data is None:
             split = keras_api.split_off_validation((x, y, sample_weight), validation_split)
             (x, y, sample_weight), validation_data = split
-        ours = keras_api.is_array_like(x, y, sample_weight)
-        folder = new_folder("trainer") if run_dir is None else run_dir
-        lasting = None
-        if resume or snapshot_every is not None:
-            check_lasting(run_dir, snapshot_every, snapshots, ours=ours)
-            lasting = Resume(
-                redirected(folder),
-                every=snapshot_every or "epoch",
-                resume=resume,
-                newest=snapshots,
-                background=background,
-            )
-        goes_on = lasting is not None and lasting.goes_on
-        run = RunRecorder(
-            folder,
-            coverage="smo" if ours else "sm",
-            overwrite=overwrite,
-            details=self._header(),
-            sketches=sketches,
-            keep=keep,
-            go_on=goes_on,
+        data = FitData(
+            x=x,
+            y=y,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data,
         )
-        details: dict[str, Any] = {
-            "data": describe_data(x, y, sample_weight, order="keras_repro"),
-            "arguments": {"epochs_requested": epochs, "initial_epoch": initial_epoch},
-        }
-        if class_weight is not None:
-            details["arguments"]["class_weight"] = {str(n): float(w) for n, w in class_weight.items()}
-        if validation_data is not None:
-            details["validation_data"] = describe_data(*validation_parts(validation_data))
-        given: dict[str, Any] = {"x": x, "y": y, "sample_weight": sample_weight}
-        given["class_weight"] = class_weight
-        given["steps_per_epoch"] = steps_per_epoch
-        order, on_epoch = None, None
-        arrays = given
-
-        def batch() -> Any:
-            return first_batch(arrays, self.batch_size) if ours else None
-
-        model = self._fresh_model(batch)
-        first_step = 0
-        if lasting is not None and lasting.found is not None:
-            if not model.built and keras_api.has_call(model):
-                keras_api.build_on(model, batch())
-            if lasting.found.position.over and has_all_weights(model, lasting.found):
-                return self._recorded(model, run, lasting, callbacks)
-            initial_epoch, first_step = lasting.begins(epochs)
-        if ours:
-            plan = ArrayPlan(
-                self._policy(), model, epochs, initial_epoch, steps_per_epoch, first_step=first_step
-            )
-            given = plan.arguments(given)
-            order, on_epoch = plan.order_digest, plan.enter
-        callback = FitCallback(
-            run,
-            details=details,
-            order=order,
-            on_epoch=on_epoch,
-            unborn=None if self._start is None else self._start.was_later,
+        options = FitOptions(
+            epochs=whole("epochs", epochs, least=0),
+            initial_epoch=whole("initial_epoch", initial_epoch, least=0),
+            run_dir=run_dir,
+            overwrite=overwrite,
             reference=reference,
             on_divergence=on_divergence,
             every=every,
-            batches=True,
+            sketches=sketches,
+            keep=keep,
+            snapshot_every=snapshot_every,
+            resume=resume,
+            snapshots=snapshots,
+            background=background,
+            on_snapshot_error=on_snapshot_error,
+            callbacks=callbacks,
+            others=arguments,
         )
-        arguments.setdefault(
-            "validation_batch_size", None if not is_arrays(validation_data) else self.batch_size
+        fit = TrainerFit(
+            data,
+            plan_of(data, self._policy()),
+            options,
+            batch_size=self.batch_size,
+            header=self._header(),
+            fresh_model=self._fresh_model,
+            start=self._start,
+            strict=self._strict,
         )
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
-        listed, leave = joined(callbacks, callback, model)
-        last = None
-        interruptions = Interruptions()
-        if lasting is not None:
-            last = lasting.callback(callback, batch, interruptions)
-            listed = [*listed, last]
-        token = fit_details.set(details | {"order": order})
-        terminated = False
-        try:
-            with (
-                births.watch(keep_values=self._start is not None) as born,
-                interruptions if last is not None else nullcontext(),
-            ):
-                history = model.fit(
-                    **given,
-                    epochs=epochs,
-                    initial_epoch=initial_epoch,
-                    callbacks=listed,
-                    validation_data=validation_data,
-                    **arguments,
-                )
-                if self._start is not None:
-                    self._start.add_births(born)
-                callback.end("finished")
-                if last is not None and not callback.stopped_by_us:
-                    last.over()
-        except Terminated:
-            terminated = True
-        except BaseException as error:
-            if last is None or isinstance(error, DivergenceError):
-                callback.end("stopped", reason=type(error).__name__)
-            raise
-        finally:
-            if last is not None:
-                callback.abandon()
-            fit_details.reset(token)
-            leave()
-            if lasting is not None:
-                lasting.close()
-            run.close()
-            if terminated:
-                leave_the_process()
-        fingerprint = callback.fingerprint or ""
-        return Run(
-            fingerprint=fingerprint,
-            model=model,
-            history={name: list(values) for name, values in history.history.items()},
-            ledger=run.ledger.path,
-            status="stopped" if fingerprint.endswith("-partial") else "finished",
-            divergence=callback.divergence,
-        )
+        return fit.run()
 
     @_in_mode
     def evaluate(self, x: Any = None, y: Any = None, **arguments: Any) -> Any:
@@ -397,28 +302,6 @@ class ReproducibleTrainer:
             for n in range(runs)
         ]
         return compare_all([r.ledger for r in done], same_script=True)
-
-    def _recorded(
-        self,
-        model: keras.Model,
-        run: RunRecorder,
-        resume: Resume,
-        callbacks: Any,
-    ) -> Run:
-        """The run that is there, finished: nothing is trained."""
-        assert resume.found is not None
-        listed = getattr(callbacks, "callbacks", callbacks) or []
-        history = finished_result(model, listed, resume.found)
-        ledger = run.ledger  # compares the settings
-        resume.close()
-        run.close()
-        return Run(
-            fingerprint=read_ledger(ledger.path).fingerprint or "",
-            model=model,
-            history=history,
-            ledger=ledger.path,
-            status="finished",
-        )
 
     def _fresh_model(self, first_batch: Callable[[], Any]) -> keras.Model:
         if self._start is not None:

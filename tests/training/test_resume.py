@@ -80,6 +80,10 @@ def whole(train: Train) -> Callable[[str], dict[str, Any]]:
         ("attention", "epoch", "kill:2.end"),  # at an epoch's end, before its snapshot
         ("gan", 3, "kill:0.4"),
         ("loss scale", 4, "kill:1.5"),
+        ("py dataset", 3, "kill:1.4"),
+        ("py dataset", "epoch", "int:2.test"),
+        ("tf.data", 3, "kill:2.4"),
+        ("tf.data", "epoch", "kill:1.end"),
     ],
 )
 def test_a_resumed_run_is_the_run_that_nothing_interrupted(
@@ -150,8 +154,8 @@ class _Stops(keras.callbacks.Callback):
             raise ValueError("it fails")
 
 
-def _model(units: int = 3) -> Any:
-    layers = [keras.Input((4,)), keras.layers.Dense(units), keras.layers.Dense(1)]
+def _model(units: int = 3, dtype: str = "float32") -> Any:
+    layers = [keras.Input((4,)), keras.layers.Dense(units, dtype=dtype), keras.layers.Dense(1)]
     return models.compiled(keras.Sequential(layers), run_eagerly=True)
 
 
@@ -198,6 +202,7 @@ def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
         ({"seed": 2}, "seed changed since it was interrupted"),
         ({"batch_size": 8}, "batch_size changed since it was interrupted"),
         ({"shuffle": "once"}, "shuffle changed since it was interrupted"),
+        ({"build": lambda: _model(dtype="mixed_bfloat16")}, "its configuration is another"),
         ({"x": X + 1}, "its data are others"),
         ({"build": lambda: _model(units=5)}, "its configuration is another"),
         ({"class_weight": {0: 2.0}}, "its arguments are others"),
@@ -270,12 +275,18 @@ def test_arguments_out_of_range(tmp_path: Path, arguments: Any, said: str) -> No
         _fit(tmp_path / "run", **arguments)
 
 
-def test_a_dataset_cannot_be_entered_at_a_position(tmp_path: Path) -> None:
-    import tensorflow as tf
-
-    data = tf.data.Dataset.from_tensor_slices((X, X[:, :1])).batch(4)
+def test_a_run_that_goes_on_needs_a_folder() -> None:
     trainer = kr.ReproducibleTrainer(_model, seed=1, batch_size=4, strict=False)
-    with pytest.raises(TypeError, match="x must be arrays where a run shall be resumed"):
-        trainer.fit(data, resume=True, run_dir=tmp_path / "run")
     with pytest.raises(TypeError, match="run_dir is missing"):
         trainer.fit(X, X[:, :1], resume=True)
+
+
+def test_chosen_epochs_are_kept_across_an_interruption(tmp_path: Path) -> None:
+    expected = {"all": ["1", "2", "3"], "last": ["3"], "some": ["1", "3"]}
+    for name, epochs in expected.items():
+        keep: Any = [1, 3] if name == "some" else name
+        with pytest.raises(ValueError, match="it fails"):
+            _fit(tmp_path / name, callbacks=[_Stops()], keep=keep)
+        _fit(tmp_path / name, callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], keep=keep)
+        kept = sorted(p.name for p in (tmp_path / name / "snapshots").glob("fit-*"))
+        assert kept == [f"fit-1-epoch-{epoch}.h5" for epoch in epochs]
