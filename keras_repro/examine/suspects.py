@@ -255,13 +255,13 @@ def _behind(suspect: Suspect, code: UsersCode) -> Suspect:
     strength = _strength(suspect, code)
     if strength not in (DRAW, 0):
         return suspect
-    found = code.made_by(
-        suspect.file,
-        suspect.line,
-        set(suspect.names),
-        draws=bool(strength),
-        tells=makes_unseeded if strength else speaks_of_chance,
-    )
+    where, names = (suspect.file, suspect.line), set(suspect.names)
+    if strength:
+        found = code.made_by(*where, names, draws=True, tells=makes_unseeded)
+    else:
+        found = code.made_by(*where, names, draws=False, tells=speaks_of_chance)
+        if not found:  # a generator that is handed straight to something that shows no value
+            found = code.made_by(*where, names, draws=False, tells=makes_unseeded, anywhere=True)
     if len(found) != 1:
         return suspect
     (file, line), *_ = found

@@ -251,6 +251,21 @@ class Case:
                 return found or near[0]
         return root_of(self.suspects, sinks, files=self.files, strict=strict)
 
+    def _fix_of(self, source: Mapping[str, Any]) -> str | None:
+        """What to change in a line, or in the whole of the statement that it belongs to."""
+        code = UsersCode(set(self.files) | {source["file"]})
+        whole = statement_text(source["file"], source["line"])
+        for text in dict.fromkeys((str(source["code"]), whole)):
+            fix = fix_of(text, sets=code.sets())
+            if fix is not None:
+                return fix
+        objects = code.sets(of_objects=True) & code.read_by(source["file"], source["line"])
+        return (
+            f"keep {min(objects)} in a list: a set goes through objects by their addresses"
+            if objects
+            else None
+        )
+
     def finished(self, found: Explanation) -> Explanation:
         """The explanation with what holds for all of them: tensors, hash seed, and what was ruled out."""
         evidence = [*found.evidence, *self.noticed]
@@ -278,8 +293,10 @@ class Case:
         read_there = next((r for r in self.reads if source and r.is_at(source)), None)
         if read_there is not None:
             fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
+        if source is not None:
+            source = _narrowed(source)
         if fix is None and source is not None:
-            fix = fix_of(str(source["code"]))
+            fix = self._fix_of(source)
         if fix is None and source is not None and self._is_suspect(source):
             fix = with_seed(str(source["code"]))
         if fix is None and source is not None and self._is_suspect(source, raced=True):
@@ -302,6 +319,16 @@ class Case:
             fix=fix,
             variable=variable,
         )
+
+
+def _narrowed(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one line of a statement over several lines that names a source of chance; else the statement."""
+    lines = UsersCode({source["file"]}).lines_of(source["file"], source["line"])
+    telling = [(n, text) for n, text in lines if speaks_of_chance(text) == SOURCE]
+    if len(lines) < 2 or len(telling) != 1:
+        return source
+    ((number, text),) = telling
+    return {**source, "line": number, "code": text}
 
 
 def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
