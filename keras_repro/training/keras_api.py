@@ -13,6 +13,8 @@ from typing import Any
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 # What all of its backends' trainers are made from.
 BASE_TRAINER_MODULE = "keras.src.trainers.trainer"
+# What all optimizers are made from.
+OPTIMIZER_MODULE = "keras.src.optimizers.base_optimizer"
 # Importing one of these tells that a training is out of our sight.
 OTHER_TRAINERS = {
     "tf_keras.src.engine.training": ("tf_keras models", "Model"),

@@ -20,6 +20,7 @@ from keras_repro.examine.distance import distance
 from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.record.text import in_a_line
 from keras_repro.training.stand_in import one_by_one
+from keras_repro.training.state_reader import StateReader
 from keras_repro.training.step import Step, restore_process_states
 from keras_repro.training.taps import LEVELS, Tap, TappedStep
 
@@ -40,17 +41,49 @@ def replay(step: Step, folder: Path) -> dict[str, Any]:
         (tensors in which repetitions differ), `tapped` (what the taps showed, see `_tapped`), and
         `fewer_taps` (why not all that could be was taken out) where there is a reason.
     """
-    again = [_again(step, restore=True) for _ in range(_TIMES)]
-    drawing_on = [_again(step, restore=False) for _ in range(2)]
-    found: dict[str, Any] = {
-        "faithful": again[0] == step.after,
-        "agrees": all(a == again[0] for a in again),
-        "agrees_drawing_on": all(a == again[0] for a in drawing_on),
-        "differing": _differing([step.after, *again, *drawing_on]),
-    }
+    found = repeated(
+        lambda: step.function(step.feed()), step.reader, step.before, step.generators, step.after
+    )
     found |= _looked_into(step, folder, steady=found["faithful"] and found["agrees"])
     _again(step, restore=True)  # it ends as the step itself did: no second copy of the state is held for that
     return found
+
+
+def repeated(
+    run: Callable[[], Any],
+    reader: StateReader,
+    before: Sequence[Any],
+    generators: Mapping[str, Any],
+    after: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """Runs something again and again from one state, as it was; not into its inside.
+
+    Args:
+        run: runs it.
+        reader: reads the state that it changes.
+        before: the state from before it, as `reader.copy` gave it.
+        generators: the states of Python's and NumPy's own generators from before it.
+        after: digests of the state after it.
+
+    Returns:
+        `faithful`, `agrees`, `agrees_drawing_on` and `differing`, as of `replay`.
+    """
+
+    def once(*, restore: bool) -> dict[str, dict[str, str]]:
+        reader.restore(before)
+        if restore:
+            restore_process_states(generators)
+        run()
+        return reader.tensor_digests()
+
+    again = [once(restore=True) for _ in range(_TIMES)]
+    drawing_on = [once(restore=False) for _ in range(2)]
+    return {
+        "faithful": again[0] == after,
+        "agrees": all(a == again[0] for a in again),
+        "agrees_drawing_on": all(a == again[0] for a in drawing_on),
+        "differing": _differing([after, *again, *drawing_on]),
+    }
 
 
 def _again(step: Step, *, restore: bool) -> dict[str, dict[str, str]]:

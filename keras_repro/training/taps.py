@@ -16,8 +16,9 @@ import keras
 import tensorflow as tf
 
 from keras_repro.training import keras_api
+from keras_repro.training.host_operations import host_operations
 from keras_repro.training.layer_names import layer_names
-from keras_repro.training.source import SourceLine, is_users_file, users_line
+from keras_repro.training.source import SourceLine, users_line
 from keras_repro.training.state import model_state
 
 # How much of the inside is taken out; what is taken out can change how the graph is optimized, so that a
@@ -165,52 +166,12 @@ class TappedStep:
         return all(graph is self._graph for graph in graphs)
 
     def _suspicious(self) -> Iterator[dict[str, Any]]:
-        for index, operation in enumerate(self._graph.get_operations()):
-            kinds = list(_kinds(operation, self._graph))
-            if not kinds:
-                continue
-            layer = self._layer_at(index)
-            yield {
-                "type": kinds[0],
-                "name": operation.name,
-                "layer": layer[0],
-                "class": layer[1],
-                "source": _users_line_of(operation),
-            }
+        for operation in host_operations(self._graph):
+            layer, kind = self._layer_at(operation.index)
+            yield operation.to_dict() | {"layer": layer, "class": kind}
 
     def _layer_at(self, index: int) -> tuple[str, str]:
         """The innermost layer whose call has made an operation."""
         inside = [s for s in self._spans if s[0] <= index < s[1]]
         best = min(inside, key=lambda s: s[1] - s[0], default=None)
         return ("", "") if best is None else (best[2], best[3])
-
-
-def _is_suspicious(kind: str) -> bool:
-    """Whether an operation asks the host or draws from a counter that no state holds."""
-    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
-
-
-def _kinds(operation: Any, graph: Any, depth: int = 0) -> Iterator[str]:
-    """The suspicious types of an operation, or of those in the functions that it calls."""
-    if _is_suspicious(operation.type):
-        yield operation.type
-    if depth == 0 and any(a.HasField("func") for a in operation.node_def.attr.values()):
-        names = {a.func.name for a in operation.node_def.attr.values() if a.HasField("func")}
-        library = {f.signature.name: f for f in graph.as_graph_def(add_shapes=False).library.function}
-        waiting, seen = list(names), set()
-        while waiting:
-            name = waiting.pop()
-            if name in seen or name not in library:
-                continue
-            seen.add(name)
-            for node in library[name].node_def:
-                if _is_suspicious(node.op):
-                    yield node.op
-                waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
-
-
-def _users_line_of(operation: Any) -> dict[str, Any] | None:
-    for frame in reversed(operation.traceback or ()):
-        if is_users_file(frame[0]):
-            return SourceLine(frame[0], frame[1], frame[2]).to_dict()
-    return None
