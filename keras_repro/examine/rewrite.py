@@ -108,10 +108,14 @@ def _seeds(
             found.append(node.value)
         for value in found:
             text = ast.get_source_segment(code, value) or ""
-            held = isinstance(value, ast.Constant) and value.value is None and _is_seed_call(node)
-            if held or (is_chance(text) and not _makes_generator(value)):
+            none = isinstance(value, ast.Constant) and value.value is None
+            if none or (is_chance(text) and not _makes_generator(value)):
                 yield _span(value, _SEED)
                 return
+        if isinstance(node, ast.Call) and _lacks_seed(node):
+            end = _span(node, "")[1]
+            yield end - 1, end - 1, f"{', ' if node.args or node.keywords else ''}seed={_SEED}"
+            return
         if isinstance(node, ast.Call) and _is_seed_call(node) and not node.args and not node.keywords:
             end = _span(node, "")[1]
             yield end - 1, end - 1, _SEED
@@ -191,6 +195,16 @@ def is_set(node: ast.AST, sets: Collection[str] = ()) -> bool:
 
 def _is_seed_call(node: ast.AST) -> bool:
     return isinstance(node, ast.Call) and _name_of(node) == "seed"
+
+
+def _lacks_seed(call: ast.Call) -> bool:
+    """Whether it makes a pipeline whose order or values go by a seed, and it is given none."""
+    name = _name_of(call)
+    of_folder = name.endswith(("_dataset_from_directory", "_dataset_from_array"))
+    random = name == "random" and ast.unparse(call.func).endswith("Dataset.random")
+    return (of_folder or (random and not call.args)) and all(
+        k.arg not in ("seed", None) for k in call.keywords
+    )
 
 
 def _is_option_of_seed(call: ast.Call) -> bool:

@@ -91,6 +91,13 @@ class UsersCode:
             if isinstance(node, _DEFINITIONS) and node.lineno <= line <= (node.end_lineno or node.lineno)
         )
 
+    def is_in_coroutine(self, file: str, line: int) -> bool:
+        """Whether a line stands in an `async def`."""
+        return any(
+            isinstance(node, ast.AsyncFunctionDef) and node.lineno <= line <= (node.end_lineno or node.lineno)
+            for node in ast.walk(self._tree(file))
+        )
+
     def made_by(
         self,
         file: str,

@@ -56,6 +56,12 @@ CHANGED = [
     ("keras.utils.set_random_seed(time.time_ns() % 2**32)", "keras.utils.set_random_seed(42)"),
     ("np.random.seed(None)", "np.random.seed(42)"),
     ("random.seed()", "random.seed(42)"),
+    ("trees = ExtraTrees(10, random_state=None).fit(x)", "trees = ExtraTrees(10, random_state=42).fit(x)"),
+    ("w = tf.data.Dataset.random().map(f)", "w = tf.data.Dataset.random(seed=42).map(f)"),
+    (
+        "data = timeseries_dataset_from_array(x, y, 10, shuffle=True)",
+        "data = timeseries_dataset_from_array(x, y, 10, shuffle=True, seed=42)",
+    ),
     ("gen = SeedGenerator(seed=secrets.randbelow(10**6))", "gen = SeedGenerator(seed=42)"),
     ("x = Dropout(rate, seed=os.getpid())(x)", "x = Dropout(rate, seed=42)(x)"),
     ('p.add_argument("--seed", type=int, default=int(time()))', 'p.add_argument("--seed", type=int, default=42)'),

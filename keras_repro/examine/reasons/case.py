@@ -13,6 +13,7 @@ from keras_repro.examine.suspects import (
     Suspect,
     reading_suspects,
     root_of,
+    shares,
     suspects_of,
     thread_suspects,
 )
@@ -266,6 +267,15 @@ class Case:
             else None
         )
 
+    def _fix_of_order(self, source: Mapping[str, Any]) -> str | None:
+        """What to do where results are put together as they come, or files go by names of chance."""
+        code = UsersCode({source["file"]})
+        if shares(str(source["code"])) and code.is_in_coroutine(source["file"], source["line"]):
+            return "return it, and take what asyncio.gather(...) gives: that keeps the order of the calls"
+        if "sorted(" in str(source["code"]):
+            return "sort by something that repeats: the names that it goes by are others in each run"
+        return None
+
     def finished(self, found: Explanation) -> Explanation:
         """The explanation with what holds for all of them: tensors, hash seed, and what was ruled out."""
         evidence = [*found.evidence, *self.noticed]
@@ -307,6 +317,8 @@ class Case:
             fix = _GIVE_A_SEED if speaks_of_chance(str(source["code"])) == DRAW else None
         if fix is None and source is not None and self._is_suspect(source):
             fix = _fix_of_loops(source)
+        if fix is None and found.cause == "data_order" and source is not None:
+            fix = self._fix_of_order(source)
         of_hashes = self.same_with_hash_seed and not self.evidence.varied
         if fix is None and of_hashes and hashes(self.files):
             fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
@@ -359,9 +371,10 @@ def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:
     return None if suspect is None else suspect.to_dict()
 
 
-def seeds_set(case: Case) -> Mapping[str, Any] | None:
-    """The seeds that were set when the last fit began, None where no fit did."""
-    for interval in reversed(case.evidence.first[: case.number + 1]):
+def seeds_set(case: Case, *, second: bool = False) -> Mapping[str, Any] | None:
+    """The seeds that were set when the last fit began, None where no fit did; those of the `second` run."""
+    trace = case.evidence.second if second else case.evidence.first
+    for interval in reversed(trace[: case.number + 1]):
         if interval.hard is not None and interval.hard.info.get("seeds_set"):
             return dict(interval.hard.info["seeds_set"])
     return None
