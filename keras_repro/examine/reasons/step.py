@@ -5,26 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_repro.control.operations import STATEFUL_RANDOM
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import speaks_of_chance
 from keras_repro.examine.reasons.case import Case, as_source, seeds_set
 from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
 from keras_repro.examine.users_code import the_one_statement
-
-# Operations that draw from a counter of their own, which begins anew in each process.
-COUNTING = frozenset(
-    {
-        "RandomUniform",
-        "RandomUniformInt",
-        "RandomStandardNormal",
-        "TruncatedNormal",
-        "ParameterizedTruncatedNormal",
-        "RandomGamma",
-        "RandomPoissonV2",
-        "RandomShuffle",
-        "Multinomial",
-    }
-)
 
 Operations = Sequence[Mapping[str, Any]]
 
@@ -63,13 +49,13 @@ def step(case: Case) -> Explanation | None:
 def _only_counters(case: Case, tapped: Mapping[str, Any]) -> bool:
     """Whether all that does not repeat in the step draws by one seed of TensorFlow's that both runs set."""
     kinds = {o["type"] for o in tapped.get("operations", ())}
-    return bool(kinds) and kinds <= COUNTING and len(set(_tensorflow_seeds(case)) - {None}) == 1
+    return bool(kinds) and kinds <= STATEFUL_RANDOM and len(set(_tensorflow_seeds(case)) - {None}) == 1
 
 
 def _seeded_otherwise(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
     """TensorFlow was given other seeds in the two runs, and an operation in the step draws by them."""
     seeds = _tensorflow_seeds(case)
-    chosen = next((o for o in tapped.get("operations", ()) if o["type"] in COUNTING), None)
+    chosen = next((o for o in tapped.get("operations", ()) if o["type"] in STATEFUL_RANDOM), None)
     if chosen is None or None in seeds or len(set(seeds)) < 2:
         return None
     source = the_one_statement(case.files, r"\b(set_seed|set_random_seed)\(")
