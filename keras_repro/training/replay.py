@@ -8,7 +8,7 @@ is not the recorded one is said to be not faithful.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from keras_repro.training.step import Step, restore_process_states
 from keras_repro.training.taps import LEVELS, Tap, TappedStep
 
 _TIMES = 3
+_MOST_KINDS = 8  # of gradients that are tried one by one
 _MOST_KEPT = 1 << 27  # bytes of taps that are kept for their distance to those of another process
 
 
@@ -119,11 +120,39 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
             values = taken
         if tapped["faithful"] or not steady:
             break
+        without = _disturbing(step, tapped) if level == "all" else ()
+        if without:
+            part, part_taken = _tapped(step, level, without=without)
+            if part["faithful"]:
+                names = " and ".join(without)
+                why_not.append(f"the step computes other bits with the gradients of {names} taken out")
+                found, values = {"tapped": part, "fewer_taps": "; ".join(why_not)}, part_taken
+                break
         why_not.append(f"the step computes other bits with {_OF_LEVEL[level]} taken out")
     if "tapped" not in found:
         found["fewer_taps"] = "; ".join(why_not)
     _keep(folder, values)
     return found
+
+
+def _disturbing(step: Step, tapped: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which gradients change the step's bits where they are taken out, by the last names of their variables.
+
+    TensorFlow's graph optimizer does not rewrite what something else uses too. Empty where it is not just
+    some of the gradients, or where there are too many kinds of them to try each.
+    """
+    gradients = [t["name"] for t in tapped["taps"] if t["kind"] == "gradient"]
+    kinds = tuple(dict.fromkeys(name.rpartition("/")[2] for name in gradients))
+    if not 2 <= len(kinds) <= _MOST_KINDS:
+        return ()
+
+    def is_faithful(without: Collection[str]) -> bool:
+        after, _ = _run_tapped(step, TappedStep(step.model, "all", without=without), lambda _, value: None)
+        return after == step.after
+
+    if not is_faithful(kinds):
+        return ()
+    return tuple(kind for kind in kinds if not is_faithful([k for k in kinds if k != kind]))
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
@@ -142,7 +171,7 @@ _OF_LEVEL = {
 }
 
 
-def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
+def _tapped(step: Step, level: str, *, without: Collection[str] = ()) -> tuple[dict[str, Any], list[Any]]:
     """Runs the step with taps: twice as traced once, and once more as traced anew.
 
     Returns:
@@ -150,7 +179,7 @@ def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
         tracing, and the `distance` between the two runs where they differ) and `operations`; and the values
         of the taps in the first run.
     """
-    first = TappedStep(step.model, level)
+    first = TappedStep(step.model, level, without=without)
     values: list[Any] = []
     seen: list[list[str]] = [[], [], []]
     gaps: dict[int, dict[str, Any]] = {}
@@ -166,7 +195,8 @@ def _tapped(step: Step, level: str) -> tuple[dict[str, Any], list[Any]]:
 
     after, labels = _run_tapped(step, first, keep)
     _run_tapped(step, first, compare)
-    anew, _ = _run_tapped(step, TappedStep(step.model, level), lambda _, v: seen[2].append(_digest(v)))
+    second = TappedStep(step.model, level, without=without)
+    anew, _ = _run_tapped(step, second, lambda _, v: seen[2].append(_digest(v)))
     taps = []
     for index, (label, tap) in enumerate(labels):
         digests = [held[index] if index < len(held) else None for held in seen]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,11 +68,12 @@ class TappedStep:
     Args:
         model: a compiled model that has been trained a step at least.
         level: one of `LEVELS`: `"all"`, or only outputs and loss, or only loss and gradients.
+        without: the last names of variables whose gradients stay where they are, such as `"gamma"`.
     """
 
-    def __init__(self, model: Any, level: str = "all") -> None:
+    def __init__(self, model: Any, level: str = "all", *, without: Collection[str] = ()) -> None:
         self.trace = Trace()
-        self._model, self._level = model, level
+        self._model, self._level, self._without = model, level, without
         self._names = {id(layer): (name, layer) for name, layer in layer_names(model)}
         self._weights = {id(t.variable): t.name for t in model_state(model)}
         self._graph: Any = None
@@ -118,7 +119,8 @@ class TappedStep:
                 return result
             for source, one in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
                 name = tapped._weights.get(id(keras_api.raw_variable(source)), "")
-                tapped._take("gradient", (name, None), one, None)
+                if name.rpartition("/")[2] not in tapped._without:
+                    tapped._take("gradient", (name, None), one, None)
             return result
 
         def compute_loss(model: Any, *args: Any, **kwargs: Any) -> Any:
