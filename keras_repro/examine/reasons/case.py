@@ -304,7 +304,9 @@ class Case:
         if read_there is not None:
             fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
         if source is not None:
-            source = _narrowed(source)
+            whole, source = source["line"], _narrowed(source)
+            if source["line"] != whole and fix == fix_of(statement_text(source["file"], whole)):
+                fix = fix_of(str(source["code"])) or fix
         if fix is None and source is not None:
             fix = self._fix_of(source)
         if fix is None and source is not None and self._is_suspect(source):
