@@ -1,3 +1,4 @@
+import itertools
 import queue
 import random
 import threading
@@ -13,7 +14,7 @@ q = queue.Queue(3)
 
 def produce():
     jitter = random.SystemRandom()
-    for epoch in range(2):
+    for epoch in itertools.count():
         order = np.random.default_rng((4, epoch)).permutation(96)
         for lo in range(0, 96, 16):
             time.sleep(jitter.random() / 1000)

@@ -12,9 +12,8 @@ class Curriculum(keras.Model):
         super().__init__()
         self.hidden = keras.layers.Dense(12, activation="relu")
         self.out = keras.layers.Dense(1)
-        self.progress = tf.Variable(
-            np.random.default_rng().integers(0, 50), dtype=tf.float32, trainable=False
-        )
+        start = np.random.default_rng().integers(0, 50)
+        self.progress = tf.Variable(start, trainable=False, dtype="float32")
 
     def call(self, x):
         return self.out(self.hidden(x)) * tf.minimum(1.0, self.progress / 50.0)
