@@ -10,6 +10,7 @@ from typing import Any
 from keras_repro.control.portable import portable_environment
 from keras_repro.control.switches import pinned_environment
 from keras_repro.errors import LaunchError
+from keras_repro.examine.hash_seeds import hash_seeds
 from keras_repro.examine.recipe import Recipe, file_of, outside, recipe_of
 from keras_repro.examine.verify import Task, check_task
 from keras_repro.record.environment import code_digest
@@ -59,6 +60,7 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         pinned=_pinned(first),
         portability=first.portability,
         keep_hash_seed=len({r.variables.get("PYTHONHASHSEED") for r in recipes}) == 1,
+        hash_seeds=_hash_seeds(recipes),
         max_epochs=first.policies.get("max_epochs"),
         max_steps=first.policies.get("max_steps"),
     )
@@ -68,6 +70,16 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     for recipe in recipes:
         _check_inputs(recipe)
     return task
+
+
+def _hash_seeds(recipes: Sequence[Recipe]) -> tuple[int, ...]:
+    """The hash seeds of the runs, where each had one of its own; else those that tell labels apart."""
+    held = [str(r.variables.get("PYTHONHASHSEED")) for r in recipes]
+    if len(set(held)) == 1:
+        return ()
+    if all(h.isascii() and h.isdecimal() and int(h) < 2**32 for h in held):
+        return tuple(map(int, held))
+    return hash_seeds(recipes[0].script, len(recipes))
 
 
 def _pinned(recipe: Recipe) -> Mapping[str, str]:

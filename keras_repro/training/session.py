@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from keras_repro.training.probe import Probe
 
 _MOST_MODELS = 16
+_MOST_OPTIMIZERS = 4
 _MOST_NUMBERS = 100_000_000
 
 # What a trainer knows of the fit that it is about to call: `data`, `validation_data`, `order`, ...
@@ -119,8 +120,10 @@ class Session:
 
     def applied(self, optimizer: Any) -> None:
         """Hears that an optimizer was applied; outside of Keras's own methods it trains in a loop by hand."""
-        if self._outermost() and not self.run.closed and len(self._applied) < _MOST_MODELS:
-            self._applied[id(optimizer)] = optimizer
+        if self._outermost() and not self.run.closed:
+            self._applied[id(optimizer)] = optimizer  # kept alive, with the weights that it trains
+            if len(self._applied) > _MOST_OPTIMIZERS:
+                self._applied.popitem(last=False)
 
     def exit(self, status: str, **details: Any) -> None:
         """Records the state of the models as the script leaves them, and ends the run."""
