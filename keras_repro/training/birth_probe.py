@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -33,6 +34,7 @@ class BirthProbe(Births):
         super().__init__(weakly=True)
         self.made: dict[int, Any] | None = None
         self._probe = probe
+        self._seen: dict[int, weakref.ref[Any]] = {}
 
     def watch_variables(self) -> None:
         """Hears also of the `tf.Variable`s that the user's code makes itself."""
@@ -47,10 +49,17 @@ class BirthProbe(Births):
 
         wrapt.wrap_function_wrapper(ResourceVariable, "__init__", made)
 
+    def variables(self) -> list[Any]:
+        """The variables that were made since it began, and that are still there."""
+        held = [(key, ref()) for key, ref in list(self._seen.items())]
+        self._seen = {key: self._seen[key] for key, variable in held if variable is not None}
+        return [variable for _, variable in held if variable is not None]
+
     def note(self, variable: Any) -> None:
         """Tells of a variable's first value."""
         if not self._probe.active:
             return
+        self._seen.setdefault(id(variable), weakref.ref(variable))
         if self.made is not None:
             self.made.setdefault(id(variable), tf.identity(variable))
         owner = _owner_at(sys._getframe(1))

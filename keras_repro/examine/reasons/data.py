@@ -118,9 +118,12 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     root = case.elsewhere()
     if root is not None and (order != "another order" or speaks_of_chance(root.code) == SOURCE):
         return root.to_dict(), said
+    of_model = [(s["file"], s["line"]) for held in case.layers.values() if (s := held.get("source"))]
     for difference in case.soft("birth"):
         info = (difference.get("mine") or {}).get("info", {})
-        if info.get("seed") and info.get("source") is not None:
+        made = info.get("source")
+        # A generator of the model's own layers has no part in what goes into it.
+        if info.get("seed") and made is not None and (made["file"], made["line"]) not in of_model:
             return info["source"], [
                 f"the seed generator of {info['layer'] or 'the script'} started from another state"
             ]
