@@ -34,7 +34,9 @@ def step(case: Case) -> Explanation | None:
         case.noticed.append("with its inside taken out it is not faithful to what was recorded")
     if not replay["agrees"]:
         # What draws from a counter never repeats in one process, but it does from process to process.
-        counted = _kept(case, tapped) if _only_counters(case, tapped) else None
+        counted = None
+        if _only_counters(case, tapped):
+            counted = _kept(case, tapped) if tapped.get("taps") else _not_found(case, tapped)
         return counted or _seeded_otherwise(case, tapped) or _unsteady(case, tapped, "")
     if not replay["agrees_drawing_on"]:
         return _unsteady(case, tapped, ": it draws from the process's own random generators")
@@ -85,7 +87,7 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
         near = case.root(here=True) if case.near() else case.elsewhere() if host else None
         source = as_source(near) or source or layer.get("source")
     evidence = ["replayed from the same state with the same batch, its results differ from time to time"]
-    if "taps" in tapped:
+    if tapped.get("taps"):
         evidence.append(tap_in_words(tap, case.first_tensor()))
     if chosen is not None:
         evidence.append(f"in its graph: {chosen['type']}")
