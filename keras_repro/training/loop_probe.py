@@ -159,6 +159,8 @@ class LoopProbe:
                 "models": probe.described(roots, reader.tensors),
                 "layers": probe.layers(roots),
             }
+            if any(isinstance(v, tf.data.Dataset | tf.data.Iterator) for v in tf.nest.flatten(fed)):
+                found["draws_data"] = True
             if replay is not None and probe.replays:
                 found["replay"] = replay()
             return found

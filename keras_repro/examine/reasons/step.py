@@ -9,6 +9,7 @@ from keras_repro.control.operations import STATEFUL_RANDOM
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import speaks_of_chance
 from keras_repro.examine.reasons.case import Case, as_source, seeds_set
+from keras_repro.examine.reasons.data import of_its_own_data
 from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
 from keras_repro.examine.users_code import the_one_statement
 
@@ -19,7 +20,11 @@ def step(case: Case) -> Explanation | None:
     """The same state and the same batch, and another result."""
     if case.kind != "end":
         return None
-    case.ruled_out += ["the state before the step was the same", "the batch was the same"]
+    case.ruled_out.append("the state before the step was the same")
+    drawn = of_its_own_data(case) if not case.replay.get("agrees", True) else None
+    if drawn is not None:
+        return drawn
+    case.ruled_out.append("the batch was the same")
     replay = case.replay
     if not replay:
         root = case.root(*case.calls(), here=True)
