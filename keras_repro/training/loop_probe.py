@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_CALLS = 16  # of layers in one step whose inputs are looked at
 _MOST_LAYERS = 64
+_MOST_FUNCTIONS = 256  # a script may make them anew again and again
 _HARD_SECTIONS = ("weights", "optimizer")
 
 
@@ -92,7 +93,7 @@ class LoopProbe:
 
     def _function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         known = self._known.get(id(instance))
-        skips = known is not None and not known[1]
+        skips = not known[1] if known is not None else len(self._known) >= _MOST_FUNCTIONS
         if self._in_function or skips or not tf.executing_eagerly() or not self._looks():
             return wrapped(*args, **kwargs)
         if known is not None:
