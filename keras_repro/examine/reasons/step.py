@@ -65,7 +65,8 @@ def _seeded_otherwise(case: Case, tapped: Mapping[str, Any]) -> Explanation | No
     chosen = next((o for o in tapped.get("operations", ()) if o["type"] in STATEFUL_RANDOM), None)
     if chosen is None or None in seeds or len(set(seeds)) < 2:
         return None
-    source = the_one_statement(case.files, r"\b(set_seed|set_random_seed)\(")
+    patterns = (r"\brandom\.set_seed\(", r"\b(set_seed|set_random_seed)\(")
+    source = next((s for p in patterns if (s := the_one_statement(case.files, p))), None)
     return case.said(
         "operation",
         f"{chosen['type']} draws by TensorFlow's seed, {seeds[0]} in one run and {seeds[1]} in the other",
