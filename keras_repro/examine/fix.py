@@ -93,6 +93,11 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
         r"\bas_completed\(|\bimap_unordered\(",
         "take the results in the order in which the work was given: pool.map(...)",
     ),
+    (
+        r"\b(urlopen|urlretrieve|urllib\w*\.\w+|requests\.(get|post|request)|httpx\.(get|post))\(",
+        "keep what was fetched in a file, and read that",
+    ),
+    (r"\binput\(", "take it from an argument of the script"),
     # A generator of its own is not reached by any seed of the process.
     (r"\b((np|numpy)\.)?random\.(?!default_rng|seed\()[a-z_]+\(", f"{_SEED}  # first of all"),
     (r"\btf\.random\.\w+\(", f"{_SEED}  # first of all, or tf.random.stateless_* with a seed of its own"),

@@ -117,6 +117,8 @@ class _Observer:
             details: dict[str, Any] = {"code": code, "processes": self.processes}
             if error is not None:
                 details["error"] = type(error).__name__
+            if code != 0 and self.probe is not None:
+                self.probe.close()  # a script that failed has not parted: it is said to have failed
             marks = len(list(self.plan.folder.glob(f"{UNOBSERVED}*")))
             if marks:
                 details["unobserved"] = marks

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MOST_CALLS = 16  # of layers in one step whose inputs are looked at
 _MOST_LAYERS = 64
+_MOST_FUNCTIONS = 256  # a script may make them anew again and again
 _HARD_SECTIONS = ("weights", "optimizer")
 
 
@@ -50,6 +51,8 @@ class LoopProbe:
         self._reader: StateReader | None = None
         self._of: tuple[int, int] = (0, 0)
         self._steps = 0
+        self._begun = 0
+        self._last: dict[str, dict[str, str]] = {}
 
     def install(self) -> None:
         """Begins with layers, optimizers and functions of TensorFlow."""
@@ -68,8 +71,10 @@ class LoopProbe:
         held = _arrays((args, kwargs))
         if held and len(self._layers) < _MOST_LAYERS:
             self._layers.setdefault(id(instance), instance)
-        if held and tf.executing_eagerly() and len(self._fed) < _MOST_CALLS:
-            self._fed.append(held)
+        if held and tf.executing_eagerly() and not self._in_function:
+            self._begins()
+            if len(self._fed) < _MOST_CALLS:
+                self._fed.append(held)
         self._depth += 1
         try:
             return wrapped(*args, **kwargs)
@@ -88,9 +93,11 @@ class LoopProbe:
 
     def _function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         known = self._known.get(id(instance))
-        skips = known is not None and not known[1]
+        skips = not known[1] if known is not None else len(self._known) >= _MOST_FUNCTIONS
         if self._in_function or skips or not tf.executing_eagerly() or not self._looks():
             return wrapped(*args, **kwargs)
+        if known is not None:
+            self._begins()
         self._in_function, self._applied = True, bool(known)
         before, generators = self._copy(), process_states()
         try:
@@ -111,6 +118,21 @@ class LoopProbe:
             self._ended([args, kwargs], evidence)
         return result
 
+    def _begins(self) -> None:
+        """Tells of the state that a step begins with: the script may have changed it since the last one."""
+        if self._reader is None or self._begun == self._steps:
+            return
+        self._begun = self._steps
+        self._last = self._present().tensor_digests()
+        value = {s: self._last[s] for s in _HARD_SECTIONS if s in self._last}
+        self._probe.hard(
+            Event(kind="begin", key=f"-1 0 {self._steps}", value=value),
+            evidence=lambda: {
+                "models": self._probe.described(self._roots(), self._present().tensors),
+                "layers": self._probe.layers(self._roots()),
+            },
+        )
+
     def _copy(self) -> dict[int, Any]:
         """The values of all variables that are there, by their ids; none where they are not asked for."""
         if not self._probe.follows:
@@ -129,6 +151,8 @@ class LoopProbe:
             )
         after = reader.tensor_digests()
         value: dict[str, Any] = {s: after[s] for s in _HARD_SECTIONS if s in after}
+        value |= self._moved(reader, after)
+        self._last = after
 
         def evidence() -> dict[str, Any]:
             roots = self._roots()
@@ -136,11 +160,28 @@ class LoopProbe:
                 "models": probe.described(roots, reader.tensors),
                 "layers": probe.layers(roots),
             }
+            if any(isinstance(v, tf.data.Dataset | tf.data.Iterator) for v in tf.nest.flatten(fed)):
+                found["draws_data"] = True
             if replay is not None and probe.replays:
                 found["replay"] = replay()
             return found
 
         probe.hard(Event(kind="end", key=place, value=value), evidence=evidence)
+
+    def _moved(
+        self, reader: StateReader, after: Mapping[str, Mapping[str, str]]
+    ) -> dict[str, dict[str, str]]:
+        """The seed generators that the step has drawn from, with their start, where that is known."""
+        known = self._last.get("seeds", {})
+        found: dict[str, str] = {}
+        for tensor in reader.tensors:
+            if tensor.section == "seeds":
+                now, before = after["seeds"][tensor.name], known.get(tensor.name)
+                if before not in (None, now):
+                    found |= {tensor.name: now, f"{tensor.name} before": str(before)}
+                elif before is None and self._probe.born.has_moved(tensor.variable):
+                    found[tensor.name] = now
+        return {"seeds": found} if found else {}
 
     def _roots(self) -> Any:
         """The layers that were called, by name; one alone goes by the names of what is in it."""

@@ -86,6 +86,7 @@ class Probe:
 
         from keras_repro.training import births
         from keras_repro.training.birth_probe import BirthProbe
+
         wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", self._train_function)
         self.born = BirthProbe(self)
         births.start(like=self.born)

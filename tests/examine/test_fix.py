@@ -92,6 +92,9 @@ SAID = [
     ("for name in {'a', 'b'}:", "sorted"),
     ("for name in set(names):", "sorted"),
     ("for done in as_completed(futures):", "pool.map"),
+    ('rows = json.load(urllib.request.urlopen("http://localhost/"))', "keep what was fetched in a file"),
+    ('rows = requests.get("http://localhost/").json()', "keep what was fetched in a file"),
+    ('rate = float(input("rate? "))', "argument"),
 ]
 
 # These are told to seed first of all.

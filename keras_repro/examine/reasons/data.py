@@ -97,6 +97,23 @@ def _order_of_batches(case: Case, mine: Mapping[str, Any], other: Mapping[str, A
     return "other samples" if len(common) > len(set(ours)) // 2 else "other values"
 
 
+def of_its_own_data(case: Case) -> Explanation | None:
+    """A function of a loop by hand that was given a dataset, and drew other batches from it."""
+    if not case.evidence.parting.get("draws_data"):
+        return None
+    stage, risk = riskiest(case, "another order")
+    root = case.root(*case.calls(), strict=True) if stage is None else None
+    ordered = stage is not None and ("shuffle(" in stage["code"] or "order" in risk)
+    source = stage or as_source(root)
+    return case.said(
+        "data_order" if ordered else "data_values",
+        "the step draws from a dataset that does not give the same again",
+        source=source,
+        evidence=[f"in the pipeline: {risk}"] if risk else [],
+        fix=None if source is None else fix_of(statement_text(source["file"], source["line"])),
+    )
+
+
 _RISKY = {
     "another order": ("order", "seed", "workers", "thread", "generator", "Python"),
     "other samples": ("random", "seed", "order", "generator", "Python", "thread", "workers"),
@@ -106,7 +123,7 @@ _RISKY = {
 
 def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
     """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
-    stage, risk = _riskiest(case, order)
+    stage, risk = riskiest(case, order)
     if "not deterministic" in risk and "deterministic" not in (stage or {}).get("code", ""):
         stage = the_one_statement(case.files, r"deterministic\s*=\s*False") or stage
     said = [f"in the pipeline: {risk}"] if risk else []
@@ -131,7 +148,7 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     return as_source(root) or stage, said
 
 
-def _riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
+def riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
     """The stage of an input pipeline that is likeliest to have done it, and what of it may not repeat."""
     best: Mapping[str, Any] | None = None
     rank, risk = len(_RISKY[order]), ""

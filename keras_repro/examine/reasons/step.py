@@ -9,6 +9,7 @@ from keras_repro.control.operations import STATEFUL_RANDOM
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import speaks_of_chance
 from keras_repro.examine.reasons.case import Case, as_source, seeds_set
+from keras_repro.examine.reasons.data import of_its_own_data
 from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
 from keras_repro.examine.users_code import the_one_statement
 
@@ -19,7 +20,11 @@ def step(case: Case) -> Explanation | None:
     """The same state and the same batch, and another result."""
     if case.kind != "end":
         return None
-    case.ruled_out += ["the state before the step was the same", "the batch was the same"]
+    case.ruled_out.append("the state before the step was the same")
+    drawn = of_its_own_data(case) if not case.replay.get("agrees", True) else None
+    if drawn is not None:
+        return drawn
+    case.ruled_out.append("the batch was the same")
     replay = case.replay
     if not replay:
         root = case.root(*case.calls(), here=True)
@@ -34,7 +39,9 @@ def step(case: Case) -> Explanation | None:
         case.noticed.append("with its inside taken out it is not faithful to what was recorded")
     if not replay["agrees"]:
         # What draws from a counter never repeats in one process, but it does from process to process.
-        counted = _kept(case, tapped) if _only_counters(case, tapped) else None
+        counted = None
+        if _only_counters(case, tapped):
+            counted = _kept(case, tapped) if tapped.get("taps") else _not_found(case, tapped)
         return counted or _seeded_otherwise(case, tapped) or _unsteady(case, tapped, "")
     if not replay["agrees_drawing_on"]:
         return _unsteady(case, tapped, ": it draws from the process's own random generators")
@@ -58,7 +65,8 @@ def _seeded_otherwise(case: Case, tapped: Mapping[str, Any]) -> Explanation | No
     chosen = next((o for o in tapped.get("operations", ()) if o["type"] in STATEFUL_RANDOM), None)
     if chosen is None or None in seeds or len(set(seeds)) < 2:
         return None
-    source = the_one_statement(case.files, r"\b(set_seed|set_random_seed)\(")
+    patterns = (r"\brandom\.set_seed\(", r"\b(set_seed|set_random_seed)\(")
+    source = next((s for p in patterns if (s := the_one_statement(case.files, p))), None)
     return case.said(
         "operation",
         f"{chosen['type']} draws by TensorFlow's seed, {seeds[0]} in one run and {seeds[1]} in the other",
@@ -85,7 +93,7 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
         near = case.root(here=True) if case.near() else case.elsewhere() if host else None
         source = as_source(near) or source or layer.get("source")
     evidence = ["replayed from the same state with the same batch, its results differ from time to time"]
-    if "taps" in tapped:
+    if tapped.get("taps"):
         evidence.append(tap_in_words(tap, case.first_tensor()))
     if chosen is not None:
         evidence.append(f"in its graph: {chosen['type']}")
