@@ -21,6 +21,7 @@ SAMPLE = (
     "initialization/new_head_reseeded",
     "operation/gradient_noise",
     "shuffling/fit_shuffles",
+    "shuffling/own_trainer",
 )
 SOURCES = [
     "augmentation",

@@ -70,7 +70,14 @@ def explain(
         # What the ledgers tell is not lost where running it again tells nothing.
         left = ", ".join(data.get("leftovers") or ())
         files = (f"the first run left files that the second could read: {left}",) if left else ()
-        found = replace(found, cause=parted.cause, evidence=(*found.evidence, *files))
+        told = (f"the ledgers tell: {parted.explanation}",) if parted.explanation else ()
+        found = replace(
+            found,
+            cause=parted.cause,
+            place=found.place or parted.place(),
+            variable=found.variable or parted.tensor,
+            evidence=(*found.evidence, *told, *files),
+        )
     print_explanation(found, console)
     data["divergence"] |= found.to_divergence()
     known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ def command(options: argparse.Namespace) -> int:
 
         return vary.command(options)
     from keras_repro.examine import verify
+    from keras_repro.examine.hash_seeds import hash_seeds
     from keras_repro.present.console import make_console, print_comparison
     from keras_repro.present.progress import ProgressWatcher
     from keras_repro.record.folders import new_folder
@@ -34,6 +36,8 @@ def command(options: argparse.Namespace) -> int:
     task = task_of_options(options, enforced=options.enforce)
     verify.check_task(task)
     check_json(options)
+    if not task.keep_hash_seed:
+        task = replace(task, hash_seeds=hash_seeds(task.script, options.runs))
     folder = Path(options.run_dir) if options.run_dir else new_folder(folder_name(options))
     _announce(options, console)
     try:

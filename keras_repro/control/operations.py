@@ -111,3 +111,19 @@ def reason_against(
     if not {"float32", "float64", "complex64", "complex128"} & set(types) and types:
         return None  # whole numbers and texts have one result
     return "is not known to be portable"
+
+
+# Types of the operations that keep a counter which is neither saved nor seen.
+STATEFUL_RANDOM = frozenset(
+    {
+        "RandomUniform",
+        "RandomUniformInt",
+        "RandomStandardNormal",
+        "TruncatedNormal",
+        "ParameterizedTruncatedNormal",
+        "RandomGamma",
+        "RandomPoissonV2",
+        "RandomShuffle",
+        "Multinomial",
+    }
+)

@@ -10,10 +10,14 @@ from typing import Any
 from keras_repro.control.portable import portable_environment
 from keras_repro.control.switches import pinned_environment
 from keras_repro.errors import LaunchError
-from keras_repro.examine.recipe import Recipe, outside, recipe_of
+from keras_repro.examine.hash_seeds import hash_seeds
+from keras_repro.examine.recipe import Recipe, file_of, outside, recipe_of
 from keras_repro.examine.verify import Task, check_task
 from keras_repro.record.environment import code_digest
+from keras_repro.record.inputs import differing, roots
 from keras_repro.record.ledger import read_ledger
+
+_MOST_SHOWN = 3
 
 
 def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
@@ -36,6 +40,8 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     first = recipes[0]
     for name in ("script", "module", "arguments"):
         values = [getattr(r, name) for r in recipes]
+        if name == "arguments" and len({_without_folder(r) for r in recipes}) == 1:
+            continue
         if any(v != values[0] for v in values[1:]):
             raise LaunchError(
                 f"the runs are of different commands: {name} {_shown(values[0])} and {_shown(values[1])}"
@@ -54,13 +60,26 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         pinned=_pinned(first),
         portability=first.portability,
         keep_hash_seed=len({r.variables.get("PYTHONHASHSEED") for r in recipes}) == 1,
+        hash_seeds=_hash_seeds(recipes),
         max_epochs=first.policies.get("max_epochs"),
         max_steps=first.policies.get("max_steps"),
     )
     check_task(task)
     if script is not None:
         _check_version(Path(script), recipes)
+    for recipe in recipes:
+        _check_inputs(recipe)
     return task
+
+
+def _hash_seeds(recipes: Sequence[Recipe]) -> tuple[int, ...]:
+    """The hash seeds of the runs, where each had one of its own; else those that tell labels apart."""
+    held = [str(r.variables.get("PYTHONHASHSEED")) for r in recipes]
+    if len(set(held)) == 1:
+        return ()
+    if all(h.isascii() and h.isdecimal() and int(h) < 2**32 for h in held):
+        return tuple(map(int, held))
+    return hash_seeds(recipes[0].script, len(recipes))
 
 
 def _pinned(recipe: Recipe) -> Mapping[str, str]:
@@ -83,6 +102,37 @@ def _check_version(path: Path, recipes: Sequence[Recipe]) -> None:
         raise LaunchError(f"the runs were made with different versions of {path}: nothing to diagnose")
     if recorded and code_digest(path) not in recorded:
         raise LaunchError(f"{path} has changed since the runs were made: put the recorded version back")
+
+
+def _without_folder(recipe: Recipe) -> tuple[str, ...]:
+    """The arguments, with the run's own folder called the same in all runs."""
+    folder = recipe.ledger.path.parent.resolve()
+
+    def is_folder(text: str) -> bool:
+        return bool(text) and "\0" not in text and Path(text).resolve() == folder
+
+    found = []
+    for argument in recipe.arguments:
+        option, equals, value = argument.rpartition("=")
+        found.append(f"{option}{equals}<run folder>" if is_folder(value) else argument)
+    return tuple(found)
+
+
+def _check_inputs(recipe: Recipe) -> None:
+    """Says which of the files that a run has read are gone, or are other code now."""
+    changed = differing(recipe.inputs, roots(file_of(recipe)))
+    gone = [f"{c.path} ({c.bytes[0]:,} bytes)" for c in changed if c.missing]
+    if gone:
+        more = f" and {len(gone) - _MOST_SHOWN} more" if len(gone) > _MOST_SHOWN else ""
+        raise LaunchError(
+            f"not here is what {recipe.ledger.path} read: {', '.join(gone[:_MOST_SHOWN])}{more}; put it back"
+        )
+    code = [c.path for c in changed if c.path.endswith(".py") or ".py in the " in c.path]
+    if code:
+        raise LaunchError(
+            f"{', '.join(code[:_MOST_SHOWN])} has changed since the runs were made: "
+            "put the recorded version back"
+        )
 
 
 def _shown(value: Any) -> str:

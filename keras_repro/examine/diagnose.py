@@ -38,6 +38,10 @@ from keras_repro.record.trace import TRACE_NAME, read_trace
 
 MOST_TRAININGS = 4
 
+_SHORT_TURNS = 1e-6  # seconds
+# What a stage of the user's code has that runs beside other code.
+_SIDE_BY_SIDE = ("thread", "workers", "parallel", "not deterministic")
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Child:
@@ -120,7 +124,7 @@ def _diagnose(
     last = _last(divergence)
     made = 0
 
-    def run(hash_seed: int, **probe: Any) -> _Child:
+    def run(hash_seed: int, *, hurried: bool = False, **probe: Any) -> _Child:
         nonlocal made
         made += 1
         begins(made)
@@ -129,6 +133,8 @@ def _diagnose(
         given = (
             Setting(environment=task.environment(hash_seed)) if setting is None else setting(hash_seed > 0)
         )
+        if hurried:
+            given = given.changed({}, {"switch_interval": _SHORT_TURNS})
         if left is not None:
             place = left.place(made)
             given = given.changed({"PWD": str(place.cwd)})
@@ -145,14 +151,11 @@ def _diagnose(
     first = run(0, last=last)
     second = None
     while made < MOST_TRAININGS and (second is None or second.parting is None):
-        second = run(made, last=last, reference=str(first.trace), replays=True)
+        # A race between threads comes back where they take turns more often; nothing else is changed by it.
+        again = second is not None
+        second = run(made, hurried=again, last=last, reference=str(first.trace), replays=True)
     if second is None or second.parting is None:
-        return Explanation(
-            cause="unknown",
-            sentence=f"run again, it did not part: {made} trainings did the same up to there",
-            evidence=("what made the runs differ is rare, or has gone: the network, a race, a file",),
-            trainings=made,
-        )
+        return _not_again(first, made)
     third = None
     if made < MOST_TRAININGS and not _is_conclusive(second.parting):
         third = run(
@@ -178,6 +181,25 @@ def _diagnose(
     if left is not None:
         found = replace(found, source=left.own(found.source))
     return replace(found, trainings=made)
+
+
+def _not_again(first: _Child, made: int) -> Explanation:
+    """What is known where the trainings did not part: no more than what of the script runs side by side."""
+    side_by_side = [
+        event.info
+        for interval in read_trace(first.trace)
+        for event in interval.soft
+        if event.kind == "made" and any(word in r for r in event.info["risks"] for word in _SIDE_BY_SIDE)
+    ]
+    may = [f"{i['what']} with {', '.join(i['risks'])}: line {i['source']['line']}" for i in side_by_side]
+    rare = "what made the runs differ is rare, or has gone: the network, a race, a file"
+    return Explanation(
+        cause="unknown",
+        sentence=f"run again, it did not part: {made} trainings did the same up to there",
+        source=side_by_side[0]["source"] if side_by_side else None,
+        evidence=(rare, *(f"what may differ at times: {m}" for m in dict.fromkeys(may))),
+        trainings=made,
+    )
 
 
 def _last(divergence: Divergence | None) -> dict[str, int] | None:

@@ -9,11 +9,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
+
+from keras_repro.examine.rewrite import goes_by_chance, rewritten
 
 _SEED = "keras.utils.set_random_seed(42)"
 
 _GENERATORS = r"(?:default_rng|RandomState|Random|PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)"
+
+_LISTED = "put sorted(...) around the listing of files"
+_SETS = "go through the set in sorted(...) order"
 
 # What is looked for in a line, and what to make of the line: tried in this order.
 _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
@@ -73,13 +78,13 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
     ),
     (
         r"\b(os\.listdir|os\.scandir|glob\.glob|glob\.iglob)\(|\.(iterdir|glob|rglob)\(",
-        "put sorted(...) around the listing of files",
+        _LISTED,
     ),
     (
         r"\bhash\(",
         "take a hash that does not change from process to process, such as zlib.crc32(text.encode())",
     ),
-    (r"(?<!sorted\()\b(set|frozenset)\(|[={(\s]\{[^:{}]+\}", "go through the set in sorted(...) order"),
+    (r"(?<!sorted\()\b(set|frozenset)\(|[={(\s]\{[^:{}]+\}", _SETS),
     (
         r"deterministic\s*=\s*False",
         lambda code: re.sub(r"(deterministic\s*=\s*)False", r"\1True", code),
@@ -88,8 +93,13 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
         r"\bas_completed\(|\bimap_unordered\(",
         "take the results in the order in which the work was given: pool.map(...)",
     ),
+    (
+        r"\b(urlopen|urlretrieve|urllib\w*\.\w+|requests\.(get|post|request)|httpx\.(get|post))\(",
+        "keep what was fetched in a file, and read that",
+    ),
+    (r"\binput\(", "take it from an argument of the script"),
     # A generator of its own is not reached by any seed of the process.
-    (r"\b((np|numpy)\.)?random\.(?!default_rng)[a-z_]+\(", f"{_SEED}  # first of all"),
+    (r"\b((np|numpy)\.)?random\.(?!default_rng|seed\()[a-z_]+\(", f"{_SEED}  # first of all"),
     (r"\btf\.random\.\w+\(", f"{_SEED}  # first of all, or tf.random.stateless_* with a seed of its own"),
     (r"\.shuffle\(", lambda code: _with_argument(code, "seed=42")),
 )
@@ -148,17 +158,23 @@ def makes_unseeded(code: str) -> bool:
     return _UNSEEDED.search(code) is not None
 
 
-def fix_of(code: str) -> str | None:
+def fix_of(code: str, *, sets: Collection[str] = ()) -> str | None:
     """The line with its change, or what to do about it; None where its text says nothing of chance.
 
     Args:
         code: the text of a statement.
+        sets: names in it that hold sets.
     """
     if only_waits(code):
         return None
+    changed = rewritten(code, is_chance=lambda text: speaks_of_chance(text) == SOURCE, sets=sets)
+    if changed is not None and changed != code:
+        return changed
     for pattern, change in _RULES:
         found = re.search(pattern, code)
         if found is None:
+            continue
+        if change in (_LISTED, _SETS) and not goes_by_chance(code):
             continue
         if isinstance(change, str):
             return change.format(found.group(0).rstrip("("))

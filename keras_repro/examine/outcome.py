@@ -43,7 +43,7 @@ def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
 
 
 _NONE_SEEN = "no Keras training was seen in it: nothing to compare"
-_OF_LAYERS = "layers that a loop of its own trains are seen if they are part of a keras.Model"
+_OF_LAYERS = "a loop by hand is seen if a keras.Model or a Keras optimizer has part in it"
 
 
 def _unobserved(ledger: LedgerFile) -> str | None:

@@ -151,6 +151,11 @@ def reading_suspects(differences: Iterable[Mapping[str, Any]], left: Collection[
     return list(found.values())
 
 
+def shares(code: str) -> bool:
+    """Whether a line puts something where others put theirs."""
+    return _SHARES.search(code) is not None
+
+
 def _permuted(
     runs: Mapping[int, Mapping[str, str]], others: Mapping[int, Mapping[str, str]], name: str
 ) -> bool:
@@ -242,7 +247,7 @@ def _strength(suspect: Suspect, code: UsersCode) -> int:
     if makes_generator(suspect.code) and set(suspect.names) <= code.set_by(suspect.file, suspect.line):
         return SOURCE
     # Threads that come by in another order do no harm but where they share something.
-    raced = suspect.raced and _SHARES.search(suspect.code)
+    raced = suspect.raced and shares(suspect.code)
     return max(speaks_of_chance(suspect.code), RACE if raced else 0)
 
 
@@ -255,13 +260,13 @@ def _behind(suspect: Suspect, code: UsersCode) -> Suspect:
     strength = _strength(suspect, code)
     if strength not in (DRAW, 0):
         return suspect
-    found = code.made_by(
-        suspect.file,
-        suspect.line,
-        set(suspect.names),
-        draws=bool(strength),
-        tells=makes_unseeded if strength else speaks_of_chance,
-    )
+    where, names = (suspect.file, suspect.line), set(suspect.names)
+    if strength:
+        found = code.made_by(*where, names, draws=True, tells=makes_unseeded)
+    else:
+        found = code.made_by(*where, names, draws=False, tells=speaks_of_chance)
+        if not found:  # a generator that is handed straight to something that shows no value
+            found = code.made_by(*where, names, draws=False, tells=makes_unseeded, anywhere=True)
     if len(found) != 1:
         return suspect
     (file, line), *_ = found

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from keras_repro.examine.fix import DRAW, speaks_of_chance
+from keras_repro.examine.rewrite import is_set
 
 _LONGEST = 200
 
@@ -60,6 +61,18 @@ class UsersCode:
         node = self._statement(file, line)
         return line if node is None else int(node.lineno)
 
+    def lines_of(self, file: str, line: int) -> list[tuple[int, str]]:
+        """The lines of the simple statement at a line, by their numbers; none of a compound one."""
+        node = self._statement(file, line)
+        if node is None or hasattr(node, "body"):
+            return []
+        try:
+            with open(file, encoding="utf-8", errors="replace") as opened:
+                text = opened.read().splitlines()
+        except OSError:
+            return []
+        return [(n, text[n - 1].strip()) for n in range(node.lineno, (node.end_lineno or node.lineno) + 1)]
+
     def loops_around(self, file: str, line: int) -> list[int]:
         """The first lines of the loops that a line stands in, the innermost first."""
         loops = [
@@ -78,8 +91,22 @@ class UsersCode:
             if isinstance(node, _DEFINITIONS) and node.lineno <= line <= (node.end_lineno or node.lineno)
         )
 
+    def is_in_coroutine(self, file: str, line: int) -> bool:
+        """Whether a line stands in an `async def`."""
+        return any(
+            isinstance(node, ast.AsyncFunctionDef) and node.lineno <= line <= (node.end_lineno or node.lineno)
+            for node in ast.walk(self._tree(file))
+        )
+
     def made_by(
-        self, file: str, line: int, names: set[str], *, draws: bool, tells: Callable[[str], object]
+        self,
+        file: str,
+        line: int,
+        names: set[str],
+        *,
+        draws: bool,
+        tells: Callable[[str], object],
+        anywhere: bool = False,
     ) -> set[tuple[str, int]]:
         """The statements that a line goes back to and whose text tells something.
 
@@ -90,6 +117,7 @@ class UsersCode:
             draws: whether to follow what the line draws from in their place, and into whole statements;
                 else only the heads of definitions are looked at: decorators and defaults.
             tells: is asked of each statement's text.
+            anywhere: whether whole statements are looked at also where the names themselves are followed.
 
         Returns:
             Each by its file and first line.
@@ -100,8 +128,21 @@ class UsersCode:
         return {
             (f.file, f.line if f.in_head else self.first_line(f.file, f.line))
             for f in self._flows()
-            if f.stores & wanted and (f.in_head or draws) and tells(statement_text(f.file, f.line))
+            if f.stores & wanted
+            and (f.in_head or draws or anywhere)
+            and tells(statement_text(f.file, f.line))
         }
+
+    def sets(self, *, of_objects: bool = False) -> set[str]:
+        """Names that are given a set in some statement; those of objects, which cannot be sorted."""
+        found = set()
+        for tree in self.trees():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.Assign) and is_set(node.value):
+                    element = node.value.elt if isinstance(node.value, ast.SetComp) else None
+                    if (isinstance(element, ast.Call) and _called(element)[:1].isupper()) is of_objects:
+                        found |= {ast.unparse(t) for t in node.targets}
+        return found
 
     def _flows(self) -> list[_Flow]:
         """For each statement, definition and call: the names that it sets, and what it sets them from."""

@@ -45,6 +45,7 @@ class Task:
         pinned: environment variables that pin the switches, where enforced.
         portability: how the run is to be portable, or None.
         keep_hash_seed: whether all children get the caller's hash seed and not one each.
+        hash_seeds: those of the children by their number, else that number and one.
         max_epochs: cap on the epochs of every fit, or None.
         max_steps: cap on the steps of every epoch, or None.
         every: how often steps are recorded: `"epoch"` (not at all), `"step"`, or every so many steps.
@@ -57,6 +58,7 @@ class Task:
     pinned: Mapping[str, str] = field(default_factory=dict)
     portability: Portability | None = None
     keep_hash_seed: bool = False
+    hash_seeds: tuple[int, ...] = ()
     max_epochs: int | None = None
     max_steps: int | None = None
     every: str | int = "epoch"
@@ -86,7 +88,8 @@ class Task:
         """
         result = dict(os.environ)
         if number is not None and not self.keep_hash_seed:
-            result["PYTHONHASHSEED"] = str(number + 1)
+            seeds = self.hash_seeds
+            result["PYTHONHASHSEED"] = str(seeds[number] if number < len(seeds) else number + 1)
         result.update(self.pinned)
         if self.max_epochs is not None:
             result["KERAS_MAX_EPOCHS"] = str(self.max_epochs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -33,6 +34,8 @@ class BirthProbe(Births):
         super().__init__(weakly=True)
         self.made: dict[int, Any] | None = None
         self._probe = probe
+        self._seen: dict[int, weakref.ref[Any]] = {}
+        self._first: dict[int, bytes] = {}
 
     def watch_variables(self) -> None:
         """Hears also of the `tf.Variable`s that the user's code makes itself."""
@@ -47,10 +50,24 @@ class BirthProbe(Births):
 
         wrapt.wrap_function_wrapper(ResourceVariable, "__init__", made)
 
+    def variables(self) -> list[Any]:
+        """The variables that were made since it began, and that are still there."""
+        held = [(key, ref()) for key, ref in list(self._seen.items())]
+        self._seen = {key: self._seen[key] for key, variable in held if variable is not None}
+        self._first = {key: first for key, first in self._first.items() if key in self._seen}
+        return [variable for _, variable in held if variable is not None]
+
+    def has_moved(self, variable: Any) -> bool:
+        """Whether a variable holds something else than at first; True where its birth was not seen."""
+        return self._first.get(id(variable)) != content_of(variable)
+
     def note(self, variable: Any) -> None:
         """Tells of a variable's first value."""
         if not self._probe.active:
             return
+        content = content_of(variable)
+        self._seen.setdefault(id(variable), weakref.ref(variable))
+        self._first.setdefault(id(variable), content)
         if self.made is not None:
             self.made.setdefault(id(variable), tf.identity(variable))
         owner = _owner_at(sys._getframe(1))
@@ -65,7 +82,7 @@ class BirthProbe(Births):
             "seed": variable.dtype.is_integer and variable.shape.rank == 1,
         }
         name = str(getattr(variable, "name", ""))
-        self._probe.soft(Event(kind="birth", key=name, value=content_of(variable).hex()[:32], info=info))
+        self._probe.soft(Event(kind="birth", key=name, value=content.hex()[:32], info=info))
 
 
 def _owner_at(frame: Any) -> Any:

@@ -105,6 +105,7 @@ class _Observer:
         # What the script itself sets for TensorFlow is settled when it imports it.
         wrapt.register_post_import_hook(lambda _: remember_environment(), "tensorflow")
         wrapt.register_post_import_hook(self._instrument, keras_api.TRAINER_MODULE)
+        wrapt.register_post_import_hook(self._watch_optimizers, keras_api.OPTIMIZER_MODULE)
         wrapt.register_post_import_hook(self._watch_processes, "multiprocessing.process")
         for module, (name, owner) in keras_api.OTHER_TRAINERS.items():
             hook = _unsupported_hook(self.unsupported, name, owner)
@@ -131,6 +132,8 @@ class _Observer:
             details: dict[str, Any] = {"code": code, "processes": self.processes}
             if error is not None:
                 details["error"] = type(error).__name__
+            if code != 0 and self.probe is not None:
+                self.probe.close()  # a script that failed has not parted: it is said to have failed
             marks = len(list(self.plan.folder.glob(f"{UNOBSERVED}*")))
             if marks:
                 details["unobserved"] = marks
@@ -223,6 +226,15 @@ class _Observer:
         ):
             wrap(trainer, method, self._handler(handler))
 
+    def _watch_optimizers(self, module: Any) -> None:
+        def applied(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            result = wrapped(*args, **kwargs)
+            if os.getpid() == self._pid:
+                self._session().applied(instance)
+            return result
+
+        wrapt.wrap_function_wrapper(module.BaseOptimizer, "apply", applied)
+
     def _handler(self, name: str) -> Any:
         def handle(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
             if os.getpid() != self._pid:
@@ -230,9 +242,12 @@ class _Observer:
                 if name in ("fit", "train_on_batch"):
                     (self.plan.folder / f"{UNOBSERVED}{os.getpid()}").touch()
                 return wrapped(*args, **kwargs)
-            if self.probe is not None:
-                self.probe.called(name, sys._getframe(1))
-            return getattr(self._session(), name)(wrapped, instance, args, kwargs)
+            handler = getattr(self._session(), name)
+            if self.probe is None:
+                return handler(wrapped, instance, args, kwargs)
+            self.probe.called(name, sys._getframe(1))
+            with self.probe.in_keras():
+                return handler(wrapped, instance, args, kwargs)
 
         return handle
 

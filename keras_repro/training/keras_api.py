@@ -10,9 +10,13 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from keras_repro.control.operations import STATEFUL_RANDOM as STATEFUL_RANDOM
+
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 # What all of its backends' trainers are made from.
 BASE_TRAINER_MODULE = "keras.src.trainers.trainer"
+# What all optimizers are made from.
+OPTIMIZER_MODULE = "keras.src.optimizers.base_optimizer"
 # Importing one of these tells that a training is out of our sight.
 OTHER_TRAINERS = {
     "tf_keras.src.engine.training": ("tf_keras models", "Model"),
@@ -389,22 +393,6 @@ def stateful_random_operations(model: Any) -> list[str]:
     for graph in _traced_graphs(getattr(model, "train_function", None)):
         found.update(operation_types(graph) & STATEFUL_RANDOM)
     return sorted(found)
-
-
-# Types of the operations that keep a counter which is neither saved nor seen.
-STATEFUL_RANDOM = frozenset(
-    {
-        "RandomUniform",
-        "RandomUniformInt",
-        "RandomStandardNormal",
-        "TruncatedNormal",
-        "ParameterizedTruncatedNormal",
-        "RandomGamma",
-        "RandomPoissonV2",
-        "RandomShuffle",
-        "Multinomial",
-    }
-)
 
 
 # Types of the operations that call Python from inside a graph.

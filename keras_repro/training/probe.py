@@ -42,6 +42,7 @@ class Probe:
 
     Attributes:
         active: whether it still looks; False once it has written what it found.
+        inside_keras: how deep in Keras's own training it is, whose steps are looked at by themselves.
         lines: the watch over the user's lines.
         files: the watch over the files that they open.
     """
@@ -59,6 +60,7 @@ class Probe:
         from keras_repro.training.makings import Makings
 
         self.folder, self.replays, self.active = folder, replays, True
+        self.inside_keras = 0
         self.lines = LineWatch()
         self.makings = Makings(self.soft, self.lines)
         self.files = OpenedFiles(self.soft)
@@ -86,9 +88,9 @@ class Probe:
         from keras_repro.training.birth_probe import BirthProbe
 
         wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", self._train_function)
-        self._born = BirthProbe(self)
-        births.start(like=self._born)
-        self._born.watch_variables()
+        self.born = BirthProbe(self)
+        births.start(like=self.born)
+        self.born.watch_variables()
 
     @contextlib.contextmanager
     def watching_lines(self) -> Iterator[None]:
@@ -98,7 +100,7 @@ class Probe:
         self.makings.watch_threads()
         wrapt.register_post_import_hook(self.files.watch_h5py, "h5py._hl.files")
         wrapt.register_post_import_hook(lambda _: self.makings.watch_pipelines(), "tensorflow")
-        wrapt.register_post_import_hook(lambda _: self.makings.watch_keras(), "keras")
+        wrapt.register_post_import_hook(self._watch_keras, "keras")
         self.lines.start()
         try:
             yield
@@ -151,6 +153,15 @@ class Probe:
             evidence=self._of_model,
         )
 
+    @contextlib.contextmanager
+    def in_keras(self) -> Iterator[None]:
+        """What runs in the block is a method of Keras's own: no step of a loop by hand."""
+        self.inside_keras += 1
+        try:
+            yield
+        finally:
+            self.inside_keras -= 1
+
     def called(self, method: str, frame: Any) -> None:
         """Takes in that a method of a model was called, and by which line."""
         line = users_line(frame)
@@ -177,11 +188,11 @@ class Probe:
     @contextlib.contextmanager
     def keeping_births(self, values: dict[int, Any]) -> Iterator[None]:
         """Adds the first values of the variables that are made in the block, by their ids."""
-        self._born.made = values
+        self.born.made = values
         try:
             yield
         finally:
-            self._born.made = None
+            self.born.made = None
 
     def steps_left(self, place: str) -> int:
         """How many steps an epoch would have after the one at a place, as far as that is known."""
@@ -245,6 +256,12 @@ class Probe:
         self.active = False
         self.lines.stop()
         self._writer.close()
+
+    def _watch_keras(self, module: Any) -> None:
+        from keras_repro.training.loop_probe import LoopProbe
+
+        self.makings.watch_keras()
+        LoopProbe(self).install()
 
     def _of_model(self) -> dict[str, Any]:
         from keras_repro.training.state import model_state

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +21,13 @@ from keras_repro.examine.distance import distance
 from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.record.text import in_a_line
 from keras_repro.training.stand_in import one_by_one
+from keras_repro.training.state_reader import StateReader
 from keras_repro.training.step import Step, restore_process_states
 from keras_repro.training.tap_values import TapValues
 from keras_repro.training.taps import LEVELS, Tap, TappedStep
 
 _TIMES = 3
+_MOST_KINDS = 8  # of gradients that are tried one by one
 
 
 def replay(step: Step, folder: Path) -> dict[str, Any]:
@@ -41,26 +43,55 @@ def replay(step: Step, folder: Path) -> dict[str, Any]:
         (tensors in which repetitions differ), `tapped` (what the taps showed, see `_tapped`), and
         `fewer_taps` (why not all that could be was taken out) where there is a reason.
     """
-    again = [_again(step, restore=True) for _ in range(_TIMES)]
-    drawing_on = [_again(step, restore=False) for _ in range(2)]
-    found: dict[str, Any] = {
-        "faithful": again[0] == step.after,
-        "agrees": all(a == again[0] for a in again),
-        "agrees_drawing_on": all(a == again[0] for a in drawing_on),
-        "differing": _differing([step.after, *again, *drawing_on]),
-    }
-    step.before.move_to(folder / "before.h5")  # what is taken out of the step needs the memory
+    found = repeated(
+        lambda: step.function(step.feed()), step.reader, step.before, step.generators, step.after
+    )
+    kept = folder / "before.h5"
+    step.before.move_to(kept)  # what is taken out of the step needs the memory
     found |= _looked_into(step, folder, steady=found["faithful"] and found["agrees"])
-    _again(step, restore=True)  # it ends as the step itself did: no second copy of the state is held for that
+    # It ends as the step itself did: no second copy of the state is held for that.
+    step.reader.restore(step.before)
+    restore_process_states(step.generators)
+    step.function(step.feed())
+    kept.unlink(missing_ok=True)
     return found
 
 
-def _again(step: Step, *, restore: bool) -> dict[str, dict[str, str]]:
-    step.reader.restore(step.before)
-    if restore:
-        restore_process_states(step.generators)
-    step.function(step.feed())
-    return step.reader.tensor_digests()
+def repeated(
+    run: Callable[[], Any],
+    reader: StateReader,
+    before: Sequence[Any],
+    generators: Mapping[str, Any],
+    after: Mapping[str, Mapping[str, str]],
+) -> dict[str, Any]:
+    """Runs something again and again from one state, as it was; not into its inside.
+
+    Args:
+        run: runs it.
+        reader: reads the state that it changes.
+        before: the state from before it, as `reader.copy` gave it.
+        generators: the states of Python's and NumPy's own generators from before it.
+        after: digests of the state after it.
+
+    Returns:
+        `faithful`, `agrees`, `agrees_drawing_on` and `differing`, as of `replay`.
+    """
+
+    def once(*, restore: bool) -> dict[str, dict[str, str]]:
+        reader.restore(before)
+        if restore:
+            restore_process_states(generators)
+        run()
+        return reader.tensor_digests()
+
+    again = [once(restore=True) for _ in range(_TIMES)]
+    drawing_on = [once(restore=False) for _ in range(2)]
+    return {
+        "faithful": again[0] == after,
+        "agrees": all(a == again[0] for a in again),
+        "agrees_drawing_on": all(a == again[0] for a in drawing_on),
+        "differing": _differing([after, *again, *drawing_on]),
+    }
 
 
 def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
@@ -89,10 +120,42 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
                 path.replace(folder / TAPS_NAME)
         if tapped["faithful"] or not steady:
             break
+        without = _disturbing(step, tapped) if level == "all" else ()
+        if without:
+            part = _tapped(step, level, path, without=without)
+            if part["faithful"]:
+                names = " and ".join(without)
+                why_not.append(f"the step computes other bits with the gradients of {names} taken out")
+                found = {"tapped": part, "fewer_taps": "; ".join(why_not)}
+                with contextlib.suppress(FileNotFoundError):
+                    path.replace(folder / TAPS_NAME)
+                break
         why_not.append(f"the step computes other bits with {_OF_LEVEL[level]} taken out")
     if "tapped" not in found:
         found["fewer_taps"] = "; ".join(why_not)
+    for level in LEVELS:
+        (folder / f"{level}-{TAPS_NAME}").unlink(missing_ok=True)
     return found
+
+
+def _disturbing(step: Step, tapped: Mapping[str, Any]) -> tuple[str, ...]:
+    """Which gradients change the step's bits where they are taken out, by the last names of their variables.
+
+    TensorFlow's graph optimizer does not rewrite what something else uses too. Empty where it is not just
+    some of the gradients, or where there are too many kinds of them to try each.
+    """
+    gradients = [t["name"] for t in tapped["taps"] if t["kind"] == "gradient"]
+    kinds = tuple(dict.fromkeys(name.rpartition("/")[2] for name in gradients))
+    if not 2 <= len(kinds) <= _MOST_KINDS:
+        return ()
+
+    def is_faithful(without: Collection[str]) -> bool:
+        after, _ = _run_tapped(step, TappedStep(step.model, "all", without=without), lambda _, value: None)
+        return after == step.after
+
+    if not is_faithful(kinds):
+        return ()
+    return tuple(kind for kind in kinds if not is_faithful([k for k in kinds if k != kind]))
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
@@ -111,19 +174,20 @@ _OF_LEVEL = {
 }
 
 
-def _tapped(step: Step, level: str, path: Path) -> dict[str, Any]:
+def _tapped(step: Step, level: str, path: Path, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Runs the step with taps: twice as traced once, and once more as traced anew.
 
     Args:
         step: the step.
         level: how much of its inside is taken out.
         path: gets the values of the taps in the first run.
+        without: kinds of gradients that are not taken out.
 
     Returns:
         `level`, `faithful`, `faithful_anew`, `taps` (each with `digests`: of both runs and of the second
         tracing, and the `distance` between the two runs where they differ) and `operations`.
     """
-    first = TappedStep(step.model, level)
+    first = TappedStep(step.model, level, without=without)
     seen: list[list[str]] = [[], [], []]
     gaps: dict[int, dict[str, Any]] = {}
 
@@ -141,7 +205,8 @@ def _tapped(step: Step, level: str, path: Path) -> dict[str, Any]:
     with TapValues(path) as values:
         after, labels = _run_tapped(step, first, keep)
     _run_tapped(step, first, compare)
-    anew, _ = _run_tapped(step, TappedStep(step.model, level), lambda _, v: seen[2].append(_digest(v)))
+    second = TappedStep(step.model, level, without=without)
+    anew, _ = _run_tapped(step, second, lambda _, v: seen[2].append(_digest(v)))
     taps = []
     for index, (label, tap) in enumerate(labels):
         digests = [held[index] if index < len(held) else None for held in seen]

@@ -13,6 +13,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from keras_repro.training.probe import Probe
 
 _MOST_MODELS = 16
+_MOST_OPTIMIZERS = 4
 _MOST_NUMBERS = 100_000_000
 
 # What a trainer knows of the fit that it is about to call: `data`, `validation_data`, `order`, ...
@@ -59,6 +61,7 @@ class Session:
         self._fitted: list[tuple[weakref.ref[Any], str, dict[str, dict[str, str]]]] = []
         self._last_fitted: Any = None  # kept alive: what is done to it after its fit is seen at the exit
         self._models: OrderedDict[int, tuple[str, Any]] = OrderedDict()
+        self._applied: OrderedDict[int, Any] = OrderedDict()
         self._made = 0
 
     def made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -114,6 +117,13 @@ class Session:
                 loop.take_births(born)
             loop.step(result)
         return result
+
+    def applied(self, optimizer: Any) -> None:
+        """Hears that an optimizer was applied; outside of Keras's own methods it trains in a loop by hand."""
+        if self._outermost() and not self.run.closed:
+            self._applied[id(optimizer)] = optimizer  # kept alive, with the weights that it trains
+            if len(self._applied) > _MOST_OPTIMIZERS:
+                self._applied.popitem(last=False)
 
     def exit(self, status: str, **details: Any) -> None:
         """Records the state of the models as the script leaves them, and ends the run."""
@@ -178,7 +188,7 @@ class Session:
 
     def _left_behind(self) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         """State of the models at the exit: what is in the chain, what is only noted, and shapes."""
-        models = dict(self._models.values())
+        models = dict(self._models.values()) | self._bare()
         tensors, latent, shapes = present_state(models)
         if self.run.fits or self._loops_made:
             # Beside a training that was observed, a model that nothing changed is only noted.
@@ -198,6 +208,25 @@ class Session:
                     name: digest for name, digest in held.items() if known.get(name, digest) != digest
                 }
         return {section: held for section, held in tensors.items() if held}, latent, shapes
+
+    def _bare(self) -> dict[str, Any]:
+        """Variables that a loop by hand has trained and no model holds, with their optimizers."""
+        from keras_repro.training.state import model_state
+
+        found: dict[str, Any] = {}
+        held = dict(self._models.values())
+        held |= {f"fitted {i}": m for i, (ref, _, _) in enumerate(self._fitted) if (m := ref()) is not None}
+        held |= {f"loop {i}": loop.model for i, loop in enumerate(self._loops.values())}
+        known = {id(t.variable) for t in model_state(held)} if self._applied else set()
+        for optimizer in self._applied.values():
+            trained = list(getattr(optimizer, "_trainable_variables", ()))
+            loose = [v for v in trained if id(keras_api.raw_variable(v)) not in known]
+            if loose:
+                named = {str(getattr(v, "path", None) or v.name): v for v in loose}
+                if len(named) < len(loose):
+                    named = {str(i): v for i, v in enumerate(loose)}
+                found[f"trained by hand {len(found)}"] = SimpleNamespace(**named, optimizer=optimizer)
+        return found
 
     def _result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if not self._outermost() or self.run.closed:

@@ -183,6 +183,8 @@ class _Walk:
         """Names what TensorFlow tracks below the model and no attribute led to; returns it with its names."""
         from tensorflow import train
 
+        if not hasattr(model, "_trackable_children"):
+            return []
         found: list[tuple[Any, str]] = []
         deferred = {id(v) for held, _ in self._deferred for v in _all_variables(held)}
         for child in train.TrackableView(model).descendants():

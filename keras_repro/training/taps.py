@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,8 +16,9 @@ import keras
 import tensorflow as tf
 
 from keras_repro.training import keras_api
+from keras_repro.training.host_operations import host_operations
 from keras_repro.training.layer_names import layer_names
-from keras_repro.training.source import SourceLine, is_users_file, users_line
+from keras_repro.training.source import SourceLine, users_line
 from keras_repro.training.state import model_state
 
 # How much of the inside is taken out; what is taken out can change how the graph is optimized, so that a
@@ -67,11 +68,12 @@ class TappedStep:
     Args:
         model: a compiled model that has been trained a step at least.
         level: one of `LEVELS`: `"all"`, or only outputs and loss, or only loss and gradients.
+        without: the last names of variables whose gradients stay where they are, such as `"gamma"`.
     """
 
-    def __init__(self, model: Any, level: str = "all") -> None:
+    def __init__(self, model: Any, level: str = "all", *, without: Collection[str] = ()) -> None:
         self.trace = Trace()
-        self._model, self._level = model, level
+        self._model, self._level, self._without = model, level, without
         self._names = {id(layer): (name, layer) for name, layer in layer_names(model)}
         self._weights = {id(t.variable): t.name for t in model_state(model)}
         self._graph: Any = None
@@ -117,7 +119,8 @@ class TappedStep:
                 return result
             for source, one in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
                 name = tapped._weights.get(id(keras_api.raw_variable(source)), "")
-                tapped._take("gradient", (name, None), one, None)
+                if name.rpartition("/")[2] not in tapped._without:
+                    tapped._take("gradient", (name, None), one, None)
             return result
 
         def compute_loss(model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -165,52 +168,12 @@ class TappedStep:
         return all(graph is self._graph for graph in graphs)
 
     def _suspicious(self) -> Iterator[dict[str, Any]]:
-        for index, operation in enumerate(self._graph.get_operations()):
-            kinds = list(_kinds(operation, self._graph))
-            if not kinds:
-                continue
-            layer = self._layer_at(index)
-            yield {
-                "type": kinds[0],
-                "name": operation.name,
-                "layer": layer[0],
-                "class": layer[1],
-                "source": _users_line_of(operation),
-            }
+        for operation in host_operations(self._graph):
+            layer, kind = self._layer_at(operation.index)
+            yield operation.to_dict() | {"layer": layer, "class": kind}
 
     def _layer_at(self, index: int) -> tuple[str, str]:
         """The innermost layer whose call has made an operation."""
         inside = [s for s in self._spans if s[0] <= index < s[1]]
         best = min(inside, key=lambda s: s[1] - s[0], default=None)
         return ("", "") if best is None else (best[2], best[3])
-
-
-def _is_suspicious(kind: str) -> bool:
-    """Whether an operation asks the host or draws from a counter that no state holds."""
-    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
-
-
-def _kinds(operation: Any, graph: Any, depth: int = 0) -> Iterator[str]:
-    """The suspicious types of an operation, or of those in the functions that it calls."""
-    if _is_suspicious(operation.type):
-        yield operation.type
-    if depth == 0 and any(a.HasField("func") for a in operation.node_def.attr.values()):
-        names = {a.func.name for a in operation.node_def.attr.values() if a.HasField("func")}
-        library = {f.signature.name: f for f in graph.as_graph_def(add_shapes=False).library.function}
-        waiting, seen = list(names), set()
-        while waiting:
-            name = waiting.pop()
-            if name in seen or name not in library:
-                continue
-            seen.add(name)
-            for node in library[name].node_def:
-                if _is_suspicious(node.op):
-                    yield node.op
-                waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
-
-
-def _users_line_of(operation: Any) -> dict[str, Any] | None:
-    for frame in reversed(operation.traceback or ()):
-        if is_users_file(frame[0]):
-            return SourceLine(frame[0], frame[1], frame[2]).to_dict()
-    return None

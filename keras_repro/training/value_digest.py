@@ -100,9 +100,11 @@ def _of_library(value: Any) -> bytes | None:
     if top == "tensorflow":
         if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):
             return _of_array(value.numpy())
-        return _of_generator(value) if type(value).__name__ == "Generator" else None
+        return _of_generator(value) if type(value).__name__ == "Generator" else _of_variable(value)
     if top == "keras":
-        return _of_generator(value) if type(value).__name__ == "SeedGenerator" else None
+        if type(value).__name__ == "SeedGenerator":
+            return _of_generator(value)
+        return _of_variable(getattr(value, "_value", None)) if "Variable" in type(value).__name__ else None
     if top in ("pandas", "scipy"):
         if type(value).__name__ in ("DataFrame", "Series", "Index"):
             return _of_array(value.to_numpy())
@@ -112,13 +114,20 @@ def _of_library(value: Any) -> bytes | None:
 
 def _of_generator(value: Any) -> bytes | None:
     """The state of a generator of TensorFlow or Keras; none while a graph is traced, or it is being made."""
+    state = vars(value).get("_state_var", vars(value).get("state"))
+    return _of_variable(getattr(state, "_value", state))
+
+
+def _of_variable(value: Any) -> bytes | None:
+    """What a variable holds; none while a graph is traced, or before it holds anything."""
     import tensorflow as tf
 
-    state = vars(value).get("_state_var", vars(value).get("state"))
-    state = getattr(state, "_value", state)
-    if not tf.executing_eagerly() or not isinstance(state, tf.Variable):
+    if not isinstance(value, tf.Variable) or not tf.executing_eagerly():
         return None
-    return _of_array(state.numpy())
+    try:
+        return _of_array(value.numpy())
+    except (tf.errors.OpError, NotImplementedError, AttributeError):  # it has no value yet
+        return None
 
 
 def _of_array(value: Any) -> bytes | None:

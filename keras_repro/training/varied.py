@@ -3,6 +3,7 @@
     vary(cpus=[0])           # one CPU
     vary(listings="reversed")    # another file system
     vary(jit=False)          # no XLA where Keras would choose it
+    vary(switch_interval=1e-6)   # threads that take turns far more often
 
 Variables act before Python starts and are the launcher's; this is what no variable does.
 """
@@ -10,6 +11,7 @@ Variables act before Python starts and are the launcher's; this is what no varia
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Any
@@ -19,18 +21,27 @@ import wrapt
 from keras_repro.training import keras_api
 
 
-def vary(*, cpus: Sequence[int] = (), listings: str = "", jit: bool | None = None) -> None:
+def vary(
+    *,
+    cpus: Sequence[int] = (),
+    listings: str = "",
+    jit: bool | None = None,
+    switch_interval: float | None = None,
+) -> None:
     """Changes this process's surroundings; call it before anything else.
 
     Args:
         cpus: numbers of the CPUs that it may use; none leaves them as they are.
         listings: `"reversed"` gives Python's listings of folders in the opposite order.
         jit: False takes XLA away where Keras would choose it by itself (`jit_compile="auto"`).
+        switch_interval: seconds after which Python lets another thread go on.
     """
     if cpus:
         os.sched_setaffinity(0, cpus)
     if listings == "reversed":
         _reverse_listings()
+    if switch_interval is not None:
+        sys.setswitchinterval(switch_interval)
     if jit is False:
         wrapt.register_post_import_hook(keras_api.leave_out_auto_jit, keras_api.BASE_TRAINER_MODULE)
 

@@ -31,6 +31,8 @@ def runs(here: Path) -> Callable[..., list[Path]]:
         made = []
         for name, held, change in zip("ab", (records, other), (*changes, {}, {})[:2], strict=True):
             header = {"command": SCRIPT, "environment": environment} | both | change
+            inputs = header.pop("inputs", None)
+            held = held if inputs is None else [*held, hand_made.exit_record(inputs=inputs)]
             made.append(hand_made.write(here / name, held, **header))
         return made
 
@@ -52,6 +54,11 @@ def test_an_enforced_run_is_pinned_again(runs: Callable[..., list[Path]]) -> Non
 def test_an_observed_run_is_not_pinned_whatever_seed_it_had(runs: Callable[..., list[Path]]) -> None:
     found = task_of(runs(seed=7))
     assert (found.seed, dict(found.pinned)) == (None, {})
+
+
+def test_the_runs_own_folder_is_no_other_argument(runs: Callable[..., list[Path]]) -> None:
+    one, two = ({"command": SCRIPT | {"arguments": ["--out", n, f"--log={n}"]}} for n in "ab")
+    assert task_of(runs(one, two)).arguments == ("--out", "a", "--log=a")
 
 
 def test_hash_seeds_differ_where_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
@@ -114,6 +121,23 @@ REFUSED = {
         ({}, {"command": SCRIPT | {"arguments": ["--epochs", "4"]}}),
         _unchanged,
         "the runs are of different commands: arguments ['--epochs', '3'] and ['--epochs', '4']",
+    ),
+    "data that is gone": (
+        (
+            {},
+            {
+                "inputs": {
+                    "files": [{"root": "working folder", "path": "x.npy", "bytes": 1280, "digest": None}]
+                }
+            },
+        ),
+        _unchanged,
+        "not here is what b/ledger.jsonl read: x.npy (1,280 bytes); put it back",
+    ),
+    "other code beside it": (
+        ({"inputs": {"files": [{"root": "working folder", "path": "own.py", "bytes": 7, "digest": None}]}},),
+        lambda here: (here / "own.py").write_text("x = 12345\n"),
+        "own.py has changed since the runs were made: put the recorded version back",
     ),
     "another script": (
         ({}, {"command": SCRIPT | {"script": "other.py"}}),

@@ -158,11 +158,16 @@ open(times, "a").write("x")
 keras.utils.set_random_seed(3 if number == 1 else 4)
 if number > 2 and sys.argv[1] == "fails":
     raise RuntimeError(f"no connection in run {number}")
+if number > 3 and sys.argv[1] == "fails later":
+    raise RuntimeError(f"no connection in run {number}")
 if number > 2 and sys.argv[1] == "stops":
     print("nothing to do")
     sys.exit(0)
 build().fit(X, Y, epochs=3, batch_size=48, verbose=0)
 """
+
+
+FAILED = "a diagnosing run failed with exit code 1; "
 
 
 @pytest.fixture
@@ -185,14 +190,21 @@ def test_what_does_not_come_back_is_said_and_not_looped(
     assert summary(answer)["cause"] == (
         "initial_weights: run again, it did not part: 4 trainings did the same up to there"
     )
-    assert divergence["evidence"]
-    assert divergence["tensor"]
+    assert summary(answer)["where"] == "before the first epoch"
+    assert summary(answer)["what"] == divergence["tensor"]
+    assert divergence["evidence"][1].startswith("the ledgers tell: ")
 
 
 @pytest.mark.parametrize(
     ("way", "said_of_it", "output"),
     [
-        ("fails", "a diagnosing run failed with exit code 1; ", ["RuntimeError: no connection in run 3"]),
+        ("fails", FAILED, ["RuntimeError: no connection in run 3"]),
+        # The one that is held against the first has not parted: it failed.
+        (
+            "fails later",
+            "a diagnosing run failed with exit code 1; ",
+            ["RuntimeError: no connection in run 4"],
+        ),
         ("stops", "a diagnosing run: no Keras training was seen in it: nothing to compare; ", []),
     ],
 )
@@ -211,6 +223,8 @@ def test_a_script_that_behaves_differently_when_run_again(
     assert "keras_repro/" not in answer.err
     assert "diverged" in answer.out
 
+    if way == "fails later":
+        return
     answer, said = explaining("diagnose", "runs/run-1", "runs/run-2")
     assert (answer.code, said) == (2, {})
     assert answer.err.splitlines()[-1].startswith(f"keras-repro: {said_of_it}")

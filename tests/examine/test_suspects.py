@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from keras_repro.examine.suspects import Suspect, reading_suspects, root_of, suspects_of, thread_suspects
-from keras_repro.examine.users_code import hashes, the_one_statement
+from keras_repro.examine.users_code import UsersCode, hashes, the_one_statement
 from keras_repro.record.trace import Event, Interval
 
 
@@ -75,6 +75,39 @@ def test_a_decorator_is_named(script) -> None:
     found = root_of([suspect(file, 2, "factor")], [{"file": str(file), "line": 2}])
     assert found is not None
     assert (found.line, found.code) == (4, "@scaled(random.random())")
+
+
+def test_a_generator_that_is_handed_to_what_shows_no_value_is_named(script) -> None:
+    file = script(
+        "class Centres(Layer):\n    def __init__(self, centres):\n        self.first = centres\n"
+        "found = KMeans(5, random_state=np.random.RandomState()).fit(x)\n"
+        "model = Sequential([Centres(found.cluster_centers_)])\nmodel.fit(x)\n"
+    )
+    first, second = suspect(file, 3, "centres", "self.first"), suspect(file, 5, "found.cluster_centers_")
+    assert (
+        root(file, first, second, fit=6) == "found = KMeans(5, random_state=np.random.RandomState()).fit(x)"
+    )
+
+
+def test_names_that_hold_sets(script) -> None:
+    file = script(
+        "a = {'x', 'y'} | more\nb = set(words)\nc = [1]\nd = {Node(i) for i in c}\nself.e = frozenset(c)\n"
+    )
+    code = UsersCode({str(file)})
+    assert code.sets() == {"a", "b", "self.e"}
+    assert code.sets(of_objects=True) == {"d"}
+
+
+def test_the_lines_of_a_statement(script) -> None:
+    file = script("layers = [\n    Dense(3),\n    Dropout(0.5),\n]\nfor layer in layers:\n    pass\n")
+    code = UsersCode({str(file)})
+    assert code.lines_of(str(file), 2) == [
+        (1, "layers = ["),
+        (2, "Dense(3),"),
+        (3, "Dropout(0.5),"),
+        (4, "]"),
+    ]
+    assert code.lines_of(str(file), 5) == []
 
 
 def test_names_of_temporary_files_come_after_draws(script) -> None:

@@ -185,6 +185,48 @@ def test_a_training_elsewhere_is_not_observed(
         check_outcome(child.outcome, child.folder, name="run 1")
 
 
+BARE = """\
+import sys
+import tensorflow as tf
+layers = [keras.layers.Dense(3), keras.layers.Dense(1)]
+optimizer = keras.optimizers.SGD(0.1, momentum=0.9)
+def step(x):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_mean(layers[1](layers[0](x)) ** 2)
+    weights = [w for layer in layers for w in layer.trainable_weights]
+    optimizer.apply(tape.gradient(loss, weights), weights)
+step = tf.function(step) if sys.argv[1] == "function" else step
+for _ in range(2):
+    step(tf.constant(X[:4]))
+"""
+
+
+@pytest.mark.parametrize("way", ["eager", "function"])
+def test_layers_that_no_model_holds_are_recorded_as_they_are_left(
+    launched: Any, written: Any, way: str
+) -> None:
+    child = launched(written(TRAINS + BARE), way)
+    assert child.outcome.code == 0, child.output
+    check_outcome(child.outcome, child.folder, name="run 1")
+    (record,) = child.records
+    names = [f"trained by hand 0/dense{n}/{w}" for n in ("", "_1") for w in ("bias", "kernel")]
+    assert sorted(record["tensors"]["weights"]) == names
+    slots = {f"trained by hand 0/optimizer/momentums/{n}" for n in names}
+    assert slots < set(record["tensors"]["optimizer"])
+
+
+def test_a_loop_by_hand_over_a_model_is_recorded_as_before(launched: Any, written: Any) -> None:
+    model = BARE.replace("layers[1](layers[0](x))", "model(x)").replace("def step", MODEL_OF_LAYERS)
+    child = launched(written(TRAINS + model), "function")
+    assert child.outcome.code == 0, child.output
+    (record,) = child.records
+    assert set(record["tensors"]) == {"weights"}
+    assert all(name.startswith("model 0/layers/") for name in record["tensors"]["weights"])
+
+
+MODEL_OF_LAYERS = "model = keras.Sequential(layers)\ndef step"
+
+
 def test_a_process_that_becomes_another_leaves_no_record(launched: Any, written: Any) -> None:
     child = launched(written("import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'pass'])\n"))
     assert child.outcome.code == 0

@@ -64,3 +64,12 @@ def test_keras_leaves_xla_out_where_it_would_choose_it(monkeypatch: pytest.Monke
     vary(jit=False)
     assert not compiled("auto")
     assert compiled(True)
+
+
+def test_threads_take_turns_more_often() -> None:
+    before = sys.getswitchinterval()
+    try:
+        vary(switch_interval=1e-6)
+        assert sys.getswitchinterval() == pytest.approx(1e-6)
+    finally:
+        sys.setswitchinterval(before)

@@ -13,6 +13,7 @@ from keras_repro.examine.suspects import (
     Suspect,
     reading_suspects,
     root_of,
+    shares,
     suspects_of,
     thread_suspects,
 )
@@ -251,6 +252,30 @@ class Case:
                 return found or near[0]
         return root_of(self.suspects, sinks, files=self.files, strict=strict)
 
+    def _fix_of(self, source: Mapping[str, Any]) -> str | None:
+        """What to change in a line, or in the whole of the statement that it belongs to."""
+        code = UsersCode(set(self.files) | {source["file"]})
+        whole = statement_text(source["file"], source["line"])
+        for text in dict.fromkeys((str(source["code"]), whole)):
+            fix = fix_of(text, sets=code.sets())
+            if fix is not None:
+                return fix
+        objects = code.sets(of_objects=True) & code.read_by(source["file"], source["line"])
+        return (
+            f"keep {min(objects)} in a list: a set goes through objects by their addresses"
+            if objects
+            else None
+        )
+
+    def _fix_of_order(self, source: Mapping[str, Any]) -> str | None:
+        """What to do where results are put together as they come, or files go by names of chance."""
+        code = UsersCode({source["file"]})
+        if shares(str(source["code"])) and code.is_in_coroutine(source["file"], source["line"]):
+            return "return it, and take what asyncio.gather(...) gives: that keeps the order of the calls"
+        if "sorted(" in str(source["code"]):
+            return "sort by something that repeats: the names that it goes by are others in each run"
+        return None
+
     def finished(self, found: Explanation) -> Explanation:
         """The explanation with what holds for all of them: tensors, hash seed, and what was ruled out."""
         evidence = [*found.evidence, *self.noticed]
@@ -278,8 +303,12 @@ class Case:
         read_there = next((r for r in self.reads if source and r.is_at(source)), None)
         if read_there is not None:
             fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
+        if source is not None:
+            whole, source = source["line"], _narrowed(source)
+            if source["line"] != whole and fix == fix_of(statement_text(source["file"], whole)):
+                fix = fix_of(str(source["code"])) or fix
         if fix is None and source is not None:
-            fix = fix_of(str(source["code"]))
+            fix = self._fix_of(source)
         if fix is None and source is not None and self._is_suspect(source):
             fix = with_seed(str(source["code"]))
         if fix is None and source is not None and self._is_suspect(source, raced=True):
@@ -290,6 +319,8 @@ class Case:
             fix = _GIVE_A_SEED if speaks_of_chance(str(source["code"])) == DRAW else None
         if fix is None and source is not None and self._is_suspect(source):
             fix = _fix_of_loops(source)
+        if fix is None and found.cause == "data_order" and source is not None:
+            fix = self._fix_of_order(source)
         of_hashes = self.same_with_hash_seed and not self.evidence.varied
         if fix is None and of_hashes and hashes(self.files):
             fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
@@ -302,6 +333,16 @@ class Case:
             fix=fix,
             variable=variable,
         )
+
+
+def _narrowed(source: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The one line of a statement over several lines that names a source of chance; else the statement."""
+    lines = UsersCode({source["file"]}).lines_of(source["file"], source["line"])
+    telling = [(n, text) for n, text in lines if speaks_of_chance(text) == SOURCE]
+    if len(lines) < 2 or len(telling) != 1:
+        return source
+    ((number, text),) = telling
+    return {**source, "line": number, "code": text}
 
 
 def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
@@ -332,9 +373,10 @@ def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:
     return None if suspect is None else suspect.to_dict()
 
 
-def seeds_set(case: Case) -> Mapping[str, Any] | None:
-    """The seeds that were set when the last fit began, None where no fit did."""
-    for interval in reversed(case.evidence.first[: case.number + 1]):
+def seeds_set(case: Case, *, second: bool = False) -> Mapping[str, Any] | None:
+    """The seeds that were set when the last fit began, None where no fit did; those of the `second` run."""
+    trace = case.evidence.second if second else case.evidence.first
+    for interval in reversed(trace[: case.number + 1]):
         if interval.hard is not None and interval.hard.info.get("seeds_set"):
             return dict(interval.hard.info["seeds_set"])
     return None

@@ -97,6 +97,23 @@ def _order_of_batches(case: Case, mine: Mapping[str, Any], other: Mapping[str, A
     return "other samples" if len(common) > len(set(ours)) // 2 else "other values"
 
 
+def of_its_own_data(case: Case) -> Explanation | None:
+    """A function of a loop by hand that was given a dataset, and drew other batches from it."""
+    if not case.evidence.parting.get("draws_data"):
+        return None
+    stage, risk = riskiest(case, "another order")
+    root = case.root(*case.calls(), strict=True) if stage is None else None
+    ordered = stage is not None and ("shuffle(" in stage["code"] or "order" in risk)
+    source = stage or as_source(root)
+    return case.said(
+        "data_order" if ordered else "data_values",
+        "the step draws from a dataset that does not give the same again",
+        source=source,
+        evidence=[f"in the pipeline: {risk}"] if risk else [],
+        fix=None if source is None else fix_of(statement_text(source["file"], source["line"])),
+    )
+
+
 _RISKY = {
     "another order": ("order", "seed", "workers", "thread", "generator", "Python"),
     "other samples": ("random", "seed", "order", "generator", "Python", "thread", "workers"),
@@ -106,7 +123,7 @@ _RISKY = {
 
 def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
     """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
-    stage, risk = _riskiest(case, order)
+    stage, risk = riskiest(case, order)
     if "not deterministic" in risk and "deterministic" not in (stage or {}).get("code", ""):
         stage = the_one_statement(case.files, r"deterministic\s*=\s*False") or stage
     said = [f"in the pipeline: {risk}"] if risk else []
@@ -118,9 +135,12 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     root = case.elsewhere()
     if root is not None and (order != "another order" or speaks_of_chance(root.code) == SOURCE):
         return root.to_dict(), said
+    of_model = [(s["file"], s["line"]) for held in case.layers.values() if (s := held.get("source"))]
     for difference in case.soft("birth"):
         info = (difference.get("mine") or {}).get("info", {})
-        if info.get("seed") and info.get("source") is not None:
+        made = info.get("source")
+        # A generator of the model's own layers has no part in what goes into it.
+        if info.get("seed") and made is not None and (made["file"], made["line"]) not in of_model:
             return info["source"], [
                 f"the seed generator of {info['layer'] or 'the script'} started from another state"
             ]
@@ -128,7 +148,7 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     return as_source(root) or stage, said
 
 
-def _riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
+def riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
     """The stage of an input pipeline that is likeliest to have done it, and what of it may not repeat."""
     best: Mapping[str, Any] | None = None
     rank, risk = len(_RISKY[order]), ""

@@ -9,6 +9,7 @@ from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import fix_of
 from keras_repro.examine.reasons.case import NOT_IN_A_THREAD, SET_SEED, Case, as_source, seeds_set
 from keras_repro.examine.settings import first_difference
+from keras_repro.examine.users_code import statement_text
 
 _SHOWN = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
 
@@ -120,7 +121,7 @@ def seed_generators(case: Case) -> Explanation | None:
     if fix is None:
         fix = f"{SET_SEED}  # before the model is built" if not known or known.get("keras") is None else None
     if fix is None and source is not None:
-        fix = f"{kind}(..., seed=42)"
+        fix = fix_of(statement_text(source["file"], source["line"])) or f"{kind}(..., seed=42)"
     return case.said(
         "random_state",
         sentence,

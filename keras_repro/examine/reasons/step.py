@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from keras_repro.control.operations import STATEFUL_RANDOM
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import speaks_of_chance
-from keras_repro.examine.reasons.case import Case, as_source
+from keras_repro.examine.reasons.case import Case, as_source, seeds_set
+from keras_repro.examine.reasons.data import of_its_own_data
 from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
+from keras_repro.examine.users_code import the_one_statement
 
 Operations = Sequence[Mapping[str, Any]]
 
@@ -17,7 +20,11 @@ def step(case: Case) -> Explanation | None:
     """The same state and the same batch, and another result."""
     if case.kind != "end":
         return None
-    case.ruled_out += ["the state before the step was the same", "the batch was the same"]
+    case.ruled_out.append("the state before the step was the same")
+    drawn = of_its_own_data(case) if not case.replay.get("agrees", True) else None
+    if drawn is not None:
+        return drawn
+    case.ruled_out.append("the batch was the same")
     replay = case.replay
     if not replay:
         root = case.root(*case.calls(), here=True)
@@ -31,7 +38,11 @@ def step(case: Case) -> Explanation | None:
     elif not tapped.get("faithful", True) and replay["agrees"]:
         case.noticed.append("with its inside taken out it is not faithful to what was recorded")
     if not replay["agrees"]:
-        return _unsteady(case, tapped, "")
+        # What draws from a counter never repeats in one process, but it does from process to process.
+        counted = None
+        if _only_counters(case, tapped):
+            counted = _kept(case, tapped) if tapped.get("taps") else _not_found(case, tapped)
+        return counted or _seeded_otherwise(case, tapped) or _unsteady(case, tapped, "")
     if not replay["agrees_drawing_on"]:
         return _unsteady(case, tapped, ": it draws from the process's own random generators")
     if not replay["faithful"]:
@@ -40,6 +51,35 @@ def step(case: Case) -> Explanation | None:
     if case.evidence.varied and not case.near():
         return _rounded(case, tapped)
     return _traced(case, tapped) or _kept(case, tapped) or _not_found(case, tapped)
+
+
+def _only_counters(case: Case, tapped: Mapping[str, Any]) -> bool:
+    """Whether all that does not repeat in the step draws by one seed of TensorFlow's that both runs set."""
+    kinds = {o["type"] for o in tapped.get("operations", ())}
+    return bool(kinds) and kinds <= STATEFUL_RANDOM and len(set(_tensorflow_seeds(case)) - {None}) == 1
+
+
+def _seeded_otherwise(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
+    """TensorFlow was given other seeds in the two runs, and an operation in the step draws by them."""
+    seeds = _tensorflow_seeds(case)
+    chosen = next((o for o in tapped.get("operations", ()) if o["type"] in STATEFUL_RANDOM), None)
+    if chosen is None or None in seeds or len(set(seeds)) < 2:
+        return None
+    patterns = (r"\brandom\.set_seed\(", r"\b(set_seed|set_random_seed)\(")
+    source = next((s for p in patterns if (s := the_one_statement(case.files, p))), None)
+    return case.said(
+        "operation",
+        f"{chosen['type']} draws by TensorFlow's seed, {seeds[0]} in one run and {seeds[1]} in the other",
+        source=source or chosen.get("source"),
+        layer=layer_of(case, None, chosen),
+        operation=chosen["type"],
+        evidence=[f"in its graph: {chosen['type']}"],
+    )
+
+
+def _tensorflow_seeds(case: Case) -> tuple[Any, Any]:
+    first, second = seeds_set(case) or {}, seeds_set(case, second=True) or {}
+    return first.get("tensorflow"), second.get("tensorflow")
 
 
 def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
@@ -53,7 +93,7 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
         near = case.root(here=True) if case.near() else case.elsewhere() if host else None
         source = as_source(near) or source or layer.get("source")
     evidence = ["replayed from the same state with the same batch, its results differ from time to time"]
-    if "taps" in tapped:
+    if tapped.get("taps"):
         evidence.append(tap_in_words(tap, case.first_tensor()))
     if chosen is not None:
         evidence.append(f"in its graph: {chosen['type']}")

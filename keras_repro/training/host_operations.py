@@ -1,0 +1,75 @@
+"""The operations of a graph that ask the host, draw from a counter of their own, or read the clock.
+
+[o.type for o in host_operations(step.get_concrete_function(x, y).graph)]      # ['EagerPyFunc']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from keras_repro.training import keras_api
+from keras_repro.training.source import SourceLine, is_users_file
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOperation:
+    """One such operation.
+
+    Attributes:
+        type: its type, or that of the one in the function that it calls.
+        name: its name in the graph.
+        index: its place among the operations of the graph.
+        line: the user's line that made it, None where there is none.
+    """
+
+    type: str
+    name: str
+    index: int
+    line: SourceLine | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, as of an operation in no layer."""
+        line = None if self.line is None else self.line.to_dict()
+        return {"type": self.type, "name": self.name, "layer": "", "class": "", "source": line}
+
+
+def host_operations(graph: Any) -> Iterator[HostOperation]:
+    """The operations of a graph that its state and its inputs do not decide, in its order."""
+    for index, operation in enumerate(graph.get_operations()):
+        for kind in _kinds(operation, graph):
+            line = _users_line_of(operation)
+            yield HostOperation(type=kind, name=operation.name, index=index, line=line)
+            break
+
+
+def _is_suspicious(kind: str) -> bool:
+    """Whether an operation asks the host or draws from a counter that no state holds."""
+    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
+
+
+def _kinds(operation: Any, graph: Any, depth: int = 0) -> Iterator[str]:
+    """The suspicious types of an operation, or of those in the functions that it calls."""
+    if _is_suspicious(operation.type):
+        yield operation.type
+    if depth == 0 and any(a.HasField("func") for a in operation.node_def.attr.values()):
+        names = {a.func.name for a in operation.node_def.attr.values() if a.HasField("func")}
+        library = {f.signature.name: f for f in graph.as_graph_def(add_shapes=False).library.function}
+        waiting, seen = list(names), set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in library:
+                continue
+            seen.add(name)
+            for node in library[name].node_def:
+                if _is_suspicious(node.op):
+                    yield node.op
+                waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
+
+
+def _users_line_of(operation: Any) -> SourceLine | None:
+    for frame in reversed(operation.traceback or ()):
+        if is_users_file(frame[0]):
+            return SourceLine(frame[0], frame[1], frame[2])
+    return None

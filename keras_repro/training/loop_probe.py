@@ -1,0 +1,230 @@
+"""The steps of a training loop that is written by hand, for a diagnosis: where an optimizer is applied.
+
+A step ends where `Optimizer.apply` returns, or the `tf.function` in whose graph it stands. What went in are
+the arguments of that function, or what the layers were called with. The state is that of the layers that were
+called, and of the optimizer.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import wrapt
+
+from keras_repro.record.trace import Event
+from keras_repro.training.batches import batch_digests, row_digests
+from keras_repro.training.host_operations import host_operations
+from keras_repro.training.replay import repeated
+from keras_repro.training.state_reader import StateReader
+from keras_repro.training.step import process_states
+
+if TYPE_CHECKING:
+    from keras_repro.training.probe import Probe
+
+_MOST_CALLS = 16  # of layers in one step whose inputs are looked at
+_MOST_LAYERS = 64
+_MOST_FUNCTIONS = 256  # a script may make them anew again and again
+_HARD_SECTIONS = ("weights", "optimizer")
+
+
+class LoopProbe:
+    """Tells a probe of the steps of loops by hand.
+
+    Args:
+        probe: is told.
+    """
+
+    def __init__(self, probe: Probe) -> None:
+        self._probe = probe
+        self._layers: dict[int, Any] = {}
+        self._optimizers: dict[int, Any] = {}
+        self._fed: list[Any] = []
+        self._depth = 0
+        self._in_function = False
+        self._applied = False
+        self._known: dict[int, tuple[Any, bool]] = {}  # functions that were called: whether they train
+        self._reader: StateReader | None = None
+        self._of: tuple[int, int] = (0, 0)
+        self._steps = 0
+        self._begun = 0
+        self._last: dict[str, dict[str, str]] = {}
+
+    def install(self) -> None:
+        """Begins with layers, optimizers and functions of TensorFlow."""
+        from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+
+        wrapt.wrap_function_wrapper(keras.Layer, "__call__", self._called)
+        wrapt.wrap_function_wrapper(keras.Optimizer, "apply", self._apply)
+        wrapt.wrap_function_wrapper(Function, "__call__", self._function)
+
+    def _looks(self) -> bool:
+        return self._probe.active and not self._probe.inside_keras
+
+    def _called(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if self._depth or not self._looks():
+            return wrapped(*args, **kwargs)
+        held = _arrays((args, kwargs))
+        if held and len(self._layers) < _MOST_LAYERS:
+            self._layers.setdefault(id(instance), instance)
+        if held and tf.executing_eagerly() and not self._in_function:
+            self._begins()
+            if len(self._fed) < _MOST_CALLS:
+                self._fed.append(held)
+        self._depth += 1
+        try:
+            return wrapped(*args, **kwargs)
+        finally:
+            self._depth -= 1
+
+    def _apply(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        if self._looks():
+            self._optimizers.setdefault(id(instance), instance)
+            self._applied = True
+            if tf.executing_eagerly() and not self._in_function:
+                fed, self._fed = self._fed, []
+                self._ended(fed, None)
+        return result
+
+    def _function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        known = self._known.get(id(instance))
+        skips = not known[1] if known is not None else len(self._known) >= _MOST_FUNCTIONS
+        if self._in_function or skips or not tf.executing_eagerly() or not self._looks():
+            return wrapped(*args, **kwargs)
+        if known is not None:
+            self._begins()
+        self._in_function, self._applied = True, bool(known)
+        before, generators = self._copy(), process_states()
+        try:
+            with self._probe.keeping_births(before):
+                result = wrapped(*args, **kwargs)
+        finally:
+            self._in_function = False
+        self._known[id(instance)] = instance, self._applied
+        if self._applied and self._probe.active:
+            self._fed = []
+
+            def again() -> None:
+                wrapped(*args, **kwargs)
+
+            def evidence() -> dict[str, Any]:
+                return self._replayed(again, before, generators, instance, args, kwargs)
+
+            self._ended([args, kwargs], evidence)
+        return result
+
+    def _begins(self) -> None:
+        """Tells of the state that a step begins with: the script may have changed it since the last one."""
+        if self._reader is None or self._begun == self._steps:
+            return
+        self._begun = self._steps
+        self._last = self._present().tensor_digests()
+        value = {s: self._last[s] for s in _HARD_SECTIONS if s in self._last}
+        self._probe.hard(
+            Event(kind="begin", key=f"-1 0 {self._steps}", value=value),
+            evidence=lambda: {
+                "models": self._probe.described(self._roots(), self._present().tensors),
+                "layers": self._probe.layers(self._roots()),
+            },
+        )
+
+    def _copy(self) -> dict[int, Any]:
+        """The values of all variables that are there, by their ids; none where they are not asked for."""
+        if not self._probe.follows:
+            return {}
+        return {id(v): tf.identity(v) for v in self._probe.born.variables()}
+
+    def _ended(self, fed: list[Any], replay: Callable[[], dict[str, Any]] | None) -> None:
+        probe, number = self._probe, self._steps
+        self._steps += 1
+        place = f"-1 0 {number}"
+        reader = self._present()
+        batch = _arrays(fed)
+        with contextlib.suppress(Exception):  # what is no batch of samples has no digest
+            probe.soft(
+                Event(kind="batch", key=place, value=batch_digests(batch), info={"rows": row_digests(batch)})
+            )
+        after = reader.tensor_digests()
+        value: dict[str, Any] = {s: after[s] for s in _HARD_SECTIONS if s in after}
+        value |= self._moved(reader, after)
+        self._last = after
+
+        def evidence() -> dict[str, Any]:
+            roots = self._roots()
+            found: dict[str, Any] = {
+                "models": probe.described(roots, reader.tensors),
+                "layers": probe.layers(roots),
+            }
+            if any(isinstance(v, tf.data.Dataset | tf.data.Iterator) for v in tf.nest.flatten(fed)):
+                found["draws_data"] = True
+            if replay is not None and probe.replays:
+                found["replay"] = replay()
+            return found
+
+        probe.hard(Event(kind="end", key=place, value=value), evidence=evidence)
+
+    def _moved(
+        self, reader: StateReader, after: Mapping[str, Mapping[str, str]]
+    ) -> dict[str, dict[str, str]]:
+        """The seed generators that the step has drawn from, with their start, where that is known."""
+        known = self._last.get("seeds", {})
+        found: dict[str, str] = {}
+        for tensor in reader.tensors:
+            if tensor.section == "seeds":
+                now, before = after["seeds"][tensor.name], known.get(tensor.name)
+                if before not in (None, now):
+                    found |= {tensor.name: now, f"{tensor.name} before": str(before)}
+                elif before is None and self._probe.born.has_moved(tensor.variable):
+                    found[tensor.name] = now
+        return {"seeds": found} if found else {}
+
+    def _roots(self) -> Any:
+        """The layers that were called, by name; one alone goes by the names of what is in it."""
+        layers = list(self._layers.values())
+        return layers[0] if len(layers) == 1 else {f"layers/{i}": layer for i, layer in enumerate(layers)}
+
+    def _present(self) -> StateReader:
+        now = len(self._layers), len(self._optimizers)
+        if self._reader is None or self._of != now:
+            self._of = now
+            self._reader = StateReader(self._roots(), list(self._optimizers.values()))
+        else:
+            self._reader.refresh(ask=False)
+        return self._reader
+
+    def _replayed(
+        self,
+        again: Callable[[], None],
+        before: Mapping[int, Any],
+        generators: Mapping[str, Any],
+        function: Any,
+        args: Any,
+        kwargs: Any,
+    ) -> dict[str, Any]:
+        reader = self._present()
+        if not all(id(t.variable) in before for t in reader.tensors):
+            return {}
+        state = [before[id(t.variable)] for t in reader.tensors]
+        found = repeated(again, reader, state, generators, reader.tensor_digests())
+        with contextlib.suppress(Exception):  # a function whose graph cannot be had again
+            graph = function.get_concrete_function(*args, **kwargs).graph
+            found["tapped"] = {
+                "level": "none",
+                "faithful": True,
+                "faithful_anew": True,
+                "taps": [],
+                "operations": [o.to_dict() for o in host_operations(graph)],
+            }
+        return found
+
+
+def _arrays(values: Any) -> list[Any]:
+    """The tensors and arrays in what a function was given; variables are no data."""
+    flat = tf.nest.flatten(values)
+    held = [v for v in flat if tf.is_tensor(v) or isinstance(v, np.ndarray | np.generic)]
+    return [v for v in held if not isinstance(v, tf.Variable | keras.Variable)]
