@@ -76,18 +76,19 @@ def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
 
 
 def search(
-    concrete: Any, *, layers: Mapping[str, str], where: Callable[[Any], str] = str
+    concrete: Any, *, layers: Mapping[str, str], where: Callable[[Any], str] = str, graph: Any = None
 ) -> tuple[Finding, ...]:
     """Searches a concrete function for what is not known to be portable.
 
     Args:
         concrete: what `traced_step` returned.
+        graph: its `optimized_graph`, where that is at hand.
         layers: the layer's name of each name scope.
         where: makes a text of the frames of an operation's traceback, the outermost first.
     """
     found: dict[tuple[str, str, str, str], Finding] = {(*_EMPTY, f.reason): f for f in _of_the_process()}
     makers: dict[str, Any] = {}
-    for node, inside in _nodes(optimized_graph(concrete)):
+    for node, inside in _nodes(optimized_graph(concrete) if graph is None else graph):
         if node.op in MOVING and "_XlaMustCompile" not in node.attr and "GPU" not in node.device:
             continue
         reason = reason_against(node.op, _types_of(node), _attributes_of(node))
@@ -145,6 +146,11 @@ def optimized_graph(concrete: Any) -> Any:
         return tf_optimizer.OptimizeGraph(config, meta, verbose=False)
     except Exception:  # a graph that Grappler gives up on is run as it is
         return meta.graph_def
+
+
+def step_over_a_batch(function: Any) -> Any | None:
+    """Keras's traced function over one batch behind a training function; None where there is none."""
+    return _traced_functions(function)[1]
 
 
 def _traced_functions(function: Any) -> tuple[Any, Any]:

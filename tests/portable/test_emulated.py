@@ -38,6 +38,24 @@ def test_the_fingerprint_in_the_readme():
 def test_tables():
     rows = {"native": {"mlp": "kr1-smo-" + "a" * 32}, "EPYC": {"mlp": "kr1-smo-" + "b" * 32}}
     assert score.table(rows, ["mlp", "cnn"]).splitlines()[1:] == [
-        "mlp          aaaaaaaaaaaa     bbbbbbbbbbbb     2 different",
-        "cnn          -                -                one",
+        "mlp            aaaaaaaaaaaa    bbbbbbbbbbbb    2 different",
+        "cnn            -               -               0 different",
     ]
+
+
+def test_the_table_of_threads():
+    rows = {n: {"mlp": {"fingerprint": f"kr1-smo-{'a' * 32}", "same_at": [1, 2]}} for n in (1, 2, 4)}
+    text, agrees = score.thread_table(rows, ["mlp"])
+    assert not agrees
+    assert text.splitlines()[1].split("aaaaaaaaaaaa")[-1].strip() == "the same at 1, 2; DOES NOT AGREE"
+    rows[4]["mlp"] = rows[4]["mlp"] | {"fingerprint": f"kr1-smo-{'b' * 32}"}
+    assert score.thread_table(rows, ["mlp"])[1]
+
+
+def test_what_is_there_is_not_trained_again(tmp_path):
+    """A last line that was torn is, and a file that somebody stopped writing goes on."""
+    file = tmp_path / "portable-no-such-cpu.jsonl"
+    file.write_text('{"model": "mlp", "fingerprint": "kr1-smo-1"}\n{"model": "cnn", "finge')
+    assert score._read(file, ["mlp", "cnn"]) == {"mlp": {"model": "mlp", "fingerprint": "kr1-smo-1"}}
+    found = score.trained(score.Job("no-such-cpu"), ["mlp"], keep=tmp_path)
+    assert found["mlp"]["fingerprint"] == "kr1-smo-1"
