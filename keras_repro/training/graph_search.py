@@ -20,6 +20,7 @@ from keras_repro.control.operations import MOVING, reason_against
 from keras_repro.control.portable import GRAPH_OPTIMIZER
 
 _EMPTY = ("", "", "")
+_CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 _CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
 # Of TensorFlow's graph optimizers, those that still make other operations with `GRAPH_OPTIMIZER` off.
 _OPTIMIZERS = ("function", "remap")
@@ -125,17 +126,22 @@ def _of_the_process() -> Iterator[Finding]:
 
 
 def optimized_graph(concrete: Any) -> Any:
-    """The graph of a concrete function, optimized as the runtime does before it runs it."""
+    """The graph of a concrete function, optimized as the runtime does before it runs it.
+
+    Where it only calls another one, the graph is that one's: to put its operations in place of the call would
+    take as long as all the rest.
+    """
     from tensorflow.core.protobuf import meta_graph_pb2
     from tensorflow.python.eager import context
     from tensorflow.python.grappler import tf_optimizer
 
+    graph = _only_called(concrete.graph) or concrete.graph
     meta = meta_graph_pb2.MetaGraphDef()
-    meta.graph_def.CopyFrom(concrete.graph.as_graph_def(add_shapes=False))
+    meta.graph_def.CopyFrom(graph.as_graph_def(add_shapes=False))
     bodies = [meta.graph_def.node, *(f.node_def for f in meta.graph_def.library.function)]
     for node in itertools.chain.from_iterable(bodies):
         node.device = node.device or _CPU  # fusing depends on it
-    kept = [t.name for t in [*concrete.outputs, *concrete.graph.control_outputs]]
+    kept = [t.name for t in [*graph.outputs, *graph.control_outputs]]
     meta.collection_def["train_op"].node_list.value.extend(kept)
     config = context.context().config
     options = config.graph_options.rewrite_options
@@ -146,6 +152,23 @@ def optimized_graph(concrete: Any) -> Any:
         return tf_optimizer.OptimizeGraph(config, meta, verbose=False)
     except Exception:  # a graph that Grappler gives up on is run as it is
         return meta.graph_def
+
+
+def _only_called(graph: Any) -> Any | None:
+    """The graph of the one function that a graph calls, where it does nothing else that has to be looked at."""
+    calls = []
+    for operation in graph.get_operations():
+        if operation.type in _CALLS:
+            calls.append(operation)
+        if operation.type not in MOVING or "GPU" in operation.device:
+            return None
+    if len(calls) != 1:
+        return None
+    definition = calls[0].node_def
+    if "_XlaMustCompile" in definition.attr and definition.attr["_XlaMustCompile"].b:
+        return None
+    called = graph._functions.get(definition.attr["f"].func.name)
+    return getattr(called, "graph", None)
 
 
 def step_over_a_batch(function: Any) -> Any | None:
