@@ -4,11 +4,11 @@
     >>> reason_against("Rsqrt", {"float32"}, {})
     'uses instructions that each CPU model approximates in its own way'
 
-An operation passes where its type stands in one of the lists below. Those that compute numbers are there, as
-the models of `make portable-test`, or a probe over 20,000 values (random bits, infinities, tails) or several
-shapes of each, gave the same bits on a native Intel CPU and an emulated Haswell, with oneDNN capped at AVX2;
-those that only move, compare or choose, since there is nothing in them to round: not each was measured. What
-is not on a list is not known. TensorFlow 2.21.
+An operation passes where its type stands in one of the lists below. Those that compute numbers are measured:
+`tests/portable/probe_score.py` runs each over 20,000 values (random bits with infinities and denormals, tails)
+or over several shapes, on this CPU and on an emulated one, and prints those that it did not try. Of those that
+only move, compare or choose (`MOVING`) a few were tried, the others are there by judgement, since there is
+nothing in them to round. What is not on a list is not known. TensorFlow 2.21.
 """
 
 from __future__ import annotations
@@ -75,10 +75,15 @@ _APPROXIMATE = names(
     """
 )
 _FUSED = frozenset({"_FusedConv2D", "_FusedConv3D", "_FusedDepthwiseConv2dNative", "_FusedMatMul"})
-# A fused tanh crashes the emulator (qemu 7.2), so that nobody could compare it.
+# A fused tanh crashes the emulator (qemu 7.2), so that nobody could compare it: `exact` keeps it from fusing.
 FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid"})
 
 _HALF = frozenset({"bfloat16", "float16", "half"})
+
+
+def known_types() -> frozenset[str]:
+    """The types of the operations that compute numbers and are on the list."""
+    return _COMPUTING | _COMPUTING_SINGLE | _APPROXIMATE | _FUSED
 
 
 def reason_against(

@@ -155,7 +155,7 @@ def optimized_graph(concrete: Any) -> Any:
 
 
 def _only_called(graph: Any) -> Any | None:
-    """The graph of the one function that a graph calls, where it does nothing else that has to be looked at."""
+    """The graph of the one function that a graph calls, where nothing else in it has to be looked at."""
     calls = []
     for operation in graph.get_operations():
         if operation.type in _CALLS:

@@ -183,6 +183,8 @@ def _reductions(draw: _Draw) -> Iterator[Case]:
                     _cast(operation, ("input",), dtype, axis=axes),
                     (near_one,),
                 )
+    for shape in dict.fromkeys(shape for shape, _ in _REDUCED):
+        x = draw.uniform(*shape)
         yield Case("Cumsum", f"float32 {shape}", lambda x: R.Cumsum(x=x, axis=0), (x,))
     for count in (10, 1000, 16_000, 60_000, 1_000_000):
         yield Case("L2Loss", f"float32 {count}", lambda x: R.L2Loss(t=x), (draw.uniform(count),))
