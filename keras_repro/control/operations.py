@@ -4,11 +4,11 @@
     >>> reason_against("Rsqrt", {"float32"}, {})
     'uses instructions that each CPU model approximates in its own way'
 
-An operation passes where its type stands in one of the lists below. Those that compute numbers are measured:
-`tests/portable/probe_score.py` runs each over 20,000 values (random bits with infinities and denormals, tails)
-or over several shapes, on this CPU and on an emulated one, and prints those that it did not try. Of those that
-only move, compare or choose (`MOVING`) a few were tried, the others are there by judgement, since there is
-nothing in them to round. What is not on a list is not known. TensorFlow 2.21.
+An operation passes where its type stands in one of the lists below. Those that compute numbers are
+measured: `tests/portable/probe_score.py` runs each over 20,000 values (random bits with infinities and
+denormals, tails) or over several shapes, on this CPU and on an emulated one, and prints those that it did not
+try. Of those that only move, compare or choose (`MOVING`) a few were tried; the others are there by
+judgement, since there is nothing in them to round. What is not on a list is not known. TensorFlow 2.21.
 """
 
 from __future__ import annotations

@@ -50,7 +50,7 @@ def test_different_or_unknown(operation, inputs, output):
         ([(8, 5, 6), (6, 5)], (8, 5, 5), {"samples": 16, "last": 4}, (1,)),
         ([(1, 1, 512), (1, 512, 16)], (1, 1, 16), {}, (1,)),
         ([(0, 5, 6), (0, 6, 7)], (0, 5, 7), {}, COUNTS),
-        ([(None, 5, 6), (4, 6, 7)], (4, 5, 7), {}, (1,)),
+        ([(None, 5, 6), (None, 6, 7)], (None, 5, 7), {}, (1,)),
     ],
 )
 def test_products_of_a_batch(inputs, output, sizes, numbers):

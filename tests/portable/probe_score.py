@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE))
 from keras_repro.control.operations import known_types  # noqa: E402
 from keras_repro.control.portable import portable_environment  # noqa: E402
 
-# The emulator (qemu 7.2) does not flush denormal operands of these two, which TensorFlow asks every CPU to do.
+# TensorFlow asks the CPU to take denormal operands for zeros; the emulator (qemu 7.2) does not in these two.
 WRONG_IN_THE_EMULATOR = {("Maximum", "float32 any bits"), ("Minimum", "float32 any bits")}
 
 Results = Mapping[tuple[str, str], Mapping[str, str]]

@@ -153,11 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ours = [m for m in options.models if m in MODELS]
     jobs = [(Job(c), options.models) for c in options.cpus]
     jobs += [(Job(c, plain=True), options.models) for c in options.cpus if options.plain]
-    jobs += [
-        (Job("native", threads=n), ours)
-        for n in options.threads
-        if (Job("native", threads=n), ours) not in jobs
-    ]
+    there = {job for job, _ in jobs}
+    jobs += [(job, ours) for n in options.threads if (job := Job("native", threads=n)) not in there]
 
     def one(job: Job, models: Sequence[str]) -> dict[str, Said]:
         began = time.monotonic()

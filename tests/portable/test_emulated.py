@@ -4,6 +4,8 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 _spec = importlib.util.spec_from_file_location("portable_score", HERE / "score.py")
 score = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = score  # its dataclass looks itself up there
 _spec.loader.exec_module(score)
 
 # Another version of one of these may compute other bits.
@@ -24,6 +27,29 @@ def test_an_emulated_haswell_gives_the_same_bits():
     here, there = (score.fingerprints(cpu, ["mlp"])["mlp"] for cpu in ("native", "Haswell"))
     assert here.startswith("kr1-smo-")
     assert here == there
+
+
+def test_a_cpu_without_avx2_is_refused(tmp_path):
+    """Before anything of the script is run: the CPU itself is asked."""
+    if shutil.which("qemu-x86_64") is None:
+        pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
+    (tmp_path / "train.py").write_text("open('ran', 'w')")
+    code = "from keras_repro.cli import main; import sys; sys.exit(main(['run', '--portable', 'train.py']))"
+    done = subprocess.run(
+        ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("qemu-x86_64: warning")]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert " ".join(said) == (
+        "keras-repro: portable runs need an x86-64 CPU with AVX2: this CPU has no AVX2; "
+        "leave out 'portable' here"
+    )
+    assert not (tmp_path / "ran").exists()
 
 
 def test_the_fingerprint_in_the_readme():
