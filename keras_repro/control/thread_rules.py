@@ -31,7 +31,7 @@ ALWAYS = names(
     AvgPool AvgPoolGrad BesselI0 BesselI0e BesselI1 BesselI1e BiasAdd Ceil Cos Cosh Cumsum Digamma Div
     DivNoNan Elu EluGrad Erf Erfc Erfinv Exp Expm1 Floor FloorDiv Igamma Inv InvGrad LeakyRelu
     LeakyReluGrad Lgamma Log Log1p LogSoftmax MaxPool MaxPool3D MaxPool3DGrad MaxPoolGrad Mod Mul
-    MulNoNan Ndtri Neg Pow RealDiv Reciprocal ReciprocalGrad Rint Round Rsqrt RsqrtGrad Selu SeluGrad
+    MulNoNan Ndtri Pow RealDiv Reciprocal ReciprocalGrad Rint Round Rsqrt RsqrtGrad Selu SeluGrad
     Sigmoid SigmoidGrad Sin Sinh Softmax SoftmaxCrossEntropyWithLogits Softplus SoftplusGrad Softsign
     SoftsignGrad SparseSoftmaxCrossEntropyWithLogits Sqrt SqrtGrad Square SquaredDifference
     StatelessRandomNormalV2 StatelessRandomUniformV2 StatelessTruncatedNormalV2 Sub Tan Tanh TanhGrad
