@@ -15,7 +15,7 @@ TEST := $(VENV)/.test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
-.PHONY: help demo test planted varied crash-test portable-test lint types format benchmarks clean
+.PHONY: help demo test planted varied crash-test portable-test portable-probe lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
@@ -26,6 +26,7 @@ help:
 	@echo "make varied      score what verify --vary says of scripts that depend on one variation each"
 	@echo "make crash-test  kill trainings at random moments (N=100) and at every change on the disk, resume them"
 	@echo "make portable-test  train on emulated CPUs and compare, to the bit (CPUS=, MODELS=)"
+	@echo "make portable-probe  run single operations on an emulated CPU and compare (CPUS=)"
 	@echo "make lint        check format and style      make format   put them right"
 	@echo "make types       check the types"
 	@echo "make benchmarks  list the benchmarks and how to run one"
@@ -47,7 +48,11 @@ varied: $(TEST)
 	@$(BIN)/python tests/varied/score.py $(NAMES)
 
 portable-test: $(TEST)
-	@$(BIN)/python tests/portable/score.py --plain $(if $(CPUS),--cpus $(CPUS)) $(if $(MODELS),--models $(MODELS))
+	@$(BIN)/python tests/portable/score.py --plain --threads 1 2 4 --keep .portable-test \
+	    $(if $(CPUS),--cpus $(CPUS)) $(if $(MODELS),--models $(MODELS))
+
+portable-probe: $(TEST)
+	@$(BIN)/python tests/portable/probe_score.py --keep .portable-test $(if $(CPUS),--cpus native $(CPUS))
 
 lint: $(TEST)
 	@$(BIN)/ruff format --check
@@ -67,7 +72,7 @@ benchmarks: $(DEMO)
 
 clean:
 	@rm -f $(MADE) $(DEMO) $(TEST)
-	@rm -rf $(VENV) build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .portable-test build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment holds its own path in many places. One that was moved or copied along with the

@@ -8,6 +8,10 @@ results x86 leaves to each CPU model. Computed in float64, where TensorFlow has 
 roots and divisions, and rounded once, they are the same on all of them, and more exact than before. Gradients
 stay as TensorFlow has them: its own rules, on the exact results.
 
+`Tanh` is exact enough by itself, but the graph optimizer fuses one into the matrix product before it, and
+oneDNN's own tanh is computed with instructions that no emulator at hand has right: it is kept apart from
+what stands before it.
+
 Measured with TensorFlow 2.21. What is run eagerly, outside of every graph, is left as it is.
 """
 
@@ -35,6 +39,9 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
 REPLACED = tuple(_OPERANDS)
 """Types of the operations that have an exact stand-in."""
 
+APART = ("Tanh",)
+"""Types of the operations that are kept from being fused with what stands before them."""
+
 _NARROW = ("float32", "float16", "bfloat16")
 
 _lock = threading.Lock()
@@ -42,11 +49,11 @@ _uses: list[frozenset[str]] = []
 _original: Callable[..., Any] | None = None
 
 
-def use_exact_functions(names: Collection[str] = REPLACED) -> Callable[[], None]:
+def use_exact_functions(names: Collection[str] = (*REPLACED, *APART)) -> Callable[[], None]:
     """Has every graph that is traced from now on made with exact functions. Imports TensorFlow.
 
     Args:
-        names: which of `REPLACED`.
+        names: which of `REPLACED` and `APART`.
 
     Returns:
         What takes it back. Several users may overlap; what is left behind after the last is TensorFlow's own.
@@ -91,6 +98,8 @@ def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
     apply = _original or _own_apply()
     if not any(op_type_name in use for use in list(_uses)):
         return apply(op_type_name, name, **keywords)
+    if op_type_name in APART:
+        return _apart(apply, op_type_name, name, **keywords)
     from tensorflow.python.eager import record
     from tensorflow.python.framework import ops
 
@@ -107,6 +116,21 @@ def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
     # As the graph holds them: an operand from outside of it comes in by a placeholder.
     inputs = [c.inputs[0] for c in casts]
     return structure, stateful, _StandIn(narrow, inputs, dtype), list(narrow.outputs)
+
+
+def _apart(apply: Callable[..., Any], op_type_name: str, name: str | None, *, x: Any) -> Any:
+    """The operation behind one that does nothing, through which the graph optimizer does not look."""
+    from tensorflow.python.eager import record
+    from tensorflow.python.framework import ops, tensor_shape
+
+    x = ops.convert_to_tensor(x)
+    if x.shape.rank is None:
+        return apply(op_type_name, name, x=x)
+    with ops.name_scope(name or op_type_name), record.stop_recording():
+        shape = tensor_shape.unknown_shape(x.shape.rank)
+        seen = apply("EnsureShape", "Apart", input=x, shape=shape)[2]
+        structure, stateful, made, outputs = apply(op_type_name, op_type_name, x=seen.outputs[0])
+    return structure, stateful, _StandIn(made, [seen.inputs[0]], seen.outputs[0].dtype), outputs
 
 
 def _cast(apply: Callable[..., Any], name: str, x: Any, dtype: Any) -> Any:

@@ -4,11 +4,11 @@
     >>> reason_against("Rsqrt", {"float32"}, {})
     'uses instructions that each CPU model approximates in its own way'
 
-An operation passes where its type stands in one of the lists below. Those that compute numbers are there, as
-the models of `make portable-test`, or a probe over 20,000 values (random bits, infinities, tails) or several
-shapes of each, gave the same bits on a native Intel CPU and an emulated Haswell, with oneDNN capped at AVX2;
-those that only move, compare or choose, since there is nothing in them to round: not each was measured. What
-is not on a list is not known. TensorFlow 2.21.
+An operation passes where its type stands in one of the lists below. Those that compute numbers are
+measured: `tests/portable/probe_score.py` runs each over 20,000 values (random bits with infinities and
+denormals, tails) or over several shapes, on this CPU and on an emulated one, and prints those that it did not
+try. Of those that only move, compare or choose (`MOVING`) a few were tried; the others are there by
+judgement, since there is nothing in them to round. What is not on a list is not known. TensorFlow 2.21.
 """
 
 from __future__ import annotations
@@ -17,12 +17,13 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 
-def _names(text: str) -> frozenset[str]:
+def names(text: str) -> frozenset[str]:
+    """A list of types, as a text with blanks between them."""
     return frozenset(text.split())
 
 
 # They compute no floating-point numbers: they move, compare, count, choose, or hold a state.
-MOVING = _names(
+MOVING = names(
     """
     _Arg _DeviceArg _DeviceRetval _Retval Abs All Any ArgMax ArgMin Assert AssignVariableOp Bincount
     Bitcast BitwiseAnd BitwiseOr BitwiseXor BroadcastArgs BroadcastGradientArgs BroadcastTo Bucketize Case
@@ -46,7 +47,7 @@ MOVING = _names(
 )
 """Types of the operations that are the same on every CPU, whatever they work on."""
 # They compute, and came out equal in float32 and float64.
-_COMPUTING = _names(
+_COMPUTING = names(
     """
     Acos Acosh Add AddN AddV2 Asin Asinh AssignAddVariableOp AssignSubVariableOp Atanh BiasAdd BiasAddGrad
     Ceil Cos Cosh Cumsum Digamma Div DivNoNan Elu EluGrad Erf Exp Expm1 Floor FloorDiv Igamma InvGrad
@@ -58,7 +59,7 @@ _COMPUTING = _names(
 )
 # In float32 they are oneDNN's, and equal. In float64 they are Eigen's, which cuts sums by the size of the
 # CPU's caches: products with an inner size of 20,000 differ.
-_COMPUTING_SINGLE = _names(
+_COMPUTING_SINGLE = names(
     """
     AvgPool AvgPoolGrad BatchMatMul BatchMatMulV2 BatchMatMulV3 Conv2D Conv2DBackpropFilter
     Conv2DBackpropInput Conv3D Conv3DBackpropFilterV2 Conv3DBackpropInputV2 DepthwiseConv2dNative
@@ -68,16 +69,21 @@ _COMPUTING_SINGLE = _names(
     """
 )
 # Equal in float64, which has no approximate instructions; in float32 `exact` stands in for them.
-_APPROXIMATE = _names(
+_APPROXIMATE = names(
     """
     Atan Atan2 BesselI0 BesselI0e BesselI1 BesselI1e Erfc Erfinv Inv Ndtri Reciprocal Rsqrt
     """
 )
 _FUSED = frozenset({"_FusedConv2D", "_FusedConv3D", "_FusedDepthwiseConv2dNative", "_FusedMatMul"})
-# A fused tanh crashes the emulator (qemu 7.2), so that nobody could compare it.
-_FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid"})
+# A fused tanh crashes the emulator (qemu 7.2), so that nobody could compare it: `exact` keeps it from fusing.
+FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid"})
 
 _HALF = frozenset({"bfloat16", "float16", "half"})
+
+
+def known_types() -> frozenset[str]:
+    """The types of the operations that compute numbers and are on the list."""
+    return _COMPUTING | _COMPUTING_SINGLE | _APPROXIMATE | _FUSED
 
 
 def reason_against(
@@ -104,7 +110,7 @@ def reason_against(
             return None
         return "uses instructions that each CPU model approximates in its own way"
     if operation in _FUSED:
-        other = sorted(set(attributes.get("fused", ())) - _FUSED_WITH)
+        other = sorted(set(attributes.get("fused", ())) - FUSED_WITH)
         return f"is fused with {', '.join(other)}, which is not known to be portable" if other else None
     if operation in _COMPUTING or (operation in _COMPUTING_SINGLE and "float64" not in types):
         return None

@@ -5,6 +5,8 @@
     ('AVX2', '1')
     >>> promise(2)
     'portable over x86-64 with AVX2, at 2 threads'
+    >>> promise(2, same_at=(1, 2, 4))
+    'portable over x86-64 with AVX2, at 1, 2 or 4 threads'
 
 Beside what `pinned_environment` pins: oneDNN's kernels on and capped at AVX2, as many threads as were asked
 for and not as the machine has, and NumPy and its OpenBLAS kept to AVX2 too, since data goes through them
@@ -16,13 +18,14 @@ from __future__ import annotations
 import platform
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from keras_repro.control.switches import pinned_environment
+from keras_repro.control.thread_rules import COUNTS
 from keras_repro.errors import SwitchError
 from keras_repro.record.schema import Determinism as Determinism
 
@@ -85,9 +88,21 @@ def portable_switches(*, threads: int = 1) -> dict[str, Any]:
     }
 
 
-def promise(threads: int) -> str:
-    """What a portable run promises, in words."""
-    return f"portable over x86-64 with {ISA}, at {threads} thread{'' if threads == 1 else 's'}"
+def promise(threads: int, same_at: Collection[int] = ()) -> str:
+    """What a portable run promises, in words.
+
+    Args:
+        threads: how many it runs with.
+        same_at: at which numbers of threads, of `thread_rules.COUNTS`, it is known to be as at one.
+    """
+    numbers = sorted(same_at) if threads in same_at else [threads]
+    if set(COUNTS) <= set(same_at):
+        said = "any number of threads"
+    elif len(numbers) > 1:
+        said = f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]} threads"
+    else:
+        said = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"portable over x86-64 with {ISA}, at {said}"
 
 
 def check_determinism(value: object) -> None:
@@ -118,9 +133,9 @@ def check_machine(*, strict: bool = True) -> None:
 
 
 def machine_in_words() -> str:
-    """Whether portable runs are possible on this machine, and how."""
+    """Whether portable runs are possible on this machine, at which level, and how."""
     reason = why_not_portable(platform.machine(), has_avx2())
-    return f"not possible here, {reason}" if reason else "keras-repro run --portable SCRIPT"
+    return f"not possible here, {reason}" if reason else f"{promise(1)}: keras-repro run --portable SCRIPT"
 
 
 def why_not_portable(machine: str, avx2: bool | None) -> str | None:

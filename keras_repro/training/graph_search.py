@@ -20,6 +20,7 @@ from keras_repro.control.operations import MOVING, reason_against
 from keras_repro.control.portable import GRAPH_OPTIMIZER
 
 _EMPTY = ("", "", "")
+_CALLS = ("StatefulPartitionedCall", "PartitionedCall")
 _CPU = "/job:localhost/replica:0/task:0/device:CPU:0"
 # Of TensorFlow's graph optimizers, those that still make other operations with `GRAPH_OPTIMIZER` off.
 _OPTIMIZERS = ("function", "remap")
@@ -76,18 +77,19 @@ def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
 
 
 def search(
-    concrete: Any, *, layers: Mapping[str, str], where: Callable[[Any], str] = str
+    concrete: Any, *, layers: Mapping[str, str], where: Callable[[Any], str] = str, graph: Any = None
 ) -> tuple[Finding, ...]:
     """Searches a concrete function for what is not known to be portable.
 
     Args:
         concrete: what `traced_step` returned.
+        graph: its `optimized_graph`, where that is at hand.
         layers: the layer's name of each name scope.
         where: makes a text of the frames of an operation's traceback, the outermost first.
     """
     found: dict[tuple[str, str, str, str], Finding] = {(*_EMPTY, f.reason): f for f in _of_the_process()}
     makers: dict[str, Any] = {}
-    for node, inside in _nodes(optimized_graph(concrete)):
+    for node, inside in _nodes(optimized_graph(concrete) if graph is None else graph):
         if node.op in MOVING and "_XlaMustCompile" not in node.attr and "GPU" not in node.device:
             continue
         reason = reason_against(node.op, _types_of(node), _attributes_of(node))
@@ -124,17 +126,22 @@ def _of_the_process() -> Iterator[Finding]:
 
 
 def optimized_graph(concrete: Any) -> Any:
-    """The graph of a concrete function, optimized as the runtime does before it runs it."""
+    """The graph of a concrete function, optimized as the runtime does before it runs it.
+
+    Where it only calls another one, the graph is that one's: to put its operations in place of the call would
+    take as long as all the rest.
+    """
     from tensorflow.core.protobuf import meta_graph_pb2
     from tensorflow.python.eager import context
     from tensorflow.python.grappler import tf_optimizer
 
+    graph = _only_called(concrete.graph) or concrete.graph
     meta = meta_graph_pb2.MetaGraphDef()
-    meta.graph_def.CopyFrom(concrete.graph.as_graph_def(add_shapes=False))
+    meta.graph_def.CopyFrom(graph.as_graph_def(add_shapes=False))
     bodies = [meta.graph_def.node, *(f.node_def for f in meta.graph_def.library.function)]
     for node in itertools.chain.from_iterable(bodies):
         node.device = node.device or _CPU  # fusing depends on it
-    kept = [t.name for t in [*concrete.outputs, *concrete.graph.control_outputs]]
+    kept = [t.name for t in [*graph.outputs, *graph.control_outputs]]
     meta.collection_def["train_op"].node_list.value.extend(kept)
     config = context.context().config
     options = config.graph_options.rewrite_options
@@ -145,6 +152,28 @@ def optimized_graph(concrete: Any) -> Any:
         return tf_optimizer.OptimizeGraph(config, meta, verbose=False)
     except Exception:  # a graph that Grappler gives up on is run as it is
         return meta.graph_def
+
+
+def _only_called(graph: Any) -> Any | None:
+    """The graph of the one function that a graph calls, where nothing else in it has to be looked at."""
+    calls = []
+    for operation in graph.get_operations():
+        if operation.type in _CALLS:
+            calls.append(operation)
+        if operation.type not in MOVING or "GPU" in operation.device:
+            return None
+    if len(calls) != 1:
+        return None
+    definition = calls[0].node_def
+    if "_XlaMustCompile" in definition.attr and definition.attr["_XlaMustCompile"].b:
+        return None
+    called = graph._functions.get(definition.attr["f"].func.name)
+    return getattr(called, "graph", None)
+
+
+def step_over_a_batch(function: Any) -> Any | None:
+    """Keras's traced function over one batch behind a training function; None where there is none."""
+    return _traced_functions(function)[1]
 
 
 def _traced_functions(function: Any) -> tuple[Any, Any]:

@@ -3,16 +3,18 @@
     mode = PortableMode(threads=1, strict=True)
     with mode:
         model.fit(...)                  # PortabilityError where the step is not known to be portable
-    portability_of(model)               # {"level": "portable over x86-64 with AVX2, at 1 thread", ...}
+    portability_of(model)     # {"level": "portable over x86-64 with AVX2, at any number of threads", ...}
 
 What has to be pinned before Python or TensorFlow starts is pinned elsewhere (`control.portable`).
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import weakref
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
@@ -40,6 +42,9 @@ class PortableMode:
         self._undo: list[Callable[[], None]] = []
         self._depth = 0
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
+        # Of the batches that Keras last began to take: how many samples, and how many in a smaller last one.
+        self._samples: int | None = None
+        self._last: int | None = None
 
     def __enter__(self) -> PortableMode:
         self._depth += 1
@@ -47,6 +52,7 @@ class PortableMode:
             self._undo.append(use_exact_functions())
             self._undo.append(_without_rewriting())
             self._undo.append(self._watch_keras())
+            self._undo.append(self._watch_batches())
             self._undo.append(_note_name_scopes())
         return self
 
@@ -60,31 +66,54 @@ class PortableMode:
         while self._undo and not self._depth:
             self._undo.pop()()
 
-    def check(self, model: Any, function: Any, iterator: Any) -> tuple[dict[str, Any], Any]:
-        """Looks at the step that a training function is about to run.
+    def check(self, model: Any, function: Any, iterator: Any, *, step: str = "training") -> tuple[Level, Any]:
+        """Looks at the step that a training or test function is about to run.
+
+        Args:
+            step: `"training"`, or `"validation"` for `evaluate`'s too.
 
         Returns:
-            What stands in the ledger: `level`, `threads`, `findings`; and what to call the function with.
+            What was found, and what to call the function with.
 
         Raises:
             PortabilityError: something in it is not known to be portable, and the mode is strict.
         """
-        from keras_repro.training.graph_search import Finding, search, traced_step
+        from keras_repro.training.graph_search import Finding, optimized_graph, search, traced_step
+        from keras_repro.training.thread_search import Threads, search_threads
 
         concrete, iterator = traced_step(function, iterator)
         if concrete is None:
             reason = "the step is run eagerly, or in a way that cannot be looked at: leave out run_eagerly"
-            found: tuple[Finding, ...] = (Finding(operation="train_step", reason=reason),)
+            found: tuple[Finding, ...] = (Finding(operation=f"{_STEPS[step]}_step", reason=reason),)
+            threads = Threads((1,), (f"{_STEPS[step]}_step",))
         else:
-            found = search(concrete, layers=_scopes, where=_place_of)
+            graph = optimized_graph(concrete)
+            found = search(concrete, layers=_scopes, where=_place_of, graph=graph)
+            sizes = _Sizes(concrete, function, iterator, self._samples, self._last)
+            threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
         if found and self.strict:
-            raise PortabilityError(_complaint(model, found))
-        level = f"not portable: {_counted(found)}" if found else promise(self.threads)
-        return {
-            "level": level,
-            "threads": self.threads,
-            "findings": [f.to_dict() for f in found[:100]],
-        }, iterator
+            raise PortabilityError(_complaint(model, found, step))
+        return Level(self.threads, tuple(found), threads), iterator
+
+    def _watch_batches(self) -> Callable[[], None]:
+        """Hears of the size of the batches that Keras begins to take, from its own data adapter."""
+        from keras.src.trainers.epoch_iterator import EpochIterator
+
+        original = EpochIterator.__init__
+
+        def begin(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
+            wrapped(*args, **kwargs)
+            adapter = instance.data_adapter
+            self._samples = _whole(getattr(adapter, "batch_size", None))
+            last = getattr(adapter, "partial_batch_size", None) if self._samples else None
+            self._last = _whole(last)
+
+        EpochIterator.__init__ = wrapt.FunctionWrapper(original, begin)
+
+        def undo() -> None:
+            EpochIterator.__init__ = original
+
+        return undo
 
     def _watch_keras(self) -> Callable[[], None]:
         """Has Keras make each model's functions within the mode, with a look before the training function."""
@@ -101,8 +130,9 @@ class PortableMode:
                 result = wrapped(*args, **kwargs)
                 made = getattr(instance, function_name)
                 if made is not None and made is not present:
-                    if function_name == "train_function":
-                        made = instance.train_function = _Checked(self, instance, made)
+                    if function_name in _LOOKED_AT:
+                        made = _Checked(self, instance, made, _LOOKED_AT[function_name])
+                        setattr(instance, function_name, made)
                     self._made.add(made)
                 return result
 
@@ -119,23 +149,91 @@ class PortableMode:
 
 
 def portability_of(model: Any) -> dict[str, Any] | None:
-    """What was found of the training step that a model has run, None where nobody looked."""
-    found = [f for f in _chain(getattr(model, "train_function", None)) if isinstance(f, _Checked)]
-    return found[0].portability if found else None
+    """What was found of the steps that a model has run, None where nobody looked at a training step.
+
+    Returns:
+        What stands in the ledger: `level` in words, `threads`, `findings`, `same_at` (the numbers of threads
+        at which the steps are known to give the bits of one thread), `because` (what keeps others out).
+    """
+    steps = [_level_of(model, name) for name in _LOOKED_AT]
+    if steps[0] is None:
+        return None
+    return functools.reduce(Level.__and__, [s for s in steps if s is not None]).to_dict()
+
+
+@dataclass(frozen=True)
+class Level:
+    """How portable a step is.
+
+    Attributes:
+        threads: how many it runs with.
+        findings: what in it is not known to be portable.
+        same: at which numbers of threads it gives the bits of one thread.
+    """
+
+    threads: int
+    findings: tuple[Any, ...]
+    same: Any
+
+    def __and__(self, other: Level) -> Level:
+        """Of two steps together."""
+        return Level(self.threads, self.findings + other.findings, self.same & other.same)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form."""
+        found = self.findings
+        level = f"not portable: {_counted(found)}" if found else promise(self.threads, self.same.same_at)
+        return {
+            "level": level,
+            "threads": self.threads,
+            "findings": [f.to_dict() for f in found[:100]],
+            "same_at": list(self.same.same_at),
+            "because": list(self.same.because[:_MOST_SAID]),
+        }
 
 
 class _Checked:
-    """A model's training function with a look at its graph before the first step."""
+    """A function of a model with a look at its graph before the first step."""
 
-    def __init__(self, mode: PortableMode, model: Any, function: Any) -> None:
+    def __init__(self, mode: PortableMode, model: Any, function: Any, step: str) -> None:
         self.function = function
-        self.portability: dict[str, Any] | None = None
-        self._mode, self._model = mode, model
+        self.level: Level | None = None
+        self._mode, self._model, self._step = mode, model, step
 
     def __call__(self, iterator: Any) -> Any:
-        if self.portability is None:
-            self.portability, iterator = self._mode.check(self._model, self.function, iterator)
+        if self.level is None:
+            self.level, iterator = self._mode.check(self._model, self.function, iterator, step=self._step)
         return self.function(iterator)
+
+
+class _Sizes:
+    """The size of the batches that a step is about to take, and its graph for them."""
+
+    def __init__(
+        self, concrete: Any, function: Any, iterator: Any, samples: int | None, last: int | None
+    ) -> None:
+        import tensorflow as tf
+
+        self._concrete, self._function = concrete, function
+        self._spec = getattr(iterator, "element_spec", None)
+        known = self._spec is not None and all(
+            one.shape.is_fully_defined() for one in tf.nest.flatten(self._spec) if hasattr(one, "shape")
+        )
+        # One batch by hand, or batches that are all alike: the step was traced for their size.
+        self._fixed = self._spec is None or known
+        self.samples = None if self._fixed else samples
+        self.last = None if self._fixed else last
+
+    def graph(self) -> Any | None:
+        from keras_repro.training.graph_search import step_over_a_batch
+        from keras_repro.training.graph_shapes import shaped_graph
+
+        if self._fixed:
+            return self._concrete.graph
+        single = step_over_a_batch(self._function)
+        if single is None or self.samples is None:
+            return None
+        return shaped_graph(single, self._spec, samples=self.samples)
 
 
 # What Keras makes a model's functions with, and where it puts them.
@@ -144,8 +242,21 @@ _MAKERS = {
     "make_test_function": "test_function",
     "make_predict_function": "predict_function",
 }
+# The functions whose graphs are looked at, and what the step of each is called; the training step first.
+_LOOKED_AT = {"train_function": "training", "test_function": "validation"}
+_STEPS = {"training": "train", "validation": "test"}
 # Which layer each name scope belongs to. Names of other models do no harm: they have scopes of their own.
 _scopes: dict[str, str] = {}
+
+
+def _level_of(model: Any, name: str) -> Level | None:
+    """What was found of a model's function, None where nobody looked."""
+    found = [f for f in _chain(getattr(model, name, None)) if isinstance(f, _Checked)]
+    return found[0].level if found else None
+
+
+def _whole(value: Any) -> int | None:
+    return int(value) if isinstance(value, int) and value > 0 else None
 
 
 def _chain(function: Any) -> list[Any]:
@@ -228,13 +339,14 @@ def _counted(found: Any) -> str:
     return f"{total} operation{'' if total == 1 else 's'} not known to be portable ({kinds})"
 
 
-def _complaint(model: Any, found: Any) -> str:
+def _complaint(model: Any, found: Any, step: str) -> str:
+    trained = "; nothing was trained" if step == "training" else ""
     lines = [f"  {f}" for f in found[:_MOST_SAID]]
     if len(found) > _MOST_SAID:
         lines.append(f"  and {len(found) - _MOST_SAID} more")
     return "\n".join(
         [
-            f"the training step of {model.name!r} is not portable to another CPU; nothing was trained:",
+            f"the {step} step of {model.name!r} is not portable to another CPU{trained}:",
             *lines,
             "replace them, or have it recorded as not portable: strict=False, or --allow-unportable",
         ]

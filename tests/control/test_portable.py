@@ -9,6 +9,7 @@ import pytest
 
 from keras_repro.control import portable
 from keras_repro.control.operations import reason_against
+from keras_repro.control.thread_rules import COUNTS
 from keras_repro.errors import SwitchError
 
 
@@ -71,7 +72,8 @@ def test_another_machine_is_refused(monkeypatch):
 
 def test_this_machine():
     assert portable.has_avx2() is True
-    assert portable.machine_in_words() == "keras-repro run --portable SCRIPT"
+    words = "portable over x86-64 with AVX2, at 1 thread: keras-repro run --portable SCRIPT"
+    assert portable.machine_in_words() == words
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,12 @@ def test_operations(operation, types, attributes, reason):
 def test_promise():
     assert portable.promise(1) == "portable over x86-64 with AVX2, at 1 thread"
     assert portable.promise(4) == "portable over x86-64 with AVX2, at 4 threads"
+    for threads, same_at, said in (
+        (1, (1,), "1 thread"),
+        (2, (1,), "2 threads"),
+        (1, (1, 2), "1 or 2 threads"),
+        (2, (1, 2, 4), "1, 2 or 4 threads"),
+        (3, (1, 2, 4), "3 threads"),
+        (5, COUNTS, "any number of threads"),
+    ):
+        assert portable.promise(threads, same_at) == f"portable over x86-64 with AVX2, at {said}"

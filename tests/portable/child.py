@@ -1,8 +1,9 @@
-"""Trains models of `models.py` in this process and prints the fingerprint of each, a JSON object a line.
+"""Trains models of `models.py` in this process and prints what came of each, a JSON object a line.
 
     python tests/portable/child.py [--plain] [--threads N] [--epochs N] NAME...
 
-`--plain` trains without the mode, in the same environment.
+A line has `model`, `fingerprint` and, of a portable run, `same_at` and `because` (what the check says of
+threads). `--plain` trains without the mode.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from models import BATCH, CASES, SEED
 
 import keras_repro as kr
+from keras_repro.record.ledger import read_ledger
 
 
 def main() -> None:
@@ -40,7 +42,10 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
             run = trainer.fit(*case.data(), epochs=options.epochs, run_dir=Path(folder) / "run", verbose=0)
-        print(json.dumps({name: run.fingerprint}), flush=True)
+            said = [r["portability"] for r in read_ledger(run.ledger).records() if "portability" in r]
+        line = {"model": name, "fingerprint": run.fingerprint}
+        line |= {n: said[0][n] for n in ("level", "same_at", "because") if said}
+        print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

@@ -3,14 +3,19 @@
     python tests/portable/score.py                              all; exit code 1 where portable runs differ
     python tests/portable/score.py --cpus native Haswell --models mlp cnn
     python tests/portable/score.py --plain                      also without the mode: a second table
+    python tests/portable/score.py --threads 1 2 4              also with these threads, on this CPU: a third
+    python tests/portable/score.py --keep FOLDER                what is there already is not trained again
 
 `example` among the models is examples/breast_cancer.py, run as `keras-repro run --portable` runs it. Emulated
-CPUs need qemu-x86_64 (Debian's qemu-user); each takes some ten minutes for all models.
+CPUs need qemu-x86_64 (Debian's qemu-user). All models on one of them take some five minutes of a core; two
+are run at a time (`--at-once`).
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -20,7 +25,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -32,103 +40,200 @@ from keras_repro.examine.verify import Task  # noqa: E402
 from keras_repro.record.ledger import read_ledger  # noqa: E402
 
 CPUS = ("native", "Haswell", "EPYC", "Skylake-Client", "max")
+OPTIMIZERS = ("mlp-adamw", "mlp-sgd", "mlp-rmsprop", "mlp-adafactor")
 MODELS = ("mlp", "cnn", "depthwise", "lstm", "transformer", "autoencoder")
 EXAMPLE = "example"
+ALL = (*MODELS, *OPTIMIZERS, EXAMPLE)
 SEED = 42
+
+Said = dict[str, Any]
+"""What is known of one training: `fingerprint` or `failed`, and what the check says of threads."""
 
 Table = Mapping[str, Mapping[str, str]]
 
 
-def fingerprints(cpu: str, models: Sequence[str], *, plain: bool = False) -> dict[str, str]:
-    """Trains models on one CPU; returns the fingerprint of each, or what became of it.
+@dataclass(frozen=True)
+class Job:
+    """Trainings that share a process.
+
+    Attributes:
+        cpu: `"native"`, or a CPU model as `qemu-x86_64 -cpu help` lists them.
+        plain: whether without the mode, and with nothing pinned.
+        threads: with how many threads.
+    """
+
+    cpu: str
+    plain: bool = False
+    threads: int = 1
+
+    def __str__(self) -> str:
+        kind = "plain" if self.plain else "portable"
+        return f"{kind}-{self.cpu}" + (f"-{self.threads}-threads" if self.threads != 1 else "")
+
+
+def trained(job: Job, models: Sequence[str], *, keep: Path | None = None) -> dict[str, Said]:
+    """Trains models in one process; returns what came of each, by its name.
 
     Args:
-        cpu: `"native"`, or a CPU model as `qemu-x86_64 -cpu help` lists them.
         models: their names.
-        plain: whether without the mode, and with nothing pinned.
+        keep: a folder for what was found: what is in it is not trained again.
     """
-    found: dict[str, str] = {}
-    ours = [m for m in models if m != EXAMPLE]
-    if ours:
-        options = ["--plain"] if plain else []
-        done = _run(cpu, [str(HERE / "child.py"), *options, *ours], _environment(plain))
-        for line in done.stdout.splitlines():
-            if line.startswith("{"):
-                found |= json.loads(line)
-        found |= {m: f"failed: exit code {done.returncode}" for m in ours if m not in found}
-        if done.returncode:
-            print(done.stderr[-2000:], file=sys.stderr)
-    if EXAMPLE in models:
-        found[EXAMPLE] = _of_the_example(cpu, plain=plain)
+    with tempfile.TemporaryDirectory() as folder:
+        lines = (keep or Path(folder)) / f"{job}.jsonl"
+        lines.parent.mkdir(parents=True, exist_ok=True)
+        found = _read(lines, models)
+        ours = [m for m in models if m not in found and m != EXAMPLE]
+        if ours:
+            options = ["--plain"] if job.plain else ["--threads", str(job.threads)]
+            with open(lines, "a") as file:
+                done = _run(job.cpu, [str(HERE / "child.py"), *options, *ours], _environment(job), file)
+            found = _read(lines, models)
+            found |= {m: {"failed": f"exit code {done.returncode}"} for m in ours if m not in found}
+            if done.returncode:
+                print(done.stderr[-2000:], file=sys.stderr)
+        if EXAMPLE in models and EXAMPLE not in found:
+            found[EXAMPLE] = {"model": EXAMPLE} | _of_the_example(job)
+            with open(lines, "a") as file:
+                file.write(json.dumps(found[EXAMPLE]) + "\n")
     return found
+
+
+def fingerprints(cpu: str, models: Sequence[str]) -> dict[str, str]:
+    """Trains models portably on one CPU; returns the fingerprint of each, or what became of it."""
+    return {m: _fingerprint(s) for m, s in trained(Job(cpu), models).items()}
 
 
 def table(rows: Table, models: Iterable[str]) -> str:
     """The fingerprints as text, a row a model, cut to their first digits."""
     cpus = list(rows)
-    lines = [f"{'':<13}" + "".join(f"{c:<17}" for c in cpus)]
+    lines = [f"{'':<15}" + "".join(f"{c:<16}" for c in cpus)]
     for model in models:
         held = [_short(rows[c].get(model, "-")) for c in cpus]
-        same = "one" if len(set(held)) == 1 else f"{len(set(held))} different"
-        lines.append(f"{model:<13}" + "".join(f"{h:<17}" for h in held) + same)
+        known = {h for h in held if h != "-"}
+        same = "one" if len(known) == 1 else f"{len(known)} different"
+        lines.append(f"{model:<15}" + "".join(f"{h:<16}" for h in held) + same)
     return "\n".join(lines)
+
+
+def thread_table(rows: Mapping[int, Mapping[str, Said]], models: Iterable[str]) -> tuple[str, bool]:
+    """Fingerprints with several numbers of threads beside what the check says of them.
+
+    Returns:
+        The table, and whether all of it agrees: the same bits exactly where the check says so.
+    """
+    counts = list(rows)
+    lines = [f"{'':<15}" + "".join(f"{c:<16}" for c in counts) + "the check says of these"]
+    all_agree = True
+    for model in models:
+        said = rows[counts[0]].get(model, {})
+        held = [_fingerprint(rows[c].get(model, {})) for c in counts]
+        same = [h == held[0] for h in held]
+        expected = [c in said.get("same_at", ()) for c in counts]
+        agrees = same == expected
+        all_agree = all_agree and agrees
+        words = ", ".join(str(c) for c, e in zip(counts, expected, strict=True) if e)
+        words = f"the same at {words}; {'agrees' if agrees else 'DOES NOT AGREE'}"
+        lines.append(f"{model:<15}" + "".join(f"{_short(h):<16}" for h in held) + words)
+    return "\n".join(lines), all_agree
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="One fingerprint on every CPU?")
-    parser.add_argument("--cpus", nargs="+", default=list(CPUS), metavar="CPU", help="default: %(default)s")
-    parser.add_argument(
-        "--models", nargs="+", default=[*MODELS, EXAMPLE], choices=[*MODELS, EXAMPLE], metavar="MODEL"
-    )
+    parser.add_argument("--cpus", nargs="*", default=list(CPUS), metavar="CPU", help="default: %(default)s")
+    parser.add_argument("--models", nargs="+", default=list(ALL), choices=ALL, metavar="MODEL")
     parser.add_argument("--plain", action="store_true", help="train without the mode too: a second table")
+    parser.add_argument("--threads", nargs="*", type=int, default=[], metavar="N", help="a third table")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="go on from what was found before")
+    parser.add_argument("--at-once", type=int, default=2, metavar="N", help="processes at a time (2)")
     options = parser.parse_args(arguments)
     if set(options.cpus) - {"native"} and shutil.which("qemu-x86_64") is None:
         print("no qemu-x86_64: install it (Debian: apt-get install qemu-user)", file=sys.stderr)
         return 2
-    rows: dict[str, dict[str, str]] = {}
-    plain: dict[str, dict[str, str]] = {}
-    for cpu in options.cpus:
+    keep = None if options.keep is None else options.keep.resolve() / _state_of_the_code()
+    ours = [m for m in options.models if m in MODELS]
+    jobs = [(Job(c), options.models) for c in options.cpus]
+    jobs += [(Job(c, plain=True), options.models) for c in options.cpus if options.plain]
+    there = {job for job, _ in jobs}
+    jobs += [(job, ours) for n in options.threads if (job := Job("native", threads=n)) not in there]
+
+    def one(job: Job, models: Sequence[str]) -> dict[str, Said]:
         began = time.monotonic()
-        rows[cpu] = fingerprints(cpu, options.models)
-        if options.plain:
-            plain[cpu] = fingerprints(cpu, options.models, plain=True)
-        print(f"{cpu}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    print("portable\n" + table(rows, options.models))
-    if options.plain:
-        print("\nwithout the mode, nothing pinned\n" + table(plain, options.models))
-    agree = all(len({rows[c][m] for c in rows}) == 1 for m in options.models)
-    failed = any("failed" in f for row in rows.values() for f in row.values())
-    return 0 if agree and not failed else 1
+        found = trained(job, models, keep=keep)
+        print(f"{job}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        return found
+
+    with ThreadPoolExecutor(options.at_once) as pool:
+        results = list(pool.map(lambda given: one(*given), jobs))
+    held = {str(job): found for (job, _), found in zip(jobs, results, strict=True)}
+    good = True
+    for title, plain in (("portable", False), ("without the mode, nothing pinned", True)):
+        if not options.cpus or (plain and not options.plain):
+            continue
+        rows = {
+            c: {m: _fingerprint(s) for m, s in held[str(Job(c, plain=plain))].items()} for c in options.cpus
+        }
+        print(f"{title}\n{table(rows, options.models)}\n")
+        if not plain:
+            good = all(len({rows[c][m] for c in rows}) == 1 for m in options.models)
+    if options.threads:
+        text, agrees = thread_table({n: held[str(Job("native", threads=n))] for n in options.threads}, ours)
+        print(f"threads, on this CPU\n{text}")
+        good = good and agrees
+    failed = any("failed" in s for found in results for s in found.values())
+    return 0 if good and not failed else 1
 
 
-def _environment(plain: bool) -> dict[str, str]:
-    pinned = {} if plain else portable_environment(SEED)
+def _read(file: Path, models: Sequence[str]) -> dict[str, Said]:
+    """What was found before; a last line may be torn."""
+    found: dict[str, Said] = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        if line.startswith("{") and line.endswith("}"):
+            said = json.loads(line)
+            found |= {said["model"]: said} if said["model"] in models else {}
+    return found
+
+
+def _state_of_the_code() -> str:
+    """Commits to what decides the fingerprints: our code, the models, and the packages' versions."""
+    digest = hashlib.sha256()
+    for file in sorted(
+        [*(ROOT / "keras_repro").rglob("*.py"), *HERE.glob("*.py"), *ROOT.glob("examples/*.py")]
+    ):
+        if file.name not in ("score.py", "probe.py", "probe_score.py"):
+            digest.update(file.read_bytes())
+    for one in sorted(f"{d.metadata['Name']} {d.version}" for d in importlib.metadata.distributions()):
+        digest.update(one.encode())
+    return digest.hexdigest()[:12]
+
+
+def _environment(job: Job) -> dict[str, str]:
+    pinned = {} if job.plain else portable_environment(SEED, threads=job.threads)
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return os.environ | pinned | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def _of_the_example(cpu: str, *, plain: bool) -> str:
-    """The fingerprint of the example: pinned for this machine alone where `plain`."""
-    pinned = pinned_environment(SEED) if plain else portable_environment(SEED)
+def _of_the_example(job: Job) -> Said:
+    """What came of the example: pinned for this machine alone where `plain`."""
+    pinned = pinned_environment(SEED) if job.plain else portable_environment(SEED, threads=job.threads)
     task = Task(
         script="examples/breast_cancer.py",
         seed=SEED,
         pinned=pinned,
         keep_hash_seed=True,
-        portability=None if plain else Portability(),
+        portability=None if job.plain else Portability(threads=job.threads),
     )
     with tempfile.TemporaryDirectory() as folder:
         plan = json.dumps(task.plan(Path(folder), redirect=False).to_dict())
-        environment = _environment(plain) | pinned
-        done = _run(cpu, ["-m", "keras_repro.training.instrument", plan], environment)
+        environment = _environment(job) | pinned
+        done = _run(job.cpu, ["-m", "keras_repro.training.instrument", plan], environment)
         if done.returncode:
             print(done.stderr[-2000:], file=sys.stderr)
-            return f"failed: exit code {done.returncode}"
-        return read_ledger(folder).fingerprint or "none"
+            return {"failed": f"exit code {done.returncode}"}
+        return {"fingerprint": read_ledger(folder).fingerprint or "none"}
 
 
 def _run(
-    cpu: str, arguments: Sequence[str], environment: Mapping[str, str]
+    cpu: str, arguments: Sequence[str], environment: Mapping[str, str], output: Any = subprocess.PIPE
 ) -> subprocess.CompletedProcess[str]:
     # A process that an emulated one starts is not emulated: the child is started here.
     emulator = [] if cpu == "native" else ["qemu-x86_64", "-cpu", cpu]
@@ -137,15 +242,20 @@ def _run(
         env=dict(environment),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=output,
+        stderr=subprocess.PIPE,
         text=True,
         check=False,
     )
 
 
+def _fingerprint(said: Mapping[str, Any]) -> str:
+    return str(said.get("fingerprint") or f"failed: {said.get('failed', 'nothing said')}")
+
+
 def _short(fingerprint: str) -> str:
     digits = re.fullmatch(r"kr1-\w+-([0-9a-f]{32})", fingerprint)
-    return digits[1][:12] if digits else fingerprint[:16]
+    return digits[1][:12] if digits else fingerprint[:15]
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import importlib.metadata
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 _spec = importlib.util.spec_from_file_location("portable_score", HERE / "score.py")
 score = importlib.util.module_from_spec(_spec)
+sys.modules[_spec.name] = score  # its dataclass looks itself up there
 _spec.loader.exec_module(score)
 
 # Another version of one of these may compute other bits.
@@ -26,6 +29,29 @@ def test_an_emulated_haswell_gives_the_same_bits():
     assert here == there
 
 
+def test_a_cpu_without_avx2_is_refused(tmp_path):
+    """Before anything of the script is run: the CPU itself is asked."""
+    if shutil.which("qemu-x86_64") is None:
+        pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
+    (tmp_path / "train.py").write_text("open('ran', 'w')")
+    code = "from keras_repro.cli import main; import sys; sys.exit(main(['run', '--portable', 'train.py']))"
+    done = subprocess.run(
+        ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = [line for line in done.stderr.splitlines() if not line.startswith("qemu-x86_64: warning")]
+    assert (done.returncode, done.stdout) == (2, "")
+    assert " ".join(said) == (
+        "keras-repro: portable runs need an x86-64 CPU with AVX2: this CPU has no AVX2; "
+        "leave out 'portable' here"
+    )
+    assert not (tmp_path / "ran").exists()
+
+
 def test_the_fingerprint_in_the_readme():
     installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     installed["tensorflow"] = installed.get("tensorflow") or installed["tensorflow-cpu"]
@@ -38,6 +64,24 @@ def test_the_fingerprint_in_the_readme():
 def test_tables():
     rows = {"native": {"mlp": "kr1-smo-" + "a" * 32}, "EPYC": {"mlp": "kr1-smo-" + "b" * 32}}
     assert score.table(rows, ["mlp", "cnn"]).splitlines()[1:] == [
-        "mlp          aaaaaaaaaaaa     bbbbbbbbbbbb     2 different",
-        "cnn          -                -                one",
+        "mlp            aaaaaaaaaaaa    bbbbbbbbbbbb    2 different",
+        "cnn            -               -               0 different",
     ]
+
+
+def test_the_table_of_threads():
+    rows = {n: {"mlp": {"fingerprint": f"kr1-smo-{'a' * 32}", "same_at": [1, 2]}} for n in (1, 2, 4)}
+    text, agrees = score.thread_table(rows, ["mlp"])
+    assert not agrees
+    assert text.splitlines()[1].split("aaaaaaaaaaaa")[-1].strip() == "the same at 1, 2; DOES NOT AGREE"
+    rows[4]["mlp"] = rows[4]["mlp"] | {"fingerprint": f"kr1-smo-{'b' * 32}"}
+    assert score.thread_table(rows, ["mlp"])[1]
+
+
+def test_what_is_there_is_not_trained_again(tmp_path):
+    """A last line that was torn is, and a file that somebody stopped writing goes on."""
+    file = tmp_path / "portable-no-such-cpu.jsonl"
+    file.write_text('{"model": "mlp", "fingerprint": "kr1-smo-1"}\n{"model": "cnn", "finge')
+    assert score._read(file, ["mlp", "cnn"]) == {"mlp": {"model": "mlp", "fingerprint": "kr1-smo-1"}}
+    found = score.trained(score.Job("no-such-cpu"), ["mlp"], keep=tmp_path)
+    assert found["mlp"]["fingerprint"] == "kr1-smo-1"

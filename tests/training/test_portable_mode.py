@@ -1,5 +1,7 @@
 """Portable trainings: what is refused before the first step, what is recorded, and what is taken back."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from keras_repro.training.portable_mode import PortableMode, portability_of
 
 X = np.arange(96, dtype="float32").reshape(16, 6) / 96
 Y = np.arange(16) % 3
-LEVEL = "portable over x86-64 with AVX2, at 1 thread"
+LEVEL = "portable over x86-64 with AVX2, at any number of threads"
+COUNTS = [1, 2, 3, 4, 8, 16]
 
 
 def small(*inner, **compiled):
@@ -52,7 +55,13 @@ def types_run(model):
 def test_layers_with_approximate_functions_pass():
     gelu = layers.Activation(lambda x: keras.activations.gelu(x, approximate=False))
     model = small(layers.BatchNormalization(), layers.LayerNormalization(), gelu, layers.Dropout(0.2))
-    assert trained(model) == {"level": LEVEL, "threads": 1, "findings": []}
+    assert trained(model) == {
+        "level": LEVEL,
+        "threads": 1,
+        "findings": [],
+        "same_at": COUNTS,
+        "because": [],
+    }
     found = types_run(model)
     assert {("Rsqrt", "float64"), ("Erfc", "float64")} <= found
     assert not found & {("Rsqrt", "float32"), ("Erfc", "float32")}
@@ -106,6 +115,93 @@ def test_refused(inner, compiled, reason):
         trained(small(*inner, **compiled))
 
 
+def test_dense_with_tanh_is_not_fused():
+    model = small(layers.Dense(4, activation="tanh"))
+    assert trained(model)["level"] == LEVEL
+    assert ("Tanh", "float32") in types_run(model)
+
+
+def attention(x):
+    return layers.Dot(2)([x, x])
+
+
+@pytest.mark.parametrize(
+    ("inner", "level", "because"),
+    [
+        ((layers.Dense(8),), "any number of threads", []),
+        ((layers.Reshape((2, 2)), layers.LSTM(3)), "any number of threads", []),
+        ((layers.Reshape((2, 2)), attention, layers.Flatten()), "1, 2 or 4 threads", ["BatchMatMulV2"]),
+        ((layers.Reshape((2, 2)), layers.Conv1D(3, 2), layers.Flatten()), "1 thread", ["Conv2D"]),
+        ((layers.Dense(900), layers.Dense(900)), "1 thread", ["MatMul"]),
+    ],
+    ids=["dense", "lstm", "attention", "convolution", "large"],
+)
+def test_threads(inner, level, because):
+    inputs = keras.Input((6,))
+    x = layers.Dense(4)(inputs)
+    for layer in inner:
+        x = layer(x)
+    model = keras.Model(inputs, layers.Dense(3)(x))
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with PortableMode():
+        model.fit(X[:12], Y[:12], batch_size=8, verbose=0)  # batches of 8 and 4
+    found = portability_of(model)
+    assert found["level"] == f"portable over x86-64 with AVX2, at {level}"
+    assert set(because) <= set(found["because"])
+
+
+def test_threads_where_nobody_knows_the_size_of_a_batch():
+    data = tf.data.Dataset.from_tensor_slices((X, Y))
+    for batches, level in (
+        (data.batch(8), "1 thread"),
+        (data.batch(8, drop_remainder=True), "any number of threads"),
+    ):
+        model = small()
+        with PortableMode():
+            model.fit(batches, verbose=0)
+        assert portability_of(model)["level"] == f"portable over x86-64 with AVX2, at {level}"
+
+
+def test_the_validation_step_is_looked_at_too():
+    """It takes batches of its own: the last one has a single product."""
+    inputs = keras.Input((6,))
+    y = attention(layers.Reshape((3, 2))(inputs))
+    model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(y)))
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with PortableMode():
+        model.fit(X[:8], Y[:8], batch_size=8, verbose=0)
+        assert portability_of(model)["same_at"] == [1, 2, 4, 8]
+        model.fit(
+            X[:8], Y[:8], batch_size=8, verbose=0, validation_data=(X[:9], Y[:9]), validation_batch_size=8
+        )
+    assert portability_of(model)["same_at"] == [1]
+
+    class Odd(keras.Model):
+        def call(self, x, training=False):
+            return x if training else x * tf.linalg.svd(x[:, :, None], compute_uv=False)
+
+    odd = Odd()
+    odd.compile(optimizer="sgd", loss="mse")
+    match = "the validation step of 'odd' is not portable to another CPU:"
+    with pytest.raises(PortabilityError, match=match), PortableMode():
+        odd.evaluate(X, X, verbose=0)
+
+
+def test_the_second_trace_draws_nothing():
+    class Draws(layers.Layer):
+        def call(self, x):
+            return x * np.random.rand()
+
+    def drawn(mode):
+        keras.utils.set_random_seed(1)
+        model = small(Draws())
+        with mode:
+            model.fit(X, Y, batch_size=8, verbose=0)
+        return np.random.rand()
+
+    assert drawn(PortableMode()) == drawn(contextlib.nullcontext())
+
+
 def test_an_optimizer_that_the_program_turns_on_again():
     class TurnsOn(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
@@ -142,6 +238,7 @@ def test_batches_by_hand():
 def test_all_is_taken_back():
     keras_trainer = keras.src.backend.tensorflow.trainer.TensorFlowTrainer
     scope = keras.src.backend.tensorflow.core.name_scope
+    batches = keras.src.trainers.epoch_iterator.EpochIterator
 
     def state():
         return (
@@ -149,6 +246,7 @@ def test_all_is_taken_back():
             dict(context.context()._optimizer_experimental_options),
             *(vars(keras_trainer)[f"make_{n}_function"] for n in ("train", "test", "predict")),
             vars(scope)["__enter__"],
+            vars(batches)["__init__"],
         )
 
     before = state()
@@ -157,7 +255,7 @@ def test_all_is_taken_back():
         with mode:
             pass
         inside = state()
-    assert [a is not b for a, b in zip(before, inside, strict=True)] == [True] * 6
+    assert [a is not b for a, b in zip(before, inside, strict=True)] == [True] * 7
     assert inside[1] == before[1] | GRAPH_OPTIMIZER
     assert state() == before
 
