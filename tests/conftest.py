@@ -18,7 +18,7 @@ from keras_repro.control.runtime import set_op_determinism
 from keras_repro.examine import reproduce as reproduction
 from keras_repro.examine import verify as verification
 from keras_repro.examine.launch import OUTPUT_NAME, Outcome, run_child
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 
 TESTS = Path(__file__).resolve().parent
 # `--import-mode=importlib` leaves it out.

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from conftest import SCRIPTS, TESTS, Answer
 
-from keras_repro.record.ledger import Ledger, read_ledger
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Header, Record
 
 BREAST_CANCER = TESTS.parent / "examples" / "breast_cancer.py"

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import Answer, Child
 
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 CNN = """
 import sys

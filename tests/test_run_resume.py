@@ -20,7 +20,7 @@ from forkserver import ForkServer
 
 from keras_repro.errors import RunFolderError
 from keras_repro.examine import launch
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.lock import RunLock
 
 Run = Callable[..., Answer]

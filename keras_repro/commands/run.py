@@ -29,7 +29,7 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.examine import launch, verify
     from keras_repro.examine.outcome import check_outcome
     from keras_repro.record.folders import LEDGER_NAME, make_run_folder, new_folder
-    from keras_repro.record.ledger import read_ledger
+    from keras_repro.record.ledger_file import read_ledger
 
     task = task_of_options(options, enforced=True)
     verify.check_task(task)

@@ -15,7 +15,7 @@ from keras_repro.examine.recipe import Recipe, file_of, outside, recipe_of
 from keras_repro.examine.verify import Task, check_task
 from keras_repro.record.environment import code_digest
 from keras_repro.record.inputs import differing, roots
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 _MOST_SHOWN = 3
 

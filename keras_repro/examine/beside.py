@@ -13,7 +13,7 @@ from keras_repro.examine.divergence import Divergence
 from keras_repro.examine.live import LiveComparison
 from keras_repro.examine.recipe import Recipe
 from keras_repro.record.folders import LEDGER_NAME
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Header, Record
 
 

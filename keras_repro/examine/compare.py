@@ -35,7 +35,7 @@ from keras_repro.examine.notes import (
     limit_notes,
 )
 from keras_repro.examine.steps import with_step
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Record
 from keras_repro.record.text import visible
 

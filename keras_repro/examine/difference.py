@@ -9,7 +9,7 @@ from typing import Any
 from keras_repro.examine.cause import Context, cause_of
 from keras_repro.examine.divergence import Divergence
 from keras_repro.examine.notes import differing
-from keras_repro.record.ledger import LedgerFile
+from keras_repro.record.ledger_file import LedgerFile
 from keras_repro.record.schema import COVERAGE, Record
 
 _SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "results")

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from keras_repro.record.ledger import LedgerFile
+from keras_repro.record.ledger_file import LedgerFile
 
 
 def estimated_seconds(ledger: LedgerFile, seconds: float) -> float | None:

@@ -28,7 +28,7 @@ from keras_repro.examine.exact import ExactDistance, significand
 from keras_repro.examine.how_far import how_far
 from keras_repro.examine.noise_floor import NoiseFloor, results_of
 from keras_repro.examine.place import section_in_words
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.text import visible
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from keras_repro.errors import LedgerError
 from keras_repro.examine.cause import Context
 from keras_repro.examine.difference import difference, ended_how, fits_in, incomparable_headers
 from keras_repro.examine.divergence import Divergence
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Record
 
 

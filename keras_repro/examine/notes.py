@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_repro.record.ledger import LedgerFile
+from keras_repro.record.ledger_file import LedgerFile
 from keras_repro.record.schema import Record
 
 _LATENT = {

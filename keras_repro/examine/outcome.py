@@ -10,7 +10,7 @@ from typing import Any
 from keras_repro.errors import LaunchError
 from keras_repro.examine.launch import OUTPUT_NAME, RECORDING_FAILED, Outcome
 from keras_repro.record.folders import LEDGER_NAME
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 
 _LAST_LINES = 15
 

@@ -19,7 +19,7 @@ from keras_repro.control.portable import Portability
 from keras_repro.errors import LaunchError
 from keras_repro.examine.modules import main_file
 from keras_repro.record.environment import VARIABLES
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.public import public_value
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")

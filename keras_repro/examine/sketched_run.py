@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_repro.errors import LedgerError
 from keras_repro.examine.place import place_in_words
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Record
 from keras_repro.record.sketch_file import SKETCHES_NAME, SketchFile, SketchRecord
 

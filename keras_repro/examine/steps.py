@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from keras_repro.examine.divergence import Divergence
-from keras_repro.record.ledger import LedgerFile
+from keras_repro.record.ledger_file import LedgerFile
 from keras_repro.record.schema import StepRecord
 
 _CAUSING = ("weights", "optimizer", "seeds")

@@ -23,7 +23,7 @@ from keras_repro.examine.outcome import check_outcome
 from keras_repro.examine.variation_outcome import VariationOutcome
 from keras_repro.examine.variations import Variation
 from keras_repro.record.folders import LEDGER_NAME
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 
 @dataclass(kw_only=True)

@@ -30,7 +30,7 @@ from keras_repro.examine.leftovers import Listing
 from keras_repro.examine.modules import is_there
 from keras_repro.examine.outcome import check_outcome
 from keras_repro.record.folders import LEDGER_NAME, make_run_folder
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 
 @dataclass(frozen=True, kw_only=True)

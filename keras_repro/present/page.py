@@ -1,7 +1,7 @@
 """What the page of one run says, line by line, before it is Markdown or JSON.
 
 >>> from keras_repro.present.summary import summarize
->>> from keras_repro.record.ledger import read_ledger
+>>> from keras_repro.record.ledger_file import read_ledger
 >>> page_of(summarize(read_ledger("check/run-1")))["information"]["TensorFlow Version"]
 '2.21.0'
 

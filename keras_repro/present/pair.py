@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.examine.divergence import Divergence
-from keras_repro.record.ledger import LedgerFile, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Record
 
 _MOST_METRICS = 50

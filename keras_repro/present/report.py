@@ -22,7 +22,7 @@ from keras_repro.errors import ReproError
 from keras_repro.present.markdown import Markdown, marked
 from keras_repro.present.page import page_of
 from keras_repro.present.summary import Summary, summarize
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 FORMAT = 1
 

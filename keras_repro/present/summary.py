@@ -1,6 +1,6 @@
 """One run in a page's words: what a single pass over its ledger gathers.
 
->>> from keras_repro.record.ledger import read_ledger
+>>> from keras_repro.record.ledger_file import read_ledger
 >>> summary = summarize(read_ledger("check/run-1"))
 >>> summary.results["evaluation 1"], summary.epochs, summary.seconds
 ({'loss': 0.25}, 2, 0.25)
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_repro.record.ledger import LedgerFile
+from keras_repro.record.ledger_file import LedgerFile
 from keras_repro.record.schema import Record
 
 _CENTURY = 3.2e9  # seconds

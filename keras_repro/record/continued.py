@@ -18,7 +18,8 @@ from typing import Any
 
 from keras_repro.errors import LedgerError, ResumeError
 from keras_repro.record.digest import next_link
-from keras_repro.record.ledger import Ledger, LedgerFile, read_ledger
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Header, Record, StepRecord
 
 _SHORT = 24  # characters of a setting that is shown with its value

@@ -31,6 +31,8 @@ COVERAGE = {
     "r": "results computed outside fit: evaluate, predict, train_on_batch, state at exit",
 }
 
+ENDS = ("end", "exit")  # kinds of records that end a fit, or a launched run
+
 CHAINED_KINDS = (
     "fit",
     "start",

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_repro.errors import ReproError, SnapshotError
 from keras_repro.record.folders import SNAPSHOTS_NAME
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.snapshot import Snapshot
 
 MARK = "snapshot"  # the kind of line that names a snapshot in the ledger

@@ -27,7 +27,6 @@ from keras_repro.errors import PortabilityError, ReproError, ResumeError, RunFol
 from keras_repro.examine.launch import NOT_RESUMABLE, RECORDING_FAILED, UNOBSERVED, Plan
 from keras_repro.record import inputs
 from keras_repro.record.folders import LEDGER_NAME, redirect_runs
-from keras_repro.record.ledger import discard_unbegun
 from keras_repro.record.lock import RunLock
 from keras_repro.training import keras_api
 from keras_repro.training.files_read import FilesRead
@@ -172,6 +171,8 @@ class _Observer:
 
             plan = self.plan
             if plan.resume:
+                from keras_repro.record.ledger_file import discard_unbegun  # loads NumPy
+
                 discard_unbegun(plan.folder)
             command = published_command(plan.script, plan.module, plan.arguments)
             run = RunRecorder(

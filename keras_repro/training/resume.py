@@ -23,7 +23,7 @@ import keras
 from keras_repro.errors import ReproError, ResumeError, SnapshotError
 from keras_repro.record.files import make_folder
 from keras_repro.record.folders import LEDGER_NAME, SNAPSHOTS_NAME
-from keras_repro.record.ledger import LedgerFile, discard_unbegun, read_ledger
+from keras_repro.record.ledger_file import LedgerFile, discard_unbegun, read_ledger
 from keras_repro.record.lock import RunLock
 from keras_repro.record.snapshot import write_snapshot
 from keras_repro.training.callback_states import tell_joined

@@ -19,7 +19,7 @@ import keras
 
 from keras_repro.errors import DivergenceError
 from keras_repro.record.folders import new_folder, redirected
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.training import births, event_files, keras_api, launched
 from keras_repro.training.callback import Every, FitCallback, OnDivergence
 from keras_repro.training.callback_list import joined

@@ -30,7 +30,7 @@ from forkserver import ForkServer
 
 from keras_repro.errors import ReproError
 from keras_repro.examine.launch import OUTPUT_NAME, Child, Plan
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 _CHILD = "keras_repro.training.instrument"
 _SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "interrupted.py"

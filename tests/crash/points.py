@@ -35,7 +35,7 @@ from crash.disk import Change, RecordedDisk
 from crash.states import Left, Tree, after_the_machine, after_the_process
 
 from keras_repro.errors import ReproError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 Train = Callable[[Path], dict[str, Any]]
 Resuming = Literal["each", "distinct", "few"]

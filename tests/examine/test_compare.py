@@ -12,7 +12,8 @@ from keras_repro.errors import LedgerError
 from keras_repro.examine.compare import compare, compare_all
 from keras_repro.examine.divergence import Divergence
 from keras_repro.examine.live import LiveComparison
-from keras_repro.record.ledger import Ledger, read_ledger
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Header
 
 UNSEEN = "what was computed outside fit was not recorded"

@@ -13,7 +13,7 @@ from conftest import Answer, Child
 from forkserver import ForkServer
 
 from keras_repro.examine import diagnose as diagnosis
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.trace import read_trace
 
 SUMMARY = ["cause", "where", "what", "line", "fix"]

@@ -20,7 +20,7 @@ from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.examine.variations import chosen
 from keras_repro.examine.vary import Variations, Variator, Watcher
 from keras_repro.examine.verify import Task
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 # What a forked child can be given: all that acts once TensorFlow runs, and not before.
 LATE = "intra-threads,cpu-count,working-directory,file-order,leftover-files,variables"

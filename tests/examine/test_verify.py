@@ -8,7 +8,7 @@ import pytest
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.examine.verify import Task, Verification, check_task
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 
 def divergence(verification: Verification) -> dict[str, Any]:

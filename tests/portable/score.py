@@ -37,7 +37,7 @@ sys.path.insert(0, str(HERE))
 from keras_repro.control.portable import Portability, portable_environment  # noqa: E402
 from keras_repro.control.switches import pinned_environment  # noqa: E402
 from keras_repro.examine.verify import Task  # noqa: E402
-from keras_repro.record.ledger import read_ledger  # noqa: E402
+from keras_repro.record.ledger_file import read_ledger  # noqa: E402
 
 CPUS = ("native", "Haswell", "EPYC", "Skylake-Client", "max")
 OPTIMIZERS = ("mlp-adamw", "mlp-sgd", "mlp-rmsprop", "mlp-adafactor")

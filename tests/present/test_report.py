@@ -14,7 +14,8 @@ from markdown_it import MarkdownIt
 
 from keras_repro.errors import LedgerError
 from keras_repro.present.report import render_report, report_data
-from keras_repro.record.ledger import Ledger, read_ledger
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Header, Record
 
 ENVIRONMENT: dict[str, Any] = {

@@ -8,7 +8,7 @@ import pytest
 
 from keras_repro.errors import LedgerError, ResumeError
 from keras_repro.record.continued import ContinuedLedger
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Header, StepRecord
 
 HEADER: dict[str, Any] = {"coverage": "sm", "seed": 1, "policies": {"batch_size": 4}}

@@ -20,7 +20,8 @@ from keras_repro.control.switch import BY_NAME
 from keras_repro.errors import LedgerError, RunFolderError
 from keras_repro.record.digest import FIRST_LINK
 from keras_repro.record.environment import gather
-from keras_repro.record.ledger import Ledger, read_ledger
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Header, Record, StepRecord
 
 GOLDEN = Path(__file__).parents[2] / "docs" / "golden"

@@ -10,7 +10,8 @@ import pytest
 
 from keras_repro.errors import LedgerError
 from keras_repro.record.continued import ContinuedLedger
-from keras_repro.record.ledger import Ledger, discard_unbegun, read_ledger
+from keras_repro.record.ledger import Ledger
+from keras_repro.record.ledger_file import discard_unbegun, read_ledger
 from keras_repro.record.schema import Header
 
 HEADER: dict[str, Any] = {"coverage": "sm"}

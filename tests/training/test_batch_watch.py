@@ -15,7 +15,7 @@ from training import models
 from training.test_batches import DATA, _same
 
 import keras_repro as kr
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.training import keras_api
 from keras_repro.training.batch_watch import BatchWatch
 from keras_repro.training.batches import joint_digests

@@ -15,7 +15,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.examine.distances import distances
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.sketch_file import SketchFile
 from keras_repro.record.snapshot import Snapshot
 from keras_repro.training.state import model_state

@@ -21,7 +21,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import DivergenceError, LedgerError, RunFolderError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Record
 
 

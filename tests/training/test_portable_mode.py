@@ -13,7 +13,7 @@ from tensorflow.python.framework import op_def_library
 import keras_repro as kr
 from keras_repro.control.portable import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.training.graph_search import optimized_graph
 from keras_repro.training.portable_mode import PortableMode, portability_of
 

@@ -17,7 +17,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ReproError, RunFolderError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import Record
 from keras_repro.training.run_recorder import RunRecorder
 

@@ -19,7 +19,7 @@ from training import models
 import keras_repro as kr
 from keras_repro.errors import ReproError, ResumeError, RunFolderError
 from keras_repro.examine.launch import OUTPUT_NAME, Outcome, Plan, run_child
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 Train = Callable[..., Outcome]
 

@@ -16,7 +16,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ResumeError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.training import event_files
 
 pytestmark = [

@@ -17,7 +17,7 @@ from training import models
 import keras_repro as kr
 from keras_repro.control.runtime import set_op_determinism
 from keras_repro.errors import ReproError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.training.pipeline import Pipeline
 
 X = np.random.default_rng(3).normal(size=(44, 4)).astype("float32")

@@ -11,7 +11,7 @@ from conftest import CHILD, SCRIPTS, TESTS
 from forkserver import ForkServer
 
 from keras_repro.examine.launch import OUTPUT_NAME, Plan, run_child
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 EXAMPLE = str(TESTS.parent / "examples" / "digits_cnn.py")
 # 45 steps an epoch, a snapshot every 10.

@@ -16,7 +16,7 @@ from training import models
 import keras_repro as kr
 from keras_repro.control.runtime import set_op_determinism
 from keras_repro.record.digest import array_digest
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.training.state import model_state
 
 

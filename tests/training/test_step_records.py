@@ -14,7 +14,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ReproError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 from keras_repro.record.schema import StepRecord
 from keras_repro.training.state_reader import StateReader
 

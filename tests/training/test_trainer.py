@@ -21,7 +21,7 @@ from training import models
 import keras_repro as kr
 from keras_repro.control.order import permutation
 from keras_repro.errors import DivergenceError, ReproError, RunFolderError, SwitchError
-from keras_repro.record.ledger import read_ledger
+from keras_repro.record.ledger_file import read_ledger
 
 
 def _mlp(**arguments: Any) -> Any:
