@@ -170,7 +170,7 @@ class LedgerFile:
                 whole = line.endswith(b"\n")
                 if not whole and len(line) >= LONGEST_LINE:
                     raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
-                if b"\0" in line and not _is_durable(self.path, number):
+                if _has_gaps(line) and not _is_durable(self.path, number):
                     self._note("its end never reached the disk and is left out")
                     return
                 if not whole:
@@ -193,9 +193,14 @@ def discard_unbegun(folder: Path) -> None:
     if os.path.lexists(path):
         with open_plain(path, what="ledger") as file:
             line = file.readline(LONGEST_LINE)
-        lost = not line.endswith(b"\n") or (b"\0" in line and not _is_durable(path, 0))
+        lost = not line.endswith(b"\n") or (_has_gaps(line) and not _is_durable(path, 0))
         if lost and len(line) < LONGEST_LINE:
             path.unlink()
+
+
+def _has_gaps(line: bytes) -> bool:
+    """Whether a line of text has zeros in it, as lost bytes have; what is no text has none of ours."""
+    return b"\0" in line and all(byte in b"\0\n" or 32 <= byte < 127 for byte in set(line))
 
 
 def _is_durable(path: Path, number: int) -> bool:

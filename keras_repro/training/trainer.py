@@ -112,7 +112,9 @@ class ReproducibleTrainer:
             self._mode = PortableMode(threads=self._switches["intra_op_threads"], strict=strict)
         self.determinism: Determinism = determinism
         self._strict = strict
-        apply_switches(self._switches, strict=strict)
+        # The mode turns graph optimizers off while it trains, and on again.
+        in_mode = {"graph_optimizer"} - set(switches or ()) if determinism == "portable" else set()
+        apply_switches({n: v for n, v in self._switches.items() if n not in in_mode}, strict=strict)
         self._start: ModelStart | None = None
         self._build: Callable[[], keras.Model] = self.build_model
         if isinstance(build_or_model, keras.Model):

@@ -266,12 +266,17 @@ def test_a_trainer(tmp_path):
             lambda: small(layers.BatchNormalization()), seed=1, batch_size=8, strict=False, **arguments
         )
 
+    before = dict(context.context()._optimizer_experimental_options)
     with pytest.warns(UserWarning, match="switch"):  # this process has started with others
         portable = trainer(determinism="portable")
+    assert dict(context.context()._optimizer_experimental_options) == before
     runs = [portable.fit(X, Y, verbose=0, run_dir=tmp_path / n) for n in "ab"]
     assert runs[0].fingerprint == runs[1].fingerprint
     ledger = read_ledger(tmp_path / "a")
     assert ledger.header["determinism"] == "portable"
+    assert dict(context.context()._optimizer_experimental_options) == before
+    (optimizer,) = [s for s in ledger.header["switches"] if s["name"] == "graph_optimizer"]
+    assert optimizer["requested"] == optimizer["achieved"] == GRAPH_OPTIMIZER
     assert [r["portability"]["level"] for r in ledger.records() if r["kind"] == "epoch"] == [LEVEL]
     plain = trainer().fit(X, Y, verbose=0, run_dir=tmp_path / "c")
     assert read_ledger(tmp_path / "c").header["determinism"] == "bitwise"
