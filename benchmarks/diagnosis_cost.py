@@ -1,10 +1,11 @@
 """What a diagnosis costs: trainings, steps in each, time beside a plain run of the script, and memory.
 
-    python benchmarks/diagnosis_cost.py [--widths 475 2000] [--steps 200] [--parts-at 150]
+    python benchmarks/diagnosis_cost.py [--widths 475 2000] [--steps 200] [--parts-at 150] [--held]
 
 The script is an MLP with Adam whose labels get unseeded noise from one step on. It is run bare (`python
 SCRIPT`), then twice as `keras-repro verify` runs it, then diagnosed. Memory is the peak of each process as
-the system has it (VmHWM), read ten times a second until the process ends.
+the system has it (VmHWM), read ten times a second until the process ends. That counts also what was freed
+and not given back; with `--held`, large blocks are given back as they are freed (which takes time).
 
 Bar: at most four trainings, none beyond the first step that differs, and at most one more copy of the state.
 """
@@ -79,7 +80,10 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=[475, 2000])
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--parts-at", type=int, default=150)
+    parser.add_argument("--held", action="store_true")
     options = parser.parse_args()
+    if options.held:
+        os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # of glibc
     print(f"{'':<34} {'seconds':>8} {'of a bare run':>14} {'steps':>6} {'peak MB':>8}  more than recording")
     for width in options.widths:
         _measure(width, options.steps, options.parts_at)

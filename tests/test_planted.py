@@ -15,7 +15,6 @@ SAMPLE = (
     "callbacks/annealed_penalty",
     "clean/generator_never_drawn",
     "clean/ordered_threads",
-    "configuration/dropout_rate",
     "dropout/shared_layer",
     "hash/hashing_trick",
     "initialization/new_head_reseeded",

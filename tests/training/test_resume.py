@@ -81,9 +81,7 @@ def whole(train: Train) -> Callable[[str], dict[str, Any]]:
         ("gan", 3, "kill:0.4"),
         ("loss scale", 4, "kill:1.5"),
         ("py dataset", 3, "kill:1.4"),
-        ("py dataset", "epoch", "int:2.test"),
         ("tf.data", 3, "kill:2.4"),
-        ("tf.data", "epoch", "kill:1.end"),
     ],
 )
 def test_a_resumed_run_is_the_run_that_nothing_interrupted(
