@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from training import models
+from training.interrupting import Interrupted, Interrupts
 
 import keras_repro as kr
 from keras_repro.errors import ResumeError
@@ -30,42 +29,6 @@ X = np.random.default_rng(3).normal(size=(40, 4)).astype("float32")
 Y = X.sum(axis=1, keepdims=True)
 
 
-class Interrupted(Exception):
-    """Stands for whatever ends a process."""
-
-
-class _Interrupts(keras.callbacks.Callback):
-    """Ends a fit at a moment: `epoch.step`, `epoch.test` or `epoch.end`."""
-
-    def __init__(self, moment: str = "") -> None:
-        super().__init__()
-        self._moment = moment
-
-    def get_state(self) -> Any:
-        return None
-
-    def set_state(self, state: Any) -> None:
-        pass
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._reached(batch)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._reached("test")
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._reached("end")
-
-    def _reached(self, what: Any) -> None:
-        if self._moment == f"{self._epoch}.{what}":
-            raise Interrupted
-        if self._moment == f"{self._epoch}.{what}.signal":
-            os.kill(os.getpid(), signal.SIGINT)
-
-
 def _model(optimizer: Any = None) -> Any:
     layers = [keras.layers.Dense(3), keras.layers.Dropout(0.2), keras.layers.Dense(1)]
     optimizer = optimizer or keras.optimizers.Adam(0.05)
@@ -77,9 +40,7 @@ def _fit(run_dir: Path, callbacks: Any, moment: str = "", *, build: Any = _model
     strict = changed.pop("strict", False)
     trainer = kr.ReproducibleTrainer(build, seed=1, batch_size=8, strict=strict)
     given = {"epochs": 3, "resume": True, "snapshot_every": 2, "verbose": 0, "validation_data": (X, Y)}
-    return trainer.fit(
-        X, Y, run_dir=run_dir, callbacks=[*callbacks, _Interrupts(moment)], **(given | changed)
-    )
+    return trainer.fit(X, Y, run_dir=run_dir, callbacks=[*callbacks, Interrupts(moment)], **(given | changed))
 
 
 def _result(run: Any) -> dict[str, Any]:

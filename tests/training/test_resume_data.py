@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from training import models
+from training.interrupting import Interrupted, Interrupts
 
 import keras_repro as kr
 from keras_repro.control.runtime import set_op_determinism
@@ -28,42 +27,6 @@ Y = X.sum(axis=1, keepdims=True)
 def _seeded() -> None:
     """The same each time, as in fresh processes: a shuffle's seed follows from TensorFlow's too."""
     tf.random.set_seed(1)
-
-
-class Interrupted(Exception):
-    """Stands for whatever ends a process."""
-
-
-class _Interrupts(keras.callbacks.Callback):
-    """Ends a fit at a moment: `epoch.step`, `epoch.end` or `epoch.test`."""
-
-    def __init__(self, moment: str = "") -> None:
-        super().__init__()
-        self._moment = moment
-
-    def get_state(self) -> Any:
-        return None
-
-    def set_state(self, state: Any) -> None:
-        pass
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._epoch = epoch
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._reached(batch)
-
-    def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._reached("test")
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self._reached("end")
-
-    def _reached(self, what: Any) -> None:
-        if self._moment == f"{self._epoch}.{what}":
-            raise Interrupted
-        if self._moment == f"{self._epoch}.{what}.signal":
-            os.kill(os.getpid(), signal.SIGINT)
 
 
 class Rows(keras.utils.PyDataset):  # type: ignore[misc]
@@ -162,7 +125,7 @@ def _model() -> Any:
 def _fit(run_dir: Path, data: Any, moment: str = "", *, build: Any = _model, **changed: Any) -> Any:
     trainer = kr.ReproducibleTrainer(build, seed=1, batch_size=8, strict=False)
     given = {"epochs": 3, "resume": True, "snapshot_every": 4, "verbose": 0} | changed
-    return trainer.fit(data, run_dir=run_dir, callbacks=[_Interrupts(moment)], **given)
+    return trainer.fit(data, run_dir=run_dir, callbacks=[Interrupts(moment)], **given)
 
 
 def _result(run: Any) -> dict[str, Any]:
