@@ -18,7 +18,7 @@ from typing import Any
 import xxhash
 
 from keras_repro.record.trace import Event
-from keras_repro.training.source import is_users_file
+from keras_repro.training.source import is_of_library, is_users_file
 from keras_repro.training.statements import Statement, statements_of
 from keras_repro.training.value_digest import value_digest
 
@@ -116,6 +116,8 @@ class LineWatch:
                     yield name, state
 
     def _enter(self, frame: Any, event: str, argument: Any) -> Any:
+        if is_of_library(frame):
+            return None
         code = frame.f_code
         if not is_users_file(code.co_filename) or getattr(self._busy, "here", False):
             return None

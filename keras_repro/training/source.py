@@ -55,6 +55,15 @@ def is_users_file(file: str) -> bool:
     return known
 
 
+def is_of_library(frame: Any) -> bool:
+    """Whether a frame's module is known to be no code of the user's; False where only its code can tell.
+
+    Asks for no code object: Python reports each such question to all audit hooks, which takes far longer.
+    """
+    file = frame.f_globals.get("__file__")
+    return type(file) is str and _known.get(file) is False
+
+
 def users_line(frame: Any, *, beyond: Any = None) -> SourceLine | None:
     """The innermost line of the user's code that is running at or above a frame.
 

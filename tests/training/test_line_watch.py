@@ -279,6 +279,23 @@ def test_code_of_libraries_is_not_looked_at(events: Callable[..., list[Event]]) 
     assert [(e.info["line"], Path(e.info["file"]).name) for e in found] == [(2, "script.py")]
 
 
+def test_libraries_are_not_asked_for_their_code_objects(watched: Watched) -> None:
+    """Each question would go through all audit hooks, millions of times while TensorFlow is imported."""
+    asked: list[str] = []
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "object.__getattr__" and on:
+            asked.append(args[1])
+
+    on = True
+    sys.addaudithook(hook)  # stays for as long as the process does
+    try:
+        watched("import textwrap\nfor _ in range(100):\n    textwrap.dedent(' a')")
+    finally:
+        on = False
+    assert 0 < len(asked) < 50  # those of the script itself, and one for each file of a library
+
+
 def test_a_line_that_runs_without_end_is_looked_at_so_many_times(events: Callable[..., list[Event]]) -> None:
     one, two = (
         next(e for e in events(f"for i in range(5000):\n    x = i < {most}\n") if e.info["line"] == 2)
