@@ -69,6 +69,25 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
         )
 
 
+def check_epochs(found: Found, epochs: int, folder: Path) -> None:
+    """Holds the number of epochs that a fit is asked for against what is there: a record's end stays its end.
+
+    Raises:
+        ResumeError: the run is finished and was asked for another number, or it is already beyond this one.
+    """
+    position, then = found.position, found.metadata.get("epochs") or epochs
+    if position.over and then != epochs:
+        raise ResumeError(
+            f"the run in {folder} was asked for {then} epochs and is finished; now it is {epochs}: ask for "
+            f"{then} to get its result, or start anew in another run folder"
+        )
+    if not position.over and (position.epoch, position.step) > (epochs, 0):
+        raise ResumeError(
+            f"the run in {folder} is in its epoch {position.epoch + 1}, and was asked for {then}; now it is "
+            f"{epochs}: ask for as many or more, or start anew in another run folder"
+        )
+
+
 def check_data(found: LedgerFile, details: Mapping[str, Any]) -> None:
     """Holds the data of a fit against that of the finished one that a ledger holds.
 

@@ -152,6 +152,7 @@ class ResumeCallback(keras.callbacks.Callback):
 
     def _gathered(self, *, ended: bool = False) -> _Gathered:
         arrays, metadata = self._state.take()
+        metadata["epochs"] = (self.params or {}).get("epochs")  # as asked for
         metadata["ended"] = ended  # whether Keras has left the epoch's data
         metadata["callbacks"] = self._callbacks.take(arrays)
         metadata["data"] = pack(self._plan.kept(self._iterator), arrays, "data")

@@ -34,6 +34,7 @@ from keras_repro.training.resume import (
     SnapshotEvery,
     check_callbacks,
     check_data,
+    check_epochs,
     check_lasting,
     finished_result,
     has_all_weights,
@@ -111,7 +112,7 @@ class TrainerFit:
         try:
             run = self._open()
             model = self._fresh_model(self._plan.first_batch)
-            if self._is_finished(model):
+            if self._is_finished(model, run):
                 return self._recorded(model, run)
             return self._train(model, run)
         except Terminated:
@@ -167,10 +168,13 @@ class TrainerFit:
             go_on=self._lasting is not None and self._lasting.goes_on,
         )
 
-    def _is_finished(self, model: keras.Model) -> bool:
+    def _is_finished(self, model: keras.Model, run: RunRecorder) -> bool:
         """Whether nothing is left to train; builds the model as far as that needs it."""
         found = None if self._lasting is None else self._lasting.found
-        if found is None or not found.position.over:
+        if found is None:
+            return False
+        check_epochs(found, self._options.epochs, run.folder)
+        if not found.position.over:
             return False
         batch = None if model.built or not keras_api.has_call(model) else self._plan.first_batch()
         if batch is not None:

@@ -145,10 +145,14 @@ X = np.arange(64, dtype="float32").reshape(16, 4) / 64
 
 
 class _Stops(keras.callbacks.Callback):
-    """Fails in the second epoch, as a training may."""
+    """Fails in the second epoch or a later one, as a training may."""
+
+    def __init__(self, epoch: int = 1) -> None:
+        super().__init__()
+        self._epoch = epoch
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        if epoch == 1:
+        if epoch == self._epoch:
             raise ValueError("it fails")
 
 
@@ -192,6 +196,29 @@ def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
         _fit(tmp_path / "run", callbacks=[_Stops()], epochs=2)
     longer = _fit(tmp_path / "run", callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], epochs=4)
     assert longer.fingerprint == _fit(tmp_path / "whole", epochs=4).fingerprint
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_a_finished_run_is_no_run_of_another_length(epochs: int, tmp_path: Path) -> None:
+    whole = _fit(tmp_path / "run")
+    ledger = (tmp_path / "run/ledger.jsonl").read_bytes()
+    with pytest.raises(
+        ResumeError, match=rf"was asked for 3 epochs and is finished; now it is {epochs}: ask for 3"
+    ):
+        _fit(tmp_path / "run", epochs=epochs)
+    assert (tmp_path / "run/ledger.jsonl").read_bytes() == ledger
+    assert _fit(tmp_path / "run").fingerprint == whole.fingerprint
+
+
+def test_a_run_is_not_made_shorter_than_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it fails"):
+        _fit(tmp_path / "run", callbacks=[_Stops(2)])
+    before = (tmp_path / "run/ledger.jsonl").read_bytes()
+    with pytest.raises(
+        ResumeError, match="is in its epoch 3, and was asked for 3; now it is 1: ask for as many"
+    ):
+        _fit(tmp_path / "run", callbacks=[_Stops(2)], epochs=1)
+    assert (tmp_path / "run/ledger.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
