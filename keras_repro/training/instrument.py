@@ -7,17 +7,13 @@ TensorFlow and Keras are never imported before the script does: hooks wait for t
 from __future__ import annotations
 
 import atexit
-import builtins
 import contextlib
-import importlib.machinery
-import importlib.util
 import json
 import os
 import signal
 import sys
 import threading
 import traceback
-import types
 from typing import Any, cast
 
 import wrapt
@@ -30,6 +26,7 @@ from keras_repro.record.folders import LEDGER_NAME, redirect_runs
 from keras_repro.record.lock import RunLock
 from keras_repro.training import keras_api
 from keras_repro.training.files_read import FilesRead
+from keras_repro.training.main_script import run_as_main
 
 
 def main(arguments: list[str]) -> int:
@@ -47,7 +44,7 @@ def main(arguments: list[str]) -> int:
     code, error = 0, cast("BaseException | None", None)
     try:
         with observer.lines():
-            _run_as_main(plan)
+            run_as_main(plan)
     except SystemExit as request:
         code = _exit_code(request)
     except KeyboardInterrupt as interrupt:
@@ -319,46 +316,6 @@ def _unsupported_hook(found: list[str], name: str, owner: str) -> Any:
     return instrument
 
 
-def _run_as_main(plan: Plan) -> None:
-    """Runs the script or module the way `python SCRIPT` or `python -m MODULE` does."""
-    main_module = types.ModuleType("__main__")
-    if plan.module is not None:
-        sys.path[0] = os.getcwd()
-        spec, code = _module_code(plan.module)
-        main_module.__spec__ = spec
-        main_module.__package__ = spec.parent
-        main_module.__file__ = spec.origin
-        main_module.__loader__ = spec.loader
-        main_module.__dict__["__cached__"] = spec.cached
-    else:
-        assert plan.script is not None
-        sys.path[0] = os.path.dirname(os.path.realpath(plan.script))
-        main_module.__file__ = os.path.abspath(plan.script)
-        main_module.__loader__ = importlib.machinery.SourceFileLoader("__main__", main_module.__file__)
-        main_module.__dict__["__cached__"] = None
-        # Text that is no Python must fail here as it would in Python: the error names the script.
-        with open(plan.script, "rb") as file:
-            code = compile(file.read(), main_module.__file__, "exec", dont_inherit=True)
-    sys.argv = [plan.script or str(main_module.__file__), *plan.arguments]
-    main_module.__dict__.update(__builtins__=builtins, __annotations__={})
-    sys.modules["__main__"] = main_module
-    exec(code, main_module.__dict__)
-
-
-def _module_code(name: str) -> tuple[Any, Any]:
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError as error:
-        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports one that is not
-        spec = None
-    if spec is not None and spec.submodule_search_locations is not None:
-        spec = importlib.util.find_spec(f"{name}.__main__")
-    if spec is None or spec.loader is None:
-        sys.exit(f"no module {name} that can be run")
-    return spec, spec.loader.get_code(spec.name)  # type: ignore[attr-defined]
-
-
 def _exit_code(request: SystemExit) -> int:
     if request.code is None:
         return 0
@@ -373,8 +330,8 @@ def _show(error: BaseException) -> None:
     if isinstance(error, PortabilityError | ResumeError):
         print(f"keras-repro: {error}", file=sys.stderr)
         return
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_globals.get("__name__") == __name__:
+    trace, ours = error.__traceback__, (__name__, run_as_main.__module__)
+    while trace is not None and trace.tb_frame.f_globals.get("__name__") in ours:
         trace = trace.tb_next
     traceback.print_exception(type(error), error, trace)
 

@@ -14,18 +14,17 @@ import functools
 import sys
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import wrapt
 
 from keras_repro.control.exact import use_exact_functions
-from keras_repro.control.portable import GRAPH_OPTIMIZER, promise
+from keras_repro.control.portable import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.training import keras_api
-
-_MOST_SAID = 8
+from keras_repro.training.operation_place import place_of
+from keras_repro.training.portable_level import Level, complaint
 
 
 class PortableMode:
@@ -88,11 +87,11 @@ class PortableMode:
             threads = Threads((1,), (f"{_STEPS[step]}_step",))
         else:
             graph = optimized_graph(concrete)
-            found = search(concrete, layers=_scopes, where=_place_of, graph=graph)
+            found = search(concrete, layers=_scopes, where=place_of, graph=graph)
             sizes = _Sizes(concrete, function, iterator, self._samples, self._last)
             threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
         if found and self.strict:
-            raise PortabilityError(_complaint(model, found, step))
+            raise PortabilityError(complaint(model, found, step))
         return Level(self.threads, tuple(found), threads), iterator
 
     def _watch_batches(self) -> Callable[[], None]:
@@ -159,37 +158,6 @@ def portability_of(model: Any) -> dict[str, Any] | None:
     if steps[0] is None:
         return None
     return functools.reduce(Level.__and__, [s for s in steps if s is not None]).to_dict()
-
-
-@dataclass(frozen=True)
-class Level:
-    """How portable a step is.
-
-    Attributes:
-        threads: how many it runs with.
-        findings: what in it is not known to be portable.
-        same: at which numbers of threads it gives the bits of one thread.
-    """
-
-    threads: int
-    findings: tuple[Any, ...]
-    same: Any
-
-    def __and__(self, other: Level) -> Level:
-        """Of two steps together."""
-        return Level(self.threads, self.findings + other.findings, self.same & other.same)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        found = self.findings
-        level = f"not portable: {_counted(found)}" if found else promise(self.threads, self.same.same_at)
-        return {
-            "level": level,
-            "threads": self.threads,
-            "findings": [f.to_dict() for f in found[:100]],
-            "same_at": list(self.same.same_at),
-            "because": list(self.same.because[:_MOST_SAID]),
-        }
 
 
 class _Checked:
@@ -308,46 +276,3 @@ def _without_rewriting() -> Callable[[], None]:
         now.set_optimizer_experimental_options({n: v for n, v in before.items() if n in GRAPH_OPTIMIZER})
 
     return undo
-
-
-def _place_of(operation: Any) -> str:
-    """Where an operation is made: the innermost line outside of TensorFlow and of us, as `file:line`."""
-    from keras_repro.training.source import is_users_file
-
-    frames = [f for f in operation.traceback if not _is_passed_over(f.filename)]
-    users = [f for f in frames if is_users_file(f.filename)]
-    # A line of the user's below Keras's `fit` says more than the one that calls it.
-    fit = next((i for i, f in enumerate(frames) if "/keras/src/" in f.filename), None)
-    below = [f for f in users if fit is not None and frames.index(f) > fit]
-    chosen = below[-1] if below else frames[-1] if frames else None
-    return "" if chosen is None else f"{_short(chosen.filename)}:{chosen.lineno}"
-
-
-def _is_passed_over(file: str) -> bool:
-    return "/tensorflow/" in file or "/keras_repro/" in file or file.startswith("<")
-
-
-def _short(file: str) -> str:
-    """A library's file from its package on; the user's by its name."""
-    _, found, rest = file.rpartition("/site-packages/")
-    return rest if found else file.rpartition("/")[2]
-
-
-def _counted(found: Any) -> str:
-    total = sum(f.count for f in found)
-    kinds = ", ".join(sorted({f.operation for f in found})[:_MOST_SAID])
-    return f"{total} operation{'' if total == 1 else 's'} not known to be portable ({kinds})"
-
-
-def _complaint(model: Any, found: Any, step: str) -> str:
-    trained = "; nothing was trained" if step == "training" else ""
-    lines = [f"  {f}" for f in found[:_MOST_SAID]]
-    if len(found) > _MOST_SAID:
-        lines.append(f"  and {len(found) - _MOST_SAID} more")
-    return "\n".join(
-        [
-            f"the {step} step of {model.name!r} is not portable to another CPU{trained}:",
-            *lines,
-            "replace them, or have it recorded as not portable: strict=False, or --allow-unportable",
-        ]
-    )

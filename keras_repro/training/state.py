@@ -11,14 +11,14 @@ the variable that it serves. No property and no method of the user's is called o
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.training import keras_api
-from keras_repro.training.kinds import Kinds, is_of_users, slots
+from keras_repro.training.container_order import by_key, items_of, own_method, sort_key
+from keras_repro.training.kinds import Kinds, slots
 from keras_repro.training.sightings import Sightings
 
 _DEEPEST = 250
@@ -225,24 +225,24 @@ class _Walk:
 
     def _children(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
         if kind == "mapping":
-            entries = _own(value, dict, "items")
-            items = _snapshot(entries)
+            entries = own_method(value, dict, "items")
+            items = items_of(entries)
             if self._all_plain(lambda: (held for _, held in items)):
-                self._sightings.plain_container(_own(value, dict, "values"))
+                self._sightings.plain_container(own_method(value, dict, "values"))
                 return
             self._sightings.mapping(entries)
-            yield from _by_key(items)
+            yield from by_key(items)
         elif kind in ("sequence", "set"):
             base = next(b for b in _CONTAINERS if isinstance(value, b))
-            present = _own(value, base, "__iter__")
-            held = _snapshot(present)
+            present = own_method(value, base, "__iter__")
+            held = items_of(present)
             walk = held.__iter__
             if self._all_plain(walk):
                 self._sightings.plain_container(present)
                 return
             self._sightings.container(present)
             # A set has no order of its own that two processes share.
-            for index, item in enumerate(sorted(walk(), key=_sort_key) if kind == "set" else walk()):
+            for index, item in enumerate(sorted(walk(), key=sort_key) if kind == "set" else walk()):
                 yield str(index), item
         else:
             self._sightings.attributes(value, (lambda: _held_by(value)) if slots(type(value)) else None)
@@ -275,15 +275,6 @@ class _Walk:
 
     def _see(self, value: Any) -> None:
         self._seen[id(value)] = value
-
-
-def _snapshot(walk: Callable[[], Iterable[Any]]) -> list[Any]:
-    """A container's items, also while another thread changes it."""
-    while True:
-        try:
-            return list(walk())
-        except RuntimeError:  # changed while we went through it
-            continue
 
 
 # Keras's own lists of what the attributes hold too: their names are the last resort.
@@ -329,38 +320,6 @@ def _joined(path: str, name: str) -> str:
 
 
 _CONTAINERS = (list, tuple, deque, set, frozenset)
-_PLAIN_KEYS = (str, int, float, bool, bytes, type(None))
-
-
-def _own(value: Any, base: type, method: str) -> Any:
-    """A method of a container: its base class's where the user's own class may have another one."""
-    return getattr(base, method).__get__(value) if is_of_users(value) else getattr(value, method)
-
-
-def _by_key(entries: list[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:
-    """Entries by sorted key; those whose key is an object by their place, since its text may count up."""
-    named = [(str(key), held) for key, held in entries if _is_plain_key(key)]
-    yield from sorted(named, key=lambda entry: entry[0])
-    for index, (key, held) in enumerate(entries):
-        if not _is_plain_key(key):
-            yield str(index), held
-
-
-def _is_plain_key(key: Any) -> bool:
-    return type(key) in _PLAIN_KEYS or (type(key) is tuple and all(map(_is_plain_key, key)))
-
-
-def _sort_key(value: Any) -> tuple[str, list[Any], list[Any]]:
-    """Class and name, numbers in them by size: what counts up has another number of digits elsewhere."""
-    if is_of_users(value) and not keras_api.is_saveable(value):
-        return type(value).__name__, [], []
-    name, number = (_parts(getattr(value, n, "")) for n in ("name", "_unique_id"))
-    return type(value).__name__, name, number
-
-
-def _parts(name: Any) -> list[Any]:
-    text = str(name) if type(name) in _PLAIN_KEYS else ""
-    return [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", text)]
 
 
 def _all_variables(value: Any) -> Iterator[Any]:
