@@ -7,7 +7,7 @@ found.position, found.arrays["state/weights/dense/kernel"]
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,7 +66,7 @@ def find(folder: Path) -> Found | None:
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    marks = [r for r in read_ledger(folder).records() if r.get("kind") == MARK]
+    marks = _marks(folder)
     for mark in reversed(marks):
         try:
             return _read(folder, mark)
@@ -76,6 +76,19 @@ def find(folder: Path) -> Found | None:
             if mark is marks[-1] or path.exists():
                 warnings.warn(f"keras_repro: {error}; trying the snapshot before it", stacklevel=2)
     return None
+
+
+def by_age(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Snapshots of a run folder, those first that its ledger does not name, then as it names them.
+
+    The times of files say nothing: a run folder may be a copy.
+    """
+    places = {str(mark.get("file")): number for number, mark in enumerate(_marks(folder))}
+    return sorted(paths, key=lambda path: (places.get(path.name, -1), path.name))
+
+
+def _marks(folder: Path) -> list[Mapping[str, Any]]:
+    return [r for r in read_ledger(folder).records() if r.get("kind") == MARK]
 
 
 def _read(folder: Path, mark: Mapping[str, Any]) -> Found:

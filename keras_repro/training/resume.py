@@ -27,7 +27,7 @@ from keras_repro.record.ledger_file import LedgerFile, discard_unbegun, read_led
 from keras_repro.record.lock import RunLock
 from keras_repro.record.snapshot import write_snapshot
 from keras_repro.training.callback_states import tell_joined
-from keras_repro.training.found import MARK, Found, Position, find
+from keras_repro.training.found import MARK, Found, Position, by_age, find
 from keras_repro.training.packing import unpack
 from keras_repro.training.run_recorder import RunRecorder
 from keras_repro.training.whole_state import WholeState
@@ -158,7 +158,8 @@ class Resume:
         for stale in held:
             if not self.goes_on or stale.suffix != ".h5":  # half of one, of a process that was killed
                 stale.unlink()
-        self._kept = sorted((p for p in held if p.exists()), key=_age)
+        left = [path for path in held if path.exists()]
+        self._kept = by_age(folder, left) if left else []
 
     def begins(self, epochs: int) -> tuple[int, int]:
         """The epoch and the step at which Keras begins; behind the last epoch where nothing is left."""
@@ -251,7 +252,3 @@ def finished_result(model: Any, callbacks: Sequence[Any], found: Found) -> dict[
     tell_joined(callbacks, found.metadata["callbacks"], found.arrays)
     history = next(c["state"] for c in found.metadata["callbacks"] if c["class"] == "History")
     return dict(unpack(history, found.arrays)["history"])
-
-
-def _age(path: Path) -> int:
-    return path.stat().st_mtime_ns

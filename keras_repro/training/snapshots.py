@@ -45,7 +45,7 @@ class Snapshots:
     def __init__(self, folder: Path, keep: Keep) -> None:
         self._folder = folder / SNAPSHOTS_NAME
         self._keep = keep
-        self._last: Path | None = None
+        self._held: list[Path] = []  # older ones, where only the last is kept
 
     def clear(self) -> None:
         """Removes what an overwritten run has left there."""
@@ -56,8 +56,7 @@ class Snapshots:
     def go_on(self) -> None:
         """Goes on with those that an interrupted run has left there."""
         if self._keep == "last":
-            left = sorted(self._folder.glob("fit-*.h5"), key=lambda path: path.stat().st_mtime_ns)
-            self._last = left[-1] if left else None
+            self._held = list(self._folder.glob("fit-*.h5"))
 
     def due(self, kind: str, epoch: int | None) -> bool:
         """Whether one is to be taken with a record; with an `end` where it is not as its last epoch was."""
@@ -82,10 +81,11 @@ class Snapshots:
         arrays = {t.name: array_of_value(value) for t, value in zip(weights, values, strict=True)}
         digest = write_snapshot(path, arrays, metadata={"kind": kind, "fit": fit, "epoch": epoch})
         if self._keep == "last":
-            if self._last not in (None, path):
-                with contextlib.suppress(OSError):
-                    self._last.unlink(missing_ok=True)
-            self._last = path
+            for old in self._held:
+                if old != path:
+                    with contextlib.suppress(OSError):
+                        old.unlink(missing_ok=True)
+            self._held = [path]
         return {"file": f"{SNAPSHOTS_NAME}/{path.name}", "digest": digest}
 
 

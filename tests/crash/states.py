@@ -11,6 +11,7 @@ bytes are there).
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -41,13 +42,14 @@ class Tree:
         return cls(files, frozenset(str(p.relative_to(folder)) for p in found if p.is_dir()))
 
     def write(self, folder: Path) -> None:
-        """Makes a new folder with this content."""
+        """Makes a new folder with this content, all of one age, as in a copy: nothing may go by that."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for path in sorted(self.folders):
             (folder / path).mkdir()
         for path, data in self.files.items():
             (folder / path).write_bytes(data)
+            os.utime(folder / path, (0, 0))
 
     def after(self, changes: Sequence[Change]) -> Tree:
         """What changes make of it; those that another one needs may be missing."""

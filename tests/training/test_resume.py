@@ -281,6 +281,17 @@ def test_the_newest_are_kept_and_an_overwritten_run_leaves_none(tmp_path: Path) 
     assert {p.name for p in (tmp_path / "run" / "snapshots").iterdir()} == {"resume-end.h5"}
 
 
+def test_which_snapshot_is_the_oldest_is_not_told_by_the_times_of_files(tmp_path: Path) -> None:
+    """A run folder may be a copy, or a clock may have been set back."""
+    with pytest.raises(ValueError, match="it fails"):
+        _fit(tmp_path / "run", callbacks=[_Stops(2)], snapshots=3)
+    for age, name in enumerate(["resume-epoch-2-step-0.h5", "resume-epoch-3-step-0.h5"]):
+        os.utime(tmp_path / "run/snapshots" / name, (1000 - age, 1000 - age))
+    _fit(tmp_path / "run", callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], snapshots=3)
+    names = {p.name for p in (tmp_path / "run/snapshots").iterdir()}
+    assert names == {"resume-epoch-3-step-0.h5", "resume-epoch-4-step-0.h5", "resume-end.h5"}
+
+
 def test_snapshots_change_no_bit_of_a_run(tmp_path: Path) -> None:
     plain = _fit(tmp_path / "plain", resume=False)
     assert _fit(tmp_path / "steps", snapshot_every=1).fingerprint == plain.fingerprint
@@ -311,7 +322,10 @@ def test_chosen_epochs_are_kept_across_an_interruption(tmp_path: Path) -> None:
     for name, epochs in expected.items():
         keep: Any = [1, 3] if name == "some" else name
         with pytest.raises(ValueError, match="it fails"):
-            _fit(tmp_path / name, callbacks=[_Stops()], keep=keep)
+            _fit(tmp_path / name, callbacks=[_Stops(2)], keep=keep)
+        if name == "last":  # killed before it removed the one before
+            folder = tmp_path / "last/snapshots"
+            (folder / "fit-1-epoch-1.h5").write_bytes((folder / "fit-1-epoch-2.h5").read_bytes())
         _fit(tmp_path / name, callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], keep=keep)
         kept = sorted(p.name for p in (tmp_path / name / "snapshots").glob("fit-*"))
         assert kept == [f"fit-1-epoch-{epoch}.h5" for epoch in epochs]
