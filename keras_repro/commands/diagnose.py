@@ -49,6 +49,7 @@ def explain(
     that the first run has made, where they were not before.
     """
     from keras_repro.examine.diagnose import MOST_TRAININGS, diagnose
+    from keras_repro.examine.notes import HASH_SEEDS_DIFFER
     from keras_repro.present.explanation import print_explanation
 
     def begins(number: int) -> None:
@@ -66,6 +67,7 @@ def explain(
     if found is None:
         upto_there = parted if upto else None
         found = diagnose(task, upto_there, folder=folder, child_module=CHILD_MODULE, begins=begins)
+    notes = comparison.notes
     if found.cause == "unknown":
         # What the ledgers tell is not lost where running it again tells nothing.
         left = ", ".join(data.get("leftovers") or ())
@@ -78,7 +80,10 @@ def explain(
             variable=found.variable or parted.tensor,
             evidence=(*found.evidence, *told, *files),
         )
+    else:
+        notes = tuple(n for n in notes if n != HASH_SEEDS_DIFFER)  # what might have been the cause
     print_explanation(found, console)
     data["divergence"] |= found.to_divergence()
+    data["notes"] = list(notes)
     known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
-    return replace(comparison, divergence=replace(parted, **known))
+    return replace(comparison, divergence=replace(parted, **known), notes=notes)

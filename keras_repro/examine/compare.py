@@ -28,6 +28,7 @@ from keras_repro.examine.grade import grade
 from keras_repro.examine.how_far import HowFar as HowFar
 from keras_repro.examine.how_far import how_far
 from keras_repro.examine.notes import (
+    HASH_SEEDS_DIFFER,
     caps_in_words,
     copy_notes,
     coverage_in_words,
@@ -155,10 +156,7 @@ def compare_all(
     cause = worst.divergence.cause if worst.divergence is not None else "initial_weights"
     order_matters = same_script and cause not in ("initial_weights", "random_state")
     if order_matters and len({_hash_seed(f) for f in files}) > 1:
-        notes += (
-            "each run had a hash seed of its own: if they agree with --keep-hash-seed, the order of a set "
-            "or hash() is the cause",
-        )
+        notes += (HASH_SEEDS_DIFFER,)
     if len(files) > 2 and worst.divergence is not None:
         agreeing = [i for i, p in enumerate(pairs, start=2) if p.verdict == "identical"]
         parted = [i for i, p in enumerate(pairs, start=2) if p.verdict != "identical"]

@@ -8,6 +8,11 @@ from typing import Any
 from keras_repro.record.ledger_file import LedgerFile
 from keras_repro.record.schema import Record
 
+HASH_SEEDS_DIFFER = (
+    "each run had a hash seed of its own: if they agree with --keep-hash-seed, the order of a set or "
+    "hash() is the cause"
+)
+
 _LATENT = {
     "seeds": "seed generator {} was never drawn from: without effect (latent)",
     "metric variables": "metric variable {} held other values, left from before: without effect",
