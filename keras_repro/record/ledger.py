@@ -18,10 +18,10 @@ import os
 import threading
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from keras_repro.errors import LedgerError, RunFolderError
+from keras_repro.record.closing import Closing
 from keras_repro.record.digest import FIRST_LINK, fingerprint, next_link
 from keras_repro.record.files import sync
 from keras_repro.record.folders import LEDGER_NAME, already_holds, make_run_folder
@@ -29,7 +29,7 @@ from keras_repro.record.line import line_of, step_line
 from keras_repro.record.schema import ENDS, Header, Record, StepRecord
 
 
-class Ledger:
+class Ledger(Closing):
     """The writing side: one open ledger, one record a line, each flushed to the system as it is written."""
 
     def __init__(self, path: Path, descriptor: int, header: Header, *, lines: int = 0, size: int = 0) -> None:
@@ -140,22 +140,6 @@ class Ledger:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-    def __del__(self) -> None:
-        # A callback is never told that it is used no more: its ledger goes with it.
-        with contextlib.suppress(AttributeError, OSError):
-            self.close()
-
-    def __enter__(self) -> Ledger:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _write(self, data: dict[str, Any], link: str) -> None:
         self._put(line_of(data | {"n": self._lines}), link)

@@ -10,13 +10,12 @@ keras_repro.errors.RunFolderError: run folder ... is in use by this process: wai
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 from pathlib import Path
-from types import TracebackType
 
 from keras_repro.errors import RunFolderError
+from keras_repro.record.closing import Closing
 
 LOCK_NAME = "lock"
 
@@ -24,7 +23,7 @@ LOCK_NAME = "lock"
 _held: set[str] = set()
 
 
-class RunLock:
+class RunLock(Closing):
     """Holds a run folder until it is closed.
 
     Args:
@@ -63,18 +62,3 @@ class RunLock:
             _held.discard(self._name)
             os.close(self._descriptor)
             self._descriptor = -1
-
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):
-            self.close()
-
-    def __enter__(self) -> RunLock:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

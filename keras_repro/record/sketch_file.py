@@ -23,13 +23,13 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import blake3
 import numpy as np
 
 from keras_repro.errors import LedgerError
+from keras_repro.record.closing import Closing
 from keras_repro.record.files import open_plain
 from keras_repro.record.sketch import NUMBERS, parts_of
 from keras_repro.record.sketch import sketch_rows as sketch_rows
@@ -87,7 +87,7 @@ class SketchRecord:
     rows: np.ndarray
 
 
-class SketchWriter:
+class SketchWriter(Closing):
     """The writing side.
 
     Args:
@@ -157,21 +157,6 @@ class SketchWriter:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
-
-    def __del__(self) -> None:
-        with contextlib.suppress(AttributeError, OSError):
-            self.close()
-
-    def __enter__(self) -> SketchWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _write(self, data: bytes) -> None:
         rest = memoryview(data)

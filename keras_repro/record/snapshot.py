@@ -21,12 +21,12 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from keras_repro.errors import SnapshotError
+from keras_repro.record.closing import Closing
 from keras_repro.record.digest import string_bytes
 from keras_repro.record.files import appearing, open_plain
 from keras_repro.record.hdf5_layout import laid_out
@@ -81,7 +81,7 @@ def write_snapshot(
         raise SnapshotError(f"cannot write {path}: {error.strerror}") from None
 
 
-class Snapshot:
+class Snapshot(Closing):
     """A snapshot that is open for reading.
 
     Args:
@@ -142,17 +142,6 @@ class Snapshot:
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
-
-    def __enter__(self) -> Snapshot:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _read_index(self) -> None:
         import h5py
