@@ -17,7 +17,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from keras_repro.errors import ReproError
+from keras_repro.present.templating import templates
 from keras_repro.record.text import visible
 
 _LONGEST = 300
@@ -36,22 +36,7 @@ def render_html(template: str, **content: Any) -> str:
     Raises:
         ReproError: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise ReproError(
-            "an HTML page needs jinja2; install it with: pip install 'keras_repro[report]'"
-        ) from None
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("keras_repro.present"),
-        autoescape=True,
-        finalize=shown,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["as_it_is"] = _as_it_is
-    assert environment.loader is not None
+    environment = templates("an HTML page", escapes=True, finalize=shown, as_it_is=_as_it_is)
     parts = {n: environment.loader.get_source(environment, f"page.{n}")[0] for n in ("css", "js")}
     policy = (
         "default-src 'none'; img-src data:; "

@@ -18,10 +18,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_repro.errors import ReproError
 from keras_repro.present.markdown import Markdown, marked
 from keras_repro.present.page import page_of
 from keras_repro.present.summary import Summary, summarize
+from keras_repro.present.templating import templates
 from keras_repro.record.ledger_file import read_ledger
 
 FORMAT = 1
@@ -39,22 +39,8 @@ def render_report(runs: Sequence[Path]) -> str:
         LedgerError: one of them cannot be read.
         ReproError: jinja2 is not installed.
     """
-    try:
-        import jinja2
-    except ImportError:
-        raise ReproError(
-            "a report needs jinja2; install it with: pip install 'keras_repro[report]'"
-        ) from None
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("keras_repro.present"),
-        # The text is Markdown: `finalize` escapes for both it and HTML.
-        autoescape=False,
-        finalize=marked,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["as_it_is"] = Markdown
+    # The text is Markdown: `finalize` escapes for both it and HTML.
+    environment = templates("a report", escapes=False, finalize=marked, as_it_is=Markdown)
     summaries = [summarize(read_ledger(run)) for run in runs]
     template = environment.get_template("report.md.j2")
     pages = [page_of(s) for s in summaries]
