@@ -68,7 +68,7 @@ format: $(TEST)
 benchmarks: $(DEMO)
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "no benchmarks yet"; exit 1; }
 	@echo "run one of these; each says what it measures with --help:"
-	@for script in benchmarks/*.py; do echo "  $(BIN)/python $$script"; done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "  $(BIN)/python $$script"; done
 
 clean:
 	@rm -f $(MADE) $(DEMO) $(TEST)

@@ -15,9 +15,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-from pairs import alternate, print_table
+from pairs import alternate, epoch_clock, print_table
 
 
 def main() -> None:
@@ -70,22 +69,8 @@ def _child(options: argparse.Namespace) -> float:
         model.compile("adam", "mse")
         return model
 
-    class Clock(keras.callbacks.Callback):
-        def __init__(self) -> None:
-            super().__init__()
-            self.times: list[float] = []
-
-        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-            self.times.append(time.perf_counter())
-
-        def get_state(self) -> dict[str, object]:
-            return {}
-
-        def set_state(self, state: object) -> None:
-            pass
-
     x = np.random.default_rng(0).random((32 * 8, options.units), "float32")
-    clock = Clock()
+    clock = epoch_clock()
     asked = {"snapshot_every": "epoch", "background": True} if options.child == "with" else {}
     with tempfile.TemporaryDirectory(dir=options.folder, prefix="snapshot-training-") as folder:
         trainer = kr.ReproducibleTrainer(build, seed=1, batch_size=32)

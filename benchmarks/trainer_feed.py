@@ -16,9 +16,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-from pairs import alternate, print_table
+from pairs import alternate, epoch_clock, print_table
 
 # Samples, width of the input, units, batch size, steps per execution.
 SIZES = {
@@ -82,15 +81,7 @@ def _child(side: str, size: str, epochs: int, same_switches: bool) -> float:
         model.compile("sgd", "mse", steps_per_execution=execution)
         return model
 
-    class Clock(keras.callbacks.Callback):
-        def __init__(self) -> None:
-            super().__init__()
-            self.times: list[float] = []
-
-        def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-            self.times.append(time.perf_counter())
-
-    clock = Clock()
+    clock = epoch_clock()
     if same_switches:
         tf.config.experimental.enable_op_determinism()
     with tempfile.TemporaryDirectory() as folder:
