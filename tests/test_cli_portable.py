@@ -25,6 +25,15 @@ model.compile(optimizer="sgd", loss="mse")
 model.fit(X, Y, verbose=0)
 """
 
+XLA = """\
+import keras
+from small import X, Y
+
+model = keras.Sequential([keras.layers.Dense(1)])
+model.compile(loss="mse", jit_compile=True)
+model.fit(X, Y, verbose=0)
+"""
+
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
@@ -73,3 +82,14 @@ def test_what_is_not_portable_is_named_or_recorded(command, written, here):
     (said,) = ledger_of(here / "v" / "run-1")[1]
     assert said["level"].startswith("not portable: ")
     assert {"odd"} <= {f["layer"] for f in said["findings"]}
+
+
+def test_who_asks_for_xla_is_told_that_it_is_left_out(command, written, here):
+    name = written(XLA)
+    answer = command("run", "--portable", "--run-dir", "v", name)
+    assert answer.code == 2
+    assert "train_step: asks for XLA (jit_compile=True), which compiles for one kind of CPU" in answer.err
+    assert "Traceback" not in answer.err
+    assert command("run", "--portable", "--allow-unportable", "--force", "--run-dir", "v", name).code == 0
+    (said,) = ledger_of(here / "v")[1]
+    assert said["level"].startswith("not portable: ")

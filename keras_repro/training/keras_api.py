@@ -31,6 +31,11 @@ def leave_out_auto_jit(module: Any) -> None:
         module.Trainer._resolve_auto_jit_compile = lambda self: False
 
 
+def asks_for_xla(model: Any) -> bool:
+    """Whether a model was compiled with `jit_compile=True`, which Keras leaves out under op determinism."""
+    return getattr(getattr(model, "_compile_config", None), "config", {}).get("jit_compile") is True
+
+
 def is_keras_variable(value: Any) -> bool:
     """Whether it is a `keras.Variable`."""
     from keras.src.backend import Variable

@@ -90,6 +90,12 @@ class PortableMode:
             found = search(concrete, layers=_scopes, where=place_of, graph=graph)
             sizes = _Sizes(concrete, function, iterator, self._samples, self._last)
             threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
+            if keras_api.asks_for_xla(model) and not model.jit_compile:
+                reason = (
+                    "asks for XLA (jit_compile=True), which compiles for one kind of CPU, and which Keras "
+                    "leaves out under op determinism: compile the model with jit_compile=False"
+                )
+                found = (Finding(operation=f"{_STEPS[step]}_step", reason=reason), *found)
         if found and self.strict:
             raise PortabilityError(complaint(model, found, step))
         return Level(self.threads, tuple(found), threads), iterator
