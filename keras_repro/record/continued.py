@@ -22,6 +22,7 @@ from keras_repro.record.ledger import Ledger
 from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Header, Record, StepRecord
 
+_SWITCH = "switch "
 _SHORT = 24  # characters of a setting that is shown with its value
 # Of a `fit` record, what its chain does not hold.
 _SETTINGS = {
@@ -122,25 +123,28 @@ class ContinuedLedger(Ledger):
 
 def _check_header(found: LedgerFile, header: Header) -> None:
     """Refuses where another process would not make the same run, as far as its header tells."""
-    then, now = found.header, header.to_dict()
-    changed = [n for n in ("mode", "determinism", "coverage", "seed") if then.get(n) != now.get(n)]
-    policies = [h["policies"] for h in (then, now)]
-    changed += [n for n in {**policies[0], **policies[1]} if policies[0].get(n) != policies[1].get(n)]
-    achieved = [{s.get("name"): s.get("achieved") for s in h["switches"]} for h in (then, now)]
-    # What is not known yet when a run begins (no BLAS loaded) is no change.
-    changed += [
-        f"switch {n}"
-        for n in achieved[0]
-        if n in achieved[1]
-        and n != "hash_seed"
-        and None not in (achieved[0][n], achieved[1][n])
-        and achieved[0][n] != achieved[1][n]
-    ]
-    if changed:
+    then, now = (_settings(h) for h in (found.header, header.to_dict()))
+    names = [n for n in dict.fromkeys([*then, *now]) if then.get(n) != now.get(n) and _is_known(n, then, now)]
+    if names:
+        values = _differing(*({n: held.get(n) for n in names} for held in (then, now)))
         raise ResumeError(
-            f"cannot go on with {found.path}: {', '.join(changed)} changed since it was interrupted; put it "
-            "back, or start anew in another run folder"
+            f"cannot go on with {found.path}: {', '.join(names)} changed since it was interrupted{values}; "
+            "put it back, or start anew in another run folder"
         )
+
+
+def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a header says of how the run is made, by the names that a user is told."""
+    held = {name: header.get(name) for name in ("mode", "determinism", "coverage", "seed")}
+    switches = {f"{_SWITCH}{s.get('name')}": s.get("achieved") for s in header["switches"]}
+    return held | dict(header["policies"]) | switches
+
+
+def _is_known(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a setting counts: what is not known yet when a run begins (no BLAS loaded) is no change."""
+    if not name.startswith(_SWITCH):
+        return True
+    return name != f"{_SWITCH}hash_seed" and None not in (then.get(name), now.get(name))
 
 
 def _differing(then: Any, now: Any) -> str:

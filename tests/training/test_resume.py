@@ -224,8 +224,8 @@ def test_a_run_is_not_made_shorter_than_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
-        ({"seed": 2}, "seed changed since it was interrupted"),
-        ({"batch_size": 8}, "batch_size changed since it was interrupted"),
+        ({"seed": 2}, r"seed changed since it was interrupted \(seed: 1 before, 2 now\); put it back"),
+        ({"batch_size": 8}, r"batch_size changed .* \(batch_size: 4 before, 8 now\)"),
         ({"shuffle": "once"}, "shuffle changed since it was interrupted"),
         ({"build": lambda: _model(dtype="mixed_bfloat16")}, "its configuration is another"),
         ({"x": X + 1}, "its data are others"),
