@@ -19,7 +19,7 @@ import io
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -127,21 +127,46 @@ class Snapshot(Closing):
             SnapshotError: it cannot be read.
         """
         dtype, shape = self.arrays[name]
-        offset, size = self._places[name]
-        if self._data is not None:
-            data = self._data[offset : offset + size]
-        else:
-            data = np.empty(size, "u1")
-            self._file.seek(offset)
-            if self._file.readinto(data.data) != size:
-                raise SnapshotError(f"cannot read {self.path}: it is shorter than it says")
+        data = self._read(*self._places[name])
         if dtype == "string":
             return self._strings(data.tobytes(), shape)
         return data.view(_numpy_dtype(dtype)).reshape(shape)
 
+    def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
+        """One of the arrays in parts, for where there is no memory for a whole one: some of its rows each.
+
+        Args:
+            name: the array's.
+            most: bytes of a part. One row is a part at least; strings and scalars are one part.
+
+        Raises:
+            KeyError: there is none of this name.
+            SnapshotError: it cannot be read.
+        """
+        dtype, shape = self.arrays[name]
+        offset, size = self._places[name]
+        if dtype == "string" or not shape or size <= most:
+            yield self.array(name)
+            return
+        row = size // shape[0]
+        rows = max(1, most // row)
+        for begin in range(0, shape[0], rows):
+            count = min(rows, shape[0] - begin)
+            data = self._read(offset + begin * row, count * row)
+            yield data.view(_numpy_dtype(dtype)).reshape(count, *shape[1:])
+
     def close(self) -> None:
         """Closes the file."""
         self._file.close()
+
+    def _read(self, offset: int, size: int) -> np.ndarray:
+        if self._data is not None:
+            return self._data[offset : offset + size]
+        data = np.empty(size, "u1")
+        self._file.seek(offset)
+        if self._file.readinto(data.data) != size:
+            raise SnapshotError(f"cannot read {self.path}: it is shorter than it says")
+        return data
 
     def _read_index(self) -> None:
         import h5py

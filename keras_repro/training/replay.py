@@ -21,7 +21,7 @@ from keras_repro.examine.distance import distance
 from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.record.text import in_a_line
 from keras_repro.training.stand_in import one_by_one
-from keras_repro.training.state_reader import StateReader
+from keras_repro.training.state_reader import Copy, StateReader
 from keras_repro.training.step import Step, restore_process_states
 from keras_repro.training.tap_values import TapValues
 from keras_repro.training.taps import LEVELS, Tap, TappedStep
@@ -60,7 +60,7 @@ def replay(step: Step, folder: Path) -> dict[str, Any]:
 def repeated(
     run: Callable[[], Any],
     reader: StateReader,
-    before: Sequence[Any],
+    before: Copy,
     generators: Mapping[str, Any],
     after: Mapping[str, Mapping[str, str]],
 ) -> dict[str, Any]:

@@ -13,15 +13,58 @@ who searches for a collision. So it stands in no chain.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+import tensorflow as tf
 import xxhash
 
 from keras_repro.record.digest import tensor_frame
+from keras_repro.record.snapshot import Snapshot
 from keras_repro.training.blocks import BLOCK, in_blocks
 from keras_repro.training.reading import Reading, fixed_shape
 from keras_repro.training.state import StateTensor, StateWalk, same_tensors
+
+_PART = 1 << 22  # bytes
+_IN_PARTS = {"float16", "bfloat16", "float32", "float64", "uint8", "uint32", "int64", "bool"}
+
+
+@dataclass(frozen=True)
+class InFile:
+    """A tensor of a copy that lies in a snapshot, which is open.
+
+    Attributes:
+        snapshot: the snapshot.
+        name: its name there.
+    """
+
+    snapshot: Snapshot
+    name: str
+
+    def assign_to(self, variable: Any) -> None:
+        """Writes it into a variable: part by part into its own memory, so that no second one is needed."""
+        dtype, shape = self.snapshot.arrays[self.name]
+        if dtype not in _IN_PARTS or "CPU" not in str(getattr(variable, "handle", variable).device):
+            variable.assign(self.snapshot.array(self.name), read_value=False)
+            return
+        begin = 0
+        for part in self.snapshot.parts(self.name, _PART):
+            if part.shape == shape:
+                variable.assign(part, read_value=False)
+                return
+            end = begin + len(part)
+            tf.raw_ops.ResourceStridedSliceAssign(
+                ref=variable.handle, begin=[begin], end=[end], strides=[1], value=part
+            )
+            begin = end
+
+
+class Copy(Protocol):
+    """The tensors of a state, in the order of a reader's `tensors`: in memory or each `InFile`."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
 
 class StateReader:
@@ -122,7 +165,7 @@ class StateReader:
         """
         return self._reading.tensors()
 
-    def restore(self, copy: Sequence[Any]) -> None:
+    def restore(self, copy: Copy) -> None:
         """Assigns what `copy` gave.
 
         Raises:
@@ -133,7 +176,10 @@ class StateReader:
                 f"copy must hold the {len(self.tensors)} tensors of this state, received {len(copy)}"
             )
         for variable, value in zip(self._reading.variables, copy, strict=True):
-            variable.assign(value, read_value=False)
+            if isinstance(value, InFile):
+                value.assign_to(variable)
+            else:
+                variable.assign(value, read_value=False)
 
     def _moved(self, index: int, view: Any) -> bool:
         return memoryview(view).tobytes() != self._first_seeds[id(self.tensors[index].variable)][1]

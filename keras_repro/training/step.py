@@ -8,15 +8,16 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 from keras_repro.errors import SnapshotError
 from keras_repro.record.snapshot import Snapshot, write_snapshot
+from keras_repro.training.snapshots import array_of_value
 from keras_repro.training.stand_in import one_by_one
-from keras_repro.training.state_reader import StateReader
+from keras_repro.training.state_reader import InFile, StateReader
 
 
-class StateBefore(Sequence[Any]):
+class StateBefore:
     """A state's tensors from before a step: in memory, until they are moved into a file.
 
     Args:
@@ -35,8 +36,8 @@ class StateBefore(Sequence[Any]):
             path: the file, which is made.
         """
         if self._path is None:
-            with contextlib.suppress(SnapshotError):
-                write_snapshot(path, {str(n): tensor for n, tensor in enumerate(self._tensors)})
+            with contextlib.suppress(SnapshotError, TypeError, ValueError):  # of a dtype without a NumPy form
+                write_snapshot(path, {str(n): array_of_value(t) for n, t in enumerate(self._tensors)})
                 self._path = path
                 self._tensors.clear()
 
@@ -49,14 +50,7 @@ class StateBefore(Sequence[Any]):
             return
         with Snapshot(self._path) as snapshot:
             for number in range(self._count):
-                yield snapshot.array(str(number))
-
-    @overload
-    def __getitem__(self, index: int) -> Any: ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence[Any]: ...
-    def __getitem__(self, index: int | slice) -> Any:
-        return list(self)[index]
+                yield InFile(snapshot, str(number))
 
 
 @dataclass(frozen=True, kw_only=True)

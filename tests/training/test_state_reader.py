@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from training import models
 from keras_repro.record.digest import tensor_frame
 from keras_repro.training.state import model_state
 from keras_repro.training.state_reader import StateReader
+from keras_repro.training.step import StateBefore
 
 
 def _trained(build: Any) -> Any:
@@ -127,6 +129,29 @@ def test_a_copy_brings_the_state_back_as_often_as_asked(build: Any) -> None:
     assert len(seen) == 1
     with pytest.raises(ValueError, match=r"copy must hold the \d+ tensors of this state, received 0"):
         reader.restore([])
+
+
+@pytest.mark.parametrize(
+    "dtype", ["float32", "float16", "bfloat16", "float64", "int64", "uint32", "bool", "int8"]
+)
+def test_a_copy_that_was_moved_into_a_file(dtype: str, tmp_path: Path) -> None:
+    """Beyond the size of a part, with rows that do not divide it, and bits that are no numbers."""
+    kind = tf.as_dtype(dtype).as_numpy_dtype
+    drawn = np.random.default_rng(0).integers(0, 256, 9 << 20, "u1")
+    large = (drawn % 2 if dtype == "bool" else drawn).view(kind).reshape(9, 1024, -1)[:, :, None]
+    module = tf.Module()
+    module.large, module.whole = tf.Variable(large), tf.Variable(large[:1, 0])
+    module.number, module.empty = tf.Variable(large[0, 0, 0, 0]), tf.Variable(large[:0])
+    reader = StateReader(module)
+    before = StateBefore(reader.copy())
+    expected = reader.tensor_digests()
+    before.move_to(tmp_path / "before.h5")
+    assert (tmp_path / "before.h5").stat().st_size > 9_000_000
+    for variable in (module.large, module.whole, module.number):
+        variable.assign(tf.zeros_like(variable))
+    assert reader.tensor_digests() != expected
+    reader.restore(before)
+    assert reader.tensor_digests() == expected
 
 
 def test_reading_leaves_no_view_behind() -> None:
