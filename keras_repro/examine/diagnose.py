@@ -203,7 +203,8 @@ def _not_again(first: _Child, made: int) -> Explanation:
 
 
 def _last(divergence: Divergence | None) -> dict[str, int] | None:
-    if divergence is None or divergence.fit is None:
+    # What parts behind a fit's last epoch (in `on_train_end`) is seen only by going on.
+    if divergence is None or divergence.fit is None or divergence.kind == "end":
         return None
     return {"fit": divergence.fit, "epoch": divergence.epoch or 0}
 

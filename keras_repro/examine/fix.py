@@ -50,6 +50,11 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
         ),
     ),
     (
+        r"\brandom\.seed\(\s*([A-Za-z_][\w.]*)?\s*\)",
+        lambda code: re.sub(r"(\brandom\.seed)\(\s*([A-Za-z_][\w.]*)?\s*\)", r"\1(42)", code),
+    ),
+    (r"\bSeedGenerator\(\s*\)", lambda code: re.sub(r"\bSeedGenerator\(\s*\)", "SeedGenerator(42)", code)),
+    (
         r"from_non_deterministic_state\(",
         lambda code: re.sub(r"from_non_deterministic_state\([^)]*\)", "from_seed(42)", code),
     ),

@@ -303,14 +303,17 @@ def hashes(files: Iterable[str]) -> bool:
     )
 
 
-def the_one_statement(files: Iterable[str], pattern: str) -> Mapping[str, Any] | None:
-    """The statement whose text matches a pattern, where there is just one in all files."""
+def the_one_statement(
+    files: Iterable[str], wanted: str | Callable[[str], object]
+) -> Mapping[str, Any] | None:
+    """The statement whose text matches a pattern or passes a test, where there is just one in all files."""
+    fits = re.compile(wanted).search if isinstance(wanted, str) else wanted
     found = {
         (file, node.lineno): statement_text(file, node.lineno)
         for file in files
         for tree in UsersCode({file}).trees()
         for node in ast.walk(tree)
-        if isinstance(node, ast.stmt) and re.search(pattern, statement_text(file, node.lineno))
+        if isinstance(node, ast.stmt) and fits(statement_text(file, node.lineno))
     }
     if len(found) != 1:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import enum
 import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator
@@ -62,6 +63,10 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
 def _of_plain_type(value: Any, depth: int) -> bytes | None:
     """Values of classes derived from Python's own: named tuples, counters, enums of numbers or text."""
     kind = type(value)
+    if issubclass(kind, enum.Enum):
+        held = object.__getattribute__(value, "__dict__")
+        name = f"{kind.__qualname__} {held.get('_name_')} ".encode()
+        return name + (value_digest(held.get("_value_"), depth + 1) or b"")
     for plain, items in _PLAIN:
         if issubclass(kind, plain):
             held = list(itertools.islice(items(value), _MOST_ITEMS))

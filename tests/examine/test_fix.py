@@ -10,6 +10,9 @@ from keras_repro.examine.fix import fix_of
 
 # Lines as people write them, and the same line so that it repeats.
 CHANGED = [
+    ("np.random.seed(seed)", "np.random.seed(42)"),
+    ("random.seed()", "random.seed(42)"),
+    ("self.masks = keras.random.SeedGenerator()", "self.masks = keras.random.SeedGenerator(42)"),
     ("local = random.SystemRandom()", "local = random.Random(42)"),
     ("local = random.Random(None)", "local = random.Random(42)"),
     (

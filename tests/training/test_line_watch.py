@@ -57,6 +57,7 @@ def watched(events: Callable[..., list[Event]]) -> Watched:
     ("same", "alike", "other"),
     [
         ("1", "2 - 1", "2"),
+        ("enum.Enum('E', 'A B').A", "enum.Enum('E', 'A B')['A']", "enum.Enum('E', 'A B').B"),
         ("1", "1", "1.0"),
         ("1", "1", "True"),
         ("0.1", "0.1", "0.1 + 2**-56"),
@@ -99,6 +100,7 @@ def watched(events: Callable[..., list[Event]]) -> Watched:
 )
 def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: str) -> None:
     import datetime
+    import enum
     import fractions
     import pathlib
     import random
@@ -107,7 +109,7 @@ def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: 
     import pandas as pd
     import tensorflow as tf
 
-    known = {m.__name__.rpartition(".")[2]: m for m in (datetime, fractions, pathlib, random)}
+    known = {m.__name__.rpartition(".")[2]: m for m in (datetime, enum, fractions, pathlib, random)}
     known |= {"np": np, "pd": pd, "tf": tf}
     values = [watched(f"x = {text}", **known)[1]["x"] for text in (same, alike, other)]
     assert values[0] == values[1] != values[2]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import DRAW, SOURCE, fix_of, speaks_of_chance, with_seed
+from keras_repro.examine.fix import DRAW, SOURCE, fix_of, makes_generator, speaks_of_chance, with_seed
+from keras_repro.examine.rewrite import rewritten
 from keras_repro.examine.suspects import (
     Suspect,
     reading_suspects,
@@ -300,6 +302,10 @@ class Case:
         fix = found.fix
         if found.cause == "data_order" and not (source and speaks_of_chance(str(source["code"]))):
             source = _as_they_come(self.files) or source
+        of_hashes = self.same_with_hash_seed and not self.evidence.varied
+        if of_hashes and source is not None and _only_draws(str(source["code"])):
+            # A generator knows of no hashes: its seed, or how often it is drawn from, another line decides.
+            source, fix = _through_a_set(self.files) or source, None
         read_there = next((r for r in self.reads if source and r.is_at(source)), None)
         if read_there is not None:
             fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
@@ -321,7 +327,6 @@ class Case:
             fix = _fix_of_loops(source)
         if fix is None and found.cause == "data_order" and source is not None:
             fix = self._fix_of_order(source)
-        of_hashes = self.same_with_hash_seed and not self.evidence.varied
         if fix is None and of_hashes and hashes(self.files):
             fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
         variable = found.variable or (tensors[0][1] if tensors else None)
@@ -358,6 +363,21 @@ def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]
 def _as_they_come(files: Iterable[str]) -> Mapping[str, Any] | None:
     """The one line that takes the results of work as they come, if there is just one."""
     return the_one_statement(files, r"\b(as_completed|imap_unordered)\(")
+
+
+def _only_draws(code: str) -> bool:
+    """Whether a line makes a generator or draws from one, and names no set and no hash itself."""
+    if re.search(r"\b(hash|set|frozenset)\(", code):
+        return False
+    return makes_generator(code) or speaks_of_chance(code) == DRAW
+
+
+def _through_a_set(files: Collection[str]) -> Mapping[str, Any] | None:
+    """The one line that goes through a set, or takes the hash of something, if there is just one."""
+    sets = UsersCode(set(files)).sets()
+    return the_one_statement(
+        files, lambda text: rewritten(text, is_chance=lambda _: False, sets=sets) not in (None, text)
+    )
 
 
 def _fix_of_loops(source: Mapping[str, Any]) -> str | None:

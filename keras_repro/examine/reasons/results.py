@@ -34,7 +34,7 @@ def results(case: Case) -> Explanation | None:
     if case.record in ("evaluation", "prediction") or sections <= {"metrics"}:
         return case.said(
             "operation" if root is None else "data_values",
-            f"the model is the same, and the {case.record or 'result'} differs",
+            f"no fit had parted by then, and the {case.record or 'result'} differs",
             source=as_source(root),
         )
     return None
