@@ -177,7 +177,7 @@ def _address(variable: tf.Variable) -> int:
 def test_a_large_tensor_is_hashed_by_its_blocks() -> None:
     module = tf.Module()
     values = np.random.default_rng(3).normal(size=(3, 1 << 20)).astype("float32")
-    # Times one: memory of NumPy's own, where it is aligned by chance, is taken as it is, and never written to.
+    # Times one: NumPy memory that is aligned by chance is taken over as it is, and never written to.
     module.large, module.small = tf.Variable(tf.constant(values[:, : (1 << 20) - 7]) * 1), tf.Variable([1.0])
     reader = StateReader(module)
     assert [t.name for t in reader.tensors] == ["large", "small"]
