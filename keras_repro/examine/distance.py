@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+_BLOCK = 1 << 16  # elements
+
 
 def distance(a: Any, b: Any) -> dict[str, Any]:
     """How far apart two tensors are.
@@ -24,23 +26,32 @@ def distance(a: Any, b: Any) -> dict[str, Any]:
     if a.shape != b.shape or a.dtype != b.dtype:
         return {"elements": int(a.size), "of": int(a.size), "largest": None, "ulps": None}
     left, right = a.reshape(-1), b.reshape(-1)
-    is_float = is_counted(a.dtype)
+    count, largest, ulps = 0, None, None
+    for begin in range(0, a.size, _BLOCK):  # what is computed on the way needs several times the memory
+        part = slice(begin, begin + _BLOCK)
+        unlike, gap, steps = _of_block(left[part], right[part])
+        count += unlike
+        largest = gap if largest is None else max(largest, gap or 0.0)
+        ulps = steps if ulps is None else max(ulps, steps or 0)
+    return {"elements": count, "of": int(a.size), "largest": largest, "ulps": ulps}
+
+
+def _of_block(left: Any, right: Any) -> tuple[int, float | None, int | None]:
+    """How many elements differ, by how much at most, and by how many representable values."""
+    is_float = is_counted(left.dtype)
     unlike = _bits(left) != _bits(right) if is_float else left != right
     count = int(np.count_nonzero(unlike))
-    found: dict[str, Any] = {"elements": count, "of": int(a.size), "largest": None, "ulps": None}
-    if is_float:
-        unlike &= ~(np.isnan(left) | np.isnan(right))
-        left, right = left[unlike], right[unlike]
-        with np.errstate(all="ignore"):
-            gaps = np.abs(left.astype("f8") - right.astype("f8"))
-        gaps = gaps[np.isfinite(gaps)]
-        if gaps.size:
-            found["largest"] = float(gaps.max())
-        if left.size:
-            x, y = _ordered(left), _ordered(right)
-            # Their difference may need all 64 bits, without a sign.
-            found["ulps"] = int(np.where(x > y, x - y, y - x).view("u8").max())
-    return found
+    if not is_float or not count:
+        return count, None, None
+    unlike &= ~(np.isnan(left) | np.isnan(right))
+    left, right = left[unlike], right[unlike]
+    with np.errstate(all="ignore"):
+        gaps = np.abs(left.astype("f8") - right.astype("f8"))
+    gaps = gaps[np.isfinite(gaps)]
+    x, y = _ordered(left), _ordered(right)
+    # Their difference may need all 64 bits, without a sign.
+    steps = np.where(x > y, x - y, y - x).view("u8")
+    return count, float(gaps.max()) if gaps.size else None, int(steps.max()) if steps.size else None
 
 
 def is_counted(dtype: Any) -> bool:

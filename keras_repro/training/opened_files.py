@@ -19,7 +19,8 @@ from keras_repro.record.trace import Event
 from keras_repro.training import opens
 from keras_repro.training.source import users_line
 
-_MOST_BYTES = 1 << 26
+_MOST_BYTES = 1 << 30
+_PART = 1 << 20
 _MOST_FILES = 2000
 
 
@@ -35,6 +36,7 @@ class OpenedFiles:
         self._written: set[str] = set()
         self._told: set[tuple[str, str, int]] = set()
         self._busy = threading.local()
+        self._stopped = False
         prefixes = {sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr"}
         self._left_out = tuple(os.path.join(p, "") for p in prefixes)
 
@@ -49,12 +51,16 @@ class OpenedFiles:
         if isinstance(path, str | bytes):
             self._take(os.fsdecode(path), frame, writes=opens.is_writing(mode, flags))
 
+    def stop(self) -> None:
+        """Hears of no more; an audit hook cannot be taken back."""
+        self._stopped = True
+
     def watch_h5py(self, module: Any) -> None:
         """Also hears of what h5py opens, by C alone."""
         opens.watch_h5py(module, lambda path, frame, writes: self._take(path, frame, writes=writes))
 
     def _take(self, path: str, frame: Any, *, writes: bool) -> None:
-        if getattr(self._busy, "here", False) or path.endswith((".py", ".pyc")):
+        if self._stopped or getattr(self._busy, "here", False) or path.endswith((".py", ".pyc")):
             return
         self._busy.here = True
         try:
@@ -96,6 +102,9 @@ def _digest(path: str) -> str | None:
         if status.st_size > _MOST_BYTES:
             return f"{status.st_size} bytes"
         with open(path, "rb") as file:
-            return xxhash.xxh3_64_hexdigest(file.read())
+            hasher = xxhash.xxh3_64()
+            while part := file.read(_PART):
+                hasher.update(part)
+        return hasher.hexdigest()
     except OSError:
         return None

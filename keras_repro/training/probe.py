@@ -255,6 +255,7 @@ class Probe:
         """Ends the looking; the script is over."""
         self.active = False
         self.lines.stop()
+        self.files.stop()
         self._writer.close()
 
     def _watch_keras(self, module: Any) -> None:
@@ -296,6 +297,7 @@ class Probe:
         # What follows is ours: it must not be seen as the script's doing.
         self.active = False
         self.lines.stop()
+        self.files.stop()
         found: dict[str, Any] = {}
         if evidence is not None:
             try:

@@ -20,6 +20,7 @@ import xxhash
 from keras_repro.examine.distance import distance
 from keras_repro.examine.launch import TAPS_NAME
 from keras_repro.record.text import in_a_line
+from keras_repro.training.snapshots import array_of_value
 from keras_repro.training.stand_in import one_by_one
 from keras_repro.training.state_reader import Copy, StateReader
 from keras_repro.training.step import Step, restore_process_states
@@ -238,7 +239,7 @@ def _run_tapped(
             feed = one_by_one([batch], step.spec) if step.spec is not None else iter([batch])
             waiting = deque(tapped(feed))
             while waiting:
-                look(seen, np.asarray(waiting.popleft().numpy()))
+                look(seen, array_of_value(waiting.popleft()))
                 seen += 1
             labels += [({**tap.to_dict(), "substep": number}, tap) for tap in tapped.trace.taps]
     finally:

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import tensorflow as tf
 import xxhash
 
@@ -26,7 +27,7 @@ from keras_repro.training.blocks import BLOCK, in_blocks
 from keras_repro.training.reading import Reading, fixed_shape
 from keras_repro.training.state import StateTensor, StateWalk, same_tensors
 
-_PART = 1 << 22  # bytes
+_PART = 1 << 20  # bytes
 _IN_PARTS = {"float16", "bfloat16", "float32", "float64", "uint8", "uint32", "int64", "bool"}
 
 
@@ -43,21 +44,25 @@ class InFile:
     name: str
 
     def assign_to(self, variable: Any) -> None:
-        """Writes it into a variable: part by part into its own memory, so that no second one is needed."""
+        """Assigns it to a variable; what is read of the file at a time is small where it is on the CPU.
+
+        The value is filled in TensorFlow's own memory, and then handed over: writing into the variable's would
+        make TensorFlow copy it for each reading from then on.
+        """
         dtype, shape = self.snapshot.arrays[self.name]
         if dtype not in _IN_PARTS or "CPU" not in str(getattr(variable, "handle", variable).device):
             variable.assign(self.snapshot.array(self.name), read_value=False)
             return
-        begin = 0
+        value, begin = None, 0
         for part in self.snapshot.parts(self.name, _PART):
             if part.shape == shape:
-                variable.assign(part, read_value=False)
-                return
-            end = begin + len(part)
-            tf.raw_ops.ResourceStridedSliceAssign(
-                ref=variable.handle, begin=[begin], end=[end], strides=[1], value=part
-            )
-            begin = end
+                value = part
+                break
+            if value is None:
+                value = tf.raw_ops.Empty(shape=shape, dtype=dtype, init=False)
+            tf.raw_ops.InplaceUpdate(x=value, i=np.arange(begin, begin + len(part), dtype=np.int32), v=part)
+            begin += len(part)
+        variable.assign(value, read_value=False)
 
 
 class Copy(Protocol):

@@ -50,7 +50,11 @@ class TapValues:
         plain = value.astype(np.float32) if value.dtype.isbuiltin == 2 else value
         try:
             with self._file.open(f"{index}.npy", "w", force_zip64=True) as entry:
-                np.lib.format.write_array(entry, plain, allow_pickle=False)
+                header = np.lib.format.header_data_from_array_1_0(np.empty(0, plain.dtype))
+                np.lib.format.write_array_header_1_0(entry, header | {"shape": plain.shape})
+                entry.write(
+                    np.ascontiguousarray(plain).reshape(-1).view("u1").data
+                )  # of which NumPy makes copies
         except OSError:
             self._give_up()
         else:

@@ -12,12 +12,10 @@ from typing import Any
 
 import xxhash
 
-_MOST_BYTES = 1 << 26
+from keras_repro.training.snapshots import array_of_value
 
-
+_MOST_BYTES = 1 << 26  # of an array; of a larger one, as many bytes of rows all over it
 _MOST_ITEMS = 4096
-
-
 _DEEPEST = 5
 
 
@@ -104,7 +102,7 @@ def _of_library(value: Any) -> bytes | None:
         return _of_array(value) if isinstance(value, np.ndarray | np.generic) else None
     if top == "tensorflow":
         if type(value).__name__ == "EagerTensor" and value.dtype.name not in ("variant", "resource"):
-            return _of_array(value.numpy())
+            return _of_array(array_of_value(value))
         return _of_generator(value) if type(value).__name__ == "Generator" else _of_variable(value)
     if top == "keras":
         if type(value).__name__ == "SeedGenerator":
@@ -130,7 +128,7 @@ def _of_variable(value: Any) -> bytes | None:
     if not isinstance(value, tf.Variable) or not tf.executing_eagerly():
         return None
     try:
-        return _of_array(value.numpy())
+        return _of_array(array_of_value(value.read_value()))
     except (tf.errors.OpError, NotImplementedError, AttributeError):  # it has no value yet
         return None
 
@@ -139,9 +137,13 @@ def _of_array(value: Any) -> bytes | None:
     import numpy as np
 
     array = np.asarray(value)
+    shape = array.shape
     if array.nbytes > _MOST_BYTES:
-        return None
+        rows = _MOST_BYTES * shape[0] // array.nbytes
+        if not rows:
+            return None
+        array = array[np.linspace(0, shape[0] - 1, rows, dtype=np.int64)]
     if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
         return value_digest(array.reshape(-1)[:_MOST_ITEMS].tolist())
-    flat = np.ascontiguousarray(array)
-    return f"{array.dtype} {array.shape}".encode() + xxhash.xxh3_64_digest(flat.tobytes())
+    flat = np.ascontiguousarray(array).reshape(-1).view("u1")
+    return f"{array.dtype} {shape}".encode() + xxhash.xxh3_64_digest(flat.data)

@@ -21,6 +21,9 @@ def reads(path, **how):
         return file.read()
 def reads_by_number(path):
     os.close(os.open(path, os.O_RDONLY))
+def frame():
+    import sys
+    return sys._getframe()
 """
 
 
@@ -75,6 +78,19 @@ def test_what_this_process_wrote_itself_is_left_out(
         script["reads"](tmp_path / "never.txt")
     script["reads"]("/proc/self/status")
     assert heard == []
+
+
+def test_nothing_is_heard_after_the_end(tmp_path: Path, script: dict[str, Any]) -> None:
+    data = tmp_path / "data.txt"
+    data.write_text("a")
+    events: list[Event] = []
+    files = OpenedFiles(events.append)
+    frame = script["frame"]()
+    files.hear((str(data), "r", 0), frame)
+    files.stop()
+    (tmp_path / "other.txt").write_text("a")
+    files.hear((str(tmp_path / "other.txt"), "r", 0), frame)
+    assert [e.info["file"] for e in events] == [str(data.resolve())]
 
 
 def test_what_h5py_opens(tmp_path: Path, written_by: Callable[[Path], None]) -> None:

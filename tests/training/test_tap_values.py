@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_repro.training.snapshots import array_of_value
 from keras_repro.training.step import StateBefore
 from keras_repro.training.tap_values import TapValues
 
@@ -72,6 +73,20 @@ def test_a_state_is_the_same_in_a_file(tmp_path: Path) -> None:
     for variable, value, then in zip(map(tf.Variable, tensors), before, expected, strict=True):
         value.assign_to(variable)
         np.testing.assert_array_equal(variable.numpy().tolist(), then)
+
+
+def test_a_large_tensor_comes_from_the_file_in_parts_and_is_read_without_a_copy(tmp_path: Path) -> None:
+    value = np.random.default_rng(0).normal(size=(1001, 777)).astype("float32")
+    before = StateBefore([tf.constant(value)])
+    before.move_to(tmp_path / "before.h5")
+    variable = tf.Variable(tf.zeros(value.shape))
+    for held in before:
+        held.assign_to(variable)
+    np.testing.assert_array_equal(variable.numpy(), value)
+    first, second = (array_of_value(variable.read_value()).ctypes.data for _ in range(2))
+    assert first == second
+    variable.assign_add(tf.ones(value.shape))
+    np.testing.assert_array_equal(variable.numpy(), value + 1)
 
 
 def test_a_state_in_a_file_is_in_memory_no_more(tmp_path: Path) -> None:
