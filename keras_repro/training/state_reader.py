@@ -46,7 +46,7 @@ class InFile:
     def assign_to(self, variable: Any) -> None:
         """Assigns it to a variable; what is read of the file at a time is small where it is on the CPU.
 
-        The value is filled in TensorFlow's own memory, and then handed over: writing into the variable's would
+        The value is filled in TensorFlow's own memory and then handed over: writing into the variable's would
         make TensorFlow copy it for each reading from then on.
         """
         dtype, shape = self.snapshot.arrays[self.name]
