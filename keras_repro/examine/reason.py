@@ -16,12 +16,13 @@ from keras_repro.examine.reasons.case import Evidence as Evidence
 from keras_repro.examine.reasons.data import data
 from keras_repro.examine.reasons.results import results, structure
 from keras_repro.examine.reasons.start import configuration, first_values, seed_generators
-from keras_repro.examine.reasons.step import step
+from keras_repro.examine.reasons.step import of_threads, step
 
 _RULES: tuple[Callable[[Case], Explanation | None], ...] = (
     configuration,
     first_values,
     seed_generators,
+    of_threads,
     data,
     structure,
     between_steps,

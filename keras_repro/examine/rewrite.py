@@ -93,6 +93,22 @@ def goes_by_chance(code: str) -> bool:
     )
 
 
+def goes_through(code: str, sets: Collection[str]) -> bool:
+    """Whether a statement takes the order of a set: goes through one of these names, or pops from it."""
+    tree = _parsed(code)
+    if tree is None:
+        return False
+    pops = any(
+        isinstance(n, ast.Call)
+        and isinstance(n.func, ast.Attribute)
+        and n.func.attr == "pop"
+        and not n.args
+        and ast.unparse(n.func.value) in sets
+        for n in ast.walk(tree)
+    )
+    return pops or any(_order(tree, code, lambda _: False, frozenset(sets)))
+
+
 def _seeds(
     tree: ast.AST, code: str, is_chance: Callable[[str], bool], sets: frozenset[str]
 ) -> Iterator[_Change]:

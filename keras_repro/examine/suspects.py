@@ -22,11 +22,15 @@ from keras_repro.examine.fix import (
     only_waits,
     speaks_of_chance,
 )
+from keras_repro.examine.rewrite import goes_through
 from keras_repro.examine.users_code import UsersCode, statement_text
 from keras_repro.record.trace import Interval
 
 # The process's own generators, which a line may draw from through a library.
 _OWN = {"random", "np.random"}
+
+# A draw from a generator that some line makes without a seed: between the levels `SOURCE` and `DRAW`.
+_UNSEEDED = -1
 
 _CLOCK = re.compile(
     r"\b(time|perf_counter|monotonic|process_time|time_ns|perf_counter_ns|strftime|ctime|now|utcnow|today)\("
@@ -48,6 +52,7 @@ class Suspect:
         interval: in which interval of the trace it did so first.
         raced: whether threads came by with the same values, in another order.
         reads: name of the file of an earlier run that it reads, empty where it reads none.
+        sets: those of its names that held sets whose order is another one in each process.
     """
 
     file: str
@@ -57,6 +62,7 @@ class Suspect:
     interval: int
     raced: bool = False
     reads: str = ""
+    sets: tuple[str, ...] = ()
 
     def is_at(self, source: Mapping[str, Any]) -> bool:
         """Whether it is this line."""
@@ -89,6 +95,8 @@ def suspects_of(differences: Iterable[Mapping[str, Any]], *, cleared: Iterable[s
         names = tuple(n for n, digest in mine["value"].items() if theirs.get(n) != digest)
         info = mine["info"]
         names = names if other is not None else ()
+        if names and _comes_to_the_same(info["file"], info["line"], set(names), set(mine["value"])):
+            continue
         if (difference["key"], names) in found:
             continue
         found[difference["key"], names] = Suspect(
@@ -97,8 +105,18 @@ def suspects_of(differences: Iterable[Mapping[str, Any]], *, cleared: Iterable[s
             code=statement_text(info["file"], info["line"]),
             names=names,
             interval=difference["interval"],
+            sets=tuple(info.get("sets", ())),
         )
     return list(found.values())
+
+
+def _comes_to_the_same(file: str, line: int, names: set[str], known: set[str]) -> bool:
+    """Whether what differs in a statement is what it goes through only, not what it assigns or returns."""
+    code = UsersCode({file})
+    assigned = code.assigned_by(file, line)
+    if assigned != {"return"}:
+        names = names - {"return"}  # of a comprehension's own frame
+    return bool(assigned) and assigned <= known - names and code.only_gone_through(file, line, names)
 
 
 def thread_suspects(first: Iterable[Interval], second: Iterable[Interval]) -> list[Suspect]:
@@ -194,6 +212,7 @@ def root_of(
     interval: int | None = None,
     files: Iterable[str] = (),
     strict: bool = False,
+    seeded: Collection[str] = (),
 ) -> Suspect | None:
     """The first of the suspects that led to what went wrong.
 
@@ -204,6 +223,7 @@ def root_of(
         interval: the interval whose own lines come before what they go back to.
         files: further files of the user's that names may be followed through.
         strict: whether to give None where no sink leads to a suspect.
+        seeded: those of the process's own generators, `random` and `np.random`, that started from one state.
     """
     named = [s for s in suspects if s.names]
     lines = [s for s in sinks if s is not None]
@@ -219,19 +239,21 @@ def root_of(
         or (_OWN & set(s.names) and code.set_by(s.file, s.line) & wanted)
     ]
     if reached:
-        return _behind(_chosen(reached, interval, code), code)
+        return _behind(_chosen(reached, interval, code, seeded), code, seeded)
     if strict:
         return None
     timeless = [s for s in named if not _CLOCK.search(s.code)]
-    return _behind(_chosen(timeless or named, interval, code), code) if named else None
+    return _behind(_chosen(timeless or named, interval, code, seeded), code, seeded) if named else None
 
 
-def _chosen(candidates: Sequence[Suspect], interval: int | None, code: UsersCode) -> Suspect:
+def _chosen(
+    candidates: Sequence[Suspect], interval: int | None, code: UsersCode, seeded: Collection[str]
+) -> Suspect:
     """The first whose text says where the chance comes from, those of one interval before others."""
-    strength = {id(s): _strength(s, code) for s in candidates}
+    strength = {id(s): _strength(s, code, seeded) for s in candidates}
     order = [
         s
-        for level in (SOURCE, DRAW, RACE, NAME)
+        for level in (SOURCE, _UNSEEDED, DRAW, RACE, NAME)
         for near in (True, False)
         for s in candidates
         if strength[id(s)] == level and (s.interval == interval) is near
@@ -239,30 +261,41 @@ def _chosen(candidates: Sequence[Suspect], interval: int | None, code: UsersCode
     return next(iter([*order, *sorted(candidates, key=lambda s: only_waits(s.code))]))
 
 
-def _strength(suspect: Suspect, code: UsersCode) -> int:
+def _strength(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> int:
     """How clearly a line is where the chance comes from."""
-    if _OWN & set(suspect.names) or suspect.reads:
+    own = _OWN & set(suspect.names)
+    if own - set(seeded) or suspect.reads:
+        return SOURCE
+    if suspect.sets and goes_through(suspect.code, suspect.sets):
         return SOURCE
     # A generator that differs, made of what does not.
     if makes_generator(suspect.code) and set(suspect.names) <= code.set_by(suspect.file, suspect.line):
         return SOURCE
     # Threads that come by in another order do no harm but where they share something.
     raced = suspect.raced and shares(suspect.code)
-    return max(speaks_of_chance(suspect.code), RACE if raced else 0)
+    strength = max(speaks_of_chance(suspect.code), DRAW if own else 0, RACE if raced else 0)
+    if strength == DRAW and _generators_behind(suspect, code):
+        return _UNSEEDED
+    return strength
 
 
-def _behind(suspect: Suspect, code: UsersCode) -> Suspect:
+def _generators_behind(suspect: Suspect, code: UsersCode) -> set[tuple[str, int]]:
+    """The lines that made what a line draws from, where they gave it no seed."""
+    return code.made_by(suspect.file, suspect.line, set(suspect.names), draws=True, tells=makes_unseeded)
+
+
+def _behind(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> Suspect:
     """The one line that a line goes back to, where no value told; else that line itself.
 
     For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or the
     system's own. For a line without chance it is the head of a definition: a decorator, a default.
     """
-    strength = _strength(suspect, code)
-    if strength not in (DRAW, 0):
+    strength = _strength(suspect, code, seeded)
+    if strength not in (_UNSEEDED, DRAW, 0):
         return suspect
     where, names = (suspect.file, suspect.line), set(suspect.names)
     if strength:
-        found = code.made_by(*where, names, draws=True, tells=makes_unseeded)
+        found = _generators_behind(suspect, code)
     else:
         found = code.made_by(*where, names, draws=False, tells=speaks_of_chance)
         if not found:  # a generator that is handed straight to something that shows no value

@@ -44,6 +44,23 @@ class UsersCode:
         node = self._statement(file, line)
         return set() if node is None else set(_stores(node))
 
+    def only_gone_through(self, file: str, line: int, names: set[str]) -> bool:
+        """Whether names are variables of comprehensions in the statement at a line."""
+        node = self._statement(file, line)
+        inner = [] if node is None else [c for c in ast.walk(node) if isinstance(c, ast.comprehension)]
+        return names <= {name for c in inner for name in _loads(c.target)}
+
+    def assigned_by(self, file: str, line: int) -> set[str]:
+        """Names that the assignment at a line gives values, with `return` for what a statement returns."""
+        node = self._statement(file, line)
+        if isinstance(node, ast.Return):
+            return {"return"}
+        targets = getattr(node, "targets", None) or [getattr(node, "target", None)]
+        if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+            return set()
+        listed = [e for t in targets for e in (t.elts if isinstance(t, ast.Tuple | ast.List) else [t])]
+        return {ast.unparse(t) for t in listed}
+
     def closure(self, names: set[str]) -> set[str]:
         """The names, and all that they were made of: by assignments, and in functions and classes."""
         wanted = set(names)

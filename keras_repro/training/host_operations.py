@@ -22,25 +22,28 @@ class HostOperation:
         name: its name in the graph.
         index: its place among the operations of the graph.
         line: the user's line that made it, None where there is none.
+        seeded: whether a seed decides what it draws, its own or the process's; True for what does not draw.
     """
 
     type: str
     name: str
     index: int
     line: SourceLine | None
+    seeded: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form, as of an operation in no layer."""
         line = None if self.line is None else self.line.to_dict()
-        return {"type": self.type, "name": self.name, "layer": "", "class": "", "source": line}
+        named = {"type": self.type, "name": self.name, "layer": "", "class": "", "source": line}
+        return {**named, "seeded": self.seeded}
 
 
 def host_operations(graph: Any) -> Iterator[HostOperation]:
     """The operations of a graph that its state and its inputs do not decide, in its order."""
     for index, operation in enumerate(graph.get_operations()):
-        for kind in _kinds(operation, graph):
+        for kind, seeded in _kinds(operation, graph):
             line = _users_line_of(operation)
-            yield HostOperation(type=kind, name=operation.name, index=index, line=line)
+            yield HostOperation(type=kind, name=operation.name, index=index, line=line, seeded=seeded)
             break
 
 
@@ -49,11 +52,17 @@ def _is_suspicious(kind: str) -> bool:
     return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
 
 
-def _kinds(operation: Any, graph: Any, depth: int = 0) -> Iterator[str]:
-    """The suspicious types of an operation, or of those in the functions that it calls."""
+def _is_seeded(node: Any) -> bool:
+    """Whether an operation of a graph has a seed: without one, TensorFlow takes the system's entropy."""
+    seeds = [node.attr[name].i for name in ("seed", "seed2") if name in node.attr]
+    return not seeds or any(seeds)
+
+
+def _kinds(operation: Any, graph: Any) -> Iterator[tuple[str, bool]]:
+    """The suspicious types of an operation or of those in what it calls, and whether they are seeded."""
     if _is_suspicious(operation.type):
-        yield operation.type
-    if depth == 0 and any(a.HasField("func") for a in operation.node_def.attr.values()):
+        yield operation.type, _is_seeded(operation.node_def)
+    if any(a.HasField("func") for a in operation.node_def.attr.values()):
         names = {a.func.name for a in operation.node_def.attr.values() if a.HasField("func")}
         library = {f.signature.name: f for f in graph.as_graph_def(add_shapes=False).library.function}
         waiting, seen = list(names), set()
@@ -64,7 +73,7 @@ def _kinds(operation: Any, graph: Any, depth: int = 0) -> Iterator[str]:
             seen.add(name)
             for node in library[name].node_def:
                 if _is_suspicious(node.op):
-                    yield node.op
+                    yield node.op, _is_seeded(node)
                 waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
 
 

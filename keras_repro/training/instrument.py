@@ -243,7 +243,7 @@ class _Observer:
             handler = getattr(self._session(), name)
             if self.probe is None:
                 return handler(wrapped, instance, args, kwargs)
-            self.probe.called(name, sys._getframe(1))
+            self.probe.called(name, sys._getframe(1), instance)
             with self.probe.in_keras():
                 return handler(wrapped, instance, args, kwargs)
 

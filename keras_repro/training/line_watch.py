@@ -8,6 +8,7 @@ for diagnosing: it slows a script's own Python code, and changes no value.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import sys
 import threading
@@ -24,6 +25,7 @@ from keras_repro.training.value_digest import value_digest
 
 _MOST_RUNS_OF_A_LINE = 4096  # in one interval
 _MOST_RUNS_OF_A_FUNCTION = 100_000
+_MOST_LOOKED_AT = 16  # elements of a set
 _MOST_SEEN = 64  # and few of those that come later
 
 
@@ -84,7 +86,8 @@ class LineWatch:
                 kind="line",
                 key=f"{file}:{number}",
                 value={name: hasher.hexdigest() for name, hasher in line.hashers.items()},
-                info={"file": file, "line": number, "seen": line.seen},
+                info={"file": file, "line": number, "seen": line.seen}
+                | ({"sets": sorted(line.sets)} if line.sets else {}),
             )
             for (file, number), line in lines.items()
             if line.hashers
@@ -155,6 +158,8 @@ class LineWatch:
                 if line.runs > _MOST_RUNS_OF_A_LINE:
                     return
                 for name, value in _values(statement, frame, returned):
+                    if type(value) in (set, frozenset) and _goes_by_hash(value):
+                        line.sets.add(name)
                     digest = value_digest(value)
                     if digest is not None:
                         line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
@@ -167,6 +172,11 @@ class LineWatch:
                     line.seen.append([self._count, line.whole.hexdigest()])
         finally:
             self._busy.here = False
+
+
+def _goes_by_hash(values: Any) -> bool:
+    """Whether the order of a set may be another one in another process: numbers keep theirs."""
+    return any(type(v) not in (int, float, bool) for v in itertools.islice(values, _MOST_LOOKED_AT))
 
 
 def _is_round(number: int) -> bool:
@@ -191,6 +201,8 @@ class _Line:
         self.seen: list[list[Any]] = []
         self.whole = xxhash.xxh3_64()
         self.hashers: dict[str, Any] = {}
+        # Names that held sets whose order the hash seed or addresses decide.
+        self.sets: set[str] = set()
 
 
 class _ThreadLine:

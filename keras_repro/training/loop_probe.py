@@ -1,14 +1,16 @@
 """The steps of a training loop that is written by hand, for a diagnosis: where an optimizer is applied.
 
 A step ends where `Optimizer.apply` returns, or the `tf.function` in whose graph it stands. What went in are
-the arguments of that function, or what the layers were called with. The state is that of the layers that were
-called, and of the optimizer.
+the arguments of that function, or of those that have called the layers since the last step, or what the
+layers were called with. The state is that of the layers that were called, and of the optimizer.
 """
 
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -43,11 +45,14 @@ class LoopProbe:
         self._probe = probe
         self._layers: dict[int, Any] = {}
         self._optimizers: dict[int, Any] = {}
-        self._fed: list[Any] = []
+        self._fed: list[Any] = []  # what layers were called with
+        self._given: list[Any] = []  # what functions were called with that call layers
+        self._threads: set[int] = set()  # those that have made steps, and called functions for them
         self._depth = 0
         self._in_function = False
         self._applied = False
-        self._known: dict[int, tuple[Any, bool]] = {}  # functions that were called: whether they train
+        self._calls_layers = False
+        self._known: dict[int, _Known] = {}  # functions that were called
         self._reader: StateReader | None = None
         self._of: tuple[int, int] = (0, 0)
         self._steps = 0
@@ -75,6 +80,7 @@ class LoopProbe:
             self._begins()
             if len(self._fed) < _MOST_CALLS:
                 self._fed.append(held)
+        self._calls_layers = True
         self._depth += 1
         try:
             return wrapped(*args, **kwargs)
@@ -82,32 +88,40 @@ class LoopProbe:
             self._depth -= 1
 
     def _apply(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        if self._looks() and tf.executing_eagerly():
+            self._threads.add(threading.get_ident())
         result = wrapped(*args, **kwargs)
         if self._looks():
             self._optimizers.setdefault(id(instance), instance)
             self._applied = True
             if tf.executing_eagerly() and not self._in_function:
                 fed, self._fed = self._fed, []
-                self._ended(fed, None)
+                given, self._given = self._given, []
+                self._ended(given or [fed], None)
         return result
 
     def _function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         known = self._known.get(id(instance))
-        skips = not known[1] if known is not None else len(self._known) >= _MOST_FUNCTIONS
+        skips = not known.calls_layers if known is not None else len(self._known) >= _MOST_FUNCTIONS
         if self._in_function or skips or not tf.executing_eagerly() or not self._looks():
             return wrapped(*args, **kwargs)
         if known is not None:
             self._begins()
-        self._in_function, self._applied = True, bool(known)
+            if not known.trains:
+                self._give(args, kwargs)
+                return wrapped(*args, **kwargs)
+        self._in_function, self._applied, self._calls_layers = True, bool(known), bool(known)
         before, generators = self._copy(), process_states()
         try:
             with self._probe.keeping_births(before):
                 result = wrapped(*args, **kwargs)
         finally:
             self._in_function = False
-        self._known[id(instance)] = instance, self._applied
+        self._known[id(instance)] = _Known(instance, self._applied, self._calls_layers or self._applied)
+        if self._calls_layers and not self._applied:
+            self._give(args, kwargs)
         if self._applied and self._probe.active:
-            self._fed = []
+            self._fed, self._given = [], []
 
             def again() -> None:
                 wrapped(*args, **kwargs)
@@ -115,8 +129,14 @@ class LoopProbe:
             def evidence() -> dict[str, Any]:
                 return self._replayed(again, before, generators, instance, args, kwargs)
 
-            self._ended([args, kwargs], evidence)
+            self._ended([[args, kwargs]], evidence)
         return result
+
+    def _give(self, args: Any, kwargs: Any) -> None:
+        if self._steps:
+            self._threads.add(threading.get_ident())
+        if len(self._given) < _MOST_CALLS:
+            self._given.append(_arrays((args, kwargs)))
 
     def _begins(self) -> None:
         """Tells of the state that a step begins with: the script may have changed it since the last one."""
@@ -130,8 +150,12 @@ class LoopProbe:
             evidence=lambda: {
                 "models": self._probe.described(self._roots(), self._present().tensors),
                 "layers": self._probe.layers(self._roots()),
+                **self._stepping(),
             },
         )
+
+    def _stepping(self) -> dict[str, Any]:
+        return {"stepping_threads": len(self._threads)} if len(self._threads) > 1 else {}
 
     def _copy(self) -> dict[int, Any]:
         """The values of all variables that are there, by their ids; none where they are not asked for."""
@@ -140,15 +164,14 @@ class LoopProbe:
         return {id(v): tf.identity(v) for v in self._probe.born.variables()}
 
     def _ended(self, fed: list[Any], replay: Callable[[], dict[str, Any]] | None) -> None:
+        """Tells of a step, into which some batches went: each what one call was given."""
         probe, number = self._probe, self._steps
         self._steps += 1
         place = f"-1 0 {number}"
         reader = self._present()
-        batch = _arrays(fed)
         with contextlib.suppress(Exception):  # what is no batch of samples has no digest
-            probe.soft(
-                Event(kind="batch", key=place, value=batch_digests(batch), info={"rows": row_digests(batch)})
-            )
+            rows = [row for batch in fed for row in row_digests(_arrays(batch))]
+            probe.soft(Event(kind="batch", key=place, value=batch_digests(_arrays(fed)), info={"rows": rows}))
         after = reader.tensor_digests()
         value: dict[str, Any] = {s: after[s] for s in _HARD_SECTIONS if s in after}
         value |= self._moved(reader, after)
@@ -162,6 +185,7 @@ class LoopProbe:
             }
             if any(isinstance(v, tf.data.Dataset | tf.data.Iterator) for v in tf.nest.flatten(fed)):
                 found["draws_data"] = True
+            found |= self._stepping()
             if replay is not None and probe.replays:
                 found["replay"] = replay()
             return found
@@ -221,6 +245,15 @@ class LoopProbe:
                 "operations": [o.to_dict() for o in host_operations(graph)],
             }
         return found
+
+
+@dataclass(frozen=True)
+class _Known:
+    """A `tf.function` that was called: whether it trains, and whether it calls layers at all."""
+
+    function: Any
+    trains: bool
+    calls_layers: bool
 
 
 def _arrays(values: Any) -> list[Any]:

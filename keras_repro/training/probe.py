@@ -25,6 +25,7 @@ from keras_repro.training.opened_files import OpenedFiles
 from keras_repro.training.source import users_line
 
 _MOST_DIFFERENCES = 3000
+_MOST_MODELS = 16
 
 Evidence = Callable[[], dict[str, Any]]
 
@@ -72,6 +73,7 @@ class Probe:
         self._differences: list[dict[str, Any]] = []
         self._lock = threading.RLock()
         self._places: dict[int, list[int]] = {}
+        self._readers: dict[int, Any] = {}  # of models that were asked for results; they keep the models
         self._steps: int | None = None
         self._pid = os.getpid()
 
@@ -162,8 +164,10 @@ class Probe:
         finally:
             self.inside_keras -= 1
 
-    def called(self, method: str, frame: Any) -> None:
-        """Takes in that a method of a model was called, and by which line."""
+    def called(self, method: str, frame: Any, model: Any) -> None:
+        """Takes in that a method of a model was called, by which line, and for results with which weights."""
+        if method in ("evaluate", "predict") and not self.inside_keras and getattr(model, "built", False):
+            self.soft(Event(kind="weights", key=method, value=self._weights(model)))
         line = users_line(frame)
         if line is not None and method != "made":
             key = f"{method} {line.file}:{line.line}"
@@ -287,6 +291,17 @@ class Probe:
         self._model = instance
         self.wrap(instance)
         return result
+
+    def _weights(self, model: Any) -> str | None:
+        from keras_repro.training.state_reader import StateReader
+
+        if id(model) not in self._readers and len(self._readers) < _MOST_MODELS:
+            self._readers[id(model)] = StateReader(model)
+        reader = self._readers.get(id(model))
+        if reader is None:
+            return None
+        reader.refresh(ask=False)
+        return reader.digests().get("weights")
 
     def _is_last(self, event: Event) -> bool:
         if self._last is None or event.kind != "record":

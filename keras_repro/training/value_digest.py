@@ -6,6 +6,8 @@ import collections
 import enum
 import itertools
 import random
+import sys
+import types
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import xxhash
 
 from keras_repro.training.snapshots import array_of_value
+from keras_repro.training.source import is_users_file
 
 _MOST_BYTES = 1 << 26  # of an array; of a larger one, as many bytes of rows all over it
 _MOST_ITEMS = 4096
@@ -45,7 +48,8 @@ def value_digest(value: Any, depth: int = 0) -> bytes | None:
     if kind is random.Random:
         return repr(value.getstate()).encode()
     known = _of_library(value)
-    return _of_plain_type(value, depth) if known is None else known
+    known = _of_plain_type(value, depth) if known is None else known
+    return _of_users_object(value, depth) if known is None and depth else known
 
 
 # Of a class that is derived from one of these, that one's own methods are asked.
@@ -75,6 +79,22 @@ def _of_plain_type(value: Any, depth: int) -> bytes | None:
         if issubclass(kind, number):
             return f"{number.__name__} {number.__repr__(value)}".encode()
     return None
+
+
+def _of_users_object(value: Any, depth: int) -> bytes | None:
+    """What an object of a class of the user's holds, derived from no class of a library: which one it is."""
+    kind = type(value)
+    if type(kind) is not type or not all(_is_users(k) for k in kind.__mro__[:-1]):
+        return None
+    held = object.__getattribute__(value, "__dict__") if kind.__dictoffset__ else {}
+    pairs = list(held.items())[:_MOST_ITEMS] if type(held) is dict else []
+    return _of_items(kind.__qualname__, (value_digest(p, depth + 1) for p in pairs), len(pairs))
+
+
+def _is_users(kind: type) -> bool:
+    module = sys.modules.get(str(kind.__module__))
+    file = getattr(module, "__file__", None) if type(module) is types.ModuleType else None
+    return file is not None and is_users_file(file)
 
 
 def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:

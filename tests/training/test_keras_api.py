@@ -11,8 +11,11 @@ import pandas
 import pytest
 import tensorflow as tf
 from keras import layers
+from tensorflow.core.framework import op_def_pb2
+from tensorflow.python.client import pywrap_tf_session
 from training import models
 
+from keras_repro.control.operations import STATEFUL_RANDOM
 from keras_repro.training import keras_api
 
 
@@ -94,6 +97,15 @@ def test_the_list_that_calls() -> None:
     assert found == [listed]
     callback.on_train_begin()
     assert found[1] is None
+
+
+def test_all_operations_that_keep_a_counter_are_known() -> None:
+    known = op_def_pb2.OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
+    drawing = {o.name for o in known.op if o.is_stateful and {"seed", "seed2"} <= {a.name for a in o.attr}}
+    others = {
+        n for n in drawing if n.startswith(("Cudnn", "RandomShuffleQueue"))
+    }  # no graph of Keras has them
+    assert drawing - others == STATEFUL_RANDOM
 
 
 def test_stateful_operations_in_the_traced_step() -> None:

@@ -69,6 +69,9 @@ class Case:
         self.owners: Mapping[str, Any] = parting.get("models", {})
         self.replay: Mapping[str, Any] = parting.get("replay", {})
         again = evidence.second_try
+        self.files = {
+            e.info["file"] for i in evidence.second for e in i.soft if e.kind in ("line", "thread line")
+        }
         self.same_with_hash_seed = (
             evidence.hash_seeds_differ
             and again is not None
@@ -76,6 +79,8 @@ class Case:
             and again.get("number") == self.number
             # It did not part only because what differs had not come to bear: the first batch was the same.
             and not _explaining(self.differences) & _explaining(again.get("differences", ()))
+            # Where nothing goes by hashes, the further run did the same by chance.
+            and (evidence.varied is not None or self._goes_by_hashes())
         )
         cleared = ()
         if self.same_with_hash_seed and again is not None:
@@ -88,11 +93,9 @@ class Case:
         self.suspects += thread_suspects(evidence.first, evidence.second)
         self.reads = reading_suspects(self.differences, evidence.left)
         self.suspects += self.reads
+        self._seeded = _seeded(evidence)
         self.kind: str = self.event["kind"]
         self.record: str = self.event.get("info", {}).get("kind", "") if self.kind == "record" else ""
-        self.files = {
-            e.info["file"] for i in evidence.second for e in i.soft if e.kind in ("line", "thread line")
-        }
         self.layers: Mapping[str, Any] = parting.get("layers", {})
         self.ruled_out: list[str] = []
         self.noticed: list[str] = []
@@ -120,6 +123,11 @@ class Case:
             digest = held.get(tensor) if isinstance(held, Mapping) else held
             found.append(str(digest)[:16] if digest else "not there")
         return f"digests of {tensor}: {found[0]} and {found[1]}"
+
+    def _goes_by_hashes(self) -> bool:
+        """Whether the user's code names a set or a hash, or a line of it has held a set."""
+        held = any("sets" in e.info for i in self.evidence.second for e in i.soft if e.kind == "line")
+        return held or hashes(self.files)
 
     def soft(self, kind: str, *, here: bool = False) -> list[Mapping[str, Any]]:
         """The soft differences of a kind, or only those of the interval that the differing event ends."""
@@ -197,7 +205,11 @@ class Case:
     def elsewhere(self) -> Suspect | None:
         """The line that what threads did goes back to."""
         sinks = [s.to_dict() for s in self.suspects if s.interval < 0]
-        return root_of(self.suspects, sinks, interval=-1, files=self.files) if sinks else None
+        return (
+            root_of(self.suspects, sinks, interval=-1, files=self.files, seeded=self._seeded)
+            if sinks
+            else None
+        )
 
     def owner(self, tensor: str) -> Mapping[str, Any]:
         """The layer that holds a tensor, its class and the line that made it; empty if that is not known."""
@@ -250,16 +262,19 @@ class Case:
             near = [s for s in self.suspects if s.interval == self.number]
             if near:
                 sinks = tuple(s.to_dict() for s in near)
-                found = root_of(self.suspects, sinks, interval=self.number, files=self.files)
+                found = root_of(
+                    self.suspects, sinks, interval=self.number, files=self.files, seeded=self._seeded
+                )
                 return found or near[0]
-        return root_of(self.suspects, sinks, files=self.files, strict=strict)
+        return root_of(self.suspects, sinks, files=self.files, strict=strict, seeded=self._seeded)
 
     def _fix_of(self, source: Mapping[str, Any]) -> str | None:
         """What to change in a line, or in the whole of the statement that it belongs to."""
         code = UsersCode(set(self.files) | {source["file"]})
         whole = statement_text(source["file"], source["line"])
+        held = {n for s in self.suspects if s.is_at(source) for n in s.sets}
         for text in dict.fromkeys((str(source["code"]), whole)):
-            fix = fix_of(text, sets=code.sets())
+            fix = fix_of(text, sets=code.sets() | held)
             if fix is not None:
                 return fix
         objects = code.sets(of_objects=True) & code.read_by(source["file"], source["line"])
@@ -338,6 +353,22 @@ class Case:
             fix=fix,
             variable=variable,
         )
+
+
+def _seeded(evidence: Evidence) -> set[str]:
+    """Those of the process's own generators that once were in the same state in both runs."""
+    held = [
+        {
+            (e.key, name, e.value[name])
+            for interval in trace
+            for e in interval.soft
+            if e.kind == "line" and isinstance(e.value, Mapping)
+            for name in ("random", "np.random")
+            if name in e.value
+        }
+        for trace in (evidence.first, evidence.second)
+    ]
+    return {name for _, name, _ in held[0] & held[1]}
 
 
 def _narrowed(source: Mapping[str, Any]) -> Mapping[str, Any]:

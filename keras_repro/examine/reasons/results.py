@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keras_repro.examine.explanation import Explanation
+from keras_repro.examine.fix import fix_of
 from keras_repro.examine.reasons.case import Case, as_source
 
 
@@ -31,7 +32,27 @@ def results(case: Case) -> Explanation | None:
             f"one run came to {_in_words('record', case.event['key'])} where the other did not",
             source=as_source(root),
         )
-    if case.record in ("evaluation", "prediction") or sections <= {"metrics"}:
+    outside = case.record in ("evaluation", "prediction")
+    if outside and case.soft("weights", here=True):
+        return case.said(
+            "configuration",
+            f"weights were changed outside of the training, before the {case.record}",
+            source=as_source(root),
+        )
+    both = [d["mine"]["info"] | {"name": d["key"]} for d in case.soft("birth") if d["mine"] and d["other"]]
+    drawn = [info for info in both if info.get("seed")]
+    if outside and drawn:
+        info = drawn[0]
+        root = case.root(info.get("source"), strict=True)
+        return case.said(
+            "random_state",
+            f"the {case.record} draws from a seed generator that started from another state",
+            tensor=info["name"],
+            source=as_source(root) or info.get("source"),
+            layer={"class": info.get("layer")},
+            fix=None if root is None else fix_of(root.code),
+        )
+    if outside or sections <= {"metrics"}:
         return case.said(
             "operation" if root is None else "data_values",
             f"no fit had parted by then, and the {case.record or 'result'} differs",

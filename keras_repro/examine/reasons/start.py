@@ -93,7 +93,7 @@ def _set_before_training(case: Case, tensor: str) -> Explanation:
     """Weights that were made equal and differ when a fit begins."""
     later = (case.place()[0] or 0) > 0
     return case.said(
-        "configuration" if later else "initial_weights",
+        "initial_weights",
         "weights were changed between two fits"
         if later
         else "the weights were made with the same values, and set to others before the training",

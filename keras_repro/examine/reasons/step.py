@@ -53,9 +53,26 @@ def step(case: Case) -> Explanation | None:
     return _traced(case, tapped) or _kept(case, tapped) or _not_found(case, tapped)
 
 
+def of_threads(case: Case) -> Explanation | None:
+    """Several threads train the same weights: who comes first is another one each time."""
+    threads = case.evidence.parting.get("stepping_threads", 0)
+    if not threads:
+        return None
+    near = case.near()
+    return case.said(
+        "environment",
+        f"{threads} threads train the same weights, in the order in which they come by",
+        source=case.running_thread() or as_source(near[0] if near else case.elsewhere()),
+        fix="take the gradients of all threads in a fixed order, and apply them in one thread",
+    )
+
+
 def _only_counters(case: Case, tapped: Mapping[str, Any]) -> bool:
     """Whether all that does not repeat in the step draws by one seed of TensorFlow's that both runs set."""
-    kinds = {o["type"] for o in tapped.get("operations", ())}
+    operations = tapped.get("operations", ())
+    kinds = {o["type"] for o in operations}
+    if not all(o.get("seeded", True) for o in operations):
+        return False
     return bool(kinds) and kinds <= STATEFUL_RANDOM and len(set(_tensorflow_seeds(case)) - {None}) == 1
 
 
