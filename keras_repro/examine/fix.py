@@ -104,7 +104,7 @@ _RULES: tuple[tuple[str, str | Callable[[str], str]], ...] = (
     ),
     (r"\binput\(", "take it from an argument of the script"),
     # A generator of its own is not reached by any seed of the process.
-    (r"\b((np|numpy)\.)?random\.(?!default_rng|seed\()[a-z_]+\(", f"{_SEED}  # first of all"),
+    (r"(?<![\w.])((np|numpy)\.)?random\.(?!default_rng|seed\()[a-z_]+\(", f"{_SEED}  # first of all"),
     (r"\btf\.random\.\w+\(", f"{_SEED}  # first of all, or tf.random.stateless_* with a seed of its own"),
     (r"\.shuffle\(", lambda code: _with_argument(code, "seed=42")),
 )
@@ -126,9 +126,11 @@ _UNSEEDED = re.compile(
 _WAITS = re.compile(r"(await )?(\w+\.)?sleep\(")
 _TEMPORARY = re.compile(r"\b(mkdtemp|mkstemp|mktemp|NamedTemporaryFile|TemporaryDirectory)\(")
 _WEAK = re.compile(
-    r"\.(normal|uniform|random|gauss|integers|choice|choices|permutation|permuted|shuffle|randint|rand|randn|sample"
+    r"\.(normal|uniform|random|gauss|integers|choice|choices|permutation|permuted|shuffle|randint|rand|randn"
+    r"|sample|randrange"
     r"|standard_normal|getrandbits|randbytes|binomial|poisson|beta|laplace|exponential|bytes|\w+variate"
-    r"|triangular|gamma|dirichlet|multinomial|lognormal|truncated_normal|categorical|rvs|random_sample"
+    r"|triangular|standard_\w+|negative_binomial|hypergeometric|wald|gamma|dirichlet|multinomial|lognormal"
+    r"|truncated_normal|categorical|rvs|random_sample"
     r"|multivariate_normal|geometric|logistic|gumbel|pareto|rayleigh|vonmises|weibull|zipf|chisquare)\("
     r"|train_test_split\(|\w*KFold\(|\w*ShuffleSplit\(|\bsplit_dataset\("
 )
@@ -192,6 +194,7 @@ def fix_of(code: str, *, sets: Collection[str] = ()) -> str | None:
 def with_seed(code: str) -> str | None:
     """The line with a number for the name that a generator in it is seeded by; None where it has none."""
     changed = re.sub(rf"\b({_GENERATORS})\(\s*[A-Za-z_][\w.]*\s*\)", r"\1(42)", code)
+    changed = re.sub(r"\b(random_state|seed)\s*=\s*[A-Za-z_][\w.]*(?=\s*[,)])", r"\1=42", changed)
     return changed if changed != code else None
 
 

@@ -199,13 +199,18 @@ def _gone_through(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def is_set(node: ast.AST, sets: Collection[str] = ()) -> bool:
-    """Whether an expression gives a set, as far as its text tells; `sets` are names that hold one."""
+    """Whether an expression gives a set, as far as its text tells; `sets` are names that hold one.
+
+    A name `x[]` says that `x` is a dict of sets.
+    """
     if isinstance(node, ast.Set | ast.SetComp):
         return True
     if isinstance(node, ast.Call):
         return isinstance(node.func, ast.Name) and node.func.id in _MAKES_SETS
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr | ast.BitAnd | ast.Sub | ast.BitXor):
         return is_set(node.left, sets) or is_set(node.right, sets)
+    if isinstance(node, ast.Subscript):
+        return f"{ast.unparse(node.value)}[]" in sets
     return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in sets
 
 

@@ -29,6 +29,9 @@ from keras_repro.record.trace import Interval
 # The process's own generators, which a line may draw from through a library.
 _OWN = {"random", "np.random"}
 
+# What stands for the names of a line that asked the system for randomness.
+_ENTROPY = "the system's entropy"
+
 # A draw from a generator that some line makes without a seed: between the levels `SOURCE` and `DRAW`.
 _UNSEEDED = -1
 
@@ -169,6 +172,33 @@ def reading_suspects(differences: Iterable[Mapping[str, Any]], left: Collection[
     return list(found.values())
 
 
+def entropy_suspects(
+    differences: Iterable[Mapping[str, Any]], *, cleared: Collection[str] = ()
+) -> list[Suspect]:
+    """The lines that asked the system for randomness.
+
+    Args:
+        differences: `differences` of a parting.
+        cleared: keys of lines that did so also in runs that did not part.
+    """
+    found: dict[str, Suspect] = {}
+    for difference in differences:
+        if difference["kind"] == "entropy" and difference.get("mine") and difference["key"] not in cleared:
+            source = difference["mine"]["info"]["source"]
+            code = statement_text(source["file"], source["line"])
+            found.setdefault(
+                difference["key"],
+                Suspect(
+                    file=source["file"],
+                    line=source["line"],
+                    code=code,
+                    names=(_ENTROPY,),
+                    interval=difference["interval"],
+                ),
+            )
+    return list(found.values())
+
+
 def shares(code: str) -> bool:
     """Whether a line puts something where others put theirs."""
     return _SHARES.search(code) is not None
@@ -264,7 +294,7 @@ def _chosen(
 def _strength(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> int:
     """How clearly a line is where the chance comes from."""
     own = _OWN & set(suspect.names)
-    if own - set(seeded) or suspect.reads:
+    if own - set(seeded) or suspect.reads or _ENTROPY in suspect.names:
         return SOURCE
     if suspect.sets and goes_through(suspect.code, suspect.sets):
         return SOURCE
@@ -296,6 +326,9 @@ def _behind(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> Suspe
     where, names = (suspect.file, suspect.line), set(suspect.names)
     if strength:
         found = _generators_behind(suspect, code)
+    elif code.is_in_coroutine(*where):
+        # In which order coroutines go on shows first in any line of theirs.
+        found = code.drawing_coroutines()
     else:
         found = code.made_by(*where, names, draws=False, tells=speaks_of_chance)
         if not found:  # a generator that is handed straight to something that shows no value

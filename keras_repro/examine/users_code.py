@@ -115,6 +115,19 @@ class UsersCode:
             for node in ast.walk(self._tree(file))
         )
 
+    def drawing_coroutines(self) -> set[tuple[str, int]]:
+        """The statements in coroutines that draw from a generator, each by its file and line."""
+        return {
+            (file, node.lineno)
+            for file in self.files
+            for inside in ast.walk(self._tree(file))
+            if isinstance(inside, ast.AsyncFunctionDef)
+            for node in ast.walk(inside)
+            if isinstance(node, ast.stmt)
+            and node is not inside
+            and speaks_of_chance(statement_text(file, node.lineno)) == DRAW
+        }
+
     def made_by(
         self,
         file: str,

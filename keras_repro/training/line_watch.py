@@ -7,6 +7,7 @@ for diagnosing: it slows a script's own Python code, and changes no value.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import itertools
 import random
@@ -160,6 +161,8 @@ class LineWatch:
                 for name, value in _values(statement, frame, returned):
                     if type(value) in (set, frozenset) and _goes_by_hash(value):
                         line.sets.add(name)
+                    elif type(value) in (dict, collections.defaultdict) and _holds_sets(value):
+                        line.sets.add(f"{name}[]")
                     digest = value_digest(value)
                     if digest is not None:
                         line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
@@ -177,6 +180,12 @@ class LineWatch:
 def _goes_by_hash(values: Any) -> bool:
     """Whether the order of a set may be another one in another process: numbers keep theirs."""
     return any(type(v) not in (int, float, bool) for v in itertools.islice(values, _MOST_LOOKED_AT))
+
+
+def _holds_sets(values: Any) -> bool:
+    """Whether the first value of a dict is such a set."""
+    first = next(iter(values.values()), None)
+    return type(first) in (set, frozenset) and _goes_by_hash(first)
 
 
 def _is_round(number: int) -> bool:
@@ -201,7 +210,7 @@ class _Line:
         self.seen: list[list[Any]] = []
         self.whole = xxhash.xxh3_64()
         self.hashers: dict[str, Any] = {}
-        # Names that held sets whose order the hash seed or addresses decide.
+        # Names that held sets whose order is another one in each process; `name[]` held a dict of them.
         self.sets: set[str] = set()
 
 

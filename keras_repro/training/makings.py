@@ -17,6 +17,7 @@ import wrapt
 
 from keras_repro.record.trace import Event
 from keras_repro.training import keras_api
+from keras_repro.training.host_operations import host_operations
 from keras_repro.training.line_watch import LineWatch
 from keras_repro.training.source import SourceLine, is_users_file, users_line
 
@@ -141,11 +142,13 @@ class Makings:
         if name in _FUNCTION_OF:
             function = getattr(getattr(dataset, "_map_func", None), "function", None)
             graph = getattr(function, "graph", None)
-            for kind in keras_api.operation_types(graph) if graph is not None else ():
-                if kind in keras_api.ON_HOST:
+            for one in host_operations(graph) if graph is not None else ():
+                if one.type in keras_api.ON_HOST:
                     yield "Python code" + (", in parallel" if parallel is not None else "")
-                elif kind in keras_api.STATEFUL_RANDOM:
-                    yield f"a stateful random operation ({kind})"
+                elif one.type in keras_api.STATEFUL_RANDOM:
+                    yield f"a stateful random operation ({one.type})" + (
+                        "" if one.seeded else " without a seed"
+                    )
 
     def _on_host(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         with self._lines.here():

@@ -20,6 +20,7 @@ from keras_repro.examine.launch import ENOUGH, PARTED, PARTING_NAME
 from keras_repro.record.schema import Record
 from keras_repro.record.text import in_a_line
 from keras_repro.record.trace import TRACE_NAME, Event, Interval, TraceWriter, read_trace
+from keras_repro.training.entropy import Entropy
 from keras_repro.training.line_watch import LineWatch
 from keras_repro.training.opened_files import OpenedFiles
 from keras_repro.training.source import users_line
@@ -100,6 +101,7 @@ class Probe:
         import wrapt
 
         self.makings.watch_threads()
+        Entropy(self.soft).watch()
         wrapt.register_post_import_hook(self.files.watch_h5py, "h5py._hl.files")
         wrapt.register_post_import_hook(lambda _: self.makings.watch_pipelines(), "tensorflow")
         wrapt.register_post_import_hook(self._watch_keras, "keras")

@@ -106,7 +106,7 @@ def test_pipelines_and_threads_with_what_may_not_repeat(seen: Callable[..., list
     no_seed = ["no seed"]
     assert risks["shuffled", "shuffle"] == []
     assert risks["shuffled", "random operation"] == no_seed
-    assert risks["drawn", "map"] == ["a stateful random operation (RandomStandardNormal)"]
+    assert risks["drawn", "map"] == ["a stateful random operation (RandomStandardNormal) without a seed"]
     assert risks["drawn", "random operation"] == no_seed
     assert risks["serial", "map"] == ["Python code"]
     assert risks["parallel", "map"] == ["Python code, in parallel"]

@@ -13,6 +13,7 @@ from keras_repro.examine.fix import DRAW, SOURCE, fix_of, makes_generator, speak
 from keras_repro.examine.rewrite import rewritten
 from keras_repro.examine.suspects import (
     Suspect,
+    entropy_suspects,
     reading_suspects,
     root_of,
     shares,
@@ -91,6 +92,10 @@ class Case:
             self.same_with_hash_seed = False
             self.suspects = suspects_of(self.differences)
         self.suspects += thread_suspects(evidence.first, evidence.second)
+        asked = () if again is None or not self.same_with_hash_seed else again.get("differences", ())
+        self.suspects += entropy_suspects(
+            self.differences, cleared={d["key"] for d in asked if d["kind"] == "entropy"}
+        )
         self.reads = reading_suspects(self.differences, evidence.left)
         self.suspects += self.reads
         self._seeded = _seeded(evidence)
@@ -198,6 +203,14 @@ class Case:
         at = source["file"], source["line"]
         return any((s.file, s.line) == at and s.raced >= raced for s in self.suspects)
 
+    def _draws_in_threads(self, source: Mapping[str, Any]) -> bool:
+        """Whether a line draws in other threads than the main one, or in coroutines."""
+        if speaks_of_chance(str(source["code"])) != DRAW:
+            return False
+        if UsersCode({source["file"]}).is_in_coroutine(source["file"], source["line"]):
+            return True
+        return any(s.interval < 0 and s.is_at(source) for s in self.suspects)
+
     def running_thread(self) -> Mapping[str, Any] | None:
         """The line that started a thread which was still running where they parted."""
         return next(iter(self.evidence.parting.get("threads", ())), None)
@@ -290,7 +303,7 @@ class Case:
         if shares(str(source["code"])) and code.is_in_coroutine(source["file"], source["line"]):
             return "return it, and take what asyncio.gather(...) gives: that keeps the order of the calls"
         if "sorted(" in str(source["code"]):
-            return "sort by something that repeats: the names that it goes by are others in each run"
+            return "sort by something that repeats: what it sorts by is another one in each run"
         return None
 
     def finished(self, found: Explanation) -> Explanation:
@@ -332,6 +345,8 @@ class Case:
             fix = self._fix_of(source)
         if fix is None and source is not None and self._is_suspect(source):
             fix = with_seed(str(source["code"]))
+        if fix is None and source is not None and self._draws_in_threads(source):
+            fix = _ONE_EACH
         if fix is None and source is not None and self._is_suspect(source, raced=True):
             fix = _ONE_EACH if speaks_of_chance(str(source["code"])) == DRAW else _IN_ORDER
         if fix is None and source is not None and self.draws(source):

@@ -58,7 +58,8 @@ def _batch(case: Case) -> Explanation | None:
     source, evidence = _pipeline(case, order)
     if source is None:
         source = as_source(case.root(*case.calls(), here=True)) or next(iter(case.calls()), None)
-    which = {"0": "inputs", "1": "labels", "2": "sample weights"}
+    of_fit = {"0": "inputs", "1": "labels", "2": "sample weights"}
+    which = {} if case.event["key"].startswith("-1") else of_fit
     evidence.append(
         f"parts of the batch that differ: {', '.join(which.get(p, f'part {p}') for p in parts) or 'all'}"
     )
@@ -150,14 +151,19 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
 
 def riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
     """The stage of an input pipeline that is likeliest to have done it, and what of it may not repeat."""
+    words = _RISKY[order]
+    fits = {(s["file"], s["line"]) for s in case.calls()}
     best: Mapping[str, Any] | None = None
-    rank, risk = len(_RISKY[order]), ""
+    rank, risk = 2 * len(words), ""
     for interval in case.evidence.first:
         for event in interval.soft:
             for one in event.info.get("risks", ()) if event.kind == "made" else ():
-                place = next((i for i, word in enumerate(_RISKY[order]) if word in one), rank)
-                if place < rank:
-                    best, rank, risk = event.info["source"], place, f"{event.info['what']} with {one}"
+                place = next((i for i, word in enumerate(words) if word in one), None)
+                source = event.info["source"]
+                if place is not None and (source["file"], source["line"]) in fits:
+                    place += len(words)  # what Keras makes of the data by itself comes last
+                if place is not None and place < rank:
+                    best, rank, risk = source, place, f"{event.info['what']} with {one}"
     return best, risk
 
 
@@ -166,6 +172,8 @@ def _fix_of_pipeline(evidence: Sequence[str], source: Mapping[str, Any] | None) 
     fixed = fix_of(code)
     if fixed is None and any("workers" in e or "thread" in e for e in evidence):
         return "make each sample from (seed, epoch, index) alone, or use workers=1"
+    if fixed is None and any("without a seed" in e for e in evidence):
+        return "give the operation a seed of its own, such as seed=42"
     if fixed is None and any("no seed" in e for e in evidence):
         return f"{SET_SEED}  # first of all"
     return fixed

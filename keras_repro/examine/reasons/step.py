@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_repro.control.operations import STATEFUL_RANDOM
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import speaks_of_chance
+from keras_repro.examine.fix import fix_of, speaks_of_chance
 from keras_repro.examine.reasons.case import Case, as_source, seeds_set
 from keras_repro.examine.reasons.data import of_its_own_data
 from keras_repro.examine.reasons.inside import first_across, first_tap, layer_of, operation_for, tap_in_words
@@ -122,6 +122,7 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
         sentence = f"{chosen['type']} draws from a counter of its own that no seed holds"
     else:
         sentence = "an operation does not repeat itself"
+    unseeded = chosen is not None and not chosen.get("seeded", True)
     return case.said(
         "operation",
         sentence + why,
@@ -129,7 +130,13 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
         layer=layer,
         operation=None if chosen is None else chosen["type"],
         evidence=evidence,
+        fix=_seed_of_its_own(source) if unseeded else None,
     )
+
+
+def _seed_of_its_own(source: Mapping[str, Any] | None) -> str:
+    known = None if source is None else fix_of(str(source["code"]))
+    return known or "give the operation a seed of its own, such as seed=42"
 
 
 def _unfaithful(case: Case, tapped: Mapping[str, Any]) -> Explanation:
