@@ -5,7 +5,15 @@ from typing import Any
 
 import pytest
 
-from keras_repro.examine.suspects import Suspect, reading_suspects, root_of, suspects_of, thread_suspects
+from keras_repro.examine.rewrite import goes_through
+from keras_repro.examine.suspects import (
+    Suspect,
+    entropy_suspects,
+    reading_suspects,
+    root_of,
+    suspects_of,
+    thread_suspects,
+)
 from keras_repro.examine.users_code import UsersCode, hashes, the_one_statement
 from keras_repro.record.trace import Event, Interval
 
@@ -185,3 +193,124 @@ def test_lines_that_read_what_was_left(tmp_path: Path) -> None:
         (2, "w.h5", ("model",)),
     ]
     assert root_of(found, [{"file": str(script), "line": 4}], strict=True) == found[0]
+
+
+# --- a generator that is seeded, and one that is not
+
+
+DICE = (
+    "dice = random.SystemRandom()\n"
+    "def one(words):\n    gone = np.random.randint(len(words))\n    return words[gone:]\n"
+    "def sometimes(words):\n    return one(words) if dice.random() < 0.5 else words\n"
+    "x = sometimes(data)\nmodel.fit(x)\n"
+)
+
+
+def test_how_often_a_seeded_generator_is_drawn_from_another_line_decides(script) -> None:
+    file = script(DICE)
+    suspects = [suspect(file, 3, "np.random", "gone"), suspect(file, 6, "return"), suspect(file, 7, "x")]
+    sinks = [{"file": str(file), "line": 8}]
+    found = root_of(suspects, sinks, seeded={"np.random"})
+    assert found is not None
+    assert found.code == "dice = random.SystemRandom()"
+    # Without a seed it is a source itself, and comes first.
+    found = root_of(suspects, sinks)
+    assert found is not None
+    assert found.line == 3
+
+
+def test_a_seeded_generator_is_named_where_nothing_else_draws(script) -> None:
+    file = script("order = np.random.permutation(9)\nmodel.fit(order)\n")
+    found = root_of(
+        [suspect(file, 1, "np.random", "order")], [{"file": str(file), "line": 2}], seeded={"np.random"}
+    )
+    assert found is not None
+    assert found.line == 1
+
+
+# --- sets
+
+
+def line(file: Path, number: int, mine: dict[str, str], other: dict[str, str], **info: Any) -> dict[str, Any]:
+    told = {"file": str(file), "line": number, "seen": [[number, "x"]], **info}
+    return {
+        "kind": "line",
+        "interval": 0,
+        "key": f"{file}:{number}",
+        "mine": {"value": mine, "info": told},
+        "other": {"value": other, "info": {**told, "seen": []}},
+    }
+
+
+SETS = (
+    "for choice in list(others)[:1]:\n    words.append(choice)\n"
+    "known = sorted({w for ws in table for w in ws})\nmodel.fit(words, known)\n"
+)
+
+
+def test_a_line_that_goes_through_a_set_comes_first(script) -> None:
+    file = script(SETS)
+    chosen = line(file, 1, {"choice": "a"}, {"choice": "b"}, sets=["others"])
+    later = line(file, 2, {"words": "a"}, {"words": "b"})
+    found = root_of(suspects_of([chosen, later]), [{"file": str(file), "line": 4}])
+    assert found is not None
+    assert found.line == 1
+    assert found.sets == ("others",)
+
+
+def test_what_is_gone_through_in_another_order_to_the_same_end_is_no_suspect(script) -> None:
+    file = script(SETS)
+    same = line(file, 3, {"w": "a", "known": "k", "return": "r"}, {"w": "b", "known": "k", "return": "s"})
+    assert suspects_of([same]) == []
+    other = line(file, 3, {"w": "a", "known": "k"}, {"w": "b", "known": "l"})
+    assert [s.line for s in suspects_of([other])] == [3]
+    unknown = line(file, 3, {"w": "a"}, {"w": "b"})  # what has no digest may differ
+    assert [s.line for s in suspects_of([unknown])] == [3]
+
+
+@pytest.mark.parametrize(
+    ("code", "sets", "goes"),
+    [
+        ("for x in names:", {"names"}, True),
+        ("for x in sorted(names):", {"names"}, False),
+        ("x = names.pop()", {"names"}, True),
+        ("x = names.pop(0)", {"names"}, False),
+        ("x = list(graph[node])", {"graph[]"}, True),
+        ("x = list(graph[node])", {"graph"}, False),
+        ("x = len(names)", {"names"}, False),
+        ("x = (", {"x"}, False),
+    ],
+)
+def test_taking_the_order_of_a_set(code: str, sets: set[str], goes: bool) -> None:
+    assert goes_through(code, sets) is goes
+
+
+# --- what no value shows
+
+
+def test_a_line_that_asks_the_system_is_a_source(script) -> None:
+    file = script("def shake(layer, rng=None):\n    layer.assign(noise(rng))\nmodel.fit(x)\n")
+    asked = {
+        "kind": "entropy",
+        "interval": 1,
+        "key": f"{file}:2",
+        "mine": {"value": "a", "info": {"source": {"file": str(file), "line": 2}}},
+        "other": {"value": "b", "info": {"source": {"file": str(file), "line": 2}}},
+    }
+    (found,) = entropy_suspects([asked, asked])
+    assert (found.line, found.code, found.interval) == (2, "layer.assign(noise(rng))", 1)
+    assert root_of([found], [{"file": str(file), "line": 3}]) == found
+    assert entropy_suspects([asked], cleared={f"{file}:2"}) == []
+    assert entropy_suspects([{**asked, "mine": None}]) == []
+
+
+def test_coroutines_that_come_by_in_another_order_draw(script) -> None:
+    text = (
+        "async def fetch(n):\n    return [n * 2]\n"
+        "async def sample(n):\n    page = await fetch(n)\n    at = rng.randrange(3)\n    return page[at]\n"
+        "rows = asyncio.run(crawl(sample))\nmodel.fit(rows)\n"
+    )
+    file = script(text)
+    assert root(file, suspect(file, 2, "n", "return"), fit=8) == "at = rng.randrange(3)"
+    two = script(text.replace("    return page[at]\n", "    return page[at] + rng.random()\n"))
+    assert root(two, suspect(two, 2, "n", "return"), fit=8) == "return [n * 2]"

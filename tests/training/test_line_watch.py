@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,42 @@ def test_what_a_line_changes_in_place(watched: Watched) -> None:
     assert sorted(one) == [3, 4, 5, 6, 7, 8, 10, 11]
     assert {n for n in one if one[n] != two[n]} == {4, 6, 8, 10, 11}
     assert one[6].keys() >= {"rng"}
+
+
+def test_names_that_hold_sets_whose_order_may_be_another(events: Callable[..., list[Event]]) -> None:
+    text = """
+        words, numbers = {"a", "b"}, {1, 2.0, True}
+        table = {"x": words}
+        first = list(words) + list(numbers)
+        second = list(table["x"])
+    """
+    told = [e.info.get("sets", []) for e in events(text)]
+    assert told == [["words"], ["table[]", "words"], ["words"], ["table[]"]]
+
+
+OBJECTS = """
+class Client:
+    def __init__(self, number):
+        self.number, self.asked = number, self
+    def __getattr__(self, name):
+        raise AssertionError(name)
+class Wide(list):
+    pass
+one, two = Client({number}), Wide()
+clients = [one, Client(3)]
+"""
+
+
+def test_objects_of_the_user_in_a_list_are_told_apart(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("users_own")
+    module.__file__ = str(tmp_path / "script.py")
+    monkeypatch.setitem(sys.modules, "users_own", module)
+    found = [watched(OBJECTS.format(number=n), __name__="users_own")[10] for n in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    # By itself an object is no value: its attributes are looked at where a line names them.
+    assert found[0].keys() == {"clients", "return"}  # of the module
 
 
 def test_what_an_object_holds(watched: Watched) -> None:

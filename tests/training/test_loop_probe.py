@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,43 @@ def looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         probe.close()
 
 
+def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
+    """Steps that sum the gradients of two batches: a function gives them, the optimizer is outside of it."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(5)
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    optimizer = keras.optimizers.SGD(0.1)
+
+    @tf.function
+    def gradients(x: Any) -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean((model(x) - x[:, :1]) ** 2)
+        return tape.gradient(loss, model.trainable_variables)
+
+    def step(number: int) -> None:
+        parts = [gradients(tf.constant(X[4 * i : 4 * i + 4])) for i in (number, number + 1)]
+        optimizer.apply([a + b for a, b in zip(*parts, strict=True)], model.trainable_variables)
+
+    if not threads:
+        for number in range(steps):
+            step(number)
+        return
+    stepped, over = [threading.Event() for _ in range(steps)], threading.Event()
+
+    def run(number: int) -> None:
+        step(number)
+        stepped[number].set()
+        over.wait()  # until all have made their step: an ended thread's number is given again
+
+    running = [threading.Thread(target=run, args=(number,)) for number in range(steps)]
+    for thread, done in zip(running, stepped, strict=True):
+        thread.start()
+        done.wait()
+    over.set()
+    for thread in running:
+        thread.join()
+
+
 def train(way: str, *, noise: Callable[[Any], Any] = lambda x: 0.0) -> dict[str, np.ndarray]:
     """Three steps of four rows, by layers that no model holds; returns their weights."""
     keras.backend.clear_session()
@@ -102,6 +140,22 @@ def test_each_step_has_its_batch_and_its_state(way: str, looking: Callable[..., 
     batches = probe.of("batch")
     assert len({str(b.value) for b in batches}) == 3
     assert way == "eager" or [len(b.info["rows"]) for b in batches] == [4, 4, 4]
+
+
+def test_what_a_function_of_gradients_was_given_is_the_batch(looking: Callable[..., Looking]) -> None:
+    probe = looking("-1 0 1")
+    train_by_gradients()
+    first, second = probe.of("batch")
+    assert [len(b.info["rows"]) for b in (first, second)] == [8, 8]
+    assert first.info["rows"][4:] == second.info["rows"][:4]
+    assert first.value != second.value
+    assert "stepping_threads" not in probe.found["-1 0 1"]
+
+
+def test_threads_that_train_the_same_weights_are_counted(looking: Callable[..., Looking]) -> None:
+    probe = looking("-1 0 1")
+    train_by_gradients(threads=True)
+    assert probe.found["-1 0 1"]["stepping_threads"] == 2
 
 
 def test_a_step_that_is_run_again_is_faithful_and_changes_no_bit(looking: Callable[..., Looking]) -> None:
