@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,15 @@ def _diagnose(
     found = explain(evidence)
     if left is not None:
         found = replace(found, source=left.own(found.source))
-    return replace(found, trainings=made)
+    return replace(found, trainings=made, evidence=(*found.evidence, *_elsewhere(found, divergence)))
+
+
+def _elsewhere(found: Explanation, recorded: Divergence | None) -> Iterator[str]:
+    """Says so where the runs that were watched parted in another epoch than those that were recorded."""
+    if recorded is None or None in (recorded.epoch, found.epoch):
+        return
+    if (found.fit, found.epoch) != (recorded.fit, recorded.epoch):
+        yield f"where they part changes from time to time: the recorded runs did so {recorded.place()}"
 
 
 def _not_again(first: _Child, made: int) -> Explanation:

@@ -91,12 +91,12 @@ def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
     def run(number: int) -> None:
         step(number)
         stepped[number].set()
-        over.wait()  # until all have made their step: an ended thread's number is given again
+        over.wait(60)  # until all have made their step: an ended thread's number is given again
 
     running = [threading.Thread(target=run, args=(number,)) for number in range(steps)]
     for thread, done in zip(running, stepped, strict=True):
         thread.start()
-        done.wait()
+        assert done.wait(60)
     over.set()
     for thread in running:
         thread.join()

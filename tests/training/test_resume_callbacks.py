@@ -177,6 +177,19 @@ class _Noise(keras.layers.Layer):  # type: ignore[misc]
         return x + tf.random.normal(tf.shape(x)) if training else x
 
 
+class _Sampled(keras.layers.Layer):  # type: ignore[misc]
+    def call(self, x: Any, training: bool = False) -> Any:
+        if not training:
+            return x
+        true = tf.zeros((tf.shape(x)[0], 1), tf.int64)
+        return x + tf.nn.uniform_candidate_sampler(true, 1, 4, True, 9).sampled_expected_count[:1]
+
+
+def _sampled() -> Any:
+    layers = [keras.Input((4,)), _Sampled(name="sampled"), keras.layers.Dense(1)]
+    return models.compiled(keras.Sequential(layers))
+
+
 def _noisy() -> Any:
     layers = [keras.Input((4,)), _Noise(name="noisy"), keras.layers.Dense(1)]
     return models.compiled(keras.Sequential(layers))
@@ -190,6 +203,11 @@ def test_a_training_step_with_a_hidden_counter_is_refused(tmp_path: Path) -> Non
         _fit(tmp_path / "run", [count], build=_noisy, strict=True)
     assert steps == []
     assert not (tmp_path / "run" / "ledger.jsonl").exists(), "mended, it can begin there"
+
+
+def test_so_is_one_that_samples_candidates(tmp_path: Path) -> None:
+    with pytest.raises(ResumeError, match="UniformCandidateSampler in layer sampled, made at "):
+        _fit(tmp_path / "run", [], build=_sampled, strict=True)
 
 
 def test_or_noted_where_that_is_asked_for(tmp_path: Path) -> None:
