@@ -182,7 +182,7 @@ class _Sampled(keras.layers.Layer):  # type: ignore[misc]
         if not training:
             return x
         true = tf.zeros((tf.shape(x)[0], 1), tf.int64)
-        return x + tf.nn.uniform_candidate_sampler(true, 1, 4, True, 9).sampled_expected_count[:1]
+        return x + tf.random.uniform_candidate_sampler(true, 1, 4, True, 9).sampled_expected_count[:1]
 
 
 def _sampled() -> Any:
