@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 import collections
+import contextvars
 import enum
+import functools
 import itertools
 import random
 import sys
@@ -45,6 +48,15 @@ def value_digest(value: Any, depth: int = 0) -> bytes | None:
     # `isinstance` would ask an object for its `__class__`.
     if issubclass(kind, PurePath):
         return b"path " + str(value).encode("utf-8", "surrogatepass")
+    if kind is contextvars.ContextVar:
+        try:
+            return value_digest(value.get(), depth + 1)
+        except LookupError:  # it has no value here
+            return None
+    if kind is functools.partial:
+        return _of_items("partial", (value_digest(v, depth + 1) for v in (value.args, value.keywords)), 2)
+    if kind in (types.SimpleNamespace, argparse.Namespace):
+        return value_digest(vars(value), depth + 1)
     if kind is random.Random:
         return repr(value.getstate()).encode()
     known = _of_library(value)

@@ -84,6 +84,10 @@ def watched(events: Callable[..., list[Event]]) -> Watched:
         ("random.Random(1)", "random.Random(1)", "random.Random(2)"),
         ("np.arange(3)", "np.array([0, 1, 2])", "np.array([0, 1, 3])"),
         ("np.zeros(3)", "np.zeros(3)", "np.zeros(3, 'f4')"),
+        ("functools.partial(max, 1)", "functools.partial(max, 1)", "functools.partial(max, 2)"),
+        ("functools.partial(max, key=1)", "functools.partial(max, key=1)", "functools.partial(max, key=2)"),
+        ("types.SimpleNamespace(a=1)", "types.SimpleNamespace(a=1)", "types.SimpleNamespace(a=2)"),
+        ("contextvars.ContextVar('v', default=1)",) * 2 + ("contextvars.ContextVar('v', default=2)",),
         ("np.zeros((2, 3))", "np.zeros((2, 3))", "np.zeros((3, 2))"),
         ("np.arange(6).reshape(2, 3).T", "np.arange(6).reshape(2, 3).T", "np.arange(6).reshape(3, 2)"),
         (
@@ -109,17 +113,21 @@ def watched(events: Callable[..., list[Event]]) -> Watched:
     ],
 )
 def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: str) -> None:
+    import contextvars
     import datetime
     import enum
     import fractions
+    import functools
     import pathlib
     import random
+    import types
 
     import numpy as np
     import pandas as pd
     import tensorflow as tf
 
     known = {m.__name__.rpartition(".")[2]: m for m in (datetime, enum, fractions, pathlib, random)}
+    known |= {"contextvars": contextvars, "functools": functools, "types": types}
     known |= {"np": np, "pd": pd, "tf": tf}
     values = [watched(f"x = {text}", **known)[1]["x"] for text in (same, alike, other)]
     assert values[0] == values[1] != values[2]

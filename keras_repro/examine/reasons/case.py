@@ -329,7 +329,8 @@ class Case:
             }
         fix = found.fix
         if found.cause == "data_order" and not (source and speaks_of_chance(str(source["code"]))):
-            source = _as_they_come(self.files) or source
+            came = _as_they_come(self.files)
+            source, fix = (came, None) if came is not None else (source, fix)
         of_hashes = self.same_with_hash_seed and not self.evidence.varied
         if of_hashes and source is not None and _only_draws(str(source["code"])):
             # A generator knows of no hashes: its seed, or how often it is drawn from, another line decides.
