@@ -14,6 +14,7 @@ from keras_repro.examine.reasons.between import between_steps
 from keras_repro.examine.reasons.case import Case, as_source
 from keras_repro.examine.reasons.case import Evidence as Evidence
 from keras_repro.examine.reasons.data import data
+from keras_repro.examine.reasons.finish import finished
 from keras_repro.examine.reasons.results import results, structure
 from keras_repro.examine.reasons.start import configuration, first_values, seed_generators
 from keras_repro.examine.reasons.step import of_threads, step
@@ -37,9 +38,9 @@ def explain(evidence: Evidence) -> Explanation:
     for rule in _RULES:
         found = rule(case)
         if found is not None:
-            return _of_surroundings(case.finished(found), evidence.varied)
+            return _of_surroundings(finished(case, found), evidence.varied)
     unknown = case.said("unknown", "what made them differ was not found", source=as_source(case.root()))
-    return _of_surroundings(case.finished(unknown), evidence.varied)
+    return _of_surroundings(finished(case, unknown), evidence.varied)
 
 
 def _of_surroundings(found: Explanation, varied: str | None) -> Explanation:

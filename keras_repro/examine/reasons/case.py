@@ -2,33 +2,26 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from keras_repro.examine.explanation import Explanation
-from keras_repro.examine.fix import DRAW, SOURCE, fix_of, makes_generator, speaks_of_chance, with_seed
-from keras_repro.examine.rewrite import rewritten
 from keras_repro.examine.suspects import (
     Suspect,
     entropy_suspects,
     reading_suspects,
     root_of,
-    shares,
     suspects_of,
     thread_suspects,
 )
-from keras_repro.examine.users_code import UsersCode, hashes, statement_text, the_one_statement
+from keras_repro.examine.users_code import hashes
 from keras_repro.record.trace import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
 
 NOT_IN_A_THREAD = "change it between steps, by step or epoch: in a callback, or in the loop itself"
-_IN_ORDER = "take the results in the order in which the work was given, such as pool.map(...) gives them"
-_ONE_EACH = "give each piece of work a generator of its own, such as np.random.default_rng((42, number))"
-_GIVE_A_SEED = "draw from a generator that was made with a seed, such as np.random.default_rng(42)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,15 +113,6 @@ class Case:
                 found.append((section, section))
         return list(dict.fromkeys(found))
 
-    def _digests(self, section: str, tensor: str) -> str:
-        """The two digests of a tensor that differs."""
-        found = []
-        for event in (self.other, self.event):
-            held = ((event or {}).get("value") or {}).get(section) or {}
-            digest = held.get(tensor) if isinstance(held, Mapping) else held
-            found.append(str(digest)[:16] if digest else "not there")
-        return f"digests of {tensor}: {found[0]} and {found[1]}"
-
     def _goes_by_hashes(self) -> bool:
         """Whether the user's code names a set or a hash, or a line of it has held a set."""
         held = any("sets" in e.info for i in self.evidence.second for e in i.soft if e.kind == "line")
@@ -193,23 +177,6 @@ class Case:
             name = name.rpartition("/")[0]
             known = self.layers.get(name, known)
         return {"layer": name, "class": known.get("class", kind), "source": known.get("source")}
-
-    def draws(self, source: Mapping[str, Any]) -> bool:
-        """Whether a line draws from the process's own generators."""
-        at = (source["file"], source["line"])
-        return any((s.file, s.line) == at and {"random", "np.random"} & set(s.names) for s in self.suspects)
-
-    def _is_suspect(self, source: Mapping[str, Any], *, raced: bool = False) -> bool:
-        at = source["file"], source["line"]
-        return any((s.file, s.line) == at and s.raced >= raced for s in self.suspects)
-
-    def _draws_in_threads(self, source: Mapping[str, Any]) -> bool:
-        """Whether a line draws in other threads than the main one, or in coroutines."""
-        if speaks_of_chance(str(source["code"])) != DRAW:
-            return False
-        if UsersCode({source["file"]}).is_in_coroutine(source["file"], source["line"]):
-            return True
-        return any(s.interval < 0 and s.is_at(source) for s in self.suspects)
 
     def running_thread(self) -> Mapping[str, Any] | None:
         """The line that started a thread which was still running where they parted."""
@@ -281,95 +248,6 @@ class Case:
                 return found or near[0]
         return root_of(self.suspects, sinks, files=self.files, strict=strict, seeded=self._seeded)
 
-    def _fix_of(self, source: Mapping[str, Any]) -> str | None:
-        """What to change in a line, or in the whole of the statement that it belongs to."""
-        code = UsersCode(set(self.files) | {source["file"]})
-        whole = statement_text(source["file"], source["line"])
-        held = {n for s in self.suspects if s.is_at(source) for n in s.sets}
-        for text in dict.fromkeys((str(source["code"]), whole)):
-            fix = fix_of(text, sets=code.sets() | held)
-            if fix is not None:
-                return fix
-        objects = code.sets(of_objects=True) & code.read_by(source["file"], source["line"])
-        return (
-            f"keep {min(objects)} in a list: a set goes through objects by their addresses"
-            if objects
-            else None
-        )
-
-    def _fix_of_order(self, source: Mapping[str, Any]) -> str | None:
-        """What to do where results are put together as they come, or files go by names of chance."""
-        code = UsersCode({source["file"]})
-        if shares(str(source["code"])) and code.is_in_coroutine(source["file"], source["line"]):
-            return "return it, and take what asyncio.gather(...) gives: that keeps the order of the calls"
-        if "sorted(" in str(source["code"]):
-            return "sort by something that repeats: what it sorts by is another one in each run"
-        return None
-
-    def finished(self, found: Explanation) -> Explanation:
-        """The explanation with what holds for all of them: tensors, hash seed, and what was ruled out."""
-        evidence = [*found.evidence, *self.noticed]
-        tensors = self.tensors()
-        if tensors:
-            shown = ", ".join(n for _, n in tensors[:3]) + (", ..." if len(tensors) > 3 else "")
-            many = "1 tensor differs" if len(tensors) == 1 else f"{len(tensors)} tensors differ"
-            evidence.insert(0, f"{many} there: {shown}")
-            evidence.insert(1, self._digests(*tensors[0]))
-        if self.same_with_hash_seed:
-            same = "in the surroundings" if self.evidence.varied else "with the hash seed"
-            evidence.append(f"a further run, {same} of the first, did the same as the first")
-        for read in self.reads[:3]:
-            evidence.append(f"{read.reads}: line {read.line} reads it, and a run before has written it")
-        source = found.source
-        if source is not None:
-            source = {
-                "file": source["file"],
-                "line": source["line"],
-                "code": statement_text(source["file"], source["line"]) or source.get("code", ""),
-            }
-        fix = found.fix
-        if found.cause == "data_order" and not (source and speaks_of_chance(str(source["code"]))):
-            came = _as_they_come(self.files)
-            source, fix = (came, None) if came is not None else (source, fix)
-        of_hashes = self.same_with_hash_seed and not self.evidence.varied
-        if of_hashes and source is not None and _only_draws(str(source["code"])):
-            # A generator knows of no hashes: its seed, or how often it is drawn from, another line decides.
-            source, fix = _through_a_set(self.files) or source, None
-        read_there = next((r for r in self.reads if source and r.is_at(source)), None)
-        if read_there is not None:
-            fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
-        if source is not None:
-            whole, source = source["line"], _narrowed(source)
-            if source["line"] != whole and fix == fix_of(statement_text(source["file"], whole)):
-                fix = fix_of(str(source["code"])) or fix
-        if fix is None and source is not None:
-            fix = self._fix_of(source)
-        if fix is None and source is not None and self._is_suspect(source):
-            fix = with_seed(str(source["code"]))
-        if fix is None and source is not None and self._draws_in_threads(source):
-            fix = _ONE_EACH
-        if fix is None and source is not None and self._is_suspect(source, raced=True):
-            fix = _ONE_EACH if speaks_of_chance(str(source["code"])) == DRAW else _IN_ORDER
-        if fix is None and source is not None and self.draws(source):
-            fix = f"{SET_SEED}  # first of all"
-        if fix is None and source is not None and self._is_suspect(source):
-            fix = _GIVE_A_SEED if speaks_of_chance(str(source["code"])) == DRAW else None
-        if fix is None and source is not None and self._is_suspect(source):
-            fix = _fix_of_loops(source)
-        if fix is None and found.cause == "data_order" and source is not None:
-            fix = self._fix_of_order(source)
-        if fix is None and of_hashes and hashes(self.files):
-            fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
-        variable = found.variable or (tensors[0][1] if tensors else None)
-        return replace(
-            found,
-            evidence=tuple(dict.fromkeys(evidence)),
-            ruled_out=tuple(self.ruled_out),
-            source=source,
-            fix=fix,
-            variable=variable,
-        )
-
 
 def _seeded(evidence: Evidence) -> set[str]:
     """Those of the process's own generators that once were in the same state in both runs."""
@@ -387,16 +265,6 @@ def _seeded(evidence: Evidence) -> set[str]:
     return {name for _, name, _ in held[0] & held[1]}
 
 
-def _narrowed(source: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The one line of a statement over several lines that names a source of chance; else the statement."""
-    lines = UsersCode({source["file"]}).lines_of(source["file"], source["line"])
-    telling = [(n, text) for n, text in lines if speaks_of_chance(text) == SOURCE]
-    if len(lines) < 2 or len(telling) != 1:
-        return source
-    ((number, text),) = telling
-    return {**source, "line": number, "code": text}
-
-
 def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
     """The differences that would be a cause by themselves: data, first values of weights, hooks."""
     return {
@@ -405,35 +273,6 @@ def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]
         if d["kind"] in ("fit", "data", "batch", "hook")
         or (d["kind"] == "birth" and not (d.get("mine") or d.get("other") or {})["info"].get("seed"))
     }
-
-
-def _as_they_come(files: Iterable[str]) -> Mapping[str, Any] | None:
-    """The one line that takes the results of work as they come, if there is just one."""
-    return the_one_statement(files, r"\b(as_completed|imap_unordered)\(")
-
-
-def _only_draws(code: str) -> bool:
-    """Whether a line makes a generator or draws from one, and names no set and no hash itself."""
-    if re.search(r"\b(hash|set|frozenset)\(", code):
-        return False
-    return makes_generator(code) or speaks_of_chance(code) == DRAW
-
-
-def _through_a_set(files: Collection[str]) -> Mapping[str, Any] | None:
-    """The one line that goes through a set, or takes the hash of something, if there is just one."""
-    sets = UsersCode(set(files)).sets()
-    return the_one_statement(
-        files, lambda text: rewritten(text, is_chance=lambda _: False, sets=sets) not in (None, text)
-    )
-
-
-def _fix_of_loops(source: Mapping[str, Any]) -> str | None:
-    """What to change in the head of a loop that a line stands in, where it names a source of chance."""
-    for line in UsersCode({source["file"]}).loops_around(source["file"], source["line"]):
-        head = statement_text(source["file"], line)
-        if speaks_of_chance(head) == SOURCE:
-            return fix_of(head)
-    return None
 
 
 def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:
