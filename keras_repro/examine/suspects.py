@@ -23,7 +23,8 @@ from keras_repro.examine.fix import (
     speaks_of_chance,
 )
 from keras_repro.examine.rewrite import goes_through
-from keras_repro.examine.users_code import UsersCode, statement_text
+from keras_repro.examine.statement import statement_text
+from keras_repro.examine.users_code import UsersCode
 from keras_repro.record.trace import Interval
 
 # The process's own generators, which a line may draw from through a library.

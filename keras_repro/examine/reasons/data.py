@@ -8,7 +8,8 @@ from typing import Any
 from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import SOURCE, fix_of, speaks_of_chance
 from keras_repro.examine.reasons.case import SET_SEED, Case, as_source
-from keras_repro.examine.users_code import statement_text, the_one_statement
+from keras_repro.examine.statement import statement_text
+from keras_repro.examine.users_code import the_one_statement
 
 
 def data(case: Case) -> Explanation | None:

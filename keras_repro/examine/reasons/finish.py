@@ -11,8 +11,9 @@ from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import DRAW, SOURCE, fix_of, makes_generator, speaks_of_chance, with_seed
 from keras_repro.examine.reasons.case import SET_SEED, Case
 from keras_repro.examine.rewrite import rewritten
+from keras_repro.examine.statement import statement_text
 from keras_repro.examine.suspects import shares
-from keras_repro.examine.users_code import UsersCode, hashes, statement_text, the_one_statement
+from keras_repro.examine.users_code import UsersCode, hashes, the_one_statement
 
 _IN_ORDER = "take the results in the order in which the work was given, such as pool.map(...) gives them"
 _ONE_EACH = "give each piece of work a generator of its own, such as np.random.default_rng((42, number))"

@@ -9,7 +9,7 @@ from keras_repro.examine.explanation import Explanation
 from keras_repro.examine.fix import fix_of
 from keras_repro.examine.reasons.case import NOT_IN_A_THREAD, SET_SEED, Case, as_source, seeds_set
 from keras_repro.examine.settings import first_difference
-from keras_repro.examine.users_code import statement_text
+from keras_repro.examine.statement import statement_text
 
 _SHOWN = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
 
