@@ -80,6 +80,22 @@ def test_what_this_process_wrote_itself_is_left_out(
     assert heard == []
 
 
+def test_a_large_file_is_looked_at_all_over(tmp_path: Path, script: dict[str, Any]) -> None:
+    """Parts of 1 MB, 64 of them: of 100 MB each part may be one that is looked at, and the size counts."""
+    data, found = tmp_path / "data.bin", []
+    frame = script["frame"]()
+    for size, at in ((100 << 20, None), (100 << 20, 0), (100 << 20, (98 << 20) + 500), (101 << 20, None)):
+        with open(data, "wb") as file:
+            file.truncate(size)
+            if at is not None:
+                file.seek(at)
+                file.write(b"x")
+        events: list[Event] = []
+        OpenedFiles(events.append).hear((str(data), "r", 0), frame)
+        found += [e.value for e in events]
+    assert len(set(found)) == 4
+
+
 def test_nothing_is_heard_after_the_end(tmp_path: Path, script: dict[str, Any]) -> None:
     data = tmp_path / "data.txt"
     data.write_text("a")
