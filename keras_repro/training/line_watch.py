@@ -14,6 +14,7 @@ import random
 import sys
 import threading
 import types
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -22,10 +23,11 @@ import xxhash
 from keras_repro.record.trace import Event
 from keras_repro.training.source import is_of_library, is_users_file
 from keras_repro.training.statements import Statement, statements_of
-from keras_repro.training.value_digest import value_digest
+from keras_repro.training.value_digest import Work, value_digest
 
 _MOST_RUNS_OF_A_LINE = 4096  # in one interval
 _MOST_RUNS_OF_A_FUNCTION = 100_000
+_MOST_WORK = 100_000  # for a name in a line, and less often from there on
 _MOST_LOOKED_AT = 16  # elements of a set
 _MOST_SEEN = 64  # and few of those that come later
 
@@ -163,7 +165,7 @@ class LineWatch:
                         line.sets.add(name)
                     elif type(value) in (dict, collections.defaultdict) and _holds_sets(value):
                         line.sets.add(f"{name}[]")
-                    digest = value_digest(value)
+                    digest = line.looks.at(name, value, line.runs)
                     if digest is not None:
                         line.hashers.setdefault(name, xxhash.xxh3_64()).update(digest)
                         line.whole.update(digest)
@@ -203,9 +205,28 @@ def _generators() -> Iterator[tuple[str, bytes]]:
         yield "np.random", keys[:4].tobytes() + int(position).to_bytes(4, "little")
 
 
+class _Looks:
+    """Looks at the values of a line's names: at those that have taken much work only now and then.
+
+    What counts is how much there is to look at, not the time: two runs have to look at the same.
+    """
+
+    def __init__(self) -> None:
+        self._work: Counter[str] = Counter()
+
+    def at(self, name: str, value: Any, run: int) -> bytes | None:
+        if self._work[name] > _MOST_WORK and not _is_round(run):
+            return None
+        before = Work.done
+        digest = value_digest(value)
+        self._work[name] += Work.done - before
+        return digest
+
+
 class _Line:
     def __init__(self) -> None:
         self.runs = 0
+        self.looks = _Looks()
         # When it ran, as a count over all lines, and what it had brought forth by then.
         self.seen: list[list[Any]] = []
         self.whole = xxhash.xxh3_64()
@@ -219,12 +240,14 @@ class _ThreadLine:
 
     def __init__(self) -> None:
         self.runs = 0
+        self.looks = _Looks()
         self.seen: list[list[Any]] = []
 
     def add(self, values: Iterable[tuple[str, Any]]) -> None:
         self.runs += 1
         if self.runs <= _MOST_RUNS_OF_A_LINE:
-            digests = {n: xxhash.xxh32_hexdigest(d) for n, v in values if (d := value_digest(v)) is not None}
+            found = ((name, self.looks.at(name, value, self.runs)) for name, value in values)
+            digests = {n: xxhash.xxh32_hexdigest(d) for n, d in found if d is not None}
             self.seen.append([self.runs, digests])
 
     def taken(self, file: str, number: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from conftest import TESTS
 
 from keras_repro.record.trace import Event
 from keras_repro.training.line_watch import LineWatch
+from keras_repro.training.value_digest import Work
 
 Watched = Callable[..., dict[int, dict[str, str]]]
 
@@ -174,6 +175,23 @@ def test_what_a_line_changes_in_place(watched: Watched) -> None:
     assert sorted(one) == [3, 4, 5, 6, 7, 8, 10, 11]
     assert {n for n in one if one[n] != two[n]} == {4, 6, 8, 10, 11}
     assert one[6].keys() >= {"rng"}
+
+
+def test_a_list_that_grows_is_looked_at_now_and_then(events: Callable[..., list[Event]]) -> None:
+    text = """
+        held = []
+        for number in range(2000):
+            held.append((number, {last} if number == 1999 else 0))
+        end = held
+    """
+    found = []
+    for last in (0, 0, 1):
+        before = Work.done
+        found.append({e.info["line"]: e.value for e in events(text.format(last=last))})
+        assert Work.done - before < 400_000
+    assert found[0] == found[1]
+    assert found[0][5] != found[2][5]
+    assert found[0][3] == found[2][3]  # small values are looked at each time
 
 
 def test_names_that_hold_sets_whose_order_may_be_another(events: Callable[..., list[Event]]) -> None:
