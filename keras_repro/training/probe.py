@@ -26,7 +26,7 @@ from keras_repro.training.opened_files import OpenedFiles
 from keras_repro.training.source import users_line
 
 _MOST_DIFFERENCES = 3000
-_MOST_MODELS = 16
+_MOST_READERS = 2  # each keeps its model
 
 Evidence = Callable[[], dict[str, Any]]
 
@@ -74,7 +74,7 @@ class Probe:
         self._differences: list[dict[str, Any]] = []
         self._lock = threading.RLock()
         self._places: dict[int, list[int]] = {}
-        self._readers: dict[int, Any] = {}  # of models that were asked for results; they keep the models
+        self._readers: dict[int, Any] = {}  # of the models that were asked for results last
         self._steps: int | None = None
         self._pid = os.getpid()
 
@@ -297,11 +297,10 @@ class Probe:
     def _weights(self, model: Any) -> str | None:
         from keras_repro.training.state_reader import StateReader
 
-        if id(model) not in self._readers and len(self._readers) < _MOST_MODELS:
-            self._readers[id(model)] = StateReader(model)
-        reader = self._readers.get(id(model))
-        if reader is None:
-            return None
+        reader = self._readers.pop(id(model), None) or StateReader(model)
+        self._readers[id(model)] = reader
+        while len(self._readers) > _MOST_READERS:
+            del self._readers[next(iter(self._readers))]
         reader.refresh(ask=False)
         return reader.digests().get("weights")
 
