@@ -13,24 +13,24 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from keras_repro._version import __version__ as __version__
+
 if TYPE_CHECKING:
     from keras_repro.control.seeds import derive as derive
     from keras_repro.errors import DivergenceError as DivergenceError
     from keras_repro.errors import ReproError as ReproError
-    from keras_repro.examine.compare import Comparison as Comparison
-    from keras_repro.examine.compare import Divergence as Divergence
     from keras_repro.examine.compare import compare as compare
+    from keras_repro.examine.divergence import Divergence as Divergence
+    from keras_repro.examine.result import Comparison as Comparison
     from keras_repro.training.callback import DeterminismCallback as DeterminismCallback
     from keras_repro.training.recorder import Recorder as Recorder
     from keras_repro.training.run import Run as Run
     from keras_repro.training.trainer import ReproducibleTrainer as ReproducibleTrainer
 
-__version__ = "0.1.0"
-
 _WHERE = {
-    "Comparison": "keras_repro.examine.compare",
+    "Comparison": "keras_repro.examine.result",
     "DeterminismCallback": "keras_repro.training.callback",
-    "Divergence": "keras_repro.examine.compare",
+    "Divergence": "keras_repro.examine.divergence",
     "DivergenceError": "keras_repro.errors",
     "Recorder": "keras_repro.training.recorder",
     "ReproError": "keras_repro.errors",

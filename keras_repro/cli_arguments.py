@@ -252,6 +252,6 @@ def _at_least(smallest: int) -> Callable[[str], int]:
 
 
 def _version() -> str:
-    from keras_repro import __version__
+    from keras_repro._version import __version__
 
     return f"keras-repro {__version__}"

@@ -13,19 +13,17 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
-from typing import Any, Literal
+from typing import Any
 
 from keras_repro.errors import LedgerError
 from keras_repro.examine.cause import Context, environment_differences
 from keras_repro.examine.difference import difference, ended_how, fits_in, incomparable_headers
-from keras_repro.examine.distances import Distances, distances
-from keras_repro.examine.divergence import Divergence as Divergence
-from keras_repro.examine.grade import Grade as Grade
+from keras_repro.examine.distances import distances
+from keras_repro.examine.divergence import Divergence
 from keras_repro.examine.grade import grade
-from keras_repro.examine.how_far import HowFar as HowFar
 from keras_repro.examine.how_far import how_far
 from keras_repro.examine.notes import (
     HASH_SEEDS_DIFFER,
@@ -35,73 +33,10 @@ from keras_repro.examine.notes import (
     latent_notes,
     limit_notes,
 )
+from keras_repro.examine.result import Comparison, Verdict
 from keras_repro.examine.steps import with_step
 from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Record
-from keras_repro.record.text import visible
-
-Verdict = Literal["identical", "diverged", "incomparable"]
-
-FORMAT = 1
-
-
-@dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """What `compare` found.
-
-    Attributes:
-        verdict: `"identical"` only when every digest of both chains was compared and there was one.
-        runs: `{"ledger", "fingerprint", "status"}` of each run.
-        divergence: the first place where two of them differ.
-        reason: why they are `incomparable`, in a line.
-        notes: what is worth knowing and changes no verdict.
-        covers: what the verdict covers, in words.
-        within: the part of the training that was run, such as `"the first 2 epochs of each fit"`; empty
-            where nothing was capped.
-        compared: how many records of the chain were equal before the end or the divergence.
-        how_far: how far apart the weights are where they part and in the end; None where they are the same.
-        grade: how well they agree; None where they are incomparable.
-        distances: what `how_far` was taken from: where the weights part, and the last place.
-    """
-
-    verdict: Verdict
-    runs: tuple[Mapping[str, Any], ...]
-    divergence: Divergence | None = None
-    reason: str | None = None
-    notes: tuple[str, ...] = ()
-    covers: str = ""
-    within: str = ""
-    compared: int = 0
-    how_far: HowFar | None = None
-    grade: Grade | None = None
-    distances: Distances | None = field(default=None, compare=False)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The machine form, as `--json` writes it."""
-        return {
-            "format": FORMAT,
-            "verdict": self.verdict,
-            "runs": [dict(r) for r in self.runs],
-            "divergence": None if self.divergence is None else self.divergence.to_dict(),
-            "reason": self.reason,
-            "notes": list(self.notes),
-            "covers": self.covers,
-            "within": self.within,
-            "compared": self.compared,
-            "how_far": None if self.how_far is None else self.how_far.to_dict(),
-            "grade": None if self.grade is None else self.grade.to_dict(),
-        }
-
-    def __repr__(self) -> str:
-        return f"<Comparison {self}>"
-
-    def __str__(self) -> str:
-        if self.verdict == "identical":
-            over = f" over {self.within}" if self.within else ""
-            return visible(f"identical{over}: {self.covers}; fingerprint {self.runs[0]['fingerprint']}")
-        if self.divergence is not None:
-            return f"diverged: {self.divergence.describe()}"
-        return visible(f"incomparable: {self.reason}")
 
 
 def compare(

@@ -18,8 +18,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 from keras_repro.errors import LedgerError, ReproError
 from keras_repro.examine.distances import Distances, distances
@@ -28,30 +26,9 @@ from keras_repro.examine.exact import ExactDistance, significand
 from keras_repro.examine.how_far import how_far
 from keras_repro.examine.noise_floor import NoiseFloor, results_of
 from keras_repro.examine.place import section_in_words
+from keras_repro.examine.result import Comparison, Grade
 from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.text import visible
-
-if TYPE_CHECKING:
-    from keras_repro.examine.compare import Comparison
-
-Name = Literal["bitwise", "ulp", "statistical", "different"]
-
-
-@dataclass(frozen=True)
-class Grade:
-    """How well two runs agree.
-
-    Attributes:
-        name: the grade.
-        reason: why, in a line.
-    """
-
-    name: Name
-    reason: str
-
-    def to_dict(self) -> dict[str, str]:
-        """The machine form."""
-        return {"name": self.name, "reason": self.reason}
 
 
 def grade(

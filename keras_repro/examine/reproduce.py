@@ -18,13 +18,14 @@ from typing import Any
 
 from keras_repro.errors import LaunchError
 from keras_repro.examine.beside import Beside, made_like
-from keras_repro.examine.compare import Comparison, compare_all
+from keras_repro.examine.compare import compare_all
 from keras_repro.examine.divergence import Divergence
-from keras_repro.examine.grade import Grade, grade
+from keras_repro.examine.grade import grade
 from keras_repro.examine.launch import Outcome, Start, run_child, start_process
 from keras_repro.examine.outcome import check_outcome
 from keras_repro.examine.pins import pins_of, requested_of
 from keras_repro.examine.recipe import Recipe, file_of, recipe_of
+from keras_repro.examine.result import Comparison, Grade
 from keras_repro.examine.surroundings import Finding, findings
 from keras_repro.examine.verify import Task, Watcher, check_task
 from keras_repro.record.folders import LEDGER_NAME

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from keras_repro.examine.compare import Comparison
 from keras_repro.examine.explanation import Explanation
+from keras_repro.examine.result import Comparison
 
 Verdict = Literal["repeats", "differs", "could not run", "not tried"]
 

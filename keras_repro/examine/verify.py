@@ -23,12 +23,13 @@ from typing import Any
 from keras_repro.control.portable import GRAPH_OPTIMIZER, Portability
 from keras_repro.control.requested import requests_in
 from keras_repro.errors import LaunchError, RunFolderError
-from keras_repro.examine.compare import Comparison, compare_all
+from keras_repro.examine.compare import compare_all
 from keras_repro.examine.estimate import estimated_seconds
 from keras_repro.examine.launch import PARTED, Outcome, Plan, Start, run_child, start_process
 from keras_repro.examine.leftovers import Listing
 from keras_repro.examine.modules import is_there
 from keras_repro.examine.outcome import check_outcome
+from keras_repro.examine.result import Comparison
 from keras_repro.record.folders import LEDGER_NAME, make_run_folder
 from keras_repro.record.ledger_file import read_ledger
 

@@ -14,8 +14,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from keras_repro.examine.compare import Comparison
 from keras_repro.examine.distances import Distances
+from keras_repro.examine.result import Comparison
 from keras_repro.present import facts
 from keras_repro.present.curves import chart_of, chosen
 from keras_repro.present.epoch_axis import axis_of
@@ -195,7 +195,7 @@ def _surroundings_words(differing: int, same: int) -> str:
 
 
 def _footer(pair: Pair) -> str:
-    from keras_repro import __version__
+    from keras_repro._version import __version__
 
     a, b = (f.digest for f in pair.files)
     return f"Made by keras_repro {__version__} from two ledgers. BLAKE3 of run A's: {a}; of run B's: {b}."

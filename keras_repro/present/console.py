@@ -12,12 +12,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_repro.examine.compare import Comparison
 from keras_repro.examine.place import place_in_words
+from keras_repro.examine.result import Comparison
 from keras_repro.present.how_far import how_far_lines
 from keras_repro.record.ledger_file import LedgerFile, read_ledger
 from keras_repro.record.schema import Record
-from keras_repro.record.text import visible as visible
+from keras_repro.record.text import visible
 
 _DIGITS = 7
 _MOST_ROWS = 60

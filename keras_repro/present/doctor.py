@@ -20,7 +20,7 @@ from rich.text import Text
 
 from keras_repro.control.switches import SWITCHES, Reading
 from keras_repro.present import facts
-from keras_repro.present.console import visible
+from keras_repro.record.text import visible
 
 _STYLES = {"pinned": "green", "NOT IN EFFECT": "bold red", "not pinned": "yellow"}
 _WHAT = {s.name: s.what for s in SWITCHES}

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 
-from keras_repro.present.console import visible
 from keras_repro.present.facts import NOT_RECORDED
+from keras_repro.record.text import visible
 
 _LONGEST = 500
 _MARKUP = re.compile(r"([\\`*_\[\]|~#!$])")

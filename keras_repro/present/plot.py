@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from keras_repro.errors import ReproError
-from keras_repro.examine.compare import Comparison
 from keras_repro.examine.distances import Distances
+from keras_repro.examine.result import Comparison
 from keras_repro.present.cells import BOUNDS, Cells, cells_of
 from keras_repro.present.curves import chosen
 from keras_repro.present.epoch_axis import EpochAxis, Tick, axis_of

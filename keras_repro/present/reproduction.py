@@ -13,8 +13,9 @@ from rich.text import Text
 from keras_repro.examine.recipe import Recipe, as_mapping
 from keras_repro.examine.reproduce import Preparation, Reproduction
 from keras_repro.examine.surroundings import NOT_SET, Finding
-from keras_repro.present.console import shown_path, visible
+from keras_repro.present.console import shown_path
 from keras_repro.record.ledger_file import read_ledger
+from keras_repro.record.text import visible
 
 _NARROW = 80
 _HEADS = {

@@ -9,7 +9,8 @@ from typing import Any
 
 from keras_repro.errors import ResumeError
 from keras_repro.record.continued import ContinuedLedger
-from keras_repro.training.session import Session, fit_details
+from keras_repro.training.fit_context import fit_details
+from keras_repro.training.session import Session
 
 _HOW = (
     "train through kr.ReproducibleTrainer(...).fit(...), whose fits can be resumed (docs/resume.md), or "

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import keras_repro
+from keras_repro._version import __version__
 from keras_repro.control.switches import read_switches
 from keras_repro.errors import LedgerError, ReproError, ResumeError
 from keras_repro.examine.place import place_in_words
@@ -187,7 +187,7 @@ class RunRecorder:
             mode=self.mode,
             coverage=self.coverage,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            version=keras_repro.__version__,
+            version=__version__,
             environment=environment,
             switches=tuple(r.to_dict() for r in readings),
             **self._details,

@@ -12,7 +12,6 @@ import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Mapping
-from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from keras_repro.record.schema import Record, plain_number
 from keras_repro.training import keras_api
 from keras_repro.training.batch_loop import BatchLoop, moved_since_birth, present_state
 from keras_repro.training.births import Births
+from keras_repro.training.fit_context import fit_details
 from keras_repro.training.run_recorder import RunRecorder
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ if TYPE_CHECKING:
 _MOST_MODELS = 16
 _MOST_OPTIMIZERS = 4
 _MOST_NUMBERS = 100_000_000
-
-# What a trainer knows of the fit that it is about to call: `data`, `validation_data`, `order`, ...
-fit_details: ContextVar[Mapping[str, Any] | None] = ContextVar("fit_details", default=None)
 
 
 class Session:

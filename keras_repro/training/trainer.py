@@ -25,7 +25,8 @@ from keras_repro.control.portable import Determinism, check_determinism, check_m
 from keras_repro.control.seeds import clear_and_seed, set_seeds
 from keras_repro.control.switches import apply_switches
 from keras_repro.errors import ReproError
-from keras_repro.examine.compare import Comparison, compare_all
+from keras_repro.examine.compare import compare_all
+from keras_repro.examine.result import Comparison
 from keras_repro.record.folders import new_folder
 from keras_repro.training import keras_api
 from keras_repro.training.callback import Every, OnDivergence, check_action, steps_between

@@ -26,6 +26,7 @@ from keras_repro.training.callback_list import joined
 from keras_repro.training.data_plan import DataPlan, FitData
 from keras_repro.training.dataset import describe_data
 from keras_repro.training.fit_arguments import is_arrays, validation_parts
+from keras_repro.training.fit_context import fit_details
 from keras_repro.training.hidden_counters import HiddenCounterError
 from keras_repro.training.interruptions import Interruptions, Terminated, leave_the_process
 from keras_repro.training.resume import (
@@ -42,7 +43,6 @@ from keras_repro.training.resume import (
 from keras_repro.training.resume_callback import ResumeCallback
 from keras_repro.training.run import Run
 from keras_repro.training.run_recorder import RunRecorder
-from keras_repro.training.session import fit_details
 from keras_repro.training.snapshots import Keep
 from keras_repro.training.start import ModelStart
 

@@ -13,8 +13,9 @@ from with_weights import write_run
 
 from keras_repro.errors import ReproError
 from keras_repro.examine.compare import compare, compare_all
-from keras_repro.examine.grade import Grade, grade, rounding_bound
+from keras_repro.examine.grade import grade, rounding_bound
 from keras_repro.examine.noise_floor import NoiseFloor
+from keras_repro.examine.result import Grade
 
 RNG = np.random.default_rng(5)
 KERNEL = RNG.uniform(0.01, 0.99, (30, 40)).astype("f4")

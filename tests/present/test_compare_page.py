@@ -18,9 +18,10 @@ import pytest
 from hand_made import DATA, digest, record
 from selenium.webdriver.common.keys import Keys
 
-from keras_repro.examine.compare import Grade, compare
+from keras_repro.examine.compare import compare
 from keras_repro.examine.distances import Distances, distances
 from keras_repro.examine.exact import exact_distance
+from keras_repro.examine.result import Grade
 from keras_repro.present.compare_page import render_comparison
 from keras_repro.record.ledger import Ledger
 from keras_repro.record.schema import Header, Record

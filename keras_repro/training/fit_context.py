@@ -1,0 +1,10 @@
+"""What a trainer knows of the fit that it is about to call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextvars import ContextVar
+from typing import Any
+
+# `data`, `validation_data`, `order`, ... of the fit; None outside of a trainer.
+fit_details: ContextVar[Mapping[str, Any] | None] = ContextVar("fit_details", default=None)
