@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_repro.record.digest import array_digest, section_digest
-from keras_repro.record.ledger import Ledger
-from keras_repro.record.schema import Header, Record
-from keras_repro.record.sketch import NUMBERS
-from keras_repro.record.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
+from keras_repro.ledger.schema import Header, Record
+from keras_repro.ledger.writer import Ledger
+from keras_repro.storage.digest import array_digest, section_digest
+from keras_repro.storage.linear_sketch import NUMBERS
+from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
 
 
 def main() -> None:

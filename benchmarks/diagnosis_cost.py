@@ -23,11 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_repro.commands.common import CHILD_MODULE
-from keras_repro.examine.diagnose import diagnose
-from keras_repro.examine.launch import start_process
-from keras_repro.examine.verify import Task, verify
-from keras_repro.record.trace import TRACE_NAME, read_trace
+from keras_repro.cli.common import CHILD_MODULE
+from keras_repro.processes.child import start_process
+from keras_repro.storage.trace_file import TRACE_NAME, read_trace
+from keras_repro.workflows.diagnose import diagnose
+from keras_repro.workflows.verify import Task, verify
 
 SCRIPT = """
 import sys

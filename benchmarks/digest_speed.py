@@ -19,8 +19,8 @@ import keras
 import numpy as np
 from pairs import alternate, print_table
 
-from keras_repro.training.state import StateWalk
-from keras_repro.training.values import StateDigests
+from keras_repro.training.state.digests import StateDigests
+from keras_repro.training.state.walk import StateWalk
 
 
 def main() -> None:

@@ -28,8 +28,8 @@ def main() -> None:
     import tensorflow as tf
     from keras.src.backend.tensorflow.trainer import TFEpochIterator
 
-    from keras_repro.control.data import OrderPolicy, ordered_dataset
-    from keras_repro.training import entering
+    from keras_repro.training.backends.keras3_tf import epoch_entry
+    from keras_repro.training.data.order.ordered_pipeline import OrderPolicy, ordered_dataset
 
     policy = OrderPolicy(seed=1, batch_size=32, shuffle="every_epoch")
     arrays = (tf.constant(np.arange(options.samples, dtype="float32")[:, None]),)
@@ -42,7 +42,7 @@ def main() -> None:
         iterator = TFEpochIterator(
             x=data, steps_per_epoch=steps, distribute_strategy=tf.distribute.get_strategy()
         )
-        entering.enter(model, iterator, step=step, logs={})
+        epoch_entry.enter(model, iterator, step=step, logs={})
         first, batches = next(iter(iterator._enumerate_iterator()))[0], iter(data)
         next(batches)
         assert first == step, (first, step)

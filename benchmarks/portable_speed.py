@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 from pairs import Pairs, alternate, print_table
 
-from keras_repro.control.portable import portable_environment
+from keras_repro.determinism.portable_pins import portable_environment
 
 MODELS = ("mlp", "cnn", "transformer")
 KINDS = ("default", "pinned", "portable")
@@ -87,7 +87,7 @@ def main() -> None:
 def _work(model: str, kind: str, seconds: str) -> None:
     import contextlib
 
-    from keras_repro.training.portable_mode import PortableMode
+    from keras_repro.training.portable.mode import PortableMode
 
     with PortableMode() if kind == "portable" else contextlib.nullcontext():
         built, dataset = _built(model)
@@ -143,8 +143,8 @@ def _search() -> None:
     import numpy as np
     import tensorflow as tf
 
-    from keras_repro.training.graph_search import search, traced_step
-    from keras_repro.training.portable_mode import PortableMode
+    from keras_repro.training.portable.mode import PortableMode
+    from keras_repro.training.portable.operation_check import search, traced_step
 
     with PortableMode():
         model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)

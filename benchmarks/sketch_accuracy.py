@@ -22,7 +22,7 @@ import ml_dtypes
 import numpy as np
 from sklearn.datasets import load_digits
 
-from keras_repro.record.sketch import SUMS, sketch_rows, sketched_distance
+from keras_repro.storage.linear_sketch import SUMS, sketch_rows, sketched_distance
 
 _CHANGES = ("one ULP of one", "learning rate", "another seed")
 _EPOCHS = 4

@@ -17,7 +17,7 @@ import blake3
 import ml_dtypes
 import numpy as np
 
-from keras_repro.record.sketch import sketch_rows
+from keras_repro.storage.linear_sketch import sketch_rows
 
 _SIZES = (64, 1_000, 30_000, 1_000_000, 25_000_000)
 _DTYPES = ("float32", "bfloat16", "float16", "float64", "int32", "int64")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 from pairs import Pairs, alternate, print_table
 
-from keras_repro.record.snapshot import Snapshot, write_snapshot
+from keras_repro.storage.snapshot_file import Snapshot, write_snapshot
 
 
 def main() -> None:
@@ -102,7 +102,7 @@ def _background(folder: Path, pairs: int) -> None:
     import keras
 
     import keras_repro as kr
-    from keras_repro.training.resume_callback import ResumeCallback
+    from keras_repro.training.resume.resume_callback import ResumeCallback
 
     class Clock(keras.callbacks.Callback):
         """Sees when a step begins; what lies between two of them is a step with all callbacks."""

@@ -27,9 +27,9 @@ import tensorflow as tf
 import xxhash
 from pairs import Pairs, print_table
 
-from keras_repro.training.callback import FitCallback
-from keras_repro.training.run_recorder import RunRecorder
-from keras_repro.training.state_reader import StateReader
+from keras_repro.training.recording.determinism_callback import FitCallback
+from keras_repro.training.recording.run_recorder import RunRecorder
+from keras_repro.training.state.fast_reader import StateReader
 
 
 class EveryOther(FitCallback):

@@ -16,28 +16,28 @@ from typing import TYPE_CHECKING, Any
 from keras_repro._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from keras_repro.control.seeds import derive as derive
+    from keras_repro.comparison.compare import compare as compare
+    from keras_repro.comparison.divergence import Divergence as Divergence
+    from keras_repro.comparison.result import Comparison as Comparison
+    from keras_repro.determinism.seeds import derive as derive
     from keras_repro.errors import DivergenceError as DivergenceError
     from keras_repro.errors import ReproError as ReproError
-    from keras_repro.examine.compare import compare as compare
-    from keras_repro.examine.divergence import Divergence as Divergence
-    from keras_repro.examine.result import Comparison as Comparison
-    from keras_repro.training.callback import DeterminismCallback as DeterminismCallback
-    from keras_repro.training.recorder import Recorder as Recorder
-    from keras_repro.training.run import Run as Run
-    from keras_repro.training.trainer import ReproducibleTrainer as ReproducibleTrainer
+    from keras_repro.training.recording.determinism_callback import DeterminismCallback as DeterminismCallback
+    from keras_repro.training.recording.loop_recorder import Recorder as Recorder
+    from keras_repro.training.trainer.result import Run as Run
+    from keras_repro.training.trainer.trainer import ReproducibleTrainer as ReproducibleTrainer
 
 _WHERE = {
-    "Comparison": "keras_repro.examine.result",
-    "DeterminismCallback": "keras_repro.training.callback",
-    "Divergence": "keras_repro.examine.divergence",
+    "Comparison": "keras_repro.comparison.result",
+    "DeterminismCallback": "keras_repro.training.recording.determinism_callback",
+    "Divergence": "keras_repro.comparison.divergence",
     "DivergenceError": "keras_repro.errors",
-    "Recorder": "keras_repro.training.recorder",
+    "Recorder": "keras_repro.training.recording.loop_recorder",
     "ReproError": "keras_repro.errors",
-    "ReproducibleTrainer": "keras_repro.training.trainer",
-    "Run": "keras_repro.training.run",
-    "compare": "keras_repro.examine.compare",
-    "derive": "keras_repro.control.seeds",
+    "ReproducibleTrainer": "keras_repro.training.trainer.trainer",
+    "Run": "keras_repro.training.trainer.result",
+    "compare": "keras_repro.comparison.compare",
+    "derive": "keras_repro.determinism.seeds",
 }
 
 __all__ = sorted(_WHERE)

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from keras_repro.control.runtime import set_op_determinism
-from keras_repro.examine import reproduce as reproduction
-from keras_repro.examine import verify as verification
-from keras_repro.examine.launch import OUTPUT_NAME, Outcome, run_child
-from keras_repro.record.ledger_file import LedgerFile, read_ledger
+from keras_repro.determinism.tf_runtime import set_op_determinism
+from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.processes.child import OUTPUT_NAME, Outcome, run_child
+from keras_repro.workflows import verify as verification
+from keras_repro.workflows.reproduce import reproduce as reproduction
 
 TESTS = Path(__file__).resolve().parent
 # `--import-mode=importlib` leaves it out.
@@ -26,7 +26,7 @@ sys.path.insert(0, str(TESTS))
 
 from forkserver import ForkServer  # noqa: E402
 
-CHILD = "keras_repro.training.instrument"
+CHILD = "keras_repro.training.instrumentation.child_main"
 SCRIPTS = TESTS / "scripts"
 
 
@@ -129,7 +129,7 @@ def command(
     forkserver: ForkServer, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Answer]]:
     """Runs `keras-repro` in this process; what it launches is forked."""
-    from keras_repro import cli
+    from keras_repro.cli import main as cli
 
     monkeypatch.setattr(verification, "verify", partial(verification.verify, start=forkserver.start))
     monkeypatch.setattr(reproduction, "reproduce", partial(reproduction.reproduce, start=forkserver.start))

@@ -140,7 +140,9 @@ def _serve(descriptor: int) -> None:
     import numpy  # noqa: F401
     import tensorflow  # noqa: F401
 
-    from keras_repro.training import instrument, recorder, session  # noqa: F401
+    from keras_repro.training.instrumentation import (
+        child_main,  # noqa: F401
+    )
 
     children: set[int] = set()
     with socket.socket(fileno=descriptor) as connection:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from conftest import SCRIPTS, TESTS, Answer
 
-from keras_repro.record.ledger import Ledger
-from keras_repro.record.ledger_file import read_ledger
-from keras_repro.record.schema import Header, Record
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.schema import Header, Record
+from keras_repro.ledger.writer import Ledger
 
 BREAST_CANCER = TESTS.parent / "examples" / "breast_cancer.py"
 CLI = ("-m", "keras_repro.cli")
@@ -141,7 +141,7 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
     "arguments", [("built",), ("unbuilt",), ("subclassed",), ("built", "others")], ids="-".join
 )
 def test_pinned_each_kind_of_model_repeats(command: Any, here: Path, arguments: tuple[str, ...]) -> None:
-    """None of these repeats as it is (tests/examine/test_verify.py)."""
+    """None of these repeats as it is (tests/workflows/test_verify.py)."""
     answer = command("verify", "--runs", "2", "--enforce", SCRIPTS / "no_seed.py", *arguments)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines()[-1].startswith("identical: 2 runs, bit for bit, TensorFlow ")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import keras_repro as kr
-from keras_repro.control.runtime import set_op_determinism
+from keras_repro.determinism.tf_runtime import set_op_determinism
 
 ROOT = Path(__file__).parents[1]
 GOLDEN = ROOT / "docs" / "golden" / "finished.jsonl"
@@ -26,9 +26,17 @@ MODULES = sorted(
 )
 # What a user meets first.
 PUBLIC = {
-    *("keras_repro", "keras_repro.training.trainer", "keras_repro.training.callback"),
-    *("keras_repro.training.recorder", "keras_repro.examine.compare", "keras_repro.examine.verify"),
-    *("keras_repro.record.ledger", "keras_repro.present.report", "keras_repro.control.seeds"),
+    *(
+        "keras_repro",
+        "keras_repro.training.trainer.trainer",
+        "keras_repro.training.recording.determinism_callback",
+    ),
+    *(
+        "keras_repro.training.recording.loop_recorder",
+        "keras_repro.comparison.compare",
+        "keras_repro.workflows.verify",
+    ),
+    *("keras_repro.ledger.writer", "keras_repro.report.paper.report", "keras_repro.determinism.seeds"),
 }
 
 

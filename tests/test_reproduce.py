@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import hand_made
+import ledger_builders
 import numpy as np
 import pytest
 from conftest import Answer, Child
 
-from keras_repro.record.ledger_file import read_ledger
+from keras_repro.ledger.reader import read_ledger
 
 CNN = """
 import sys
@@ -251,7 +251,7 @@ def test_arguments_that_were_not_published_have_to_be_given(
 
 def test_hostile_text_is_shown_as_text(command: Callable[..., Answer], here: Path) -> None:
     script = {"script": "x\x1b[31m.py", "module": None, "arguments": ["[red]\x1b[2J"], "hidden": 0}
-    hand_made.write(here / "a", hand_made.training(), command=script)
+    ledger_builders.write(here / "a", ledger_builders.training(), command=script)
     answer = command("reproduce", "a", "--yes", "--anyway")
     assert answer.code == 2
     assert "\x1b" not in answer.out + answer.err

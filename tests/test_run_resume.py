@@ -19,9 +19,9 @@ from conftest import SCRIPTS, Answer
 from forkserver import ForkServer
 
 from keras_repro.errors import RunFolderError
-from keras_repro.examine import launch
-from keras_repro.record.ledger_file import read_ledger
-from keras_repro.record.lock import RunLock
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.processes import child as launch
+from keras_repro.storage.run_lock import RunLock
 
 Run = Callable[..., Answer]
 
@@ -100,7 +100,7 @@ def test_what_cannot_be_together_or_at_once(run: Run, here: Path) -> None:
     assert answer.code == 2
     assert "--resume goes on with the run that --force would replace" in answer.err
     Path("a").mkdir()
-    holder = "import sys; from pathlib import Path; from keras_repro.record.lock import RunLock\n"
+    holder = "import sys; from pathlib import Path; from keras_repro.storage.run_lock import RunLock\n"
     holder += "lock = RunLock(Path('a')); print('held', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

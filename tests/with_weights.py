@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.record.digest import array_digest, content_digest, section_digest, tensor_digest
-from keras_repro.record.ledger import Ledger
-from keras_repro.record.schema import Header, Record
-from keras_repro.record.sketch import parts_of, sketch_rows
-from keras_repro.record.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
-from keras_repro.record.snapshot import write_snapshot
+from keras_repro.ledger.schema import Header, Record
+from keras_repro.ledger.writer import Ledger
+from keras_repro.storage.digest import array_digest, content_digest, section_digest, tensor_digest
+from keras_repro.storage.linear_sketch import parts_of, sketch_rows
+from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
+from keras_repro.storage.snapshot_file import write_snapshot
 
 State = Mapping[str, np.ndarray]
 

@@ -23,9 +23,9 @@ from crash.points import Points, Recorded, Score
 from crash.states import Left, Tree
 from forkserver import ForkServer
 
-from keras_repro.examine.launch import Plan, run_child
+from keras_repro.processes.child import Plan, run_child
 
-_CHILD = "keras_repro.training.instrument"
+_CHILD = "keras_repro.training.instrumentation.child_main"
 _SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "stopped.py"
 
 

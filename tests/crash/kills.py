@@ -29,10 +29,10 @@ from typing import Any
 from forkserver import ForkServer
 
 from keras_repro.errors import ReproError
-from keras_repro.examine.launch import OUTPUT_NAME, Child, Plan
-from keras_repro.record.ledger_file import read_ledger
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.processes.child import OUTPUT_NAME, Child, Plan
 
-_CHILD = "keras_repro.training.instrument"
+_CHILD = "keras_repro.training.instrumentation.child_main"
 _SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "interrupted.py"
 _KILLS_OF_A_RUN = 4
 _LONGEST = 600.0  # seconds

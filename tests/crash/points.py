@@ -35,7 +35,7 @@ from crash.disk import Change, RecordedDisk
 from crash.states import Left, Tree, after_the_machine, after_the_process
 
 from keras_repro.errors import ReproError
-from keras_repro.record.ledger_file import read_ledger
+from keras_repro.ledger.reader import read_ledger
 
 Train = Callable[[Path], dict[str, Any]]
 Resuming = Literal["each", "distinct", "few"]
@@ -182,7 +182,7 @@ class Points:
 
     def _open(self, tree: Tree) -> Opened:
         """What is read from a state; each content of the ledger and the snapshots once."""
-        from keras_repro.training.found import find
+        from keras_repro.training.resume.restore_point import find
 
         key = frozenset(f for f in tree.files.items() if f[0] == _LEDGER or f[0].startswith("snapshots/"))
         if key not in self._opened:

@@ -16,7 +16,7 @@ from crash.points import Points
 from crash.states import Tree, after_the_machine, after_the_process
 from forkserver import ForkServer
 
-from keras_repro.record import files
+from keras_repro.storage import atomic_files
 
 NOTHING = Tree({}, frozenset())
 
@@ -51,7 +51,7 @@ def test_crashes_at_every_change_of_a_small_run(forkserver: ForkServer, tmp_path
 
 
 def test_a_name_that_is_not_made_durable_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "sync", lambda path: None)
+    monkeypatch.setattr(atomic_files, "sync", lambda path: None)
     points = Points(tmp_path, small_run.train)
     recorded = next(points.recorded())
     (bad,) = points.score(recorded, "machine", resume="few", most_bad=1).bad
@@ -85,7 +85,7 @@ def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, 
 
 def test_what_a_crash_may_leave_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
     def renamed(folder: Path) -> None:
-        with files.appearing(folder / "a") as temporary:
+        with atomic_files.appearing(folder / "a") as temporary:
             temporary.touch()
 
     made = changes(renamed)

@@ -38,7 +38,7 @@ CAUSE_BAR, PLACE_BAR = 0.95, 0.85
 # Options that ask for the cause; only the verdict is looked at where there are none.
 EXPLAIN: tuple[str, ...] = ("--explain",)
 
-# Modules of keras_repro.examine whose function of the same name starts processes.
+# Modules of keras_repro.workflows whose function of the same name starts processes.
 LAUNCHING = ("verify",) if not EXPLAIN else ("verify", "diagnose")
 
 
@@ -140,7 +140,7 @@ def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
 @contextlib.contextmanager
 def launcher() -> Iterator[Callable[[Case], Result]]:
     """Gives a function that runs `keras-repro verify` on a case, in forked children."""
-    modules = [importlib.import_module(f"keras_repro.examine.{name}") for name in LAUNCHING]
+    modules = [importlib.import_module(f"keras_repro.workflows.{name}") for name in LAUNCHING]
     originals = [getattr(module, name) for module, name in zip(modules, LAUNCHING, strict=True)]
     before = signal.getsignal(signal.SIGTERM)
     with ForkServerPool() as pool:
@@ -172,7 +172,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _run(case: Case) -> Result:
-    from keras_repro import cli
+    from keras_repro.cli import main as cli
 
     began, before = time.monotonic(), os.getcwd()
     with tempfile.TemporaryDirectory() as folder:

@@ -18,7 +18,7 @@ from pathlib import Path
 from models import BATCH, CASES, SEED
 
 import keras_repro as kr
-from keras_repro.record.ledger_file import read_ledger
+from keras_repro.ledger.reader import read_ledger
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_repro.control.operations import FUSED_WITH
+from keras_repro.determinism.operation_catalogue import FUSED_WITH
 
 R = tf.raw_ops
 _COUNT = 20_003

@@ -17,9 +17,9 @@ import numpy as np
 import tensorflow as tf
 from operation_cases import Case, cases
 
-from keras_repro.control.exact import use_exact_functions
-from keras_repro.control.portable import GRAPH_OPTIMIZER
-from keras_repro.training.graph_search import optimized_graph
+from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
+from keras_repro.training.portable.exact_functions import use_exact_functions
+from keras_repro.training.portable.operation_check import optimized_graph
 
 
 def main() -> None:

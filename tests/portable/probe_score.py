@@ -23,8 +23,8 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 sys.path.insert(0, str(HERE))
 
-from keras_repro.control.operations import known_types  # noqa: E402
-from keras_repro.control.portable import portable_environment  # noqa: E402
+from keras_repro.determinism.operation_catalogue import known_types  # noqa: E402
+from keras_repro.determinism.portable_pins import portable_environment  # noqa: E402
 
 # TensorFlow asks the CPU to take denormal operands for zeros; the emulator (qemu 7.2) does not in these two.
 WRONG_IN_THE_EMULATOR = {("Maximum", "float32 any bits"), ("Minimum", "float32 any bits")}

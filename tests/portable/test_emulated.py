@@ -34,7 +34,9 @@ def test_a_cpu_without_avx2_is_refused(tmp_path):
     if shutil.which("qemu-x86_64") is None:
         pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
     (tmp_path / "train.py").write_text("open('ran', 'w')")
-    code = "from keras_repro.cli import main; import sys; sys.exit(main(['run', '--portable', 'train.py']))"
+    code = (
+        "from keras_repro.cli.main import main; import sys; sys.exit(main(['run', '--portable', 'train.py']))"
+    )
     done = subprocess.run(
         ["qemu-x86_64", "-cpu", "Nehalem", sys.executable, "-c", code],
         cwd=tmp_path,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_repro.control.portable import numpy_features_beyond, portable_environment
+from keras_repro.determinism.portable_pins import numpy_features_beyond, portable_environment
 
 HERE = Path(__file__).resolve().parent
 

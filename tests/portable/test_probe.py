@@ -7,8 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from keras_repro.control.portable import portable_environment
-from keras_repro.control.thread_rules import is_the_same_always
+from keras_repro.determinism.portable_pins import portable_environment
+from keras_repro.determinism.thread_rules import is_the_same_always
 
 HERE = Path(__file__).resolve().parent
 _spec = importlib.util.spec_from_file_location("portable_probe_score", HERE / "probe_score.py")

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_repro.training.state_reader import StateReader
+from keras_repro.training.state.fast_reader import StateReader
 
 rng = np.random.default_rng(3)
 X = rng.normal(size=(50, 6)).astype("float32")

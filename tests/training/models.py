@@ -18,7 +18,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_repro as kr
-from keras_repro.training.state import StateTensor, model_state
+from keras_repro.training.state.walk import StateTensor, model_state
 
 
 def data(samples: int = 24, features: int = 4) -> tuple[np.ndarray, np.ndarray]:

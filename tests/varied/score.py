@@ -25,11 +25,11 @@ sys.path.insert(0, str(HERE.parent))
 
 from forkserver import ForkedProcess, ForkServer  # noqa: E402
 
-from keras_repro.examine.variations import CATALOGUE, chosen  # noqa: E402
-from keras_repro.examine.vary import Variations, Variator  # noqa: E402
-from keras_repro.examine.verify import Task  # noqa: E402
+from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen  # noqa: E402
+from keras_repro.workflows.vary.runner import Variations, Variator  # noqa: E402
+from keras_repro.workflows.verify import Task  # noqa: E402
 
-CHILD = "keras_repro.training.instrument"
+CHILD = "keras_repro.training.instrumentation.child_main"
 # What acts before a forked child begins; all other variables act later.
 EARLY = ("PYTHONHASHSEED", "TF_ENABLE_ONEDNN_OPTS", "LC_ALL", "TZ")
 

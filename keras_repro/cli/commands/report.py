@@ -1,0 +1,22 @@
+"""`keras-repro report`: the page of what runs recorded."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_repro.cli.common import SAME, write_json, write_text
+
+
+def command(options: argparse.Namespace) -> int:
+    from keras_repro.report.paper.report import render_report, report_data
+
+    runs = [Path(r) for r in options.run]
+    text = render_report(runs)
+    write_json(options, report_data(runs))
+    if options.output is None:
+        sys.stdout.write(text)
+    else:
+        write_text(options.output, text)
+    return SAME

@@ -1,0 +1,1 @@
+"""Two ledgers: verdict, first divergence, cause, grade."""

@@ -1,0 +1,1 @@
+"""How far apart the weights of two runs are."""

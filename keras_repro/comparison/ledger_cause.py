@@ -1,0 +1,271 @@
+"""Why two runs parted, as far as their ledgers alone can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from keras_repro.ledger.position_text import place_in_words
+from keras_repro.ledger.schema import Record
+
+if TYPE_CHECKING:
+    from keras_repro.comparison.divergence import Divergence
+from keras_repro.comparison.config_diff import first_difference
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What came before in both ledgers, as far as the search for a cause needs it.
+
+    Attributes:
+        headers: both headers.
+        fits: the last `fit` record of each.
+        last: the last record that was equal in both.
+        names: Keras's name of each tensor by its structural name.
+        same_script: whether both come from one script.
+        trained: which models of which run earlier fits have trained.
+        count_fits: counts the fits of both, which takes a reading: asked only where they part.
+    """
+
+    headers: tuple[Mapping[str, Any], Mapping[str, Any]]
+    fits: tuple[Record, Record] | None = None
+    last: Record | None = None
+    names: dict[str, str] = field(default_factory=dict)
+    same_script: bool = False
+    trained: frozenset[tuple[int, Any]] = frozenset()
+    count_fits: Callable[[], int | None] = lambda: None
+
+    def after(self, a: Record, b: Record) -> Context:
+        """The context with one more pair in it."""
+        for name, described in a.shapes.items():
+            if len(described) > 2:
+                self.names[name] = str(described[2])
+        fits, trained = self.fits, self.trained
+        if a.kind == b.kind == "fit":
+            before = _models(self.fits) if self.fits else frozenset()
+            fits, trained = (a, b), self.trained | before
+        last = a if a.link == b.link else self.last
+        return replace(self, fits=fits, last=last, trained=trained)
+
+    @property
+    def trained_before(self) -> bool:
+        """Whether the models of the present fit were trained by an earlier one, in both runs."""
+        return self.fits is not None and bool(now := _models(self.fits)) and now <= self.trained
+
+    @property
+    def epochs(self) -> int | None:
+        """How many epochs the present fit was asked for."""
+        arguments = self.fits[0].extra.get("arguments", {}) if self.fits else {}
+        epochs = arguments.get("epochs") if isinstance(arguments, Mapping) else None
+        return epochs if isinstance(epochs, int) else None
+
+    def where(self) -> str:
+        """The last place at which both were equal, in words."""
+        return "the start" if self.last is None else self.place(self.last)
+
+    def place(self, record: Record) -> str:
+        """Where a record of the present fit stands, in words."""
+        return place_in_words(
+            record.kind,
+            fit=record.fit,
+            epoch=record.epoch,
+            index=record.index,
+            epochs=self.epochs,
+            fits=self.count_fits(),
+        )
+
+    def keras_name(self, tensor: str | None) -> str | None:
+        """The name that Keras gives a tensor."""
+        return self.names.get(tensor) if tensor is not None else None
+
+
+def cause_of(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None]:
+    """The cause of a divergence and a sentence on it.
+
+    Returns:
+        The cause, `"unknown"` where the ledgers cannot tell, and a sentence or None.
+    """
+    if divergence.structure is not None:
+        return "configuration", divergence.structure
+    for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
+        found = rule(divergence, a, b, context)
+        if found is not None:
+            return found
+    if any(t["tensor"].endswith("learning_rate") for t in divergence.tensors):
+        return "unknown", "the learning rate differs too: look at what sets it"
+    return "unknown", None
+
+
+def environment_differences(
+    a: Mapping[str, Any], b: Mapping[str, Any], *, same_script: bool = False
+) -> list[str]:
+    """What differs between two runs' surroundings and can change bits, a line each.
+
+    Args:
+        a: one run's header.
+        b: the other's.
+        same_script: whether `verify` made both: then each has a hash seed of its own, on purpose.
+    """
+    notes = []
+    mine, other = a.get("environment") or {}, b.get("environment") or {}
+    for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
+        models = [_model_of(e.get(name)) for e in (mine, other)]
+        if models[0] != models[1]:
+            said = f"{what} differs: {models[0]:.60} and {models[1]:.60}"
+            notes.append(f"{said} ({_across_cpus(a, b)})" if name == "cpu" else said)
+    packages = [_mapping(e.get("packages")) for e in (mine, other)]
+    for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
+        left, right = (p.get(name) for p in packages)
+        if left != right:
+            notes.append(f"{name} differs: {left or 'none'!s:.60} and {right or 'none'!s:.60}")
+    switches = [_switches(h) for h in (a, b)]
+    for name in switches[0]:
+        on_purpose = same_script and name == "hash_seed"
+        if name in switches[1] and switches[0][name] != switches[1][name] and not on_purpose:
+            values = [str(s[name]) for s in switches]
+            notes.append(f"switch {name:.60} differs: {values[0]:.60} and {values[1]:.60}")
+    return notes
+
+
+def _across_cpus(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
+    """What two CPUs are expected to do to these runs."""
+    if all(h.get("determinism") == "portable" for h in (a, b)):
+        return "portable runs: expected to be identical"
+    return "not expected to be identical: they are no portable runs"
+
+
+def _at_the_start(
+    divergence: Divergence, a: Record, b: Record, context: Context
+) -> tuple[str, str | None] | None:
+    if divergence.kind == "exit":
+        if " after " in str(divergence.section):
+            return "unknown", "something has changed the model after that, outside of what is observed"
+        # No start was seen, so that the seeds are only a hint.
+        advice = _seeding_advice((a, b), seeded="only the end was seen: kr.Recorder shows where a loop parts")
+        return ("unknown", advice) if advice else None
+    if divergence.kind not in ("start", "birth") and divergence.step != 0:
+        return None
+    if divergence.section == "weights":
+        if divergence.fit is not None and context.trained_before:
+            return (
+                "unknown",
+                "the model was trained before and was the same then: something outside of what is observed "
+                "has changed its weights since",
+            )
+        return "initial_weights", _seeding_advice(context.fits if divergence.index is None else (a, b))
+    if divergence.section == "optimizer":
+        return "configuration", "an optimizer's setting or state differs before the first step"
+    return None
+
+
+def _seeding_advice(
+    records: tuple[Record, Record] | None,
+    *,
+    seeded: str = "a seed is set: it was set after the model was built, or the weights do not come from it",
+) -> str | None:
+    """What the seeds explain, and what to do; `seeded` where both runs set the same."""
+    seeds = [_mapping(r.extra.get("seeds_set")) for r in records or ()]
+    if not seeds or any("keras" not in s for s in seeds):
+        return None  # what was not recorded is not known
+    call = "call keras.utils.set_random_seed before building"
+    if all(s.get("keras") is not None for s in seeds):
+        left, right = (s.get("keras") for s in seeds)
+        if left != right:
+            return f"seeds differ: {left} and {right}"
+        return seeded
+    if all(s.get("tensorflow") is not None for s in seeds):
+        return (
+            "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
+        )
+    if any(s.get("keras") is not None for s in seeds):
+        return f"in one of the runs no seed was set with Keras; {call}"
+    return f"no seed was set with Keras; {call}"
+
+
+def _models(fits: tuple[Record, Record]) -> frozenset[tuple[int, Any]]:
+    """The models of a pair of fits, each by the run that it is of and its number there."""
+    listed = [f.extra.get("models") for f in fits]
+    return frozenset(
+        (side, m) for side, ms in enumerate(listed) if isinstance(ms, list) for m in ms if isinstance(m, int)
+    )
+
+
+def _configuration(
+    divergence: Divergence, a: Record, b: Record, context: Context
+) -> tuple[str, str | None] | None:
+    if context.fits is None or divergence.index is not None:
+        return None
+    for name in ("configuration", "arguments"):
+        left, right = (_without_epochs(f.extra.get(name)) for f in context.fits)
+        if left != right:
+            return "configuration", f"{first_difference(left, right, name)} differs"
+    return None
+
+
+def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
+    source = (a, b) if divergence.index is not None else context.fits or ()
+    only_metrics = divergence.section == "metrics"
+    fields = ("data",) if divergence.index is not None else ("data", "validation_data")
+    for name in fields if source else ():
+        left, right = (_mapping(r.extra.get(name)) for r in source)
+        if name == "validation_data" and not only_metrics:
+            continue
+        what = {"data": "the data", "validation_data": "the validation data"}[name]
+        if left.get("kind") != right.get("kind"):
+            kinds = [r.get("kind") or "not given" for r in (left, right)]
+            return "configuration", f"{what} is of another kind: {kinds[0]} and {kinds[1]}"
+        if not left.get("digest") or left.get("digest") == right.get("digest"):
+            continue
+        if left.get("rows") and left.get("rows") == right.get("rows"):
+            return "data_order", f"{what} holds the same samples in another order"
+        return "data_values", f"{what} given to {'fit' if a.fit is not None else a.kind} differs"
+    if divergence.section == "order":
+        return "data_order", "the seed, batch size or shuffle policy of the trainer differs"
+    return None
+
+
+def _seeds(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
+    moved = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds"]
+    if not moved:
+        return None
+    generator = moved[0].removesuffix(" at the start").removesuffix("/state")
+    return (
+        "random_state",
+        f"the random state of {generator} differs: not seeded, or drawn from another number of times",
+    )
+
+
+def _environment(
+    divergence: Divergence, a: Record, b: Record, context: Context
+) -> tuple[str, str | None] | None:
+    differing = environment_differences(*context.headers, same_script=context.same_script)
+    return ("environment", "; ".join(differing)) if differing else None
+
+
+def _without_epochs(value: Any) -> Any:
+    """A fit's arguments without how long it was to go on: that alone changes none of its epochs."""
+    if not isinstance(value, Mapping):
+        return value
+    return {k: v for k, v in value.items() if k not in ("epochs", "epochs_requested")}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    # From a ledger, which somebody else may have written.
+    return value if isinstance(value, Mapping) else {}
+
+
+def _model_of(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return str(value.get("model", "not recorded"))
+    if isinstance(value, list):
+        return (
+            ", ".join(_model_of(v) if isinstance(v, Mapping) and "model" in v else str(v) for v in value)
+            or "none"
+        )
+    return "not recorded" if value is None else str(value)
+
+
+def _switches(header: Mapping[str, Any]) -> dict[str, Any]:
+    readings = header.get("switches") or ()
+    return {str(r.get("name")): r.get("achieved") for r in readings if isinstance(r, Mapping)}

@@ -1,1 +1,0 @@
-"""What makes a run repeat: seeds, switches, the order of the data."""

@@ -1,0 +1,1 @@
+"""Seeds, switches and rules of portability; nothing here knows a model."""

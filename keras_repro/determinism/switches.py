@@ -1,0 +1,239 @@
+"""Every switch that makes a run repeat: what was requested, what is in effect, how to mend it.
+
+    >>> pinned_environment(42, threads=2)["TF_NUM_INTRAOP_THREADS"]
+    '2'
+    >>> [(r.name, r.requested) for r in read_switches({"hash_seed": 42})][0]
+    ('hash_seed', 42)
+
+Requested is not achieved: a variable is only a request. What is in effect is asked of the
+interpreter and of the TensorFlow that is loaded (`achieved`), which is never imported or started to
+find out.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from keras_repro.determinism import tf_runtime
+from keras_repro.determinism.switch_readings import ACHIEVED, AUTO_JIT_FLAG, NO_GPU
+from keras_repro.determinism.switch_requests import (
+    as_variable,
+    checked_requests,
+    from_variables,
+    thread_number,
+)
+from keras_repro.determinism.switch_table import BLAS_VARIABLES, BY_NAME, SWITCHES, Reading, Switch, When
+from keras_repro.determinism.tf_runtime import UNKNOWN, Stage
+from keras_repro.errors import SwitchError
+
+__all__ = [
+    "SWITCHES",
+    "Reading",
+    "Switch",
+    "apply_switches",
+    "pinned_environment",
+    "probe_switches",
+    "read_switches",
+]
+
+
+def read_switches(requested: Mapping[str, Any] | None = None) -> tuple[Reading, ...]:
+    """Reads every switch back as it is in effect in this process. Changes nothing.
+
+    Args:
+        requested: what was asked for: values by switch name, or variables and their text as
+            `pinned_environment` gives them. For the rest, this process's variables are looked at.
+
+    Returns:
+        One reading for each of `SWITCHES`.
+
+    Raises:
+        SwitchError: a name is not known, or a value makes no sense.
+    """
+    asked = checked_requests(requested or {})
+    tf_runtime.remember_environment()
+    return tuple(_read(switch, asked) for switch in SWITCHES)
+
+
+def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tuple[Reading, ...]:
+    """Sets what can still be set in this process, and reads everything back.
+
+    Args:
+        requested: as for `read_switches`.
+        strict: raise where a switch comes too late; otherwise warn and go on.
+
+    Returns:
+        One reading for each of `SWITCHES`; `ok` is False for what came too late, None for what
+        takes effect when TensorFlow starts.
+
+    Raises:
+        SwitchError: a switch comes too late (then none is set), a name is not known, or a value
+            makes no sense.
+    """
+    asked = checked_requests(requested)
+    tf_runtime.remember_environment()
+    late = {s.name: _missed(s, asked) for s in SWITCHES if s.name in asked and _is_late(s, asked)}
+    if late and strict:
+        raise SwitchError("\n".join(_complaint(r) for r in late.values()))
+    for name, value in asked.items():
+        if name not in late and ACHIEVED[name]() != value:
+            _set(name, value)
+    tf_runtime.remember_environment()
+    readings = tuple(late.get(s.name) or _read(s, asked) for s in SWITCHES)
+    for reading in readings:
+        if reading.name in asked and reading.ok is False:
+            if strict:
+                raise SwitchError(_complaint(reading))
+            warnings.warn(_complaint(reading), stacklevel=2)
+    return readings
+
+
+def probe_switches() -> tuple[Reading, ...]:
+    """Imports and starts TensorFlow and reads every switch: for a process that does not train."""
+    tf_runtime.remember_environment()
+    tf_runtime.start_tensorflow()
+    return read_switches()
+
+
+def pinned_environment(seed: int, *, threads: int | None = None) -> dict[str, str]:
+    """The environment variables that pin the switches, for a launcher to set before Python starts.
+
+    The instruction set is left as the CPU has it, and recorded: the oldest one would cost speed.
+    With `TF_DETERMINISTIC_OPS`, TensorFlow's random operations refuse to run without a seed.
+
+    Args:
+        seed: the run's seed, from which Python's hash seed is taken.
+        threads: threads within operations, and between them; default: the CPUs that this process
+            may use.
+    """
+    count = tf_runtime.cpu_count() if threads is None else thread_number(threads)
+    return {
+        "PYTHONHASHSEED": str(seed % 2**32),
+        "TF_DETERMINISTIC_OPS": "1",
+        "TF_NUM_INTRAOP_THREADS": str(count),
+        "TF_NUM_INTEROP_THREADS": str(count),
+        # OpenBLAS starts no more threads than there are CPUs.
+        **dict.fromkeys(BLAS_VARIABLES, str(min(count, tf_runtime.cpu_count()))),
+        # Left alone, TensorFlow decides by the CPU: one default, two settings.
+        "TF_ENABLE_ONEDNN_OPTS": "1" if platform.machine() in ("x86_64", "AMD64") else "0",
+        # 0 would leave it to the program; -1 is off.
+        "TF_XLA_FLAGS": f"{AUTO_JIT_FLAG}-1",
+        "NVIDIA_TF32_OVERRIDE": "0",
+        "TF_CUDNN_DETERMINISTIC": "1",
+        "TF_CUDNN_USE_AUTOTUNE": "0",
+        "CUBLAS_WORKSPACE_CONFIG": ":4096:8",
+    }
+
+
+# When a switch cannot be set any more: in words, and as a question to this process.
+_PASSED: dict[When, tuple[str, Callable[[], bool]]] = {
+    "before Python starts": ("Python had started", lambda: True),
+    "before NumPy is imported": ("NumPy was imported", lambda: "numpy" in sys.modules),
+    "before TensorFlow is imported": ("TensorFlow was imported", tf_runtime.tensorflow_imported),
+    "before TensorFlow lists its devices": (
+        "TensorFlow had listed its devices",
+        lambda: tf_runtime.stage() >= Stage.LISTED,
+    ),
+    "before TensorFlow's runtime starts": (
+        "TensorFlow's runtime had started",
+        tf_runtime.tensorflow_started,
+    ),
+    # On a CPU, models built later follow (measured); kernels that a GPU has made already do not.
+    "before the model is built": (
+        "TensorFlow's runtime had started on a GPU",
+        lambda: tf_runtime.tensorflow_started() and tf_runtime.gpu_visible() is not False,
+    ),
+}
+
+
+def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
+    name = switch.name
+    achieved = ACHIEVED[name]()
+    try:
+        requested = asked[name] if name in asked else from_variables(name, os.environ)
+    except ValueError as error:
+        text = os.environ.get(switch.variable)
+        shown = None if achieved is UNKNOWN else achieved
+        return Reading(name, text, shown, False, f"expected {error}; {_fix(switch, None)}")
+    if achieved is UNKNOWN:
+        why = "it was changed around the moment at which it is taken over"
+        return Reading(name, requested, None, None, f"{why}; {_fix(switch, requested)}")
+    if achieved == NO_GPU:
+        return Reading(name, requested, achieved)
+    if achieved is None:
+        return Reading(name, requested, None, None, _not_yet(switch))
+    if requested is None:
+        return Reading(name, None, achieved, None, "" if achieved == {} else _fix(switch, None))
+    ok = bool(requested == achieved)
+    return Reading(name, requested, achieved, ok, "" if ok else _fix(switch, requested))
+
+
+def _is_late(switch: Switch, asked: Mapping[str, Any]) -> bool:
+    """Whether a switch is not as requested and can no longer be set."""
+    reading = _read(switch, asked)
+    passed = _PASSED[switch.when][1]()
+    return passed and not reading.ok and reading.achieved != NO_GPU
+
+
+def _missed(switch: Switch, asked: Mapping[str, Any]) -> Reading:
+    return replace(_read(switch, asked), ok=False, fix=_fix(switch, asked[switch.name]))
+
+
+def _complaint(reading: Reading) -> str:
+    after, passed = _PASSED[BY_NAME[reading.name].when]
+    too_late = f" after {after}" if passed() else ""
+    state = "cannot be told" if reading.achieved is None else f"is {reading.achieved!r}"
+    return (
+        f"switch {reading.name}: {reading.requested!r} was requested{too_late}; "
+        f"what is in effect {state}. To mend it, {reading.fix}"
+    )
+
+
+def _fix(switch: Switch, value: Any) -> str:
+    """The line or command that sets a switch; without a value, to what `pinned_environment` has."""
+    if switch.name == "graph_optimizer":
+        options = {} if value is None else value
+        return f"call tf.config.optimizer.set_experimental_options({options!r}) before building"
+    if switch.name == "onednn_isa" and value is None:
+        return "to compare runs of two CPUs, start with: ONEDNN_MAX_CPU_ISA=AVX2 python ..."
+    pinned = pinned_environment(0).get(switch.variable)
+    text = pinned if value is None else as_variable(switch.name, value)
+    quoted = f"'{text}'" if text and " " in text else text
+    line = f"start with: {switch.variable}={quoted} python ..."
+    return f"{line}, or: keras-repro run SCRIPT" if text == pinned else line
+
+
+def _not_yet(switch: Switch) -> str:
+    if switch.name == "blas_threads":
+        return "no OpenBLAS is loaded that could be asked"
+    if tf_runtime.tensorflow_started():
+        return "this TensorFlow does not tell"
+    loaded = tf_runtime.tensorflow_imported()
+    return f"TensorFlow {'has not started' if loaded else 'is not loaded'} yet"
+
+
+def _set(name: str, value: Any) -> None:
+    """Sets a switch that is still open, in the TensorFlow that is loaded or for the one to come."""
+    config = sys.modules.get("tensorflow.python.framework.config")
+    if config is not None and name == "op_determinism":
+        tf_runtime.set_op_determinism(value)
+    elif config is not None and name == "intra_op_threads":
+        config.set_intra_op_parallelism_threads(value)
+    elif config is not None and name == "inter_op_threads":
+        config.set_inter_op_parallelism_threads(value)
+    elif name == "graph_optimizer":
+        if config is None:
+            raise SwitchError(f"switch {name}: import TensorFlow first, it has no variable")
+        config.set_optimizer_experimental_options(value)
+    elif name == "blas_threads":
+        os.environ.update(dict.fromkeys(BLAS_VARIABLES, str(value)))
+    else:
+        if config is not None and name == "tf32":
+            config.enable_tensor_float_32_execution(value)
+        os.environ[BY_NAME[name].variable] = as_variable(name, value)

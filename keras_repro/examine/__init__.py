@@ -1,1 +1,0 @@
-"""Two records side by side, and the processes that make them: never a model."""

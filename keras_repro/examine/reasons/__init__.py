@@ -1,1 +1,0 @@
-"""The rules by which a diagnosis tells the cause, one kind of place a file."""

@@ -1,0 +1,1 @@
+"""The ledger file: schema, chain, writer, reader."""

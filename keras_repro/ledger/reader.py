@@ -1,0 +1,221 @@
+"""The reading side of a ledger, line by line: what stands in it is checked, never believed.
+
+file = read_ledger("runs/a")
+file.fingerprint, file.status
+for record in file.typed_records():
+    ...
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import blake3
+
+from keras_repro.errors import LedgerError
+from keras_repro.ledger.line_format import LONGEST_LINE, checked_body, data_in
+from keras_repro.ledger.schema import CHAINED_KINDS, ENDS, Header, Record, StepRecord
+from keras_repro.storage.atomic_files import open_plain
+from keras_repro.storage.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
+from keras_repro.storage.run_folder import LEDGER_NAME, redirected
+
+
+def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
+    """Opens a ledger for reading.
+
+    Args:
+        run: a run folder, or the ledger itself.
+
+    Raises:
+        LedgerError: there is none, or its first line cannot be read.
+    """
+    path = redirected(run)
+    if not os.path.lexists(path):
+        path = Path(run)
+    if os.path.isdir(path):
+        path = path / LEDGER_NAME
+        if os.access(path.parent, os.X_OK) and not os.path.lexists(path):
+            raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
+    return LedgerFile(path)
+
+
+@dataclass(frozen=True)
+class Complete:
+    """How much of a ledger is complete.
+
+    Attributes:
+        lines: its lines.
+        size: their bytes.
+    """
+
+    lines: int
+    size: int
+
+
+class LedgerFile:
+    """The reading side: what `read_ledger` returns. Reads the file anew for each pass, line by line.
+
+    Attributes:
+        path: the ledger's path.
+        header: the first line as a plain dict.
+        notes: words about what was found while reading, such as a torn last line.
+        complete: what was complete up to where the last pass has come.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        self.complete = Complete(0, 0)
+        first = next(self._lines(), None)
+        if first is None:
+            raise LedgerError(f"{path} is empty: the run ended before its first record")
+        try:
+            self.header: dict[str, Any] = Header.from_dict(first).to_dict()
+        except (LedgerError, TypeError) as error:
+            raise LedgerError(f"cannot read {path}: {error}") from None
+        if self.header["algorithm"] != ALGORITHM:
+            raise LedgerError(
+                f"cannot read {path}: its digests are {self.header['algorithm']!r}, not {ALGORITHM}"
+            )
+        self._end: tuple[str, str, int] | None = None
+
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The records after the header, as plain dicts."""
+        lines = self._lines()
+        next(lines, None)
+        yield from lines
+
+    def typed_records(self) -> Iterator[Record]:
+        """The records after the header, their chain checked link by link.
+
+        Raises:
+            LedgerError: a record is damaged, or the chain does not hold.
+        """
+        link = FIRST_LINK
+        for number, data in enumerate(self.records(), start=2):
+            if data.get("kind") == "step":  # there may be many, and none is in the chain
+                continue
+            try:
+                record = Record.from_dict(data)
+            except (LedgerError, TypeError) as error:
+                raise LedgerError(f"cannot read {self.path}, line {number}: {error}") from None
+            if not record.link:
+                if record.kind in CHAINED_KINDS:
+                    raise LedgerError(f"{self.path} is damaged at line {number}: it has no link")
+                continue
+            link = next_link(link, record.position, record.sections)
+            if link != record.link:
+                raise LedgerError(f"{self.path} is damaged at line {number}: its chain does not hold there")
+            yield record
+
+    def steps(self, fit: int, epoch: int) -> Iterator[StepRecord]:
+        """The step records of one epoch, in their order.
+
+        Raises:
+            LedgerError: a record is damaged.
+        """
+        for number, data in enumerate(self.records(), start=2):
+            if data.get("kind") == "step" and (data.get("fit"), data.get("epoch")) == (fit, epoch):
+                try:
+                    yield StepRecord.from_dict(data)
+                except (LedgerError, TypeError) as error:
+                    raise LedgerError(f"cannot read {self.path}, line {number}: {error}") from None
+
+    @property
+    def status(self) -> str:
+        """`"finished"`, `"stopped"`, or `"killed"` where the ledger just ends."""
+        return self._ending()[0]
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The run's fingerprint, marked `-partial` unless it finished; None without a record."""
+        status, link, count = self._ending()
+        if count == 0:
+            return None
+        return fingerprint(link, self.header["coverage"], partial=status != "finished")
+
+    @property
+    def digest(self) -> str:
+        """BLAKE3 of the whole file, 64 hexadecimal digits."""
+        hasher = blake3.blake3()
+        with open_plain(self.path, what="ledger") as file:
+            while block := file.read(1 << 20):
+                hasher.update(block)
+        return hasher.hexdigest()
+
+    def _ending(self) -> tuple[str, str, int]:
+        if self._end is None:
+            status, link, count = "killed", FIRST_LINK, 0
+            for record in self.typed_records():
+                link, count = record.link, count + 1
+                status = "killed"
+                if record.kind in ENDS:
+                    status = str(record.extra.get("status", "finished"))
+                # A launched run is over when its process is: a fit's end does not end it.
+                if record.kind != "exit" and "r" in self.header["coverage"]:
+                    status = "killed"
+            self._end = (status, link, count)
+        return self._end
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with open_plain(self.path, what="ledger") as file:
+            number = size = 0
+            while line := file.readline(LONGEST_LINE):
+                whole = line.endswith(b"\n")
+                if not whole and len(line) >= LONGEST_LINE:
+                    raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
+                if _has_gaps(line) and not _is_durable(self.path, number):
+                    self._note("its end never reached the disk and is left out")
+                    return
+                if not whole:
+                    self._note("the last line was torn and is left out")
+                    return
+                data = data_in(line, number, self.path)
+                number, size = number + 1, size + len(line)
+                self.complete = Complete(number, size)
+                yield data
+
+    def _note(self, text: str) -> None:
+        note = f"{self.path}: {text}"
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def discard_unbegun(folder: Path) -> None:
+    """Removes a ledger that has no header: its process was killed as the run began."""
+    path = folder / LEDGER_NAME
+    if os.path.lexists(path):
+        with open_plain(path, what="ledger") as file:
+            line = file.readline(LONGEST_LINE)
+        lost = not line.endswith(b"\n") or (_has_gaps(line) and not _is_durable(path, 0))
+        if lost and len(line) < LONGEST_LINE:
+            path.unlink()
+
+
+def _has_gaps(line: bytes) -> bool:
+    """Whether a line of text has zeros in it, as lost bytes have; what is no text has none of ours."""
+    return b"\0" in line and all(byte in b"\0\n" or 32 <= byte < 127 for byte in set(line))
+
+
+def _is_durable(path: Path, number: int) -> bool:
+    """Whether a line behind this one says that the disk had it, as an end does: zeros there are then damage.
+
+    Elsewhere they are what a machine leaves that died before the file's last bytes were written.
+    """
+    with open_plain(path, what="ledger") as file:
+        while line := file.readline(LONGEST_LINE):
+            body = checked_body(line.lstrip(b"\0"))
+            with contextlib.suppress(ValueError, RecursionError):
+                data = json.loads(b"null" if body is None else body + b"}")
+                if not isinstance(data, dict):
+                    continue
+                durable = data.get("n") if data.get("kind") in ENDS else data.get("durable")
+                if isinstance(durable, int) and durable > number:
+                    return True
+    return False

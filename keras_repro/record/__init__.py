@@ -1,1 +1,0 @@
-"""What a run writes down: digests, the ledger, the surroundings."""

@@ -1,0 +1,1 @@
+"""What people read: terminal output, pages, charts, the section of a paper."""

@@ -1,0 +1,1 @@
+"""Layout of heat maps and curves, and the PNG."""

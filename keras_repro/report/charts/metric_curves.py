@@ -1,0 +1,206 @@
+"""A metric of two runs over their epochs: two curves on top of each other, and how far they part in words.
+
+>>> chart = chart_of("loss", (0.5, 0.25), (0.5, 0.75), epochs=("epoch 1", "epoch 2"), places=(0.5, 1.5))
+>>> chart.curves
+('M0.5 50.0L1.5 96.0', 'M0.5 50.0L1.5 4.0')
+>>> chart.words
+('The curves differ from epoch 2 on, at 1 of 2 epochs, by 0.5 at most (epoch 2).',)
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from keras_repro.report.environment_text import short_number
+from keras_repro.report.run_pair import Series
+
+_TOP, _BOTTOM = 4.0, 96.0  # of a height of 100: a line at the edge would lose half its width
+_MOST_POINTS = 800
+_DECADES = 50.0
+_LARGEST = sys.float_info.max
+
+_FIRST = ("loss", "val_loss", "accuracy", "val_accuracy")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """A value on the vertical axis: where it is, from 0 (left or top) to 100, and its text."""
+
+    at: float
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """One metric, ready to be drawn.
+
+    Attributes:
+        name: the metric's name.
+        curves: for each run, a path; x as `places` has it, y from 0 (top) to 100.
+        ticks: of the vertical axis.
+        logarithmic: whether its scale is.
+        words: what the eye cannot see: from where on the curves differ, and by how much.
+    """
+
+    name: str
+    curves: tuple[str, str]
+    ticks: tuple[Value, ...]
+    logarithmic: bool
+    words: tuple[str, ...]
+
+
+def chosen(names: Sequence[str], most: int) -> list[str]:
+    """The metrics that get a chart: losses before others, in the order in which Keras gives them."""
+    losses = [n for n in names if n.endswith("loss")]
+    return sorted(dict.fromkeys([*(n for n in _FIRST if n in names), *losses, *names]), key=_rank)[:most]
+
+
+def chart_of(name: str, a: Series, b: Series, *, epochs: Sequence[str], places: Sequence[float]) -> Chart:
+    """Draws a metric.
+
+    Args:
+        name: its name.
+        a: one run's value at each epoch, None where it has none.
+        b: the other's.
+        epochs: the epochs' names.
+        places: the horizontal place of each epoch.
+    """
+    finite = [v for v in (*a, *b) if v is not None and math.isfinite(v)]
+    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    logarithmic = low > 0 and high / low >= _DECADES
+    if low == high:
+        low, high = max(-_LARGEST, low - (abs(low) / 10 or 1)), min(_LARGEST, high + (abs(high) / 10 or 1))
+    scale = _Scale(low=low, high=high, logarithmic=logarithmic)
+    return Chart(
+        name=name,
+        curves=(_path(a, places, scale), _path(b, places, scale)),
+        ticks=scale.ticks(),
+        logarithmic=logarithmic,
+        words=(*_difference(a, b, epochs), *_not_numbers(a, b, epochs), *_missing(a, b, epochs)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Scale:
+    low: float
+    high: float
+    logarithmic: bool
+
+    def __call__(self, value: float) -> float:
+        low, high, value = (math.log10(v) if self.logarithmic else v for v in (self.low, self.high, value))
+        # Halved, so that the span of the largest floats is none that overflows.
+        span = high / 2 - low / 2
+        share = (value / 2 - low / 2) / span if span else float(value > low)
+        return _BOTTOM - (_BOTTOM - _TOP) * share
+
+    def ticks(self) -> tuple[Value, ...]:
+        if self.logarithmic:
+            first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
+            step = max(1, math.ceil((last - first + 1) / 4))
+            values = [10.0**e for e in range(first, last + 1, step)]
+        else:
+            values = _round_values(self.low, self.high)
+        gap = min((abs(b - a) for a, b in itertools.pairwise(values)), default=1.0)
+        # As many digits as tell one tick from the next.
+        size = max(map(abs, values))
+        digits = 1 + math.ceil(math.log10(size / gap)) if 0 < gap < size and not self.logarithmic else 0
+        return tuple(
+            Value(at=round(self(v), 2), text=short_number(v, min(15, max(6, digits)))) for v in values
+        )
+
+
+def _round_values(low: float, high: float) -> list[float]:
+    """Some three to six round values between two."""
+    span = high - low
+    if not math.isfinite(span) or span < 1e-300:
+        return [low, high]
+    step = 10.0 ** math.floor(math.log10(span / 3))
+    step *= next(f for f in (5, 2, 1) if span / (step * f) >= 2 or f == 1)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [n * step for n in range(first, last + 1)] if last - first < 20 else [low, high]
+
+
+def _path(values: Series, places: Sequence[float], scale: _Scale) -> str:
+    parts, joined = [], False
+    for place, value in _thinned(values, places):
+        if value is None or not math.isfinite(value):
+            joined = False
+            continue
+        parts.append(f"{'L' if joined else 'M'}{place:.6g} {scale(value):.1f}")
+        joined = True
+    return "".join(_with_ends(parts))
+
+
+def _with_ends(parts: list[str]) -> list[str]:
+    """A point between two gaps becomes a line of no length, which is drawn as a dot."""
+    after = [*parts[1:], "M"][: len(parts)]
+    return [p + ("h0" if p[0] == "M" and n[0] == "M" else "") for p, n in zip(parts, after, strict=True)]
+
+
+def _thinned(values: Series, places: Sequence[float]) -> list[tuple[float, float | None]]:
+    """Of very many values, the smallest and the largest of each stretch: no peak is lost."""
+    points = list(zip(places, values, strict=True))
+    if len(points) <= _MOST_POINTS:
+        return points
+    size = math.ceil(len(points) * 2 / _MOST_POINTS)
+    found: list[tuple[float, float | None]] = []
+    for start in range(0, len(points), size):
+        stretch = points[start : start + size]
+        finite = [p for p in stretch if p[1] is not None and math.isfinite(p[1])]
+        if len(finite) < len(stretch):
+            found.append((stretch[0][0], None))
+        ends = {min(finite, key=_value), max(finite, key=_value)} if finite else set()
+        found += sorted(ends)
+    return found
+
+
+def _value(point: tuple[float, float | None]) -> float:
+    return point[1] or 0.0
+
+
+def _difference(a: Series, b: Series, epochs: Sequence[str]) -> list[str]:
+    both = [(e, x, y) for e, x, y in zip(epochs, a, b, strict=True) if x is not None and y is not None]
+    parted = [(e, x, y) for e, x, y in both if x != y and not (math.isnan(x) and math.isnan(y))]
+    if not both:
+        return ["No epoch has it in both runs."]
+    if not parted:
+        return [f"The same in both runs, to the last bit, at {_count(len(both))}."]
+    gaps = [(abs(x - y), e) for e, x, y in parted if math.isfinite(x - y)]
+    text = f"The curves differ from {parted[0][0]} on, at {len(parted):,} of {_count(len(both))}"
+    if gaps:
+        largest, where = max(gaps, key=lambda g: g[0])
+        text += f", by {short_number(largest)} at most ({where})"
+    return [f"{text}."]
+
+
+def _not_numbers(a: Series, b: Series, epochs: Sequence[str]) -> list[str]:
+    found = []
+    for run, values in (("A", a), ("B", b)):
+        odd = [i for i, v in enumerate(values) if v is not None and not math.isfinite(v)]
+        if odd:
+            what = "infinite" if math.isinf(values[odd[0]] or 0) else "not a number (NaN)"
+            found.append(f"Run {run}: {what} from {epochs[odd[0]]} on, {_count(len(odd))} left out.")
+    return found
+
+
+def _missing(a: Series, b: Series, epochs: Sequence[str]) -> list[str]:
+    found = []
+    for run, mine, other in (("A", a, b), ("B", b, a)):
+        gaps = [i for i, (x, y) in enumerate(zip(mine, other, strict=True)) if x is None and y is not None]
+        if gaps:
+            found.append(f"Run {run} has no value at {_count(len(gaps))}, first at {epochs[gaps[0]]}.")
+    return found
+
+
+def _count(number: int) -> str:
+    return f"{number:,} epoch{'' if number == 1 else 's'}"
+
+
+def _rank(name: str) -> int:
+    if name in _FIRST:
+        return _FIRST.index(name)
+    return len(_FIRST) + (not name.endswith("loss"))

@@ -1,0 +1,107 @@
+"""What `keras-repro doctor` prints: each switch, what is in effect, and how to pin it.
+
+>>> from keras_repro.determinism.switches import Reading
+>>> from keras_repro.report.console.comparison import make_console
+>>> render_doctor([Reading("onednn", True, True, True)], {}, make_console())
+Python      not recorded
+...
+1 of 1 switches pinned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from keras_repro.determinism.switches import SWITCHES, Reading
+from keras_repro.report import environment_text
+from keras_repro.utils.text import visible
+
+_STYLES = {"pinned": "green", "NOT IN EFFECT": "bold red", "not pinned": "yellow"}
+_WHAT = {s.name: s.what for s in SWITCHES}
+_EVERY_FIX = ", or: keras-repro run SCRIPT"
+
+
+def render_doctor(readings: Sequence[Reading], environment: Mapping[str, Any], console: Console) -> None:
+    """Prints this machine, the table of switches, and below it what to do.
+
+    Args:
+        readings: what `probe_switches` or `read_switches` returned.
+        environment: what `record.environment.gather` returned.
+        console: where to; at any width, with and without colour.
+    """
+    console.print(_surroundings(environment))
+    console.print()
+    console.print(_table(readings))
+    _print_fixes(readings, console)
+    _print_summary(readings, console)
+
+
+def _surroundings(environment: Mapping[str, Any]) -> Table:
+    gpus = environment_text.gpus(environment)
+    rows = {
+        "Python": environment_text.part(environment, "python").get("version"),
+        "TensorFlow": environment_text.tensorflow_version(environment),
+        "Keras": environment_text.keras_version(environment),
+        "Hardware": "; ".join(environment_text.hardware(environment)),
+        "GPU": None if gpus is None else str(len(gpus) or "none"),
+        "System": environment_text.system(environment),
+    }
+    grid = Table.grid(padding=(0, 2), pad_edge=False)
+    grid.add_column(style="bold", no_wrap=True)
+    grid.add_column(overflow="fold")
+    for name, value in rows.items():
+        grid.add_row(f"{name:<10}", Text(visible(value or environment_text.NOT_RECORDED)))
+    return grid
+
+
+def _table(readings: Sequence[Reading]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name in ("switch", "requested", "achieved", "status"):
+        table.add_column(name, overflow="fold")
+    for reading in readings:
+        status = _status(reading)
+        table.add_row(
+            Text(visible(reading.name)),
+            Text(visible(environment_text.switch_value(reading.requested))),
+            Text(visible(environment_text.switch_value(reading.achieved))),
+            Text(status, style=_STYLES.get(status, "dim")),
+        )
+    return table
+
+
+def _print_fixes(readings: Sequence[Reading], console: Console) -> None:
+    """Those not in effect first; each fix on a line of its own, whole, to be copied."""
+    for reading in sorted(readings, key=lambda r: r.ok is not False):
+        if not reading.fix or reading.ok:
+            continue
+        what = f": {_WHAT[reading.name]}" if reading.name in _WHAT else ""
+        text = Text(visible(reading.name), style="bold red" if reading.ok is False else "bold")
+        console.print()
+        console.print(text.append(what, style="not bold default"))
+        fix = Text(visible(reading.fix.removesuffix(_EVERY_FIX)))
+        indented = Padding(fix, (0, 0, 0, 2)) if console.is_terminal else Text("  ") + fix
+        console.print(indented, soft_wrap=not console.is_terminal)
+
+
+def _print_summary(readings: Sequence[Reading], console: Console) -> None:
+    statuses = [_status(r) for r in readings]
+    pinned, missed = statuses.count("pinned"), statuses.count("NOT IN EFFECT")
+    total = pinned + missed + statuses.count("not pinned") + statuses.count("not known")
+    text = f"{pinned} of {total} switches pinned."
+    if missed:
+        names = ", ".join(r.name for r in readings if r.ok is False)
+        text = f"Requested and NOT in effect: {visible(names)}. {text}"
+    console.print()
+    console.print(Text(text, style="bold red" if missed else "bold"))
+    if pinned < total:
+        console.print("All of them at once, before Python starts: keras-repro run SCRIPT")
+
+
+def _status(reading: Reading) -> str:
+    return environment_text.switch_status(reading.ok, reading.requested, reading.achieved)

@@ -1,0 +1,1 @@
+"""The "Reproducibility Information" of a paper."""

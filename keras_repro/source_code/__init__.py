@@ -1,0 +1,1 @@
+"""Static analysis of the user's code; it is parsed, never run."""

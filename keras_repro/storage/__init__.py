@@ -1,0 +1,1 @@
+"""The other files of a run folder: snapshots, sketches, traces, locks."""

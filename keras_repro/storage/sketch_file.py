@@ -1,0 +1,296 @@
+"""The file of sketches beside a ledger: append, read, recover.
+
+    >>> import tempfile, pathlib, numpy as np
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / SKETCHES_NAME
+    >>> with SketchWriter(path) as writer:
+    ...     kernel = SketchedTensor("layers/0/kernel", "float32", (2, 3))
+    ...     rows = sketch_rows(np.ones((2, 3), "float32"), "float32")
+    ...     writer.append("start 0", "00" * 16, [(kernel, rows)])
+    >>> [(r.position, r.tensors[0].name) for r in SketchFile(path).records()]
+    [('start 0', 'layers/0/kernel')]
+
+A frame is written after another, each with a check of its own, so that a torn last one is left out and any
+other damage is found (docs/ledger.md). Nothing in it is part of a chain or of a fingerprint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import blake3
+import numpy as np
+
+from keras_repro.errors import LedgerError
+from keras_repro.storage.atomic_files import open_plain
+from keras_repro.storage.linear_sketch import NUMBERS, parts_of
+from keras_repro.storage.linear_sketch import sketch_rows as sketch_rows
+from keras_repro.utils.closeable import Closing
+
+SKETCHES_NAME = "sketches.bin"
+
+_MAGIC = b"KRSKETCH" + struct.pack("<II", 1, NUMBERS)
+_HEAD = struct.Struct("<II8s")  # kind, bytes of the payload, check of these two
+_CHECK = 8
+_TENSORS, _RECORD = 1, 2
+_BEGIN = struct.Struct("<II16s")  # bytes of the position, number of tensors, digest of their section
+_DEEPEST_SHAPE = 64
+
+
+@dataclass(frozen=True)
+class SketchedTensor:
+    """A tensor that has sketches.
+
+    Attributes:
+        name: its structural name.
+        dtype: as TensorFlow names it.
+        shape: its dimensions.
+    """
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """How many elements it has."""
+        return math.prod(self.shape)
+
+    @property
+    def parts(self) -> int:
+        """How many rows its sketch has."""
+        return parts_of(self.dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class SketchRecord:
+    """The sketches of one record of a ledger.
+
+    Attributes:
+        position: the record's position in the chain, such as `"epoch 0 3"`.
+        digest: the digest of the `weights` section there.
+        tensors: all that have sketches there.
+        rows: float64, of shape (tensors, 2, 32): the sketch of each, the second row 0 where it has one.
+            Valid until the next record is read.
+    """
+
+    position: str
+    digest: str
+    tensors: tuple[SketchedTensor, ...]
+    rows: np.ndarray
+
+
+class SketchWriter(Closing):
+    """The writing side.
+
+    Args:
+        path: the file; replaced if it is there.
+
+    Raises:
+        LedgerError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._numbers: dict[SketchedTensor, int] = {}
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        try:
+            path.unlink(missing_ok=True)
+            self._descriptor = os.open(path, flags, 0o644)
+        except OSError as error:
+            raise LedgerError(f"cannot write {path}: {error.strerror}") from None
+        self._write(_MAGIC)
+
+    def append(self, position: str, digest: str, sketches: Sequence[tuple[SketchedTensor, Any]]) -> None:
+        """Writes the sketches of one record.
+
+        Args:
+            position: the record's position in the chain.
+            digest: the digest of its `weights` section, 32 hexadecimal digits.
+            sketches: each tensor with what `sketch_rows` gave for it. What is left out is as it was.
+
+        Raises:
+            LedgerError: the disk is full or the file cannot be written; what was written before is kept.
+        """
+        frames = b""
+        new = [t for t, _ in sketches if t not in self._numbers]
+        if new:
+            listed = [[t.name, t.dtype, list(t.shape)] for t in new]
+            frames = _frame(_TENSORS, json.dumps({"tensors": listed}, separators=(",", ":")).encode())
+        numbers = self._numbers | {t: len(self._numbers) + i for i, t in enumerate(new)}
+        where = position.encode()
+        payload = [
+            _padded(_BEGIN.pack(len(where), len(sketches), bytes.fromhex(digest)) + where),
+            _padded(np.array([numbers[t] for t, _ in sketches], "<u4").tobytes()),
+            *(np.asarray(rows, "<f8").tobytes() for _, rows in sketches),
+        ]
+        self._write(frames + _frame(_RECORD, b"".join(payload)))
+        self._numbers = numbers
+
+    def rename(self, path: Path) -> None:
+        """Takes the place of what is at `path`, once the disk has all that was written.
+
+        Raises:
+            LedgerError: it cannot.
+        """
+        try:
+            os.fsync(self._descriptor)
+            os.replace(self.path, path)
+        except OSError as error:
+            raise LedgerError(f"cannot write {path}: {error.strerror}") from None
+        self.path = path
+
+    def sync(self) -> None:
+        """Waits until the disk has all of it."""
+        if self._descriptor >= 0:
+            os.fsync(self._descriptor)
+
+    def close(self) -> None:
+        """Closes the file; a second call does nothing."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        start = os.fstat(self._descriptor).st_size
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except BaseException as error:
+            # Half a frame would make those after it unreadable.
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, start)
+            if isinstance(error, OSError):
+                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
+            raise
+
+
+class SketchFile:
+    """The reading side.
+
+    Args:
+        path: the file.
+
+    Attributes:
+        notes: words about what was found while reading, such as a torn last frame.
+
+    Raises:
+        LedgerError: it is not there, or is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.notes: list[str] = []
+        with open_plain(path, what="file of sketches") as file:
+            magic = file.read(len(_MAGIC))
+        if _MAGIC.startswith(magic):
+            return  # its process may have been killed at once
+        if magic[:8] == _MAGIC[:8]:
+            raise LedgerError(f"cannot read {path}: its format is newer; upgrade keras_repro")
+        raise LedgerError(f"cannot read {path}: it is no file of sketches")
+
+    def records(self) -> Iterator[SketchRecord]:
+        """The records from the first on, each with the sketches of all tensors as they were there.
+
+        Raises:
+            LedgerError: the file is damaged.
+        """
+        tensors: list[SketchedTensor] = []
+        rows, parts = np.zeros((0, 2, NUMBERS)), np.zeros(0, int)
+        latest: dict[str, int] = {}  # the number of the tensor that now has a name
+        known, listed, before = np.zeros(0, int), (), b""
+        for number, (kind, payload) in enumerate(self._frames(), start=1):
+            try:
+                if kind == _TENSORS:
+                    tensors += _read_tensors(payload)
+                    parts = np.array([t.parts for t in tensors], int)
+                    rows = np.concatenate([rows, np.zeros((len(tensors) - len(rows), 2, NUMBERS))])
+                elif kind == _RECORD:
+                    position, digest, numbers = _read_record(payload, parts, rows)
+                    if numbers.tobytes() != before:
+                        latest |= {tensors[i].name: i for i in numbers.tolist()}
+                        known = np.array(list(latest.values()), int)
+                        listed, before = tuple(tensors[i] for i in known), numbers.tobytes()
+                    every = known.tolist() == list(range(len(rows)))
+                    yield SketchRecord(position, digest, listed, rows if every else rows[known])
+            except (ValueError, KeyError, TypeError, IndexError, struct.error, RecursionError):
+                raise LedgerError(f"{self.path} is damaged at frame {number}") from None
+
+    def _frames(self) -> Iterator[tuple[int, bytes]]:
+        with open_plain(self.path, what="file of sketches") as file:
+            size = os.fstat(file.fileno()).st_size
+            file.seek(len(_MAGIC))
+            number = 0
+            while head := file.read(_HEAD.size):
+                number += 1
+                rest = size - file.tell()
+                if len(head) < _HEAD.size:
+                    return self._torn()
+                kind, length, check = _HEAD.unpack(head)
+                if check != _check(head[:8]):
+                    raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not fit")
+                if length + _CHECK > rest:
+                    return self._torn()
+                payload, check = file.read(length), file.read(_CHECK)
+                if check != _check(payload):
+                    raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not fit")
+                yield kind, payload
+
+    def _torn(self) -> None:
+        note = f"{self.path}: the last frame was torn and is left out"
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def _read_tensors(payload: bytes) -> list[SketchedTensor]:
+    found = []
+    for name, dtype, shape in json.loads(payload)["tensors"]:
+        if type(name) is not str or type(dtype) is not str or len(shape) > _DEEPEST_SHAPE:
+            raise ValueError
+        if not all(type(d) is int and 0 <= d < 1 << 62 for d in shape):
+            raise ValueError
+        found.append(SketchedTensor(name, dtype, tuple(shape)))
+    return found
+
+
+def _read_record(payload: bytes, parts: np.ndarray, rows: np.ndarray) -> tuple[str, str, np.ndarray]:
+    """Takes the rows of a record into `rows`; returns its position, its digest and the tensors' numbers."""
+    length, count, digest = _BEGIN.unpack_from(payload)
+    begin = _aligned(_BEGIN.size + length)
+    end = begin + _aligned(4 * count)
+    if end > len(payload):
+        raise ValueError
+    position = payload[_BEGIN.size : _BEGIN.size + length].decode()
+    numbers = np.frombuffer(payload, "<u4", count, begin)
+    own = parts[numbers]
+    first = np.cumsum(own) - own
+    held = np.frombuffer(payload, "<f8", offset=end).reshape(int(own.sum()), NUMBERS)
+    rows[numbers, 0] = held[first]
+    two = own == 2
+    rows[numbers[two], 1] = held[first[two] + 1]
+    return position, digest.hex(), numbers
+
+
+def _frame(kind: int, payload: bytes) -> bytes:
+    head = struct.pack("<II", kind, len(payload))
+    return head + _check(head) + payload + _check(payload)
+
+
+def _check(data: bytes) -> bytes:
+    return blake3.blake3(data).digest(length=_CHECK)
+
+
+def _aligned(length: int) -> int:
+    return -(-length // 8) * 8
+
+
+def _padded(data: bytes) -> bytes:
+    return data + bytes(_aligned(len(data)) - len(data))

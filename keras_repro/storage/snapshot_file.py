@@ -1,0 +1,268 @@
+"""Named arrays in one immutable HDF5 file, which is there whole or not at all, and is read without trust.
+
+    >>> import tempfile, numpy as np
+    >>> path = Path(tempfile.mkdtemp(), "epoch-3.h5")
+    >>> digest = write_snapshot(path, {"layers/0/kernel": np.ones((2, 3), "float32")}, metadata={"epoch": 3})
+    >>> with Snapshot(path, digest=digest) as snapshot:
+    ...     snapshot.metadata, snapshot.array("layers/0/kernel").sum()
+    ({'epoch': 3}, np.float32(6.0))
+
+Each array is a dataset of plain bytes in one piece, named by its number; the dataset `index` says in JSON
+what the numbers are (docs/ledger.md). What HDF5 offers beyond that (links, filters, files elsewhere,
+datasets in chunks) is refused, and a value is read from its place in the file by us, after all sizes were
+checked. HDF5 lays the file out and writes none of it: the bytes go out in one pass, and are hashed beside it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_repro.errors import SnapshotError
+from keras_repro.storage.atomic_files import appearing, open_plain
+from keras_repro.storage.digest import string_bytes
+from keras_repro.storage.hashed_io import Memory, digest_of, read_whole, write_whole
+from keras_repro.storage.hdf5_layout import laid_out
+from keras_repro.utils.closeable import Closing
+
+FORMAT = 1
+
+_INDEX = "index"
+_LARGEST_INDEX = 1 << 26
+_MOST_ARRAYS = 1 << 20
+_MOST_DIMENSIONS = 64
+_NUMPY = frozenset({"float16", "float32", "float64", "complex64", "complex128", "bool"}) | {
+    f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
+}
+# Held one a byte, or two in bfloat16; NumPy knows them with ml_dtypes.
+_FURTHER = frozenset({"bfloat16", "int4", "uint4"}) | {
+    f"float8_{kind}" for kind in ("e4m3fn", "e5m2", "e4m3b11fnuz", "e4m3fnuz", "e5m2fnuz")
+}
+
+
+def write_snapshot(
+    path: str | os.PathLike[str], arrays: Mapping[str, Any], *, metadata: Mapping[str, Any] | None = None
+) -> str:
+    """Writes named arrays into one file: to a temporary one, which is closed, made durable and renamed.
+
+    Args:
+        path: the file; replaced if it is there. Its folder must be there.
+        arrays: NumPy arrays by name, of any shape; of numbers (those of ml_dtypes too) or of strings.
+        metadata: what else is to be kept, as JSON can hold it.
+
+    Returns:
+        The digest of the file's bytes: BLAKE3, 64 hexadecimal digits.
+
+    Raises:
+        SnapshotError: an array's dtype cannot be kept, the disk is full, or the file cannot be written;
+            what was at `path` is as it was.
+    """
+    path = Path(path)
+    contents, listed = [], []
+    for name, value in arrays.items():
+        array = np.asarray(value)
+        dtype, data = _content(name, array)
+        listed.append({"name": name, "dtype": dtype, "shape": list(array.shape)})
+        contents.append(data)
+    index = {"format": FORMAT, "arrays": listed, "metadata": dict(metadata or {})}
+    text = json.dumps(index, separators=(",", ":"), ensure_ascii=True)
+    named: dict[str, Any] = {str(number): data for number, data in enumerate(contents)}
+    try:
+        with appearing(path) as temporary:
+            return write_whole(temporary, laid_out(named | {_INDEX: np.frombuffer(text.encode(), "u1")}))
+    except OSError as error:
+        raise SnapshotError(f"cannot write {path}: {error.strerror}") from None
+
+
+class Snapshot(Closing):
+    """A snapshot that is open for reading.
+
+    Args:
+        path: the file.
+        digest: what `write_snapshot` returned for it; None to take any.
+        whole: whether all of it is read at once, which is faster where all is wanted: its arrays are then
+            views of one piece of memory.
+
+    Attributes:
+        metadata: what was kept beside the arrays.
+        arrays: dtype (as TensorFlow names it) and shape of each array, by name.
+
+    Raises:
+        SnapshotError: there is none, its digest is another, or it is no snapshot of ours.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], *, digest: str | None = None, whole: bool = False
+    ) -> None:
+        self.path = Path(path)
+        self._data: np.ndarray | None = None
+        self._file: io.BufferedReader | Memory = open_plain(self.path, what="snapshot", error=SnapshotError)
+        try:
+            found = None
+            if whole:
+                read = read_whole(self._file)
+                self._file.close()
+                self._data, self._file, found = read.data, Memory(read.data), read.digest
+            elif digest is not None:
+                found = digest_of(self._file)
+            if digest not in (None, found):
+                raise SnapshotError(f"{self.path} is not the file that was recorded: its digest is another")
+            self._read_index()
+        except BaseException:
+            self._file.close()
+            raise
+
+    def array(self, name: str) -> np.ndarray:
+        """One of the arrays; strings come as an array of `bytes`.
+
+        Raises:
+            KeyError: there is none of this name.
+            SnapshotError: it cannot be read.
+        """
+        dtype, shape = self.arrays[name]
+        data = self._read(*self._places[name])
+        if dtype == "string":
+            return self._strings(data.tobytes(), shape)
+        return data.view(_numpy_dtype(dtype)).reshape(shape)
+
+    def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
+        """One of the arrays in parts, for where there is no memory for a whole one: some of its rows each.
+
+        Args:
+            name: the array's.
+            most: bytes of a part. One row is a part at least; strings and scalars are one part.
+
+        Raises:
+            KeyError: there is none of this name.
+            SnapshotError: it cannot be read.
+        """
+        dtype, shape = self.arrays[name]
+        offset, size = self._places[name]
+        if dtype == "string" or not shape or size <= most:
+            yield self.array(name)
+            return
+        row = size // shape[0]
+        rows = max(1, most // row)
+        for begin in range(0, shape[0], rows):
+            count = min(rows, shape[0] - begin)
+            data = self._read(offset + begin * row, count * row)
+            yield data.view(_numpy_dtype(dtype)).reshape(count, *shape[1:])
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._file.close()
+
+    def _read(self, offset: int, size: int) -> np.ndarray:
+        if self._data is not None:
+            return self._data[offset : offset + size]
+        data = np.empty(size, "u1")
+        self._file.seek(offset)
+        if self._file.readinto(data.data) != size:
+            raise SnapshotError(f"cannot read {self.path}: it is shorter than it says")
+        return data
+
+    def _read_index(self) -> None:
+        import h5py
+
+        size = self._file.seek(0, os.SEEK_END)
+        try:
+            self._file.seek(0)
+            with h5py.File(self._file, "r") as file:
+                index = self._index(_place(file, _INDEX, size))
+                self.metadata: dict[str, Any] = index["metadata"]
+                self.arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
+                self._places: dict[str, tuple[int, int]] = {}
+                if not isinstance(self.metadata, dict) or len(index["arrays"]) > _MOST_ARRAYS:
+                    raise ValueError("its index is none")
+                if set(file) != {_INDEX, *map(str, range(len(index["arrays"])))}:
+                    raise ValueError("it holds what its index does not name")
+                for number, described in enumerate(index["arrays"]):
+                    name, dtype, shape = _described(described)
+                    place = _place(file, str(number), size)
+                    if dtype != "string" and place[1] != math.prod(shape) * _numpy_dtype(dtype).itemsize:
+                        raise ValueError(f"array {number} has another size than its index says")
+                    if name in self.arrays:
+                        raise ValueError("two of its arrays have one name")
+                    self.arrays[name], self._places[name] = (dtype, shape), place
+        except SnapshotError:
+            raise
+        except Exception as error:  # HDF5 finds many ways to say that a file is damaged
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            raise SnapshotError(f"cannot read {self.path}: {reason}") from None
+
+    def _index(self, place: tuple[int, int]) -> Any:
+        offset, size = place
+        if size > _LARGEST_INDEX:
+            raise ValueError("its index is too long")
+        self._file.seek(offset)
+        index = json.loads(self._file.read(size))
+        if index["format"] != FORMAT:
+            raise ValueError(f"its format is {index['format']!r}; upgrade keras_repro")
+        return index
+
+    def _strings(self, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        found, at = [], 0
+        while at + 8 <= len(data):
+            length = int.from_bytes(data[at : at + 8], "little")
+            found.append(data[at + 8 : at + 8 + length])
+            at += 8 + length
+        if at != len(data) or len(found) != math.prod(shape):
+            raise SnapshotError(f"cannot read {self.path}: strings in it are damaged")
+        result = np.empty(len(found), object)
+        result[:] = found
+        return result.reshape(shape)
+
+
+def _content(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
+    """An array's dtype as TensorFlow names it, and its bytes."""
+    if array.dtype.kind in "OSU":
+        return "string", np.frombuffer(string_bytes(array), "u1")
+    dtype = array.dtype.name
+    if dtype not in _NUMPY | _FURTHER:
+        raise SnapshotError(f"cannot keep {name} in a snapshot: its dtype is {dtype}")
+    little = array if dtype in _FURTHER else array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return dtype, np.ascontiguousarray(little).reshape(-1).view("u1")
+
+
+def _numpy_dtype(name: str) -> np.dtype[Any]:
+    if name in _NUMPY:
+        return np.dtype(name).newbyteorder("<")
+    import ml_dtypes
+
+    return np.dtype(getattr(ml_dtypes, name))
+
+
+def _described(described: Any) -> tuple[str, str, tuple[int, ...]]:
+    name, dtype, shape = described["name"], described["dtype"], described["shape"]
+    known = type(name) is str and (dtype == "string" or dtype in _NUMPY | _FURTHER)
+    if not known or len(shape) > _MOST_DIMENSIONS or not all(type(d) is int and d >= 0 for d in shape):
+        raise ValueError("its index describes an array as none can be")
+    return name, dtype, tuple(shape)
+
+
+def _place(file: Any, name: str, size: int) -> tuple[int, int]:
+    """Where in the file the bytes of a dataset are, and how many: it must be plain bytes in one piece."""
+    import h5py
+
+    if not isinstance(file.get(name, getlink=True), h5py.HardLink):
+        raise ValueError(f"{name} in it is a link, which is not followed")
+    found = file[name]
+    if not isinstance(found, h5py.Dataset) or found.dtype != np.dtype("u1") or found.ndim != 1:
+        raise ValueError(f"{name} in it is no array of bytes")
+    made = found.id.get_create_plist()
+    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or made.get_nfilters():
+        raise ValueError(f"{name} in it is not stored as plain bytes in one piece")
+    count = int(found.shape[0])
+    if count == 0:
+        return 0, 0
+    offset = found.id.get_offset()
+    if offset is None or found.id.get_storage_size() != count or offset + count > size:
+        raise ValueError(f"{name} in it says that it is larger than the file")
+    return int(offset), count

@@ -1,0 +1,95 @@
+"""What data a training was given: kind, size and digests, as far as it can be known without touching it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from keras_repro.storage.digest import array_digest, rows_digest, section_digest
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.state.digests import array_of
+
+_MOST_BYTES = 1 << 32  # reading more than that would keep a training waiting
+
+
+def describe_data(
+    x: Any, y: Any = None, sample_weight: Any = None, *, order: str = "keras"
+) -> dict[str, Any]:
+    """Describes the arguments `x`, `y` and `sample_weight` of `fit`, `evaluate` or `predict`.
+
+    Args:
+        x: arrays (also nested), or anything else that Keras takes; only arrays are read.
+        order: who orders arrays: `"keras"` or `"keras_repro"`.
+
+    Returns:
+        `kind`, and for arrays `samples`, `digest` (empty over 4 GiB), `rows` (the same for the same samples
+        in any order) and `order`. Of iterators and datasets nothing is drawn: their order is `"not ours"`.
+    """
+    if x is None:
+        return {"kind": "none"}
+    kind = stream_kind(x)
+    if kind is not None:
+        return {"kind": kind, "order": "not ours"}
+    named = _flat({"x": x, "y": y, "sample_weight": sample_weight})
+    try:
+        arrays = {name: array_of(value) for name, value in named.items()}
+    except Exception:  # whatever Keras takes and NumPy does not: sparse, ragged, other frameworks' arrays
+        return {"kind": type(x).__name__, "order": order}
+    if any(a.ndim == 0 or a.dtype == object for a in arrays.values()):
+        return {"kind": type(x).__name__, "order": order}
+    samples = {len(a) for a in arrays.values()}
+    if sum(a.nbytes for a in arrays.values()) > _MOST_BYTES:
+        return {"kind": "arrays", "samples": max(samples), "digest": "", "rows": "", "order": order}
+    return {
+        "kind": "arrays",
+        "samples": max(samples),
+        "digest": section_digest({name: array_digest(name, a) for name, a in arrays.items()}),
+        "rows": rows_digest(arrays.values()) if len(samples) == 1 else "",
+        "order": order,
+    }
+
+
+def output_digests(outputs: Any) -> dict[str, str]:
+    """Digests of a structure of arrays by path, such as what `predict` returned."""
+    result = {}
+    for name, value in _flat({"output": outputs}).items():
+        try:
+            result[name] = array_digest(name, array_of(value))
+        except Exception:  # ragged outputs have no one shape
+            result[name] = array_digest(name, np.asarray(repr(value)))
+    return result
+
+
+def stream_kind(x: Any) -> str | None:
+    """What kind of stream it is, None for arrays. Nothing is drawn from it and none of its code is run."""
+    for kind in type(x).__mro__:
+        if (
+            kind.__name__ in ("DatasetV2", "Dataset", "DistributedDataset")
+            and kind.__module__ != "h5py._hl.dataset"
+        ):
+            return "tf.data" if "tensorflow" in kind.__module__ else kind.__module__.split(".")[0]
+        if kind.__name__ == "PyDataset":
+            return "PyDataset"
+    if isinstance(x, dict | list | tuple) or keras_api.is_array_like(x):
+        return None
+    return "iterator" if hasattr(type(x), "__next__") else type(x).__name__
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if value is None:
+        return {}
+    if isinstance(value, dict):
+        items = sorted(value.items(), key=lambda item: str(item[0]))
+    elif isinstance(value, tuple) or (isinstance(value, list) and _holds_arrays(value)):
+        items = list(enumerate(value))
+    else:
+        return {path: value}
+    result = {}
+    for key, item in items:
+        result.update(_flat(item, f"{path}/{key}" if path else str(key)))
+    return result
+
+
+def _holds_arrays(value: list[Any]) -> bool:
+    return bool(value) and (hasattr(value[0], "shape") or isinstance(value[0], dict | tuple))

@@ -1,0 +1,1 @@
+"""One plan per kind of input: how it is ordered, entered and checked."""

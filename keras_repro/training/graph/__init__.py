@@ -1,0 +1,1 @@
+"""Traced functions of a step."""

@@ -1,0 +1,84 @@
+"""The operations of a graph that ask the host, draw from a counter of their own, or read the clock.
+
+[o.type for o in host_operations(step.get_concrete_function(x, y).graph)]      # ['EagerPyFunc']
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from keras_repro.source_code.call_site import SourceLine, is_users_file
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostOperation:
+    """One such operation.
+
+    Attributes:
+        type: its type, or that of the one in the function that it calls.
+        name: its name in the graph.
+        index: its place among the operations of the graph.
+        line: the user's line that made it, None where there is none.
+        seeded: whether a seed decides what it draws, its own or the process's; True for what does not draw.
+    """
+
+    type: str
+    name: str
+    index: int
+    line: SourceLine | None
+    seeded: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form, as of an operation in no layer."""
+        line = None if self.line is None else self.line.to_dict()
+        named = {"type": self.type, "name": self.name, "layer": "", "class": "", "source": line}
+        return {**named, "seeded": self.seeded}
+
+
+def host_operations(graph: Any) -> Iterator[HostOperation]:
+    """The operations of a graph that its state and its inputs do not decide, in its order."""
+    for index, operation in enumerate(graph.get_operations()):
+        for kind, seeded in _kinds(operation, graph):
+            line = _users_line_of(operation)
+            yield HostOperation(type=kind, name=operation.name, index=index, line=line, seeded=seeded)
+            break
+
+
+def _is_suspicious(kind: str) -> bool:
+    """Whether an operation asks the host or draws from a counter that no state holds."""
+    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
+
+
+def _is_seeded(node: Any) -> bool:
+    """Whether an operation of a graph has a seed: without one, TensorFlow takes the system's entropy."""
+    seeds = [node.attr[name].i for name in ("seed", "seed2") if name in node.attr]
+    return not seeds or any(seeds)
+
+
+def _kinds(operation: Any, graph: Any) -> Iterator[tuple[str, bool]]:
+    """The suspicious types of an operation or of those in what it calls, and whether they are seeded."""
+    if _is_suspicious(operation.type):
+        yield operation.type, _is_seeded(operation.node_def)
+    if any(a.HasField("func") for a in operation.node_def.attr.values()):
+        names = {a.func.name for a in operation.node_def.attr.values() if a.HasField("func")}
+        library = {f.signature.name: f for f in graph.as_graph_def(add_shapes=False).library.function}
+        waiting, seen = list(names), set()
+        while waiting:
+            name = waiting.pop()
+            if name in seen or name not in library:
+                continue
+            seen.add(name)
+            for node in library[name].node_def:
+                if _is_suspicious(node.op):
+                    yield node.op, _is_seeded(node)
+                waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
+
+
+def _users_line_of(operation: Any) -> SourceLine | None:
+    for frame in reversed(operation.traceback or ()):
+        if is_users_file(frame[0]):
+            return SourceLine(frame[0], frame[1], frame[2])
+    return None

@@ -1,0 +1,1 @@
+"""Portable training: the same bits on other CPUs."""

@@ -1,0 +1,87 @@
+"""What each callback's hook does to a model's state, for a diagnosis."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from keras_repro.source_code.call_site import SourceLine, is_users_file
+from keras_repro.storage.trace_file import Event
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.recording.determinism_callback import FitCallback
+from keras_repro.training.state.fast_reader import StateReader
+
+if TYPE_CHECKING:
+    from keras_repro.training.probes.event_log import Probe
+
+_HOOKS = (
+    "on_epoch_begin",
+    "on_epoch_end",
+    "on_train_batch_begin",
+    "on_train_batch_end",
+    "on_batch_begin",
+    "on_batch_end",
+    "on_train_end",
+)
+
+
+class HookProbe(keras.callbacks.Callback):
+    """Tells a probe of epochs, and of hooks that change weights or optimizer.
+
+    Args:
+        probe: is told.
+        recorder: the callback that records the same fit.
+    """
+
+    def __init__(self, probe: Probe, recorder: FitCallback) -> None:
+        super().__init__()
+        self._probe, self._recorder = probe, recorder
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Stands around the hooks of the other callbacks."""
+        self._probe.wrap(self.model)
+        callbacks = keras_api.calling_list(sys._getframe(1))
+        reader = StateReader(self.model)
+        for callback in getattr(callbacks, "callbacks", ()):
+            if not isinstance(callback, (HookProbe, FitCallback, keras.callbacks.History)):
+                for hook in _HOOKS:
+                    self._watch(callback, hook, reader)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Passes on that an epoch begins."""
+        fit = self._recorder.fit.number if self._recorder.fit is not None else 0
+        self._probe.epoch_begins(self.model, fit, epoch, (self.params or {}).get("steps"))
+
+    def _watch(self, callback: Any, hook: str, reader: StateReader) -> None:
+        plain = getattr(keras.callbacks.Callback, hook)
+        if getattr(type(callback), hook, plain) is plain and hook not in vars(callback):
+            return
+        original, probe = getattr(callback, hook), self._probe
+        name = type(callback).__name__
+
+        def watched(*args: Any, **kwargs: Any) -> Any:
+            if not probe.active:
+                return original(*args, **kwargs)
+            reader.refresh(ask=False)
+            before = reader.digests()
+            result = original(*args, **kwargs)
+            reader.refresh(ask=False)
+            after = reader.digests()
+            changed = {s: after[s] for s in ("weights", "optimizer") if before.get(s) != after.get(s)}
+            if changed:
+                info = {"callback": name, "hook": hook, "source": _defined(original)}
+                probe.soft(Event(kind="hook", key=f"{name}.{hook}", value=changed, info=info))
+            return result
+
+        setattr(callback, hook, watched)
+
+
+def _defined(function: Any) -> dict[str, Any] | None:
+    """The line where the user's code defines a hook, None for one of Keras."""
+    code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    if code is None or not is_users_file(code.co_filename):
+        return None
+    return SourceLine(code.co_filename, code.co_firstlineno, code.co_name).to_dict()

@@ -1,0 +1,179 @@
+"""Where the user's code made layers, optimizers and input pipelines, and what of a pipeline may not repeat.
+
+For diagnosing only: it stands in the constructors of Keras and `tf.data`, and changes no argument and no
+result.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import wrapt
+
+from keras_repro.source_code.call_site import SourceLine, is_users_file, users_line
+from keras_repro.storage.trace_file import Event
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.graph.host_operations import host_operations
+from keras_repro.training.probes.line_tracer import LineWatch
+
+_FUNCTION_OF = ("map", "flat_map", "filter", "interleave", "scan", "take_while", "reduce")
+_OF_PIPELINES = (*_FUNCTION_OF, "shuffle", "with_options")
+_STATIC_OF_PIPELINES = ("from_generator", "list_files", "random", "sample_from_datasets")
+
+
+class Makings:
+    """Remembers which line made what.
+
+    Args:
+        say: is given an event for each pipeline, thread and data set that may not repeat.
+        lines: the watch over the user's lines, which has to look at Python code in graphs too.
+    """
+
+    def __init__(self, say: Callable[[Event], None], lines: LineWatch) -> None:
+        self._say, self._lines = say, lines
+        self._sites: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
+        self._inner: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._threads: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
+
+    def site(self, made: Any) -> SourceLine | None:
+        """The line that made an object, None if nothing saw it."""
+        try:
+            return self._sites.get(made)
+        except TypeError:
+            return None
+
+    def is_inner(self, made: Any) -> bool:
+        """Whether a library made an object, such as the dropout inside of an attention layer."""
+        return made in self._inner
+
+    def running_threads(self) -> list[SourceLine]:
+        """The lines that started the threads of the user's that are running now."""
+        return [line for thread, line in list(self._threads.items()) if thread.is_alive()]
+
+    def watch_keras(self) -> None:
+        """Begins with layers, optimizers, metrics and data sets of Keras."""
+        import keras
+
+        for owner in (keras.Layer, keras.Optimizer, keras.metrics.Metric, keras.utils.PyDataset):
+            wrapt.wrap_function_wrapper(owner, "__init__", self._made)
+
+    def watch_pipelines(self) -> None:
+        """Begins with `tf.data` and with random operations that are not seeded."""
+        import tensorflow as tf
+        from tensorflow.python.framework import random_seed
+        from tensorflow.python.ops import script_ops
+
+        for name in _OF_PIPELINES:
+            if hasattr(tf.data.Dataset, name):
+                wrapt.wrap_function_wrapper(tf.data.Dataset, name, functools.partial(self._pipeline, name))
+        for name in _STATIC_OF_PIPELINES:
+            original = getattr(tf.data.Dataset, name, None)
+            if original is not None:
+                setattr(tf.data.Dataset, name, staticmethod(self._static(name, original)))
+        wrapt.wrap_function_wrapper(random_seed, "get_seed", self._seeding)
+        # Python code in a graph runs in threads of TensorFlow's own.
+        wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", self._on_host)
+
+    def watch_threads(self) -> None:
+        """Begins with threads. (Python 3.11 has no audit event for them.)"""
+        wrapt.wrap_function_wrapper(threading.Thread, "__init__", self._thread_made)
+        wrapt.wrap_function_wrapper(threading.Thread, "start", self._thread)
+
+    def _thread_made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        line = users_line(sys._getframe(1), beyond=instance)
+        wrapped(*args, **kwargs)
+        if line is not None:
+            self._threads[instance] = line
+
+    def _thread(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Says so where a thread runs, or was asked for by, the user's code."""
+        target = getattr(instance, "_target", None) or type(instance).run
+        code = getattr(getattr(target, "__func__", target), "__code__", None)
+        module = getattr(target, "__module__", "") or ""
+        users = code is not None and is_users_file(code.co_filename)
+        if users or module.startswith(("concurrent.futures", "multiprocessing")):
+            line = users_line(sys._getframe(1))
+            if line is not None:
+                self._risk("thread", self._threads.setdefault(instance, line), ["a thread"])
+        return wrapped(*args, **kwargs)
+
+    def _made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        line = users_line(sys._getframe(1), beyond=instance)
+        if line is not None:
+            self._sites[instance] = line
+            if not _made_by_user(sys._getframe(1), instance):
+                self._inner.add(instance)
+            if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
+                workers = kwargs.get("workers", args[0] if args else 1)
+                risks = [f"{workers} workers"] if isinstance(workers, int) and workers > 1 else []
+                self._risk("PyDataset", line, risks)
+        return wrapped(*args, **kwargs)
+
+    def _pipeline(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        line = users_line(sys._getframe(1))
+        if line is not None:
+            self._risk(name, line, list(self._risks(name, result, args, kwargs)))
+        return result
+
+    def _static(self, name: str, original: Any) -> Any:
+        @functools.wraps(original)
+        def made(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            line = users_line(sys._getframe(1))
+            if line is not None:
+                risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
+                self._risk(name, line, risks)
+            return result
+
+        return made
+
+    def _risks(self, name: str, dataset: Any, args: Any, kwargs: Any) -> Iterator[str]:
+        parallel = kwargs.get("num_parallel_calls", args[1] if name == "map" and len(args) > 1 else None)
+        if kwargs.get("deterministic") is False:
+            yield "an order that is not deterministic"
+        if name == "with_options" and dataset.options().deterministic is False:
+            yield "an order that is not deterministic"
+        if name in _FUNCTION_OF:
+            function = getattr(getattr(dataset, "_map_func", None), "function", None)
+            graph = getattr(function, "graph", None)
+            for one in host_operations(graph) if graph is not None else ():
+                if one.type in keras_api.ON_HOST:
+                    yield "Python code" + (", in parallel" if parallel is not None else "")
+                elif one.type in keras_api.STATEFUL_RANDOM:
+                    yield f"a stateful random operation ({one.type})" + (
+                        "" if one.seeded else " without a seed"
+                    )
+
+    def _on_host(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        with self._lines.here():
+            return wrapped(*args, **kwargs)
+
+    def _seeding(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        if result == (None, None):
+            line = users_line(sys._getframe(1))
+            if line is not None:
+                self._risk("random operation", line, ["no seed"])
+        return result
+
+    def _risk(self, what: str, line: SourceLine, risks: list[str]) -> None:
+        key = f"{what} {line.file}:{line.line}"
+        info = {"what": what, "risks": list(dict.fromkeys(risks)), "source": line.to_dict()}
+        self._say(Event(kind="made", key=key, value=None, info=info))
+
+
+def _made_by_user(frame: Any, made: Any) -> bool:
+    """Whether the frame beyond an object's own making is the user's."""
+    while frame is not None:
+        code = frame.f_code
+        own = code.co_name in ("__init__", "__new__") and frame.f_locals.get("self") is made
+        if not own and code.co_name != "__call__" and "wrapt" not in code.co_filename:
+            return is_users_file(code.co_filename)
+        frame = frame.f_back
+    return False

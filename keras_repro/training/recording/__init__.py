@@ -1,0 +1,1 @@
+"""Recorders of runs and fits, DeterminismCallback, Recorder."""

@@ -1,0 +1,145 @@
+"""`Recorder`: records a training loop that is written by hand.
+
+>>> models = {"generator": build_model(), "discriminator": build_model()}
+>>> with kr.Recorder("runs/gan", model=models, optimizers=[keras.optimizers.Adam()]) as recorder:
+...     for epoch in range(3):
+...         loss, accuracy = models["discriminator"].train_on_batch(x, y)     # your own steps
+...         recorder.epoch({"loss": loss})
+>>> recorder.fingerprint
+'kr1-sm-...'
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from keras_repro.errors import ReproError
+from keras_repro.training.recording.fit_recorder import FitRecorder
+from keras_repro.training.recording.run_recorder import RunRecorder
+from keras_repro.training.recording.weight_snapshots import Keep, check_keep
+
+
+class Recorder:
+    """Records a training loop written by hand (GradientTape, `train_on_batch`).
+
+    Args:
+        run_dir: the run folder.
+        model: the model, or a dict of models by name.
+        optimizers: optimizers that no model holds; a list, or a dict by name.
+        overwrite: whether a run that is there may be replaced.
+        seed: the seed that you set, for the report.
+        sketches: as for `DeterminismCallback`.
+        keep: as for `DeterminismCallback`.
+
+    Raises:
+        ValueError: `keep` does not say which epochs.
+        RunFolderError: the folder holds a run already, or cannot be made.
+
+    >>> recorder = kr.Recorder("runs/a", model=build_model())
+    >>> recorder.start()
+    >>> recorder.epoch({"loss": 0.5})
+    >>> recorder.fingerprint                 # of what was recorded so far
+    'kr1-sm-...-partial'
+    >>> recorder.end()
+    """
+
+    def __init__(
+        self,
+        run_dir: str | os.PathLike[str],
+        *,
+        model: Any,
+        optimizers: Any = (),
+        overwrite: bool = False,
+        seed: int | None = None,
+        sketches: bool = True,
+        keep: Keep = None,
+    ) -> None:
+        check_keep(keep)
+        self._run = RunRecorder(
+            run_dir,
+            coverage="sm",
+            overwrite=overwrite,
+            details={"seed": seed},
+            sketches=sketches,
+            keep=keep,
+        )
+        self._fit = FitRecorder(self._run, model, optimizers)
+        self._next_epoch = self._next_step = 0
+        self._began: float | None = None
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder."""
+        return self._run.folder
+
+    @property
+    def fingerprint(self) -> str | None:
+        """The fingerprint of what was recorded so far (None before that), `-partial` until `end`."""
+        return self._run.fingerprint(partial=not self._fit.ended)
+
+    def start(self) -> None:
+        """Records the state that the training starts from; entering a `with` block does it."""
+        if self._began is not None:
+            return
+        self._fit.start(arguments={}, data={"kind": "not seen", "order": "not ours"})
+        self._began = time.perf_counter()
+
+    def epoch(self, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None) -> None:
+        """Records the state after an epoch.
+
+        Args:
+            metrics: numbers to record with it, such as `{"loss": 0.3}`.
+            epoch: its index; by default one more than the last.
+
+        Raises:
+            ReproError: the recorder has ended.
+        """
+        self._check_open()
+        index = self._next_epoch if epoch is None else epoch
+        now = time.perf_counter()
+        self._fit.epoch(index, metrics or {}, seconds=now - (self._began or now))
+        self._began = now
+        self._next_epoch, self._next_step = index + 1, 0
+
+    def step(self, loss: Any = None, *, step: int | None = None) -> None:
+        """Records the state after a step of the epoch that comes next: no part of the fingerprint.
+
+        Args:
+            loss: a number to record with it.
+            step: its index within the epoch; by default one more than the last.
+
+        Raises:
+            ReproError: the recorder has ended.
+        """
+        self._check_open()
+        index = self._next_step if step is None else step
+        self._fit.step(self._next_epoch, index, loss)
+        self._next_step = index + 1
+
+    def end(self, status: str = "finished") -> None:
+        """Records the final state and closes the ledger; leaving a `with` block does it."""
+        self._fit.end(status)
+        self._run.close()
+
+    def __enter__(self) -> Recorder:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.end("finished" if kind is None else "stopped")
+
+    def _check_open(self) -> None:
+        if self._fit.ended:
+            raise ReproError(f"the recorder of {self.run_dir} has ended: make another for another training")
+        if self._began is None:
+            self.start()

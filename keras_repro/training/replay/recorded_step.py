@@ -1,0 +1,99 @@
+"""One training step that has run, and all that is needed to run it again."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from keras_repro.errors import SnapshotError
+from keras_repro.storage.snapshot_file import Snapshot, write_snapshot
+from keras_repro.training.data.batch_feed import one_by_one
+from keras_repro.training.recording.weight_snapshots import array_of_value
+from keras_repro.training.state.fast_reader import InFile, StateReader
+
+
+class StateBefore:
+    """A state's tensors from before a step: in memory, until they are moved into a file.
+
+    Args:
+        tensors: what `StateReader.copy` gave.
+    """
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self._tensors = list(tensors)
+        self._count = len(self._tensors)
+        self._path: Path | None = None
+
+    def move_to(self, path: Path) -> None:
+        """Keeps the tensors in a file from now on, and lets go of the memory; stays as it is where it cannot.
+
+        Args:
+            path: the file, which is made.
+        """
+        if self._path is None:
+            with contextlib.suppress(SnapshotError, TypeError, ValueError):  # of a dtype without a NumPy form
+                write_snapshot(path, {str(n): array_of_value(t) for n, t in enumerate(self._tensors)})
+                self._path = path
+                self._tensors.clear()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[Any]:
+        if self._path is None:
+            yield from self._tensors
+            return
+        with Snapshot(self._path) as snapshot:
+            for number in range(self._count):
+                yield InFile(snapshot, str(number))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One step that has just run, and all that is needed to run it again.
+
+    Attributes:
+        model: the model.
+        function: the training function that Keras has made.
+        batches: what went in: one batch, or `steps_per_execution` of them.
+        spec: the element spec of the iterator that they came from, None for a `train_on_batch`.
+        reader: reads the model's state.
+        before: the state from before it, with the first values of what the step has made; empty where it
+            is not known.
+        generators: the states of Python's and NumPy's own generators from before it.
+        after: digests of the state after it.
+    """
+
+    model: Any
+    function: Any
+    batches: tuple[Any, ...]
+    spec: Any
+    reader: StateReader
+    before: StateBefore
+    generators: Mapping[str, Any]
+    after: Mapping[str, Mapping[str, str]]
+
+    def feed(self) -> Any:
+        """The batches again, as the training function takes them."""
+        return one_by_one(self.batches, self.spec) if self.spec is not None else iter(self.batches)
+
+
+def process_states() -> dict[str, Any]:
+    """The states of Python's and NumPy's own generators. Draws nothing."""
+    states: dict[str, Any] = {"python": random.getstate()}
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        states["numpy"] = numpy_random.get_state()
+    return states
+
+
+def restore_process_states(states: Mapping[str, Any]) -> None:
+    """Puts back what `process_states` gave."""
+    random.setstate(states["python"])
+    if "numpy" in states:
+        sys.modules["numpy.random"].set_state(states["numpy"])

@@ -1,0 +1,76 @@
+"""What a training was set to: layers and optimizer in plain values, without names that count up.
+
+Only classes of Keras are asked for their configuration: a user's own `get_config` is code that observing must
+not run. Of those the class name is recorded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from keras_repro.storage.digest import array_digest
+
+_LARGEST = 1 << 18  # bytes of JSON; a larger configuration is recorded by its digest
+_DROPPED = {"name", "build_config", "module", "registered_name", "shared_object_id"}
+
+
+def model_configuration(model: Any) -> dict[str, Any]:
+    """The model's class, its layers in order, and its optimizer.
+
+    Returns:
+        `model` (class name), `layers` (a list of `[class, settings]`), `optimizer` (`[class, settings]`).
+    """
+    layers = [[type(one).__name__, _settings(one)] for one in _flat_layers(model)]
+    return {
+        "model": type(model).__name__,
+        "layers": _bounded(layers),
+        "optimizer": _described(getattr(model, "optimizer", None)),
+        "loss": _plain(getattr(model, "loss", None)),
+        "jit_compile": bool(getattr(model, "jit_compile", False)),
+        "run_eagerly": bool(getattr(model, "run_eagerly", False)),
+        "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
+    }
+
+
+def _flat_layers(model: Any) -> list[Any]:
+    flatten = getattr(model, "_flatten_layers", None)
+    return list(flatten(include_self=False, recursive=True)) if flatten is not None else []
+
+
+def _described(value: Any) -> Any:
+    return None if value is None else [type(value).__name__, _settings(value)]
+
+
+def _settings(value: Any) -> dict[str, Any]:
+    if not type(value).__module__.startswith(("keras.", "keras_")):
+        return {}
+    if hasattr(value, "layers"):
+        return {}  # its layers are listed by themselves
+    try:
+        settings = value.get_config()
+    except Exception:  # a layer of Keras may hold a user's object that has no configuration
+        return {"not recorded": True}
+    return {k: _plain(v) for k, v in settings.items() if k not in _DROPPED}
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, Mapping):
+        if value.get("class_name") == "__lambda__":
+            return "<lambda>"  # its code holds the script's path, and other bytes in each process
+        if value.get("class_name") == "DTypePolicy":
+            return value.get("config", {}).get("name")  # no name that counts up: `mixed_bfloat16`
+        return {str(k): _plain(v) for k, v in value.items() if k not in _DROPPED}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if hasattr(value, "dtype") and hasattr(value, "shape"):
+        return array_digest("", value)
+    return getattr(value, "__qualname__", type(value).__name__)
+
+
+def _bounded(value: Any) -> Any:
+    text = json.dumps(value, sort_keys=True)
+    return value if len(text) <= _LARGEST else {"digest": array_digest("", text)}

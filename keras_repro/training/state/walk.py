@@ -1,0 +1,328 @@
+"""A model's state by names that do not depend on build order.
+
+The walk goes by attributes, as Keras's saving code does: layers of Sequential and Functional models and
+items of lists by index, dict entries by sorted key, everything else by attribute name, leading underscores
+dropped. The first path to an object wins, so shared objects are named once. An optimizer's slot is named by
+the variable that it serves. No property and no method of the user's is called on the way.
+
+    tensors = model_state(model)
+    [t.name for t in tensors]      # ['layers/0/kernel', 'layers/0/bias', 'optimizer/iterations', ...]
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.state.container_order import by_key, items_of, own_method, sort_key
+from keras_repro.training.state.value_kinds import Kinds, slots
+from keras_repro.training.state.walk_cache import Sightings
+
+_DEEPEST = 250
+
+
+@dataclass(frozen=True)
+class StateTensor:
+    """One variable of a state.
+
+    Attributes:
+        name: the structural name, the same in every process.
+        section: `"weights"` (layer variables, trainable or not, and `tf.Variable`s that Keras does not
+            list), `"optimizer"`, `"seeds"` (seed generators and `tf.random.Generator`s) or `"metrics"`.
+        keras_name: the name that Keras or TensorFlow gives it.
+        variable: the `tf.Variable`.
+        generator: the seed generator that it is the state of, None for other sections.
+    """
+
+    name: str
+    section: str
+    keras_name: str
+    variable: Any
+    generator: Any = None
+
+
+class StateWalk:
+    """Walks the same models again and again; the walk is repeated only where something changed.
+
+    Args:
+        models: a model (or layer), or a dict of them by name.
+        optimizers: optimizers that no model holds: a list, or a dict by name.
+    """
+
+    def __init__(self, models: Any, optimizers: Any = ()) -> None:
+        self._models, self._optimizers = models, optimizers
+        self._hidden: list[tuple[Any, str]] | None = None
+        self._kind_of = Kinds()
+        self._roots: list[tuple[str, Any]] = []
+        self._sightings: Sightings | None = None
+        self._tensors: tuple[StateTensor, ...] = ()
+
+    def tensors(self, *, ask: bool = True) -> tuple[StateTensor, ...]:
+        """Names every variable that determines the rest of a training.
+
+        Args:
+            ask: whether to ask TensorFlow for what no attribute leads to, which takes as long as all else.
+                Otherwise that is taken to be what it was when last asked.
+
+        Returns:
+            The tensors in the structure's order: weights, optimizers, seeds, metrics. The same object as
+            before where nothing changed.
+        """
+        models = dict(self._models) if isinstance(self._models, Mapping) else {"": self._models}
+        named = self._optimizers if isinstance(self._optimizers, Mapping) else _numbered(self._optimizers)
+        generator = keras_api.global_seed_generator()
+        roots = [*models.items(), *named.items(), ("global_seed_generator", generator)]
+        if not ask and self._is_as_it_was(roots):
+            return self._tensors
+        self._roots, self._sightings = roots, Sightings(self._kind_of.plain)
+        walk = _Walk(self._kind_of, self._sightings)
+        for name, model in models.items():
+            walk.visit(model, name)
+        if ask or self._hidden is None:
+            self._hidden = [
+                pair for name, model in models.items() for pair in walk.visit_untracked(model, name)
+            ]
+        else:
+            for child, path in self._hidden:
+                walk.visit(child, path)
+        walk.visit_deferred()
+        for name, optimizer in named.items():
+            walk.visit(optimizer, name)
+        walk.visit_deferred()
+        if generator is not None:
+            walk.visit(generator, "global_seed_generator")
+        order = {"weights": 0, "optimizer": 1, "seeds": 2, "metrics": 3}
+        found = sorted(walk.found, key=lambda t: order[t.section])
+        if not same_tensors(self._tensors, found):
+            self._tensors = tuple(found)
+        return self._tensors
+
+    def forget(self) -> None:
+        """Lets go of everything that the walk has seen; the next walk is a whole one."""
+        self._roots, self._sightings, self._hidden, self._tensors = [], None, None, ()
+
+    def _is_as_it_was(self, roots: list[tuple[str, Any]]) -> bool:
+        if self._sightings is None or len(roots) != len(self._roots):
+            return False
+        pairs = zip(roots, self._roots, strict=True)
+        return all(a[0] == b[0] and a[1] is b[1] for a, b in pairs) and self._sightings.hold()
+
+
+def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
+    """Names every variable that determines the rest of a training, in one walk.
+
+    Args:
+        models: a model (or layer), or a dict of them by name.
+        optimizers: optimizers that no model holds: a list, or a dict by name.
+
+    Returns:
+        The tensors in the structure's order: weights, optimizers, seeds, metrics.
+    """
+    return list(StateWalk(models, optimizers).tensors())
+
+
+def same_tensors(known: Sequence[StateTensor], found: Sequence[StateTensor]) -> bool:
+    """Whether two walks found the same variables under the same names."""
+    return len(known) == len(found) and all(
+        a.variable is b.variable and a.name == b.name for a, b in zip(known, found, strict=True)
+    )
+
+
+def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
+    listed = list(optimizers)
+    if len(listed) == 1:
+        return {"optimizer": listed[0]}
+    return {f"optimizer/{i}": optimizer for i, optimizer in enumerate(listed)}
+
+
+class _Walk:
+    def __init__(self, kind_of: Kinds, sightings: Sightings) -> None:
+        self.found: list[StateTensor] = []
+        self._kind_of = kind_of
+        self._sightings = sightings
+        self._seen: dict[int, Any] = {}  # keeps what it saw: ids are reused
+        self._names: set[str] = set()
+        self._served: dict[int, str] = {}  # id of a weight -> its structural name
+        self._deferred: list[tuple[Any, str]] = []
+
+    def visit(self, value: Any, path: str, section: str = "weights", depth: int = 0) -> None:
+        """Names all variables below a value; optimizers and metrics wait for `visit_deferred`."""
+        kind = self._kind_of(value)
+        if kind == "plain" or id(value) in self._seen or depth > _DEEPEST:
+            return
+        if kind == "variable":
+            self._add(value, path, section)
+        elif kind == "generator":
+            self._see(value)
+            self._sightings.value(_state_of, value)
+            self._add(value.state, _joined(path, "state"), "seeds", value)
+        elif kind in ("optimizer", "metric") and section == "weights":
+            # The weights claim their names first: optimizers and metrics refer to them.
+            self._deferred.append((value, path))
+        elif kind == "optimizer":
+            self._visit_optimizer(value, path)
+        else:
+            self._see(value)
+            for name, child in self._children(value, kind):
+                self.visit(child, _joined(path, name), section, depth + 1)
+
+    def visit_deferred(self) -> None:
+        """Names the variables of the metrics, then of the optimizers, that were passed on the way."""
+        deferred, self._deferred = self._deferred, []
+        for value, path in deferred:
+            if self._kind_of(value) == "metric":
+                self.visit(value, path, "metrics")
+        for value, path in deferred:
+            if self._kind_of(value) == "optimizer":
+                self._visit_optimizer(value, path)
+
+    def visit_untracked(self, model: Any, path: str) -> list[tuple[Any, str]]:
+        """Names what TensorFlow tracks below the model and no attribute led to; returns it with its names."""
+        from tensorflow import train
+
+        if not hasattr(model, "_trackable_children"):
+            return []
+        found: list[tuple[Any, str]] = []
+        deferred = {id(v) for held, _ in self._deferred for v in _all_variables(held)}
+        for child in train.TrackableView(model).descendants():
+            if self._kind_of(child) not in ("variable", "generator"):
+                continue
+            if id(child) in self._seen or id(child) in deferred:
+                continue
+            found.append((child, _joined(path, f"tracked/{len(found)}")))
+            self.visit(*found[-1])
+        return found
+
+    def _visit_optimizer(self, optimizer: Any, path: str) -> None:
+        if id(optimizer) in self._seen:
+            return
+        self._see(optimizer)
+        served = list(getattr(optimizer, "_trainable_variables", ()))
+        later = []
+        for name, child in self._children(optimizer, "optimizer"):
+            kind = self._kind_of(child)
+            if kind == "optimizer":
+                self._visit_optimizer(child, _joined(path, name))
+            elif kind == "sequence" and served and len(child) == len(served):
+                self._sightings.container(child.__iter__)
+                for index, slot in enumerate(child):
+                    is_slot = self._kind_of(slot) == "variable"
+                    weight = self._served.get(id(served[index])) if is_slot else None
+                    self.visit(slot, _joined(_joined(path, name), weight or str(index)), "optimizer")
+            elif kind == "mapping":
+                # Keyed by names that count up: the order of creation is what stays the same.
+                self._sightings.mapping(child.items)
+                later.append((name, list(child.values())))
+            elif name == "variables":
+                later.append((name, child))
+            else:
+                self.visit(child, _joined(path, name), "optimizer")
+        for name, children in later:
+            self.visit(children, _joined(path, name), "optimizer")
+
+    def _children(self, value: Any, kind: str) -> Iterator[tuple[str, Any]]:
+        if kind == "mapping":
+            entries = own_method(value, dict, "items")
+            items = items_of(entries)
+            if self._all_plain(lambda: (held for _, held in items)):
+                self._sightings.plain_container(own_method(value, dict, "values"))
+                return
+            self._sightings.mapping(entries)
+            yield from by_key(items)
+        elif kind in ("sequence", "set"):
+            base = next(b for b in _CONTAINERS if isinstance(value, b))
+            present = own_method(value, base, "__iter__")
+            held = items_of(present)
+            walk = held.__iter__
+            if self._all_plain(walk):
+                self._sightings.plain_container(present)
+                return
+            self._sightings.container(present)
+            # A set has no order of its own that two processes share.
+            for index, item in enumerate(sorted(walk(), key=sort_key) if kind == "set" else walk()):
+                yield str(index), item
+        else:
+            self._sightings.attributes(value, (lambda: _held_by(value)) if slots(type(value)) else None)
+            if kind == "graph":
+                self._sightings.container(lambda: value.layers)
+                yield "layers", list(value.layers)
+            yield from _attributes(value, self._kind_of)
+
+    def _all_plain(self, walk: Callable[[], Iterable[Any]]) -> bool:
+        """Whether a container holds nothing to look into, found out in one fast pass over it."""
+        kinds = set(map(type, walk()))
+        return all(self._kind_of.of_class(kind, walk) == "plain" for kind in kinds)
+
+    def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
+        raw = keras_api.raw_variable(variable)
+        self._sightings.value(keras_api.raw_variable, variable)
+        if id(variable) in self._seen or raw is None or id(raw) in self._seen:
+            return
+        self._see(variable)
+        self._see(raw)
+        name = path or "variable"
+        while name in self._names:
+            name += "'"
+        self._names.add(name)
+        if section == "weights":
+            self._served[id(variable)] = name
+            self._served[id(raw)] = name
+        keras_name = getattr(variable, "path", None) or getattr(variable, "name", "")
+        self.found.append(StateTensor(name, section, str(keras_name), raw, generator))
+
+    def _see(self, value: Any) -> None:
+        self._seen[id(value)] = value
+
+
+# Keras's own lists of what the attributes hold too: their names are the last resort.
+_LISTS_OF_KERAS = (
+    "_layers",
+    "_metrics",
+    "_seed_generators",
+    "_trainable_variables",
+    "_non_trainable_variables",
+    "_variables",
+)
+
+
+def _attributes(value: Any, kind_of: Kinds) -> Iterator[tuple[str, Any]]:
+    """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
+    held = _held_by(value)
+    names = sorted(n for n, v in held.items() if kind_of(v) != "plain" and not n.startswith("_self_"))
+    private = [n for n in names if n.startswith("_")]
+    for name in names:
+        if not name.startswith("_"):
+            yield name, held[name]
+    for name in sorted(private, key=_LISTS_OF_KERAS.__contains__):
+        short = name.strip("_")
+        yield (name if short in held or not short else short), held[name]
+
+
+def _held_by(value: Any) -> dict[str, Any]:
+    held = dict(vars(value)) if hasattr(value, "__dict__") else {}
+    for name, slot in slots(type(value)).items():
+        try:
+            held[name] = slot.__get__(value)
+        except AttributeError:  # a slot that nothing was put into
+            continue
+    return held
+
+
+def _state_of(generator: Any) -> Any:
+    return generator.state
+
+
+def _joined(path: str, name: str) -> str:
+    return f"{path}/{name}" if path else name
+
+
+_CONTAINERS = (list, tuple, deque, set, frozenset)
+
+
+def _all_variables(value: Any) -> Iterator[Any]:
+    for variable in getattr(value, "variables", ()):
+        yield variable
+        yield keras_api.raw_variable(variable)

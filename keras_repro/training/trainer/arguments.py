@@ -1,0 +1,58 @@
+"""The arguments of the trainer: what they must be, and what of the data they hold."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any, get_args
+
+import keras
+
+from keras_repro.errors import ReproError
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.data.order.permutation import Shuffle
+
+_FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")
+
+
+_FIXED = ("batch_size", "shuffle")
+
+
+def whole(name: str, value: Any, *, least: int, most: int | None = None) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = least - 1
+    if isinstance(value, bool) or number < least or (most is not None and number > most):
+        bounds = f"from {least}" + (f" to {most}" if most is not None else "")
+        raise ValueError(f"{name} must be a whole number {bounds}, received {value!r}")
+    return number
+
+
+def check_shuffle(shuffle: str) -> None:
+    if shuffle not in get_args(Shuffle):
+        known = ", ".join(map(repr, get_args(Shuffle)))
+        raise ValueError(f"shuffle must be one of {known}, received {shuffle!r}")
+
+
+def check_arguments(arguments: Mapping[str, Any]) -> None:
+    for name in arguments:
+        if name in _FIXED:
+            raise TypeError(f"{name} is fixed by the trainer: give it to ReproducibleTrainer, not to fit")
+        if name not in _FIT_ARGUMENTS:
+            raise TypeError(f"fit got an unexpected argument {name!r}")
+
+
+def check_compiled(model: keras.Model, which: str) -> None:
+    if not getattr(model, "compiled", False):
+        raise ReproError(f"{which} is not compiled: call model.compile(...) first")
+
+
+def validation_parts(validation_data: Any) -> tuple[Any, ...]:
+    if isinstance(validation_data, tuple | list):
+        return tuple(validation_data[:3])
+    return (validation_data,)
+
+
+def is_arrays(validation_data: Any) -> bool:
+    return validation_data is not None and keras_api.is_array_like(*validation_parts(validation_data))

@@ -1,0 +1,37 @@
+"""What `ReproducibleTrainer.fit` returns: one training, frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import keras
+
+from keras_repro.comparison.divergence import Divergence
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Run:
+    """One finished (or stopped) training.
+
+    Attributes:
+        fingerprint: the line that commits to it.
+        model: the trained model.
+        history: metrics by name, one value an epoch.
+        ledger: path of its ledger.
+        status: `"finished"`, or `"stopped"` where it parted from its reference.
+        divergence: where it parted from its reference, None if it did not.
+    """
+
+    fingerprint: str
+    model: keras.Model
+    history: Mapping[str, list[float]]
+    ledger: Path
+    status: str
+    divergence: Divergence | None = None
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder."""
+        return self.ledger.parent

@@ -1,0 +1,351 @@
+"""`ReproducibleTrainer`: clear_session, seeds, fixed batches and order around a model or a builder.
+
+>>> trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
+>>> run = trainer.fit(x, y, epochs=3, run_dir="runs/a", verbose=0)
+>>> run.fingerprint
+'kr1-smo-...'
+>>> trainer.verify(x, y, epochs=2).verdict
+'identical'
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, ParamSpec, TypeVar
+
+import keras
+
+from keras_repro.comparison.compare import compare_all
+from keras_repro.comparison.result import Comparison
+from keras_repro.determinism.portable_pins import (
+    Determinism,
+    check_determinism,
+    check_machine,
+    portable_switches,
+)
+from keras_repro.determinism.seeds import clear_and_seed, set_seeds
+from keras_repro.determinism.switches import apply_switches
+from keras_repro.errors import ReproError
+from keras_repro.storage.run_folder import new_folder
+from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.data.order.ordered_pipeline import OrderPolicy
+from keras_repro.training.data.order.permutation import Shuffle
+from keras_repro.training.data.plans.plan import FitData
+from keras_repro.training.data.plans.select_plan import plan_of
+from keras_repro.training.portable.mode import PortableMode
+from keras_repro.training.recording.determinism_callback import (
+    Every,
+    OnDivergence,
+    check_action,
+    steps_between,
+)
+from keras_repro.training.recording.weight_snapshots import Keep, check_keep
+from keras_repro.training.resume.resume import OnSnapshotError, SnapshotEvery
+from keras_repro.training.trainer.arguments import check_arguments, check_compiled, check_shuffle, whole
+from keras_repro.training.trainer.model_start import ModelStart
+from keras_repro.training.trainer.result import Run
+from keras_repro.training.trainer.trainer_fit import FitOptions, TrainerFit
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def _in_mode(method: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Has a trainer's method run portably, where the trainer is to."""
+
+    @functools.wraps(method)
+    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with args[0]._mode:  # type: ignore[attr-defined]
+            return method(*args, **kwargs)
+
+    return run
+
+
+class ReproducibleTrainer:
+    """Trains a model so that each `fit` is the same training, to the bit.
+
+    Args:
+        build_or_model: a function without arguments that returns a compiled model, called anew for each
+            run after clear_session and seeding; or a compiled model, whose present weights are the start
+            of each run; or nothing in a subclass that has `build_model`.
+        seed: from 0 to `2**32 - 1`; every generator is set from it.
+        batch_size: samples a step, also in `evaluate` and `predict`.
+        shuffle: `"every_epoch"` (another order in each epoch), `"once"` (one order, kept) or `"none"`.
+        switches: further switches to set, by their names in `keras-repro doctor`. `op_determinism` is
+            always set unless it stands here as False.
+        determinism: `"bitwise"` (the same bits on this machine) or `"portable"` (the same bits on another
+            x86-64 CPU with AVX2 too; docs/portable.md).
+        strict: whether a switch that comes too late is an error, and, where `determinism` is `"portable"`, a
+            training step that is not; where a run shall be resumed, a training step that cannot be, exactly;
+            it is a warning, or a note in the ledger, otherwise.
+
+    Raises:
+        TypeError: an argument has a type that cannot be used.
+        ValueError: an argument is out of its range.
+        SwitchError: a switch cannot be set any more.
+
+    A live model's present weights are the start of each run:
+
+    >>> model = build_model()
+    >>> trainer = kr.ReproducibleTrainer(model, seed=1, batch_size=16, shuffle="once")
+    >>> first = trainer.fit(x, y, epochs=2, run_dir="runs/a", verbose=0)
+    >>> second = trainer.fit(x, y, epochs=2, reference="runs/a", verbose=0)
+    >>> first.fingerprint == second.fingerprint, second.divergence
+    (True, None)
+    """
+
+    def __init__(
+        self,
+        build_or_model: Callable[[], keras.Model] | keras.Model | None = None,
+        *,
+        seed: int,
+        batch_size: int,
+        shuffle: Shuffle = "every_epoch",
+        switches: Mapping[str, Any] | None = None,
+        determinism: Determinism = "bitwise",
+        strict: bool = True,
+    ) -> None:
+        self.seed = whole("seed", seed, least=0, most=2**32 - 1)
+        self.batch_size = whole("batch_size", batch_size, least=1)
+        check_shuffle(shuffle)
+        self.shuffle: Shuffle = shuffle
+        self.model: keras.Model | None = None
+        check_determinism(determinism)
+        self._switches = {"op_determinism": True, **(switches or {})}
+        self._mode: AbstractContextManager[Any] = nullcontext()
+        if determinism == "portable":
+            check_machine(strict=strict)
+            self._switches = portable_switches() | self._switches
+            self._mode = PortableMode(threads=self._switches["intra_op_threads"], strict=strict)
+        self.determinism: Determinism = determinism
+        self._strict = strict
+        # The mode turns graph optimizers off while it trains, and on again.
+        in_mode = {"graph_optimizer"} - set(switches or ()) if determinism == "portable" else set()
+        apply_switches({n: v for n, v in self._switches.items() if n not in in_mode}, strict=strict)
+        self._start: ModelStart | None = None
+        self._build: Callable[[], keras.Model] = self.build_model
+        if isinstance(build_or_model, keras.Model):
+            check_compiled(build_or_model, "the model")
+            self.model = build_or_model
+            self._start = ModelStart(build_or_model)
+        elif callable(build_or_model):
+            self._build = build_or_model
+        elif build_or_model is not None:
+            raise TypeError(
+                "build_or_model must be a function that returns a compiled model, or a compiled model, "
+                f"received {type(build_or_model).__name__}"
+            )
+        elif type(self).build_model is ReproducibleTrainer.build_model:
+            raise TypeError("build_or_model is missing: give a function, a model, or override build_model")
+
+    def build_model(self) -> keras.Model:
+        """Builds and compiles the model; subclasses override it."""
+        raise ReproError(f"{type(self).__name__} has neither a builder nor build_model")
+
+    @_in_mode
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        epochs: int = 1,
+        run_dir: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        reference: str | os.PathLike[str] | None = None,
+        on_divergence: OnDivergence = "stop",
+        every: Every = "epoch",
+        sketches: bool = True,
+        keep: Keep = None,
+        snapshot_every: SnapshotEvery | None = None,
+        resume: bool = False,
+        snapshots: int = 2,
+        background: bool = False,
+        on_snapshot_error: OnSnapshotError = "warn",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        **arguments: Any,
+    ) -> Run:
+        """Trains from the start; a second call is a new run with the same fingerprint.
+
+        Args:
+            x: what `Model.fit` takes. Arrays, also nested ones, are ordered by the trainer, and so are the
+                batches of a `PyDataset`; a `tf.data.Dataset` or generator goes to Keras as it is, and its
+                order is not ours.
+            y: as for `Model.fit`.
+            epochs: as for `Model.fit`.
+            run_dir: the run folder; by default a new one in `.keras_repro`.
+            overwrite: whether a run in `run_dir` may be replaced.
+            reference: a run to compare with while training.
+            on_divergence: as for `DeterminismCallback`.
+            every: as for `DeterminismCallback`; a step's record also says which batch went in.
+            sketches: as for `DeterminismCallback`.
+            keep: as for `DeterminismCallback`.
+            snapshot_every: `"epoch"`, or a number of steps: the whole state is kept in the run folder, so
+                that a run that is interrupted can be resumed. None: where `resume` is asked for, `"epoch"`.
+            resume: whether to go on with the run that is in `run_dir`, to the same fingerprint, weights and
+                history as if it had not been interrupted; it begins where there is none, and a finished one
+                is returned as it was recorded. SIGTERM and SIGINT then end a step, and leave a snapshot.
+            snapshots: how many of the newest are kept, from 1.
+            background: whether the training goes on while a snapshot is written.
+            on_snapshot_error: `"warn"`: the training goes on where a snapshot cannot be written, on a full
+                disk for one; `"raise"`: it stops there. Older snapshots stay either way.
+            callbacks: as for `Model.fit`; ours comes behind them.
+            validation_split: as for `Model.fit`.
+            validation_data: as for `Model.fit`.
+            class_weight: as for `Model.fit`.
+            sample_weight: as for `Model.fit`.
+            initial_epoch: as for `Model.fit`; the order is entered at that epoch.
+            steps_per_epoch: as for `Model.fit`.
+            arguments: `verbose`, `validation_steps`, `validation_batch_size`, `validation_freq`.
+
+        Returns:
+            The run.
+
+        Raises:
+            TypeError: an argument that `Model.fit` does not have, or that the trainer fixes; data that
+                cannot be entered at a position, where the run shall be resumed.
+            ValueError: an argument is out of its range.
+            RunFolderError: the run folder holds a run already, or another process uses it.
+            ResumeError: what would be resumed is another training.
+            SnapshotError: one cannot be written and `on_snapshot_error` is `"raise"`.
+            DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
+        """
+        check_arguments(arguments)
+        check_action(on_divergence)
+        steps_between(every)
+        check_keep(keep)
+        if steps_per_epoch is not None:
+            steps_per_epoch = whole("steps_per_epoch", steps_per_epoch, least=1)
+        if not 0 <= (validation_split or 0) < 1:
+            raise ValueError(
+                f"validation_split must be a share from 0 to less than 1, received {validation_split!r}"
+            )
+        if validation_split and validation_data is None:
+            split = keras_api.split_off_validation((x, y, sample_weight), validation_split)
+            (x, y, sample_weight), validation_data = split
+        data = FitData(
+            x=x,
+            y=y,
+            sample_weight=sample_weight,
+            class_weight=class_weight,
+            steps_per_epoch=steps_per_epoch,
+            validation_data=validation_data,
+        )
+        options = FitOptions(
+            epochs=whole("epochs", epochs, least=0),
+            initial_epoch=whole("initial_epoch", initial_epoch, least=0),
+            run_dir=run_dir,
+            overwrite=overwrite,
+            reference=reference,
+            on_divergence=on_divergence,
+            every=every,
+            sketches=sketches,
+            keep=keep,
+            snapshot_every=snapshot_every,
+            resume=resume,
+            snapshots=snapshots,
+            background=background,
+            on_snapshot_error=on_snapshot_error,
+            callbacks=callbacks,
+            others=arguments,
+        )
+        fit = TrainerFit(
+            data,
+            plan_of(data, self._policy()),
+            options,
+            batch_size=self.batch_size,
+            header=self._header(),
+            fresh_model=self._fresh_model,
+            start=self._start,
+            strict=self._strict,
+        )
+        return fit.run()
+
+    @_in_mode
+    def evaluate(self, x: Any = None, y: Any = None, **arguments: Any) -> Any:
+        """`Model.evaluate` of the trained model, in the trainer's batch size."""
+        return self._trained("evaluate").evaluate(x, y, **self._with_batch_size(x, arguments))
+
+    @_in_mode
+    def predict(self, x: Any, **arguments: Any) -> Any:
+        """`Model.predict` of the trained model, in the trainer's batch size."""
+        return self._trained("predict").predict(x, **self._with_batch_size(x, arguments))
+
+    def verify(
+        self,
+        x: Any = None,
+        y: Any = None,
+        *,
+        runs: int = 3,
+        run_dir: str | os.PathLike[str] | None = None,
+        overwrite: bool = False,
+        **arguments: Any,
+    ) -> Comparison:
+        """Trains several times in this process and compares: the quick check, in notebooks too.
+
+        It cannot see what differs only between processes, such as the order of sets:
+        `keras-repro verify SCRIPT` does.
+
+        Args:
+            x: as for `fit`.
+            y: as for `fit`.
+            runs: how many trainings, at least 2.
+            run_dir: gets the run folders `run-1`, `run-2`, ...; by default a new one in `.keras_repro`.
+            overwrite: whether runs there may be replaced.
+            arguments: further arguments of `fit`.
+
+        Returns:
+            The comparison of all runs with the first.
+        """
+        if not isinstance(runs, int) or runs < 2:
+            raise ValueError(f"runs must be a whole number from 2, received {runs!r}")
+        folder = new_folder("verify") if run_dir is None else Path(run_dir)
+        arguments.setdefault("verbose", 0)
+        done = [
+            self.fit(x, y, run_dir=folder / f"run-{n + 1}", overwrite=overwrite, **arguments)
+            for n in range(runs)
+        ]
+        return compare_all([r.ledger for r in done], same_script=True)
+
+    def _fresh_model(self, first_batch: Callable[[], Any]) -> keras.Model:
+        if self._start is not None:
+            set_seeds(self.seed)
+            self._start.restore(self.seed, first_batch)
+            return self._start.model
+        clear_and_seed(self.seed)
+        model = self._build()
+        if not isinstance(model, keras.Model):
+            raise TypeError(f"the builder must return a keras.Model, returned {type(model).__name__}")
+        check_compiled(model, "the model that the builder returns")
+        self.model = model
+        return model
+
+    def _trained(self, verb: str) -> keras.Model:
+        if self.model is None:
+            raise ReproError(f"nothing to {verb}: call fit first")
+        return self.model
+
+    def _with_batch_size(self, x: Any, arguments: dict[str, Any]) -> dict[str, Any]:
+        if "batch_size" in arguments:
+            raise TypeError("batch_size is fixed by the trainer")
+        return arguments | ({"batch_size": self.batch_size} if keras_api.is_array_like(x) else {})
+
+    def _policy(self) -> OrderPolicy:
+        return OrderPolicy(seed=self.seed, batch_size=self.batch_size, shuffle=self.shuffle)
+
+    def _header(self) -> dict[str, Any]:
+        return {
+            "seed": self.seed,
+            "policies": {"batch_size": self.batch_size, "shuffle": self.shuffle},
+            "requested": self._switches,
+            "determinism": self.determinism,
+        }

@@ -1,0 +1,1 @@
+"""Text, untrusted JSON, and what is closed."""

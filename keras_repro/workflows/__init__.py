@@ -1,0 +1,1 @@
+"""Workflows of several child processes: verify and diagnose."""

@@ -1,0 +1,139 @@
+"""How to run again what a ledger recorded, from its header."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_repro.determinism.portable_pins import portable_environment
+from keras_repro.determinism.switches import pinned_environment
+from keras_repro.errors import LaunchError
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.processes.hash_seeds import hash_seeds
+from keras_repro.provenance.environment import code_digest
+from keras_repro.provenance.input_files import differing, roots
+from keras_repro.workflows.reproduce.run_spec import Recipe, file_of, outside, recipe_of
+from keras_repro.workflows.verify import Task, check_task
+
+_MOST_SHOWN = 3
+
+
+def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
+    """The task that two runs carried out.
+
+    Args:
+        runs: run folders or ledgers of the same command.
+
+    Raises:
+        LaunchError: what they did cannot be done again: what is missing stands in the message.
+        LedgerError: one of them cannot be read.
+    """
+    recipes = [recipe_of(r) for r in runs]
+    for recipe in recipes:
+        if recipe.hidden:
+            raise LaunchError(
+                f"{recipe.ledger.path}: {recipe.hidden} of the script's arguments were not recorded, since "
+                "ledgers are published; use 'keras-repro verify --explain' with the script and its arguments"
+            )
+    first = recipes[0]
+    for name in ("script", "module", "arguments"):
+        values = [getattr(r, name) for r in recipes]
+        if name == "arguments" and len({_without_folder(r) for r in recipes}) == 1:
+            continue
+        if any(v != values[0] for v in values[1:]):
+            raise LaunchError(
+                f"the runs are of different commands: {name} {_shown(values[0])} and {_shown(values[1])}"
+            )
+    script = first.script
+    if script is not None and (outside(first) or not Path(script).exists()):
+        raise LaunchError(
+            f"no script at {script}, which the runs were made with: "
+            "go to the folder that they were started in"
+        )
+    task = Task(
+        script=script,
+        module=first.module,
+        arguments=first.arguments,
+        seed=first.seed,
+        pinned=_pinned(first),
+        portability=first.portability,
+        keep_hash_seed=len({r.variables.get("PYTHONHASHSEED") for r in recipes}) == 1,
+        hash_seeds=_hash_seeds(recipes),
+        max_epochs=first.policies.get("max_epochs"),
+        max_steps=first.policies.get("max_steps"),
+    )
+    check_task(task)
+    if script is not None:
+        _check_version(Path(script), recipes)
+    for recipe in recipes:
+        _check_inputs(recipe)
+    return task
+
+
+def _hash_seeds(recipes: Sequence[Recipe]) -> tuple[int, ...]:
+    """The hash seeds of the runs, where each had one of its own; else those that tell labels apart."""
+    held = [str(r.variables.get("PYTHONHASHSEED")) for r in recipes]
+    if len(set(held)) == 1:
+        return ()
+    if all(h.isascii() and h.isdecimal() and int(h) < 2**32 for h in held):
+        return tuple(map(int, held))
+    return hash_seeds(recipes[0].script, len(recipes))
+
+
+def _pinned(recipe: Recipe) -> Mapping[str, str]:
+    """What pinned the switches of a run."""
+    if recipe.seed is None:
+        return {}
+    if recipe.portability is None:
+        return pinned_environment(recipe.seed)
+    return portable_environment(recipe.seed, threads=recipe.portability.threads, strict=False)
+
+
+def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
+    """Whether the runs recorded whole scripts, and so number all of their fits."""
+    return all("r" in str(read_ledger(r).header.get("coverage")) for r in runs)
+
+
+def _check_version(path: Path, recipes: Sequence[Recipe]) -> None:
+    recorded = {r.code for r in recipes if r.code is not None}
+    if len(recorded) > 1:
+        raise LaunchError(f"the runs were made with different versions of {path}: nothing to diagnose")
+    if recorded and code_digest(path) not in recorded:
+        raise LaunchError(f"{path} has changed since the runs were made: put the recorded version back")
+
+
+def _without_folder(recipe: Recipe) -> tuple[str, ...]:
+    """The arguments, with the run's own folder called the same in all runs."""
+    folder = recipe.ledger.path.parent.resolve()
+
+    def is_folder(text: str) -> bool:
+        return bool(text) and "\0" not in text and Path(text).resolve() == folder
+
+    found = []
+    for argument in recipe.arguments:
+        option, equals, value = argument.rpartition("=")
+        found.append(f"{option}{equals}<run folder>" if is_folder(value) else argument)
+    return tuple(found)
+
+
+def _check_inputs(recipe: Recipe) -> None:
+    """Says which of the files that a run has read are gone, or are other code now."""
+    changed = differing(recipe.inputs, roots(file_of(recipe)))
+    gone = [f"{c.path} ({c.bytes[0]:,} bytes)" for c in changed if c.missing]
+    if gone:
+        more = f" and {len(gone) - _MOST_SHOWN} more" if len(gone) > _MOST_SHOWN else ""
+        raise LaunchError(
+            f"not here is what {recipe.ledger.path} read: {', '.join(gone[:_MOST_SHOWN])}{more}; put it back"
+        )
+    code = [c.path for c in changed if c.path.endswith(".py") or ".py in the " in c.path]
+    if code:
+        raise LaunchError(
+            f"{', '.join(code[:_MOST_SHOWN])} has changed since the runs were made: "
+            "put the recorded version back"
+        )
+
+
+def _shown(value: Any) -> str:
+    return f"{list(value) if isinstance(value, tuple) else value}"[:80]

@@ -1,0 +1,673 @@
+"""Verdicts on ledgers written by hand: what is the same, what differs, and never more than was compared."""
+
+import json
+import shutil
+import tracemalloc
+
+import ledger_builders
+import pytest
+from ledger_builders import (
+    BIAS,
+    KERNEL,
+    RATE,
+    changed,
+    exit_record,
+    record,
+    result,
+    training,
+    with_fields,
+    write,
+)
+
+from keras_repro.comparison.compare import compare, compare_all
+from keras_repro.comparison.divergence import Divergence
+from keras_repro.comparison.live import LiveComparison
+from keras_repro.errors import LedgerError
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.schema import Header
+from keras_repro.ledger.writer import Ledger
+
+UNSEEN = "what was computed outside fit was not recorded"
+
+
+@pytest.fixture
+def versus(tmp_path):
+    """Compares two lists of records."""
+
+    def compare_records(a, b, *, same_script=False, a_header=None, b_header=None):
+        left = write(tmp_path / "a", a, **(a_header or {}))
+        right = write(tmp_path / "b", b, **(b_header or {}))
+        return compare_all([left, right], same_script=same_script)
+
+    return compare_records
+
+
+# The same.
+
+
+def test_identical(versus, tmp_path):
+    found = versus(training(), training())
+    assert found.verdict == "identical"
+    assert found.divergence is None
+    assert found.reason is None
+    assert found.notes == ()
+    assert found.compared == 7
+    assert found.covers == f"training; {UNSEEN}"
+    fingerprint = read_ledger(tmp_path / "a").fingerprint
+    assert [dict(r) for r in found.runs] == [
+        {"ledger": str(tmp_path / n / "ledger.jsonl"), "fingerprint": fingerprint, "status": "finished"}
+        for n in "ab"
+    ]
+    assert str(found) == f"identical: training; {UNSEEN}; fingerprint {fingerprint}"
+    assert repr(found) == f"<Comparison {found}>"
+
+
+def test_machine_form(versus):
+    base = training()
+    data = versus(base, changed(base, "epoch 0 1", "weights", BIAS, "other")).to_dict()
+    assert json.loads(json.dumps(data, allow_nan=False)) == data
+    assert (data["format"], data["verdict"], data["compared"]) == (1, "diverged", 4)
+    divergence = data["divergence"]
+    assert {k: divergence[k] for k in ("kind", "fit", "epoch", "step", "section", "tensor", "cause")} == {
+        "kind": "epoch",
+        "fit": 0,
+        "epoch": 1,
+        "step": None,
+        "section": "weights",
+        "tensor": BIAS,
+        "cause": "unknown",
+    }
+    assert divergence["tensors"] == [{"section": "weights", "tensor": BIAS}]
+    assert set(data) == {
+        *("format", "verdict", "runs", "divergence", "reason", "notes", "covers", "within", "compared"),
+        *("how_far", "grade"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("after", "covers"),
+    [
+        ([], "training; evaluation and predictions were not computed outside fit"),
+        ([result("evaluation")], "training and evaluation; predictions were not computed outside fit"),
+        ([result("evaluation"), result("prediction")], "training, evaluation and predictions"),
+    ],
+)
+def test_what_a_verdict_covers(versus, after, covers):
+    records = [*training(), *after, exit_record()]
+    header = {"coverage": "smr"}
+    found = versus(records, records, a_header=header, b_header=header)
+    assert (found.verdict, found.covers) == ("identical", covers)
+
+
+def test_only_the_start_was_the_same(versus):
+    found = versus(training(epochs=0, status="killed")[:2], training(epochs=0, status="killed")[:2])
+    assert found.verdict == "identical"
+    assert found.covers == f"the start of a training; {UNSEEN}"
+    assert found.runs[0]["fingerprint"].endswith("-partial")
+    assert [n for n in found.notes if n.startswith("not finished: ")]
+
+
+def test_state_at_exit(versus):
+    header = {"coverage": "smr"}
+    records = [exit_record({"weights": {"model 0/layers/0/kernel": "x"}})]
+    found = versus(records, records, a_header=header, b_header=header)
+    assert found.verdict == "identical"
+    assert found.covers.startswith("the models' state at exit; ")
+
+
+# Never identical without a digest in common.
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        [],
+        training()[:1],
+        [exit_record()],
+        [exit_record(), exit_record()],
+        [record("start", {}, fit=0), record("end", {}, fit=0, extra={"status": "finished"})],
+    ],
+    ids=["header only", "fit only", "nothing trained", "two exits", "models without state"],
+)
+def test_nothing_was_compared(versus, records):
+    found = versus(records, records)
+    assert found.verdict == "incomparable"
+    assert found.reason == "they have no record of a training in common"
+    assert found.divergence is None
+
+
+def test_one_with_only_a_header(versus, tmp_path):
+    for a, b, ended in ((training(), [], "b"), ([], training(), "a")):
+        found = versus(a, b)
+        assert found.verdict == "incomparable"
+        assert found.reason == f"{tmp_path / ended / 'ledger.jsonl'} has no record in common with the other"
+
+
+def test_observed_and_enforced_are_not_compared(versus):
+    found = versus(training(), training(), b_header={"mode": "enforced"})
+    assert found.verdict == "incomparable"
+    assert found.reason == "one run is observed and the other enforced: two different trainings"
+    assert found.compared == 0
+
+
+def test_other_coverage_is_not_compared(versus):
+    found = versus(training(), training(), b_header={"coverage": "smo"})
+    assert found.verdict == "incomparable"
+    assert found.reason == (
+        "their fingerprints cover different things: only the second covers order of the training data"
+    )
+    found = versus(training(), training(), a_header={"coverage": "smr"}, b_header={"coverage": "smo"})
+    assert found.reason == (
+        "their fingerprints cover different things: only the first covers results computed outside fit; "
+        "only the second covers order of the training data"
+    )
+
+
+def test_one_run_twice(tmp_path):
+    """Comparing a run with itself, or with a copy, shows nothing about repeating: it says so."""
+    run = write(tmp_path / "a", training())
+    shutil.copytree(run, tmp_path / "copy")
+    path, copy = run / "ledger.jsonl", tmp_path / "copy" / "ledger.jsonl"
+    note = "hold one and the same run: nothing was repeated"
+    assert compare(run, run).notes == (f"{path} and {path} {note}",)
+    assert compare(run, tmp_path / "copy").notes == (f"{path} and {copy} {note}",)
+
+
+# Where they differ.
+
+
+@pytest.mark.parametrize(
+    ("position", "section", "tensor", "place"),
+    [
+        ("start 0", "weights", KERNEL, "before the first epoch: initial weights differ, first in "),
+        ("birth 0 0", "optimizer", RATE, "before the first epoch: the optimizer's state differs, first in "),
+        ("epoch 0 0", "weights", KERNEL, "at epoch 1/3: weights differ, first in "),
+        ("epoch 0 2", "optimizer", RATE, "at epoch 3/3: the optimizer's state differs, first in "),
+        ("epoch 0 1", "seeds", "dropout/state", "at epoch 2/3: random state differs, first in "),
+        ("epoch 0 1", "order", "order", "at epoch 2/3: the order of the data differs"),
+        ("epoch 0 1", "metrics", "loss", "at epoch 2/3: metrics differ, weights do not, first in "),
+        ("end 0", "weights", BIAS, "at the end: weights differ, first in "),
+        ("evaluation 0", "results", "output", "in evaluation 1 (outside fit): results differ, first in "),
+        ("prediction 1", "results", "output", "in prediction 2 (outside fit): results differ, first in "),
+        ("exit", "weights", "model 1/k", "at the script's exit: weights differ, first in "),
+    ],
+)
+def test_diverged(versus, position, section, tensor, place):
+    base = [*training(), result("evaluation"), result("prediction"), result("prediction", 1)]
+    base.append(exit_record({"weights": {"model 1/k": "x"}}))
+    header = {"coverage": "smr"}
+    other = changed(base, position, section, tensor, "other")
+    found = versus(base, other, a_header=header, b_header=header)
+    assert found.verdict == "diverged"
+    divergence = found.divergence
+    assert (divergence.section, divergence.tensor) == (section, tensor)
+    assert divergence.tensors == ({"section": section, "tensor": tensor},)
+    kind, *numbers = position.split()
+    assert divergence.kind == kind
+    assert divergence.epoch == (int(numbers[1]) if kind == "epoch" else None)
+    assert divergence.index == (int(numbers[0]) if kind in ("evaluation", "prediction") else None)
+    assert divergence.describe().startswith(place)
+    assert str(found) == f"diverged: {divergence.describe()}"
+    assert found.compared == [r.position for r in base].index(position)
+
+
+def test_all_that_differs_there_is_listed(versus):
+    base = training()
+    other = base
+    for section, name in (("metrics", "loss"), ("optimizer", RATE), ("weights", BIAS), ("weights", KERNEL)):
+        other = changed(other, "epoch 0 1", section, name, "other")
+    found = versus(base, other).divergence
+    listed = [(t["section"], t["tensor"]) for t in found.tensors]
+    # Sections in the order of causes, tensors in the structure's.
+    assert listed == [("weights", KERNEL), ("weights", BIAS), ("optimizer", RATE), ("metrics", "loss")]
+    assert found.keras_name == "sequential/dense/kernel"
+    assert f"first in {KERNEL} (sequential/dense/kernel) and 3 more" in found.describe()
+
+
+def test_the_first_difference_counts(versus):
+    base = training()
+    other = changed(base, "epoch 0 2", "weights", BIAS, "late")
+    other = changed(other, "epoch 0 1", "metrics", "loss", "early")
+    found = versus(base, other).divergence
+    assert (found.epoch, found.section) == (1, "metrics")
+
+
+def test_a_section_that_only_one_has(versus):
+    base = training()
+    other = changed(base, "epoch 0 0", "seeds", "dropout/state", "moved")
+    for a, b in ((base, other), (other, base)):
+        found = versus(a, b).divergence
+        assert (found.section, found.tensor, found.cause) == ("seeds", "dropout/state", "random_state")
+
+
+def test_a_later_fit(versus):
+    base = [*training(), *training(fit=1)]
+    found = versus(base, changed(base, "epoch 1 0", "weights", KERNEL, "other"))
+    assert (found.divergence.fit, found.divergence.epoch, found.divergence.fits) == (1, 0, 2)
+    assert found.divergence.describe().startswith("at epoch 1/3 of fit 2/2: weights differ")
+
+
+def test_the_first_of_several_fits_is_named(versus):
+    """People count fits from 1, as they count epochs; of several, the first is named too."""
+    base = [*training(), *training(fit=1)]
+    found = versus(base, changed(base, "start 0", "weights", KERNEL, "other"))
+    assert (found.divergence.fit, found.divergence.epoch) == (0, None)
+    assert found.divergence.describe().startswith("before the first epoch of fit 1/2: initial weights differ")
+
+
+# Another structure.
+
+
+def other_shapes():
+    shapes = {
+        KERNEL: ["float32", [2, 5], ""],
+        BIAS: ["float16", [3], ""],
+        "layers/1/kernel": ["float32", [], ""],
+    }
+    tensors = {"weights": {KERNEL: "wide", BIAS: "bias 0 start", "layers/1/kernel": "new"}}
+    base = training()
+    return [base[0], record("start", tensors, fit=0, shapes=shapes), *base[2:]]
+
+
+DIFFERENT_MODELS = (
+    f"different models: {KERNEL} is float32[2, 3] in one and float32[2, 5] in the other; "
+    f"{BIAS} is float32[3] in one and float16[3] in the other; layers/1/kernel is in the second only"
+)
+
+
+def test_different_models_are_incomparable(versus):
+    found = versus(training(), other_shapes())
+    assert found.verdict == "incomparable"
+    assert found.reason == DIFFERENT_MODELS
+    assert found.divergence is None
+    assert str(found) == f"incomparable: {DIFFERENT_MODELS}"
+
+
+def test_different_models_of_one_script_have_diverged(versus):
+    found = versus(training(), other_shapes(), same_script=True)
+    assert found.verdict == "diverged"
+    assert found.divergence.cause == "configuration"
+    assert found.divergence.structure == DIFFERENT_MODELS
+    assert found.divergence.describe() == f"before the first epoch: {DIFFERENT_MODELS}"
+
+
+def test_a_generator_in_one_of_them_only_is_no_other_model(versus):
+    """A generator that nothing drew from, as `keras.random` leaves one behind, does not hide the cause."""
+    base = training()
+    other = changed(base, "start 0", "weights", KERNEL, "other")
+    shapes = dict(base[1].shapes) | {"global_seed_generator/state": ["uint32", [2], ""]}
+    latent = {"seeds": {"global_seed_generator/state": "0" * 32}}
+    found = versus(base, with_fields(other, "start 0", shapes=shapes, latent=latent))
+    assert (found.verdict, found.divergence.cause) == ("diverged", "initial_weights")
+
+
+def test_other_records_in_between(versus, tmp_path):
+    base = training()
+    for position in ("birth 0 0", "epoch 0 0"):
+        other = [r for r in base if r.position != position]
+        assert versus(base, other).verdict == "incomparable"
+        assert (
+            compare_all([tmp_path / "a", tmp_path / "b"], same_script=True).divergence.cause
+            == "configuration"
+        )
+
+
+def test_a_result_that_only_one_computed(versus):
+    a = [*training(), result("evaluation"), exit_record()]
+    b = [*training(), exit_record()]
+    found = versus(a, b, same_script=True)
+    assert (
+        found.divergence.structure == "after the end one goes on with evaluation 1, the other with the exit"
+    )
+
+
+# One run shorter than the other.
+
+
+@pytest.mark.parametrize(
+    ("kept", "status", "place", "how"),
+    [
+        (5, "killed", "epoch 2/4", "it was killed"),
+        (6, "killed", "epoch 3/4", "it was killed"),
+        (4, "killed", "epoch 1/4", "it was killed"),
+        (2, "killed", "the start", "it was killed"),
+        (1, "killed", "the start", "it was killed"),
+    ],
+)
+def test_one_was_killed(versus, tmp_path, kept, status, place, how):
+    base = training(epochs=4)
+    for a, b, name in ((base, base[:kept], "b"), (base[:kept], base, "a")):
+        found = versus(a, b)
+        assert found.verdict == "diverged"
+        assert found.compared == kept
+        path = tmp_path / name / "ledger.jsonl"
+        assert found.divergence.ended == f"the same until {place}, then {path} ends: {how}"
+        assert found.divergence.describe() == found.divergence.ended
+        assert (found.divergence.cause, found.divergence.tensors) == ("unknown", ())
+
+
+def test_one_has_another_fit_behind(versus, tmp_path):
+    found = versus([*training(), *training(fit=1)], training())
+    path = tmp_path / "b" / "ledger.jsonl"
+    assert found.divergence.ended == f"the same until the end of fit 1/2, then {path} ends: it finished"
+    assert (found.divergence.fit, found.divergence.epoch) == (1, None)
+
+
+def test_one_was_stopped_or_stopped_early(versus, tmp_path):
+    whole = training(epochs=4)
+    # The state at the end is that of the last epoch recorded.
+    for status, how, cause in (("stopped", "was stopped", "unknown"), ("finished", "ended", "configuration")):
+        short = with_fields([*whole[:5], training(epochs=2)[-1]], "end 0", extra={"status": status})
+        for a, b in ((whole, short), (short, whole)):
+            found = versus(a, b)
+            assert found.verdict == "diverged"
+            assert (
+                found.divergence.ended
+                == f"the same until epoch 2/4, then one fit {how} and the other went on"
+            )
+            assert (found.divergence.cause, found.divergence.epoch) == (cause, 2)
+
+
+def test_a_torn_last_line(versus, tmp_path):
+    write(tmp_path / "c", training())
+    path = tmp_path / "c" / "ledger.jsonl"
+    path.write_bytes(path.read_bytes()[:-9])
+    found = compare(write(tmp_path / "d", training()), tmp_path / "c")
+    assert found.verdict == "diverged"
+    assert found.divergence.ended == f"the same until epoch 3/3, then {path} ends: it was killed"
+    assert found.notes == (f"{path}: the last line was torn and is left out",)
+
+
+def test_two_that_were_not_finished(versus, tmp_path):
+    found = versus(training(status="killed"), training(status="killed"))
+    assert found.verdict == "identical"
+    paths = ", ".join(str(tmp_path / n / "ledger.jsonl") for n in "ab")
+    assert found.notes == (f"not finished: {paths}; equal as far as recorded",)
+    assert found.runs[0]["fingerprint"].endswith("-partial")
+
+
+# Notes.
+
+
+def with_latent(records, text):
+    latent = {
+        "seeds": {"layers/1/seed_generator/state": ledger_builders.digest(text)},
+        "metric variables": {"accuracy/total": ledger_builders.digest(text)},
+        "process generators": {
+            "numpy": ledger_builders.digest(text),
+            "python": ledger_builders.digest("same"),
+        },
+        "{0.kind}": {"{}": ledger_builders.digest(text)},
+    }
+    return with_fields(records, "start 0", latent=latent)
+
+
+NOTES = (
+    "seed generator layers/1/seed_generator/state was never drawn from: without effect (latent)",
+    "metric variable accuracy/total held other values, left from before: without effect",
+    "the process's own generator (numpy) differs: without effect so far (latent)",
+    "{0.kind} {} differs",
+)
+
+
+def test_latent_differences_are_notes(versus):
+    found = versus(with_latent(training(), "one"), with_latent(training(), "other"))
+    assert found.verdict == "identical"
+    assert found.notes == NOTES
+
+
+def test_what_only_one_run_holds_is_a_note_too(versus):
+    found = versus(training(), with_latent(training(), "other"))
+    assert found.verdict == "identical"
+    assert len(found.notes) == 4
+    assert found.notes[0] == NOTES[0]
+
+
+def test_no_word_of_no_effect_where_they_parted(versus):
+    """An unseeded generator may be why: nothing says then that it had no effect."""
+    other = changed(training(), "epoch 0 0", "weights", KERNEL, "other")
+    found = versus(with_latent(training(), "one"), with_latent(other, "other"))
+    assert found.verdict == "diverged"
+    assert found.notes == ()
+
+
+def test_what_a_callback_added_is_a_note(versus):
+    a = with_fields(training(), "epoch 0 1", added={"clock": 1.0, "lr": 0.1})
+    b = with_fields(training(), "epoch 0 1", added={"clock": 2.0, "lr": 0.1})
+    found = versus(a, b)
+    assert found.verdict == "identical"
+    assert found.notes == ("log clock, added by a callback, differs: not part of the chain",)
+
+
+def test_what_a_run_says_of_its_own_limits(versus):
+    records = [*training(), exit_record(unsupported=["tf_keras"], unobserved=1)]
+    records = with_fields(
+        records, "epoch 0 0", extra={"stateful_random_operations": ["dropout/RandomUniform"]}
+    )
+    records = with_fields(records, "fit 0", extra={"notes": ["EarlyStopping after DeterminismCallback"]})
+    found = versus(records, records, a_header={"coverage": "smr"}, b_header={"coverage": "smr"})
+    assert found.verdict == "identical"
+    assert found.notes == (
+        "EarlyStopping after DeterminismCallback",
+        "the training step holds a stateful random operation (dropout/RandomUniform), "
+        "whose hidden counter is not recorded",
+        "tf_keras was trained too, which is not supported yet: not observed",
+        "a forked process trained too: not observed",
+    )
+
+
+def test_surroundings_that_differ_are_a_note(versus):
+    header = {"environment": {"packages": {"keras": "3.15.1"}, "cpu": {"model": "old"}}}
+    other = {"environment": {"packages": {"keras": "3.16.0"}, "cpu": {"model": "new"}}}
+    found = versus(training(), training(), a_header=header, b_header=other)
+    assert found.verdict == "identical"
+    assert found.notes == (
+        "CPU model differs: old and new (not expected to be identical: they are no portable runs)",
+        "keras differs: 3.15.1 and 3.16.0",
+    )
+
+
+def test_fields_that_are_not_in_the_chain(versus):
+    """Paths, times, a newer version's keys: nothing of it changes a verdict."""
+    other = with_fields(training(), "epoch 0 1", extra={"seconds": 9, "newer": {}}, metrics={"loss": 0.0})
+    header = {"version": "9", "seed": 1, "command": {"script": "x"}, "extra": {"site": 1}}
+    found = versus(training(), other, b_header=header)
+    assert (found.verdict, found.notes) == ("identical", ())
+
+
+# Ledgers that somebody else wrote.
+
+HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\ud800\n\u200b"
+
+
+def test_hostile_text_reaches_no_terminal(versus):
+    a = [training()[0], record("start", {"weights": {HOSTILE: "1"}}, fit=0)]
+    b = [training()[0], record("start", {"weights": {HOSTILE: "2"}}, fit=0)]
+    shapes = ["float32", [1], HOSTILE + "\x9b"]
+    found = versus(
+        with_fields(a, "start 0", shapes={HOSTILE: shapes}),
+        with_fields(b, "start 0", shapes={HOSTILE: shapes}),
+    )
+    assert found.divergence.tensor == HOSTILE
+    for text in (str(found), repr(found), found.divergence.describe()):
+        assert text.isprintable()
+        assert r"\x1b]0;owned\x07\x1b[2J\u202egnp.exe\ud800\x0a\u200b" in text
+    json.dumps(found.to_dict()).encode("ascii")
+
+
+def test_hostile_structure_and_sections(versus, tmp_path):
+    a = [
+        training()[0],
+        record("start", {HOSTILE: {HOSTILE: "1"}}, fit=0, shapes={HOSTILE: [HOSTILE, [], ""]}),
+    ]
+    b = [training()[0], record("start", {HOSTILE: {HOSTILE: "2"}}, fit=0, shapes={HOSTILE: [3, [None], ""]})]
+    found = versus(a, b)
+    assert found.verdict == "incomparable"
+    assert str(found).isprintable()
+    again = compare_all([tmp_path / "a", tmp_path / "b"], same_script=True)
+    assert again.divergence.describe().isprintable()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        {"arguments": 5, "configuration": [], "data": "x", "seeds_set": 7, "notes": 5},
+        {"arguments": {"epochs": "many"}, "data": {"kind": [], "digest": {}}, "seeds_set": {"keras": []}},
+        {"arguments": None, "configuration": None, "data": None, "seeds_set": None, "notes": [1, {}]},
+    ],
+)
+@pytest.mark.parametrize("position", ["start 0", "epoch 0 0", "end 0"])
+def test_fields_of_any_type(versus, extra, position):
+    """What is not in the chain may be of any type: there is still a verdict."""
+    header = {"environment": {"packages": 5, "cpu": [], "gpu": {"model": 1}}, "switches": ({"name": []},)}
+    limits = {"stateful_random_operations": 5, "unsupported": {}, "unobserved": [], "status": 3}
+    base = with_fields(with_fields(training(), "fit 0", extra=extra), "start 0", extra=limits)
+    other = changed(training(), position, "weights", KERNEL, "other")
+    found = versus(base, other, a_header=header)
+    assert (found.divergence.kind, found.divergence.section) == (position.split()[0], "weights")
+    assert str(found).startswith("diverged: ")
+    assert versus(base, base, a_header=header).verdict == "identical"
+
+
+def test_a_damaged_ledger_has_no_verdict(tmp_path):
+    good, bad = write(tmp_path / "a", training()), write(tmp_path / "b", training())
+    path = bad / "ledger.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    # Damage behind the place where the two would part is found as well.
+    path.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b"finished", b"finishes")]))
+    with pytest.raises(LedgerError, match=r"b/ledger.jsonl is damaged at line 8"):
+        compare(good, bad)
+    with pytest.raises(LedgerError, match="holds no ledger"):
+        compare(good, tmp_path)
+
+
+# More than two.
+
+
+def test_three_runs_of_which_one_parted(tmp_path):
+    base = training()
+    runs = [base, base, changed(base, "epoch 0 1", "weights", KERNEL, "other")]
+    paths = [write(tmp_path / f"run-{n}", records) for n, records in enumerate(runs, start=1)]
+    found = compare_all(paths)
+    assert found.verdict == "diverged"
+    assert found.divergence.epoch == 1
+    assert [r["ledger"] for r in found.runs] == [str(p / "ledger.jsonl") for p in paths]
+    assert found.notes == ("run 3 parted from run 1; run 2 did not",)
+
+
+def test_the_earliest_difference_of_three(tmp_path):
+    base = training()
+    runs = [base]
+    runs.append(changed(base, "epoch 0 2", "weights", KERNEL, "late"))
+    runs.append(changed(base, "epoch 0 0", "weights", BIAS, "early"))
+    found = compare_all([write(tmp_path / str(n), records) for n, records in enumerate(runs)])
+    assert (found.divergence.epoch, found.divergence.tensor, found.compared) == (0, BIAS, 3)
+
+
+def test_two_that_agree_with_each_other_and_not_with_the_first(tmp_path):
+    base = training()
+    other = changed(base, "start 0", "weights", KERNEL, "other")
+    found = compare_all([write(tmp_path / str(n), r) for n, r in enumerate((base, other, other))])
+    assert found.verdict == "diverged"
+    assert found.notes == ()
+
+
+def test_three_that_agree(tmp_path):
+    found = compare_all([write(tmp_path / str(n), training()) for n in range(3)])
+    assert (found.verdict, len(found.runs), found.notes) == ("identical", 3, ())
+
+
+def test_one_of_three_that_cannot_be_compared(tmp_path):
+    """No verdict on the others hides it."""
+    paths = [write(tmp_path / "a", training()), write(tmp_path / "b", training())]
+    paths.append(write(tmp_path / "c", training(), mode="enforced"))
+    assert compare_all(paths).verdict == "incomparable"
+
+
+# While training.
+
+
+def live(reference, records, **header):
+    comparison = LiveComparison(reference)
+    return [comparison.check(r, Header(**({"coverage": "sm"} | header))) for r in records]
+
+
+def linked(tmp_path, records, name="linked"):
+    with Ledger.create(tmp_path / name, Header(coverage="sm")) as ledger:
+        return [ledger.append(r) for r in records]
+
+
+def test_live_the_same(tmp_path):
+    reference = write(tmp_path / "reference", training())
+    assert live(reference, linked(tmp_path, training())) == [None] * 7
+
+
+def test_live_difference(tmp_path):
+    reference = write(tmp_path / "reference", training())
+    other = changed(training(), "epoch 0 1", "weights", KERNEL, "other")
+    found = live(reference, linked(tmp_path, other)[:5])
+    assert found[:4] == [None] * 4
+    assert isinstance(found[4], Divergence)
+    assert found[4] == compare(reference, tmp_path / "linked").divergence
+    assert (found[4].epoch, found[4].tensor, found[4].keras_name) == (1, KERNEL, "sequential/dense/kernel")
+
+
+def test_live_with_a_shorter_reference(tmp_path):
+    reference = write(tmp_path / "reference", training(status="killed")[:4])
+    records = linked(tmp_path, [*training(), *training(fit=1)])
+    path = reference / "ledger.jsonl"
+    with pytest.warns(UserWarning, match="^keras_repro") as warned:
+        assert live(reference, records) == [None] * 14
+    assert [str(w.message) for w in warned] == [
+        f"keras_repro: the same until epoch 1/3, then the reference {path} ends: it was killed; "
+        "what follows is compared with nothing"
+    ]
+    finished = write(tmp_path / "finished", training(epochs=2))
+    found = live(finished, linked(tmp_path, training(epochs=3), "longer"))
+    assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other went on"
+
+
+def test_live_with_a_fit_more_than_the_reference(tmp_path):
+    reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
+    records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
+    with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; what"):
+        assert live(reference, records) == [None] * 21
+
+
+def test_live_with_another_model(tmp_path):
+    reference = write(tmp_path / "reference", training())
+    found = live(reference, linked(tmp_path, other_shapes())[:2])
+    assert (found[1].cause, found[1].structure) == ("configuration", DIFFERENT_MODELS)
+
+
+def test_live_with_what_cannot_be_compared(tmp_path):
+    with pytest.raises(LedgerError, match="nowhere"):
+        LiveComparison(tmp_path / "nowhere")
+    with pytest.raises(LedgerError, match="holds no record to compare with"):
+        LiveComparison(write(tmp_path / "empty", []))
+    reference = write(tmp_path / "reference", training())
+    with pytest.raises(
+        LedgerError, match=r"cannot compare with .*: one run is observed and the other enforced"
+    ):
+        live(reference, linked(tmp_path, training()), mode="enforced")
+    with pytest.raises(
+        LedgerError, match=r"cannot compare with .*: their fingerprints cover different things"
+    ):
+        live(reference, linked(tmp_path, training(), "again"), coverage="smo")
+
+
+def test_large_ledgers_are_not_held_in_memory(tmp_path):
+    """400 epochs of 200 tensors, some 6 MB a file: each is read line by line."""
+    tensors = {"weights": {f"layers/{i}/kernel": str(i) for i in range(200)}}
+    one = record("epoch", tensors, fit=0, epoch=0)
+    records = [with_fields([one], "epoch 0 0", epoch=e)[0] for e in range(400)]
+    paths = [write(tmp_path / name, records) for name in "ab"]
+    assert sum((p / "ledger.jsonl").stat().st_size for p in paths) > 8_000_000
+    tracemalloc.start()
+    try:
+        found = compare(*paths)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.verdict, found.compared) == ("identical", 400)
+    assert peak < 6_000_000  # two buffers of a megabyte, and a few records

@@ -1,0 +1,216 @@
+"""The grade of two runs, and its reason: what snapshots prove, what noise explains, and what neither does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from ledger_builders import training, write
+from with_weights import write_run
+
+from keras_repro.comparison.compare import compare, compare_all
+from keras_repro.comparison.grade import grade, rounding_bound
+from keras_repro.comparison.noise_floor import NoiseFloor
+from keras_repro.comparison.result import Grade
+from keras_repro.errors import ReproError
+
+RNG = np.random.default_rng(5)
+KERNEL = RNG.uniform(0.01, 0.99, (30, 40)).astype("f4")
+
+
+def graded(tmp_path: Path, other: np.ndarray, *, steps: int | None = 100, keep: Any = (1,)) -> Grade:
+    """The grade of two runs of one epoch, whose weights are then KERNEL and another."""
+    start = {"layers/0/kernel": KERNEL}
+    pair = [
+        write_run(tmp_path / n, [start, {"layers/0/kernel": k}], keep=keep, steps=steps)
+        for n, k in (("a", KERNEL * np.float32(1)), ("b", other))
+    ]
+    result = compare(*pair)
+    assert result.grade == grade(result, *pair)
+    assert result.to_dict()["grade"] == (None if result.grade is None else result.grade.to_dict())
+    assert result.grade is not None
+    assert "\n" not in result.grade.reason
+    return result.grade
+
+
+def by_ulps(number: float) -> np.ndarray:
+    """KERNEL with one element changed by so many ULPs of its largest, which are 2**-24."""
+    other = KERNEL.copy()
+    other[3, 4] += np.float32(number * 2**-24)
+    return other
+
+
+def test_bitwise(tmp_path: Path) -> None:
+    assert graded(tmp_path, KERNEL) == Grade("bitwise", "all digests of 4 records agree")
+
+
+def test_ulp(tmp_path: Path) -> None:
+    assert graded(tmp_path, by_ulps(100)) == Grade(
+        "ulp",
+        "no weight is more than 100 ULPs of its tensor's scale apart (most: layers/0/kernel), where rounding "
+        "explains 100",
+    )
+
+
+def test_more_than_one_ulp_a_step(tmp_path: Path) -> None:
+    found = graded(tmp_path, by_ulps(101))
+    assert found.name == "different"
+    assert "layers/0/kernel is 101 of its ULPs apart, where rounding explains 100" in found.reason
+
+
+def test_more_than_half_of_the_digits(tmp_path: Path) -> None:
+    assert graded(tmp_path / "1", by_ulps(4096), steps=10**6).name == "ulp"
+    assert graded(tmp_path / "2", by_ulps(4097), steps=10**6).name == "different"
+    assert graded(tmp_path / "3", by_ulps(4096), steps=None).name == "ulp"
+    assert graded(tmp_path / "4", by_ulps(4097), steps=None).name == "different"
+
+
+def test_an_element_near_zero_is_judged_by_the_scale_of_its_tensor(tmp_path: Path) -> None:
+    near = KERNEL.copy()
+    near[0, 0] = 1e-30
+    start = {"layers/0/kernel": KERNEL}
+    far = near.copy()
+    far[0, 0] = -1e-30
+    pair = [
+        write_run(tmp_path / n, [start, {"layers/0/kernel": k}], keep=(1,))
+        for n, k in (("a", near), ("b", far))
+    ]
+    result = compare(*pair)
+    assert result.grade is not None
+    assert result.grade.name == "ulp"
+    assert result.how_far is not None
+    assert result.how_far.end.tensors[0].ulps == 2 * int(np.float32(1e-30).view("i4"))
+
+
+def test_nothing_is_proven_without_snapshots(tmp_path: Path) -> None:
+    for number, keep in enumerate([(), (0,)]):
+        found = graded(tmp_path / str(number), by_ulps(1), keep=keep)
+        assert found.name == "different"
+        assert 'no snapshots of it to prove rounding (keep="last")' in found.reason
+
+
+def test_snapshots_of_an_earlier_epoch_prove_nothing(tmp_path: Path) -> None:
+    states = [{"layers/0/kernel": k} for k in (KERNEL, KERNEL * 2, KERNEL * 3)]
+    others = [*states[:2], {"layers/0/kernel": states[2]["layers/0/kernel"] + 1}]
+    pair = [write_run(tmp_path / n, s, keep=(1,)) for n, s in (("a", states), ("b", others))]
+    assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
+
+
+def test_what_is_no_rounding(tmp_path: Path) -> None:
+    odd = KERNEL.copy()
+    odd[0, 0] = np.nan
+    found = graded(tmp_path, odd)
+    assert found.name == "different"
+    assert "layers/0/kernel is not finite apart" in found.reason
+    counts = [{"t/table": np.arange(50)}, {"t/table": np.arange(50) + (np.arange(50) == 7)}]
+    pair = [write_run(tmp_path / n, [counts[0], c], keep=(1,)) for n, c in zip("cd", counts, strict=True)]
+    assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
+
+
+def test_bounds() -> None:
+    assert [rounding_bound("float32", s) for s in (None, 0, 1, 5000)] == [4096, 1, 1, 4096]
+    assert [rounding_bound(d, None) for d in ("bfloat16", "float16", "float64", "int32", "string")] == [
+        16, 32, 1 << 26, 0, 0,
+    ]  # fmt: skip
+
+
+def test_one_ended_early_or_has_another_structure(tmp_path: Path) -> None:
+    states = [{"layers/0/kernel": KERNEL * np.float32(n)} for n in (1, 2, 3)]
+    pair = [write_run(tmp_path / n, s, status="killed") for n, s in (("a", states), ("b", states[:2]))]
+    found = compare(*pair).grade
+    assert found is not None
+    assert found.name == "different"
+    assert found.reason.startswith("the same until epoch 1")
+    other = write_run(tmp_path / "c", [{"layers/0/kernel": KERNEL[:5]}])
+    result = compare(pair[0], other)
+    assert result.grade is None
+    assert grade(result, pair[0], other).reason.startswith("not comparable: different models: ")
+    again = compare_all([pair[0], other], same_script=True).grade
+    assert again is not None
+    assert again.reason.startswith("different models: ")
+
+
+def test_results_alone(tmp_path: Path) -> None:
+    states = [{"layers/0/kernel": KERNEL}] * 2
+    pair = [write_run(tmp_path / n, states, metrics=[{"loss": loss}]) for n, loss in (("a", 0.5), ("b", 0.6))]
+    result = compare(*pair)
+    assert result.how_far is None
+    assert result.grade == Grade(
+        "different",
+        "weights agree to the bit in the end, but not the metrics at epoch 1/1; "
+        "no runs with other seeds (--noise)",
+    )
+
+
+def test_runs_without_anything_beside_them(tmp_path: Path) -> None:
+    a, b = write(tmp_path / "a", training()), write(tmp_path / "b", training(epochs=2, status="stopped"))
+    assert compare(a, a).grade == Grade("bitwise", "all digests of 7 records agree")
+    assert compare(a, b).grade.name == "different"  # type: ignore[union-attr]
+
+
+# Noise.
+
+
+def seeds(tmp_path: Path, losses: Mapping[str, float], **more: Any) -> list[Path]:
+    """Runs by their name, each with weights of its own and these final losses."""
+    return [
+        write_run(
+            tmp_path / name,
+            [{"layers/0/kernel": KERNEL * np.float32(1 + i)}] * 2,
+            metrics=[{"loss": loss}],
+            created=f"at {name}",
+            **more,
+        )
+        for i, (name, loss) in enumerate(losses.items())
+    ]
+
+
+def test_statistical(tmp_path: Path) -> None:
+    a, b, c, *noise = seeds(tmp_path, {"a": 1.0, "b": 1.6, "c": 2.3, "1": 0.9, "2": 1.0, "3": 1.1})
+    # s = 0.1, t of 2 degrees of freedom = 4.303, sqrt(2): 0.6085.
+    floor = NoiseFloor.of(noise)
+    assert np.isclose(floor.floors["loss"], 0.1 * 4.303 * 2**0.5)
+    assert compare(a, b, noise=noise).grade == Grade(
+        "statistical", "loss differs by 0.6, within the 0.61 that seeds alone make (3 runs, 95%)"
+    )
+    assert compare(a, c, noise=noise).grade == Grade(
+        "different", "loss differs by 1.3, beyond the 0.61 that seeds alone make (3 runs, 95%)"
+    )
+    assert compare(a, a, noise=noise).grade.name == "bitwise"  # type: ignore[union-attr]
+
+
+def test_the_floor_holds_for_19_of_20_pairs(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    within = 0
+    for _ in range(2000):
+        drawn = rng.normal(size=7)
+        floor = 2.776 * 2**0.5 * drawn[2:].std(ddof=1)
+        within += abs(drawn[0] - drawn[1]) <= floor
+    assert 1870 <= within <= 1930
+    losses = {str(i): float(v) for i, v in enumerate(drawn[2:])}
+    assert np.isclose(NoiseFloor.of(seeds(tmp_path, losses)).floors["loss"], floor, rtol=1e-9)
+
+
+def test_without_any_noise_nothing_is_within(tmp_path: Path) -> None:
+    a, b, *noise = seeds(tmp_path, {"a": 1.0, "b": 1.001, "1": 1.0, "2": 1.0, "3": 1.0})
+    assert compare(a, b, noise=noise).grade.name == "different"  # type: ignore[union-attr]
+
+
+def test_runs_that_tell_nothing_of_noise(tmp_path: Path) -> None:
+    a, b, *noise = seeds(tmp_path, {"a": 1.0, "b": 2.0, "1": 1.0, "2": 1.1, "3": 1.2})
+    with pytest.raises(ReproError, match="at least 3 runs with other seeds, given 2"):
+        compare(a, b, noise=noise[:2])
+    with pytest.raises(ReproError, match="are the same training: noise needs other seeds"):
+        compare(a, b, noise=[*noise, noise[0]])
+    stopped = seeds(tmp_path / "stopped", {"4": 1.0}, status="stopped")
+    with pytest.raises(ReproError, match="did not finish: it cannot tell of noise"):
+        compare(a, b, noise=[*noise, *stopped])
+    silent = [write_run(tmp_path / f"s{i}", [{"w/x": KERNEL * np.float32(i)}]) for i in range(1, 4)]
+    with pytest.raises(ReproError, match="no number in common"):
+        compare(a, b, noise=silent)
+    other = write_run(tmp_path / "e", [{"layers/0/kernel": KERNEL * 9}] * 2, status="stopped")
+    with pytest.raises(ReproError, match="did not finish: its results cannot be judged by noise"):
+        compare(a, other, noise=noise)

@@ -1,0 +1,304 @@
+"""Each cause is named where it is the cause, and nothing is blamed where the ledgers cannot tell."""
+
+import pytest
+from ledger_builders import (
+    BIAS,
+    DATA,
+    KERNEL,
+    RATE,
+    changed,
+    exit_record,
+    record,
+    result,
+    training,
+    with_fields,
+    write,
+)
+
+from keras_repro.comparison.compare import compare_all
+from keras_repro.comparison.ledger_cause import environment_differences
+
+NOT_PORTABLE = "(not expected to be identical: they are no portable runs)"
+
+CALL = "call keras.utils.set_random_seed before building"
+LATE = "a seed is set: it was set after the model was built, or the weights do not come from it"
+
+
+@pytest.fixture
+def cause(tmp_path):
+    """The cause and explanation of the divergence of two lists of records."""
+
+    def find(a, b, *, same_script=False, a_header=None, b_header=None):
+        runs = [write(tmp_path / "a", a, **(a_header or {})), write(tmp_path / "b", b, **(b_header or {}))]
+        found = compare_all(runs, same_script=same_script)
+        assert found.verdict == "diverged"
+        return found.divergence.cause, found.divergence.explanation
+
+    return find
+
+
+def parted(position="epoch 0 0", section="weights", tensor=KERNEL, **fit):
+    """A training that differs from `training()` in one tensor, and in its `fit` record as given."""
+    return changed(training(**fit), position, section, tensor, "other")
+
+
+def test_nothing_is_blamed_without_a_reason(cause):
+    """Noise in the weights, and all that was recorded besides is equal."""
+    assert cause(training(), parted()) == ("unknown", None)
+    assert cause(training(), parted(section="metrics", tensor="loss")) == ("unknown", None)
+    assert cause(training(), parted("end 0")) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "others", "explanation"),
+    [
+        ({"keras": 42, "tensorflow": None}, {"keras": 42, "tensorflow": None}, LATE),
+        ({"keras": 42, "tensorflow": 1}, {"keras": 42, "tensorflow": 2}, LATE),
+        ({"keras": 42}, {"keras": 43}, "seeds differ: 42 and 43"),
+        ({"keras": 0}, {"keras": 1}, "seeds differ: 0 and 1"),
+        ({"keras": None}, {"keras": None}, f"no seed was set with Keras; {CALL}"),
+        # Not recorded is not known.
+        ({}, {}, None),
+        ({"keras": None}, {}, None),
+        ({"tensorflow": 1}, {"tensorflow": 1}, None),
+        ({"keras": 42}, {"keras": None}, f"in one of the runs no seed was set with Keras; {CALL}"),
+        (
+            {"keras": None, "tensorflow": 1},
+            {"keras": None, "tensorflow": 1},
+            f"seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; {CALL}",
+        ),
+    ],
+)
+@pytest.mark.parametrize("position", ["start 0", "birth 0 0"])
+def test_initial_weights(cause, seeds, others, explanation, position):
+    base = training(seeds_set=seeds)
+    other = changed(training(seeds_set=others), position, "weights", KERNEL, "other")
+    if position.startswith("birth"):
+        base = changed(base, position, "weights", KERNEL, "one")
+    assert cause(base, other) == ("initial_weights", explanation)
+
+
+def test_of_a_loop_only_the_end_was_seen(cause):
+    """Seeded weights, and yet it parts: the seed is not to be blamed."""
+    texts = ("one", "other")
+    for seeds, explanation in (
+        ({"keras": 1}, "only the end was seen: kr.Recorder shows where a loop parts"),
+        ({"keras": None}, f"no seed was set with Keras; {CALL}"),
+        ({}, None),
+    ):
+        runs = [[exit_record({"weights": {KERNEL: text}}, seeds_set=seeds)] for text in texts]
+        header = {"coverage": "smr"}
+        found = cause(*runs, same_script=True, a_header=header, b_header=header)
+        assert found == ("unknown", explanation)
+
+
+def test_weights_that_part_later_are_no_initial_weights(cause):
+    assert cause(training(seeds_set={}), parted(seeds_set={})) == ("unknown", None)
+
+
+def test_a_setting_of_the_optimizer(cause):
+    explanation = "an optimizer's setting or state differs before the first step"
+    assert cause(training(), parted("birth 0 0", "optimizer", RATE)) == ("configuration", explanation)
+
+
+@pytest.mark.parametrize(
+    ("other", "explanation"),
+    [
+        (
+            {"configuration": {"model": "Sequential", "layers": [["Dense", {"units": 4}]]}},
+            "configuration layers 0 1 units (3 and 4) differs",
+        ),
+        (
+            {"configuration": {"model": "Sequential", "layers": []}},
+            "configuration layers ([['Dense', {'units': 3}]] and []) differs",
+        ),
+        ({"configuration": {"model": "Model"}}, "configuration model ('Sequential' and 'Model') differs"),
+        ({"arguments": {"epochs": 3, "steps": 3}}, "arguments steps (2 and 3) differs"),
+        (
+            {"arguments": {"epochs": 3, "steps": 2, "shuffle": False}},
+            "arguments shuffle (None and False) differs",
+        ),
+    ],
+)
+def test_configuration(cause, other, explanation):
+    assert cause(training(), parted(**other)) == ("configuration", explanation)
+
+
+def test_the_number_of_epochs_alone_explains_nothing(cause):
+    """Who trains one run for longer does not change its first epochs."""
+    longer = {"arguments": {"epochs": 9, "epochs_requested": 9, "steps": 2}}
+    assert cause(training(), parted(**longer)) == ("unknown", None)
+    values = longer | {"data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
+    assert cause(training(), parted(**values)) == ("data_values", "the data given to fit differs")
+
+
+def test_a_number_that_is_none_does_not_differ_from_itself(cause):
+    """NaN is not equal to itself: in a configuration it must not pose as the cause."""
+    same = {"configuration": {"epsilon": float("nan")}}
+    assert cause(training(**same), parted(**same)) == ("unknown", None)
+
+
+@pytest.mark.parametrize(
+    ("other", "expected"),
+    [
+        (DATA | {"digest": "f" * 32, "rows": "f" * 32}, ("data_values", "the data given to fit differs")),
+        (DATA | {"digest": "f" * 32, "rows": ""}, ("data_values", "the data given to fit differs")),
+        (DATA | {"digest": "f" * 32}, ("data_order", "the data holds the same samples in another order")),
+        (
+            {"kind": "tf.data", "order": "not ours"},
+            ("configuration", "the data is of another kind: {} and {}"),
+        ),
+    ],
+)
+def test_data(cause, other, expected):
+    for a, b, kinds in (
+        (training(), parted(data=other), ("arrays", "tf.data")),
+        (training(data=other), parted(), ("tf.data", "arrays")),
+    ):
+        assert cause(a, b) == (expected[0], expected[1].format(*kinds))
+
+
+def test_data_that_nobody_could_read(cause):
+    stream = {"kind": "tf.data", "order": "not ours"}
+    assert cause(training(data=stream), parted(data=stream)) == ("unknown", None)
+
+
+def test_validation_data(cause):
+    base = {"validation_data": DATA}
+    values = {"validation_data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
+    order = {"validation_data": DATA | {"digest": "f" * 32}}
+    metrics = {"section": "metrics", "tensor": "val_loss"}
+    assert cause(training(**base), parted(**values, **metrics)) == (
+        "data_values",
+        "the validation data given to fit differs",
+    )
+    assert cause(training(**base), parted(**order, **metrics))[0] == "data_order"
+    # It changes no weights: where those differ, it is not why.
+    assert cause(training(**base), parted(**values)) == ("unknown", None)
+
+
+def test_the_order_that_is_ours(cause):
+    ordered = changed(training(), "epoch 0 0", "order", "order", "one")
+    other = changed(changed(ordered, "epoch 0 0", "order", "order", "two"), "epoch 0 0", "weights", BIAS, "x")
+    explanation = "the seed, batch size or shuffle policy of the trainer differs"
+    assert cause(ordered, other) == ("data_order", explanation)
+    # The order depends on the number of samples too: other data is then the cause.
+    data = with_fields(
+        other, "fit 0", extra={"data": DATA | {"digest": "f" * 32, "rows": "f" * 32, "samples": 5}}
+    )
+    assert cause(ordered, data) == ("data_values", "the data given to fit differs")
+
+
+def test_random_state(cause):
+    found = cause(training(), parted(section="seeds", tensor="layers/1/seed_generator/state at the start"))
+    assert found == (
+        "random_state",
+        "the random state of layers/1/seed_generator differs: "
+        "not seeded, or drawn from another number of times",
+    )
+
+
+def test_random_state_before_the_weights_it_moved(cause):
+    """Dropout that is not seeded changes weights in the same epoch: the generator is why."""
+    other = changed(parted(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "other")
+    base = changed(training(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "one")
+    assert cause(base, other)[0] == "random_state"
+
+
+def test_a_later_fit_is_blamed_on_its_own_data(cause):
+    """The first fit's data differed without effect; the second's did not differ."""
+    a = [*training(data=DATA), *training(fit=1)]
+    b = changed(
+        [*training(data=DATA | {"digest": "f" * 32}), *training(fit=1)], "epoch 1 0", "weights", BIAS, "x"
+    )
+    assert cause(a, b) == ("unknown", None)
+
+
+def test_an_evaluation(cause):
+    header = {"coverage": "smr"}
+    headers = {"a_header": header, "b_header": header}
+    base = [*training(), result("evaluation")]
+    other = [*training(), result("evaluation", text="0.5")]
+    assert cause(base, other, **headers) == ("unknown", None)
+    values = {"data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
+    other = [*training(), result("evaluation", text="0.5", **values)]
+    assert cause(base, other, **headers) == ("data_values", "the data given to evaluation differs")
+    # How the model was trained is not why its evaluation differs.
+    other = [*training(configuration={}), result("evaluation", text="0.5")]
+    assert cause(base, other, **headers) == ("unknown", None)
+
+
+def header_of(**changes):
+    environment = {
+        "cpu": {"model": "a CPU", "logical": 8},
+        "gpu": [],
+        "packages": {"tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.1", "rich": "14.0"},
+    }
+    switches = {"hash_seed": "1", "threads": {"intra": 2, "inter": 2}}
+    environment |= {k: v for k, v in changes.items() if k in environment}
+    switches |= {k: v for k, v in changes.items() if k not in environment}
+    return {
+        "environment": environment,
+        "switches": tuple({"name": name, "achieved": value} for name, value in switches.items()),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "note"),
+    [
+        ({"cpu": {"model": "another"}}, f"CPU model differs: a CPU and another {NOT_PORTABLE}"),
+        ({"cpu": None}, f"CPU model differs: a CPU and not recorded {NOT_PORTABLE}"),
+        ({"gpu": [{"model": "H100"}]}, "GPU differs: none and H100"),
+        ({"packages": {"tensorflow": "2.21.0", "keras": "3.15.1"}}, "numpy differs: 2.4.1 and none"),
+        (
+            {"threads": {"intra": 4, "inter": 2}},
+            "switch threads differs: {'intra': 2, 'inter': 2} and {'intra': 4, 'inter': 2}",
+        ),
+    ],
+)
+def test_environment(cause, change, note):
+    headers = {"a_header": header_of(), "b_header": header_of(**change)}
+    assert environment_differences(header_of(), header_of(**change)) == [note]
+    assert cause(training(), parted(), **headers) == ("environment", note)
+    # A nearer cause comes first.
+    assert cause(training(), parted("start 0"), **headers)[0] == "initial_weights"
+    assert cause(training(), parted(configuration={}), **headers)[0] == "configuration"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"cpu": {"model": "a CPU", "logical": 64}},
+        {"packages": header_of()["environment"]["packages"] | {"rich": "15.0"}},
+        {"new switch": 1},
+    ],
+)
+def test_surroundings_that_change_no_bits(cause, change):
+    headers = {"a_header": header_of(), "b_header": header_of(**change)}
+    assert environment_differences(header_of(), header_of(**change)) == []
+    assert cause(training(), parted(), **headers) == ("unknown", None)
+
+
+def test_the_hash_seeds_of_verify(cause):
+    """Each of its children has its own, on purpose: two runs that a user made may be compared for it."""
+    headers = {"a_header": header_of(), "b_header": header_of(hash_seed="2")}
+    assert cause(training(), parted(), **headers) == ("environment", "switch hash_seed differs: 1 and 2")
+    assert cause(training(), parted(), same_script=True, **headers) == ("unknown", None)
+
+
+def test_a_fit_that_was_not_recorded(cause):
+    """Records without a `fit` before them, as a newer or foreign writer may leave them."""
+    a, b = (record("epoch", {"weights": {KERNEL: text}}, fit=0, epoch=0) for text in "ab")
+    assert cause([a], [b]) == ("unknown", None)
+    a, b = (record("start", {"weights": {KERNEL: text}}, fit=0) for text in "ab")
+    assert cause([a], [b]) == ("initial_weights", None)
+
+
+def test_a_configuration_nested_deeply(cause):
+    one, other = 1, 2
+    for _ in range(50):
+        one, other = [one], [other]
+    found, explanation = cause(training(configuration=one), parted(configuration=other))
+    assert found == "configuration"
+    assert len(explanation) < 250

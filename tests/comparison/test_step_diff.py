@@ -1,0 +1,171 @@
+"""`divergence.step`: the first recorded step that differs, and no step where none is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import ledger_builders
+import pytest
+
+from keras_repro.comparison.compare import compare
+from keras_repro.ledger.schema import Header, StepRecord
+from keras_repro.ledger.writer import Ledger
+
+States = Mapping[int, Mapping[str, Any]]
+PLAIN = {"weights": "w", "optimizer": "o", "metrics": "m", "loss": 0.5}
+
+
+def _ledger(
+    folder: Path, changed: States, *, steps: Sequence[int] = range(4), epoch: str | None = None, **header: Any
+) -> Path:
+    """A training of three epochs with the steps of the second; `epoch` changes that epoch's section."""
+    records = ledger_builders.training()
+    with Ledger.create(folder, Header(**header)) as ledger:
+        for record in records:
+            if record.kind == "epoch" and record.epoch == 1:
+                for step in steps:
+                    state = PLAIN | {"seen": f"{step}"} | dict(changed.get(step, {}))
+                    loss = state.pop("loss")
+                    digests = {name: ledger_builders.digest(f"{step} {text}") for name, text in state.items()}
+                    ledger.append_step(StepRecord(fit=0, epoch=1, step=step, loss=loss, state=digests))
+                if epoch is not None:
+                    held = {s: dict(t) for s, t in record.tensors.items()} | {"metrics": {}}
+                    held[epoch] = {"layers/0/kernel": ledger_builders.digest("other")}
+                    record = ledger_builders.record(
+                        "epoch", {s: t for s, t in held.items() if t}, fit=0, epoch=1, metrics={"loss": 0.5}
+                    )
+            ledger.append(record)
+    return folder
+
+
+def test_the_first_step_that_differs_is_named(tmp_path: Path) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer")
+    other = {2: {"weights": "other"}, 3: {"weights": "other"}}
+    found = compare(base, _ledger(tmp_path / "b", other, epoch="weights")).divergence
+    assert found is not None
+    assert (found.fit, found.epoch, found.step) == (0, 1, 2)
+    assert found.describe().startswith("at epoch 2/3, by step 3: weights differ, first in layers/0/kernel")
+    assert found.to_dict()["step"] == 2
+
+
+def test_in_the_first_step_it_is_not_said_to_be_the_initial_weights(tmp_path: Path) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer")
+    found = compare(base, _ledger(tmp_path / "b", {0: {"seeds": "x"}}, epoch="weights")).divergence
+    assert found is not None
+    assert found.describe().startswith("at epoch 2/3, by step 1: weights differ")
+
+
+def test_only_steps_that_both_recorded_are_compared(tmp_path: Path) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer", steps=[1, 3])
+    changed = {0: {"weights": "x"}, 2: {"weights": "x"}, 3: {"weights": "x"}}
+    found = compare(base, _ledger(tmp_path / "b", changed, epoch="weights")).divergence
+    assert found is not None
+    assert found.step == 3
+
+
+@pytest.mark.parametrize(
+    ("epoch", "step"), [("weights", None), ("metrics", 1)], ids=["left over in metrics", "metrics"]
+)
+def test_metrics_count_where_those_of_the_epoch_differ(tmp_path: Path, epoch: str, step: int | None) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer")
+    found = compare(base, _ledger(tmp_path / "b", {1: {"metrics": "x"}}, epoch=epoch)).divergence
+    assert found is not None
+    assert found.step == step
+
+
+def test_no_step_is_named_where_none_differs_or_none_can_be_compared(tmp_path: Path) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer")
+    changed = {1: {"weights": "x"}}
+    others = [
+        _ledger(tmp_path / "b", {}, epoch="weights"),
+        _ledger(tmp_path / "c", changed, epoch="weights", steps=[]),
+        _ledger(tmp_path / "d", changed, epoch="weights", step_algorithm="xxh4-256"),
+    ]
+    for other in others:
+        found = compare(base, other).divergence
+        assert found is not None
+        assert (found.epoch, found.step) == (1, None)
+
+
+def test_steps_change_no_verdict_and_no_fingerprint(tmp_path: Path) -> None:
+    with_steps = _ledger(tmp_path / "a", {1: {"weights": "x"}})
+    without = _ledger(tmp_path / "b", {}, steps=[])
+    comparison = compare(with_steps, without)
+    assert comparison.verdict == "identical"
+    assert len({run["fingerprint"] for run in comparison.runs}) == 1
+
+
+def _batches(
+    folder: Path,
+    rows: Sequence[int | None],
+    *,
+    weights: str = "w",
+    seeds: str = "s",
+    every: int | None = 1,
+    cause: str | None = None,
+) -> Path:
+    """One epoch of as many steps, each batch with these rows and as one of a kind in its order."""
+    said = {} if every is None else {"steps_recorded": every, "batches": "seen"}
+    with Ledger.create(folder, Header()) as ledger:
+        for record in ledger_builders.training():
+            if record.kind == "fit":
+                record = replace(record, extra=dict(record.extra) | said | ({"arguments": {"n": cause}}))
+            if record.kind == "epoch" and record.epoch == 1:
+                for step, sum_ in enumerate(rows):
+                    digests = {"order": ledger_builders.digest(f"{folder} {step}")}
+                    digests |= {} if sum_ is None else {"rows": f"{sum_ % 2**128:032x}"}
+                    state = {"weights": ledger_builders.digest(f"{weights} {step}")}
+                    state |= {"seeds": ledger_builders.digest(f"{seeds} {step}")}
+                    ledger.append_step(StepRecord(fit=0, epoch=1, step=step, state=state, batch=digests))
+                held = {"weights": {"layers/0/kernel": ledger_builders.digest(weights)}}
+                held |= {"seeds": {"layers/1/seeds": ledger_builders.digest(seeds)}}
+                record = ledger_builders.record("epoch", held, fit=0, epoch=1, metrics={"loss": 0.5})
+            ledger.append(record)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("rows", "others", "options", "cause", "said"),
+    [
+        ([1, 2], [1, 2], {}, "data_order", "its batch holds the same samples in another order"),
+        ([1, 2], [2, 1], {}, "data_order", "the epoch has the same samples in another order"),
+        ([1, -2], [-2, 1], {}, "data_order", "the epoch has the same samples in another order"),
+        ([1, 2], [3, 1], {}, "data_values", "over the epoch other samples or other values"),
+        ([1, 2], [2, 1], {"every": 5}, "unknown", "--every step tells them apart"),
+        ([1, 2], [2, 1], {"every": None}, "unknown", "--every step tells them apart"),
+        ([1, None], [1, None], {}, "data_order", "its batch holds the same samples"),
+        ([None], [None], {}, "unknown", "--every step tells them apart"),
+        ([1, None], [2, 1], {}, "data_values", "over the epoch other samples or other values"),
+    ],
+)
+def test_the_batch_of_that_step_tells_the_cause(
+    rows: Any, others: Any, options: Any, cause: str, said: str, tmp_path: Path
+) -> None:
+    base = _batches(tmp_path / "a", rows, **options)
+    found = compare(base, _batches(tmp_path / "b", others, weights="x", **options)).divergence
+    assert found is not None
+    assert (found.step, found.cause) == (0, cause)
+    assert found.explanation is not None
+    assert said in found.explanation
+    assert said in found.describe()
+
+
+def test_a_batch_is_no_cause_where_a_generator_parted_or_a_setting_differs(tmp_path: Path) -> None:
+    base = _batches(tmp_path / "a", [1, 2])
+    drawn = compare(base, _batches(tmp_path / "b", [2, 1], weights="x", seeds="t")).divergence
+    assert drawn is not None
+    assert (drawn.step, drawn.cause) == (0, "random_state")
+    other = compare(base, _batches(tmp_path / "c", [2, 1], weights="x", cause="more")).divergence
+    assert other is not None
+    assert (other.step, other.cause) == (0, "configuration")
+
+
+def test_equal_batches_and_batches_that_were_not_seen_tell_no_cause(tmp_path: Path) -> None:
+    base = _ledger(tmp_path / "a", {}, epoch="optimizer")
+    found = compare(base, _ledger(tmp_path / "b", {2: {"weights": "x"}}, epoch="weights")).divergence
+    assert found is not None
+    assert (found.step, found.cause) == (2, "unknown")
+    assert "batch" not in str(found.explanation)

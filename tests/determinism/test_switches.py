@@ -1,0 +1,426 @@
+"""Switches are read back from real processes: what they say is in effect is in effect."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_repro.determinism.switch_table import BY_NAME
+from keras_repro.determinism.switches import (
+    SWITCHES,
+    Reading,
+    apply_switches,
+    pinned_environment,
+    read_switches,
+)
+from keras_repro.determinism.tf_runtime import cpu_count
+from keras_repro.errors import SwitchError
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+GPU_SWITCHES = ("tf32", "cudnn_deterministic", "cudnn_autotune", "cublas_workspace")
+
+_PRELUDE = """
+import json, os, sys
+from keras_repro.determinism import tf_runtime
+from keras_repro.determinism.switches import *
+from keras_repro.errors import SwitchError
+
+told = {}
+
+def tell(name, readings):
+    told[name] = {r.name: r.to_dict() for r in readings}
+
+"""
+
+
+def run(body: str, *flags: str, argument: str = "", **variables: str) -> Any:
+    """What a fresh interpreter puts into `told`, in an environment without any switch's variable."""
+    kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG", "TMPDIR") if n in os.environ}
+    code = _PRELUDE + textwrap.dedent(body) + "\nprint(json.dumps(told))"
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", f"import sys; sys.path[:0] = [{str(REPOSITORY)!r}]\n{code}", argument],
+        env={**kept, "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    ("flags", "variable", "achieved"),
+    [
+        ((), "0", 0),
+        ((), "1", 1),
+        ((), "4294967295", 4294967295),
+        ((), "random", "random"),
+        ((), None, "random"),
+        # Here the variable stands, and Python never looks at it.
+        (("-E",), "7", "random"),
+    ],
+)
+def test_hash_seed_is_told_from_hashes(
+    flags: tuple[str, ...], variable: str | None, achieved: object
+) -> None:
+    variables = {} if variable is None else {"PYTHONHASHSEED": variable}
+    told = run("tell('now', read_switches())", *flags, **variables)
+    reading = told["now"]["hash_seed"]
+    assert reading["achieved"] == achieved
+    assert reading["ok"] == (None if variable is None else str(achieved) == variable)
+
+
+def test_hash_seed_set_from_inside_is_not_in_effect() -> None:
+    told = run(
+        """
+        os.environ["PYTHONHASHSEED"] = "7"
+        tell("inside", read_switches())
+        try:
+            apply_switches({"hash_seed": 8})
+        except SwitchError as error:
+            told["error"] = str(error)
+        told["variable"] = os.environ["PYTHONHASHSEED"]
+        """,
+        PYTHONHASHSEED="3",
+    )
+    reading = told["inside"]["hash_seed"]
+    assert (reading["requested"], reading["achieved"], reading["ok"]) == (7, 3, False)
+    assert reading["fix"] == "start with: PYTHONHASHSEED=7 python ..."
+    assert told["error"] == (
+        "switch hash_seed: 8 was requested after Python had started; what is in effect is 3. "
+        "To mend it, start with: PYTHONHASHSEED=8 python ..."
+    )
+    assert told["variable"] == "7"
+
+
+def test_hash_seed_that_is_in_effect_may_be_asked_for_late() -> None:
+    told = run("tell('now', apply_switches({'hash_seed': 3, 'onednn': False}))", PYTHONHASHSEED="3")
+    assert told["now"]["hash_seed"]["ok"] is True
+    assert told["now"]["onednn"] == {
+        "name": "onednn",
+        "requested": False,
+        "achieved": None,
+        "ok": None,
+        "fix": "TensorFlow is not loaded yet",
+    }
+
+
+def test_everything_pinned_is_read_back_as_achieved() -> None:
+    """One process with the pinned variables, read before TensorFlow, after its import, and running."""
+    variables = pinned_environment(42, threads=3)
+    told = run(
+        """
+        tell("python", read_switches())
+        told["loaded"] = "tensorflow" in sys.modules
+        import tensorflow as tf
+        tf_runtime.remember_environment()
+        tell("imported", read_switches())
+        told["early"] = tf_runtime.tensorflow_started()
+        tf.constant(1.0) + 1
+        tell("started", read_switches(json.loads(sys.argv[1])))
+        told["counts"] = [c.least for c in tf_runtime.thread_counts()]
+        """,
+        argument=json.dumps(variables),
+        **variables,
+    )
+    assert told["loaded"] is False
+    assert told["early"] is False
+    assert told["counts"] == [3, 3]
+    running = told["started"]
+    asked = {n: r for n, r in running.items() if r["requested"] is not None}
+    assert set(BY_NAME) - set(asked) == {"onednn_isa", "graph_optimizer"}
+    for name, reading in asked.items():
+        if name in GPU_SWITCHES and reading["achieved"] == "no GPU":
+            assert reading["ok"] is None
+        else:
+            assert reading["ok"] is True, reading
+            assert reading["achieved"] == reading["requested"]
+            assert reading["fix"] == ""
+    assert running["hash_seed"]["achieved"] == 42
+    assert running["op_determinism"]["achieved"] is True
+    assert running["xla_auto_jit"]["achieved"] is False
+    assert running["intra_op_threads"]["achieved"] == running["inter_op_threads"]["achieved"] == 3
+    for stage in ("python", "imported"):
+        assert all(r["ok"] is not False for r in told[stage].values())
+        assert told[stage]["intra_op_threads"]["achieved"] is None
+
+
+def test_what_is_applied_before_tensorflow_is_imported() -> None:
+    told = run(
+        """
+        asked = {
+            "op_determinism": True, "intra_op_threads": 2, "inter_op_threads": 1, "onednn": False,
+            "onednn_isa": "avx2", "xla_auto_jit": True, "blas_threads": 1,
+        }
+        tell("before", apply_switches(asked))
+        tf_runtime.start_tensorflow()
+        tell("running", read_switches(asked))
+        tell("unasked", read_switches())
+        """
+    )
+    for name in ("op_determinism", "intra_op_threads", "onednn", "xla_auto_jit", "blas_threads"):
+        assert told["before"][name]["ok"] is None
+    for readings in (told["running"], told["unasked"]):
+        found = {n: readings[n]["achieved"] for n in readings if readings[n]["ok"]}
+        # The variables were set from inside, yet in time: the readings are not led astray by that.
+        assert found == {
+            "op_determinism": True,
+            "intra_op_threads": 2,
+            "inter_op_threads": 1,
+            "blas_threads": 1,
+            "onednn": False,
+            "onednn_isa": "AVX2",
+            "xla_auto_jit": True,
+        }
+
+
+@pytest.fixture(scope="module")
+def forked() -> Any:
+    """Scenarios in children of one process that has imported TensorFlow and not started it."""
+    return run(
+        """
+        import warnings
+        import tensorflow as tf
+
+        def start():
+            tf.constant(1.0) + 1
+
+        def inside():
+            os.environ.update(TF_ENABLE_ONEDNN_OPTS="0", TF_NUM_INTRAOP_THREADS="3")
+            start()
+            os.environ.update(TF_NUM_INTEROP_THREADS="9", TF_XLA_FLAGS="--tf_xla_auto_jit=2")
+            tell("readings", read_switches())
+
+        def looking():
+            read_switches()
+            context = sys.modules["tensorflow.python.eager.context"]
+            told["untouched"] = context._context is None
+            os.environ.update(TF_DETERMINISTIC_OPS="1", TF_NUM_INTRAOP_THREADS="4")
+            start()
+            tell("readings", read_switches())
+
+        def program():
+            tf.config.threading.set_intra_op_parallelism_threads(3)
+            tf.config.threading.set_inter_op_parallelism_threads(2)
+            tf.config.experimental.enable_op_determinism()
+            tf.config.optimizer.set_experimental_options({"constant_folding": False})
+            start()
+            tell("readings", read_switches())
+
+        def apply():
+            asked = {"intra_op_threads": 3, "inter_op_threads": 2, "op_determinism": True,
+                     "graph_optimizer": {"remapping": False}, "xla_auto_jit": False}
+            tell("applied", apply_switches(asked))
+            told["started"] = tf_runtime.tensorflow_started()
+            start()
+            tell("readings", read_switches(asked))
+
+        def late():
+            start()
+            now = {r.name: r.achieved for r in read_switches()}
+            tell("same", apply_switches({n: now[n] for n in ("intra_op_threads", "onednn")}))
+            asked = {"intra_op_threads": 17, "onednn": not now["onednn"], "op_determinism": True}
+            try:
+                apply_switches(asked)
+            except SwitchError as error:
+                told["error"] = str(error)
+            told["kept"] = tf_runtime.op_determinism_enabled()
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                tell("readings", apply_switches(asked, strict=False))
+            told["warnings"] = [str(w.message) for w in caught]
+            told["files"] = [w.filename for w in caught]
+
+        def no_boolean():
+            os.environ["TF_DETERMINISTIC_OPS"] = "yes"
+            start()
+            tell("readings", read_switches())
+
+        def affinity():
+            os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+            start()
+            tell("readings", read_switches())
+
+        results = {}
+        for scenario in (inside, looking, program, apply, late, no_boolean, affinity):
+            readable, writable = os.pipe()
+            child = os.fork()
+            if child == 0:
+                try:
+                    scenario()
+                    os.write(writable, json.dumps(told).encode())
+                    os._exit(0)
+                except BaseException as error:
+                    os.write(writable, json.dumps({"failed": repr(error)}).encode())
+                    os._exit(1)
+            os.close(writable)
+            with open(readable) as file:
+                results[scenario.__name__] = json.loads(file.read() or '{"failed": "crashed"}')
+            os.waitpid(child, 0)
+        told = results
+        """
+    )
+
+
+def _found(told: Any, name: str) -> tuple[Any, Any, Any]:
+    reading = told["readings"][name]
+    return reading["requested"], reading["achieved"], reading["ok"]
+
+
+def test_variables_set_after_the_import(forked: Any) -> None:
+    told = forked["inside"]
+    default = forked["late"]["same"]["onednn"]["achieved"]
+    # oneDNN was decided by the import; thread counts were not.
+    assert _found(told, "onednn") == (False, default, not default)
+    assert _found(told, "intra_op_threads") == (3, 3, True)
+    # Set after the start: what runs are the threads that were started.
+    assert _found(told, "inter_op_threads") == (9, cpu_count(), False)
+    assert told["readings"]["inter_op_threads"]["fix"].startswith(
+        "start with: TF_NUM_INTEROP_THREADS=9 python"
+    )
+    # Nothing tells what XLA has read: so nothing is claimed.
+    assert _found(told, "xla_auto_jit") == (True, None, None)
+    assert "it was changed around the moment" in told["readings"]["xla_auto_jit"]["fix"]
+
+
+def test_looking_changes_nothing(forked: Any) -> None:
+    told = forked["looking"]
+    assert told["untouched"] is True
+    # Had the look asked for op determinism, this variable would have come too late.
+    assert _found(told, "op_determinism") == (True, True, True)
+    assert _found(told, "intra_op_threads") == (4, 4, True)
+
+
+def test_what_the_program_set_itself(forked: Any) -> None:
+    told = forked["program"]
+    assert _found(told, "intra_op_threads") == (None, 3, None)
+    assert _found(told, "inter_op_threads") == (None, 2, None)
+    assert _found(told, "op_determinism") == (None, True, None)
+    assert _found(told, "graph_optimizer") == (None, {"constant_folding": False}, None)
+    assert told["readings"]["graph_optimizer"]["fix"].startswith("call tf.config.optimizer.")
+
+
+def test_applying_to_a_tensorflow_that_has_not_started(forked: Any) -> None:
+    told = forked["apply"]
+    assert told["started"] is False
+    assert told["applied"]["op_determinism"]["ok"] is True
+    assert told["applied"]["intra_op_threads"]["ok"] is None
+    assert _found(told, "intra_op_threads") == (3, 3, True)
+    assert _found(told, "inter_op_threads") == (2, 2, True)
+    assert _found(told, "op_determinism") == (True, True, True)
+    assert _found(told, "graph_optimizer") == ({"remapping": False}, {"remapping": False}, True)
+    assert _found(told, "xla_auto_jit") == (False, False, True)
+
+
+def test_too_late_is_an_error_with_the_fix_in_it(forked: Any) -> None:
+    told = forked["late"]
+    assert told["same"]["intra_op_threads"]["ok"] is True
+    first, second = told["error"].splitlines()
+    count = told["same"]["intra_op_threads"]["achieved"]
+    assert first == (
+        "switch intra_op_threads: 17 was requested after TensorFlow's runtime had started; what "
+        f"is in effect is {count}. To mend it, start with: TF_NUM_INTRAOP_THREADS=17 python ..."
+    )
+    assert second.startswith("switch onednn: ")
+    assert "after TensorFlow was imported" in second
+    assert told["kept"] is False
+
+
+def test_too_late_is_a_warning_where_asked_for(forked: Any) -> None:
+    told = forked["late"]
+    assert told["warnings"] == told["error"].splitlines()
+    assert set(told["files"]) == {"<string>"}
+    assert _found(told, "intra_op_threads")[2] is False
+    assert _found(told, "onednn")[2] is False
+    # Not too late on a CPU: models that are built from now on follow.
+    assert _found(told, "op_determinism") == (True, True, True)
+
+
+def test_a_variable_that_is_no_boolean(forked: Any) -> None:
+    reading = forked["no_boolean"]["readings"]["op_determinism"]
+    assert (reading["requested"], reading["ok"]) == ("yes", False)
+    assert reading["fix"].startswith("expected True or False (in a variable: 1 or 0); start with:")
+
+
+def test_default_threads_are_those_of_the_cpus_left_to_the_process(forked: Any) -> None:
+    assert _found(forked["affinity"], "intra_op_threads") == (None, 1, None)
+    assert _found(forked["affinity"], "inter_op_threads") == (None, 1, None)
+
+
+def test_unknown_switch() -> None:
+    with pytest.raises(SwitchError, match=r"no switch 'hash'; the switches are: hash_seed, op_det"):
+        read_switches({"hash": 1})
+    with pytest.raises(SwitchError, match="no switch 'TF_NOTHING'"):
+        apply_switches({"TF_NOTHING": "1"})
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("hash_seed", -1, "'random' or a number from 0 to 4294967295, got -1"),
+        ("hash_seed", True, "'random' or a number"),
+        ("op_determinism", 1, "True or False"),
+        ("intra_op_threads", 0, "a number of threads from 1 on, got 0"),
+        ("TF_NUM_INTRAOP_THREADS", "two", "a number of threads from 1 on, got 'two'"),
+        ("TF_DETERMINISTIC_OPS", "yes", "True or False"),
+        ("graph_optimizer", "off", "a mapping of options"),
+        ("onednn_isa", "", "text"),
+    ],
+)
+def test_values_that_make_no_sense(name: str, value: object, expected: str) -> None:
+    with pytest.raises(SwitchError, match=f"switch {name}: expected {expected}"):
+        read_switches({name: value})
+
+
+def test_variables_as_a_launcher_hands_them_over() -> None:
+    readings = {r.name: r.requested for r in read_switches(pinned_environment(5, threads=1))}
+    assert readings == {
+        "hash_seed": 5,
+        "op_determinism": True,
+        "intra_op_threads": 1,
+        "inter_op_threads": 1,
+        "blas_threads": 1,
+        "onednn": True,
+        "onednn_isa": None,
+        "xla_auto_jit": False,
+        "graph_optimizer": None,
+        "tf32": False,
+        "cudnn_deterministic": True,
+        "cudnn_autotune": False,
+        "cublas_workspace": ":4096:8",
+    } | ({} if pinned_environment(0)["TF_ENABLE_ONEDNN_OPTS"] == "1" else {"onednn": False})
+
+
+def test_pinned_environment() -> None:
+    assert pinned_environment(2**32 + 7)["PYTHONHASHSEED"] == "7"
+    assert pinned_environment(0)["TF_NUM_INTRAOP_THREADS"] == str(cpu_count())
+    assert pinned_environment(0, threads=64)["TF_NUM_INTEROP_THREADS"] == "64"
+    assert pinned_environment(0, threads=64)["OMP_NUM_THREADS"] == str(min(64, cpu_count()))
+    with pytest.raises(SwitchError, match="threads: expected a number of threads from 1 on, got 0"):
+        pinned_environment(0, threads=0)
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        Reading("hash_seed", 7, "random", False, "start with: PYTHONHASHSEED=7 python ..."),
+        Reading("graph_optimizer", None, {"constant_folding": False}),
+        Reading("onednn", True, True, True),
+    ],
+)
+def test_readings_survive_the_ledger(reading: Reading) -> None:
+    written = json.loads(json.dumps(reading.to_dict()))
+    assert Reading.from_dict(written) == reading
+    assert Reading.from_dict({**written, "newer": 1}) == reading
+
+
+def test_every_switch_is_read_in_order() -> None:
+    assert [r.name for r in read_switches()] == [s.name for s in SWITCHES]

@@ -1,0 +1,77 @@
+"""Files that a run leaves where the next one could read them are found."""
+
+import os
+
+import pytest
+
+from keras_repro.processes.file_listing import Listing
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    for name in ("work/data", "scripts", "work/runs"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "work" / "data" / "train.csv").write_text("1,2")
+    (tmp_path / "scripts" / "train.py").write_text("")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path
+
+
+def listed(here):
+    return Listing.of("../scripts/train.py", leave_out=here / "work" / "runs")
+
+
+def test_nothing_changed(here):
+    before = listed(here)
+    assert sorted(map(os.path.basename, before.files)) == ["train.csv", "train.py"]
+    assert listed(here).changed_since(before) == []
+
+
+def test_new_and_changed_files(here):
+    before = listed(here)
+    (here / "work" / "model.keras").write_text("weights")
+    (here / "work" / "data" / "cache").mkdir()
+    (here / "work" / "data" / "cache" / "0.npy").write_text("")
+    (here / "scripts" / "history.json").write_text("{}")
+    (here / "work" / "data" / "train.csv").write_text("1,2,3")
+    os.symlink("nowhere", here / "work" / "link")
+    assert sorted(listed(here).changed_since(before)) == sorted(
+        [str(here / "scripts" / "history.json"), "data/cache/0.npy", "data/train.csv", "link", "model.keras"]
+    )
+
+
+def test_a_file_that_was_written_anew(here):
+    """The same size and content, written again: the next run reads what this one wrote."""
+    before = listed(here)
+    path = here / "work" / "data" / "train.csv"
+    status = path.stat()
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 1))
+    assert listed(here).changed_since(before) == ["data/train.csv"]
+
+
+def test_what_is_not_looked_into(here):
+    before = listed(here)
+    for name in ("runs", ".git", "__pycache__", ".venv", ".keras_repro", "data/__pycache__"):
+        (here / "work" / name).mkdir(exist_ok=True)
+        (here / "work" / name / "new").write_text("")
+    assert listed(here).changed_since(before) == []
+
+
+def test_the_run_folder_by_another_name(here):
+    os.symlink(here / "work" / "runs", here / "work" / "same")
+    before = Listing.of(None, leave_out=here / "work" / "same")
+    (here / "work" / "runs" / "ledger.jsonl").write_text("")
+    assert Listing.of(None, leave_out=here / "work" / "same").changed_since(before) == []
+
+
+def test_links_that_lead_in_circles(here):
+    os.symlink(here / "work", here / "work" / "data" / "up")
+    before = listed(here)
+    (here / "work" / "new").write_text("")
+    assert listed(here).changed_since(before) == ["new"]
+
+
+def test_a_module_has_no_folder_of_its_own(here):
+    before = Listing.of(None, leave_out=here / "work" / "runs")
+    (here / "scripts" / "new").write_text("")
+    assert Listing.of(None, leave_out=here / "work" / "runs").changed_since(before) == []

@@ -1,0 +1,43 @@
+"""Copies for the processes of a diagnosis: the first as before any run, the others beside what it left."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from keras_repro.processes.leftover_workspace import LeftBehind
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "work" / "kept" / "deep").mkdir(parents=True)
+    for name in ("train.py", "data.csv", "kept/deep/last.npy", "history.json"):
+        (tmp_path / "work" / name).write_text(name)
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def _files(folder: Path) -> set[str]:
+    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_first_finds_nothing_of_what_was_made(project: Path) -> None:
+    created = [str(project / "kept/deep/last.npy"), "/elsewhere/of/no/concern"]
+    runs = project / "runs"
+    with LeftBehind("train.py", created, runs / "diagnosis/copies", leave_out=runs) as left:
+        first = left.place(1)
+        assert _files(first.cwd) == {"train.py", "data.csv", "history.json"}
+        assert not (first.cwd / "kept").exists()  # the run has made it
+        (first.cwd / "data.csv").write_text("spoiled")
+        second = left.place(2)
+        assert (second.cwd, second.script) == (first.cwd, "train.py")
+        assert _files(second.cwd) == {"train.py", "data.csv", "history.json", "kept/deep/last.npy"}
+        assert (second.cwd / "data.csv").read_text() == "data.csv"
+        assert left.files == {str((second.cwd / "kept/deep/last.npy").resolve())}
+        there = {"file": str(second.cwd / "train.py"), "line": 3, "code": "x"}
+        assert left.own(there) == {"file": str(project / "train.py"), "line": 3, "code": "x"}
+        assert left.own({"file": "/usr/lib/x.py"}) == {"file": "/usr/lib/x.py"}
+        assert left.own(None) is None
+    assert not (runs / "diagnosis/copies").exists()
+    assert _files(project) == {"train.py", "data.csv", "history.json", "kept/deep/last.npy"}

@@ -1,0 +1,147 @@
+"""Copies of the folders that a script works in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from keras_repro.errors import LaunchError
+from keras_repro.processes import workspace
+from keras_repro.processes.workspace import Copies
+
+
+@pytest.fixture
+def project(here: Path) -> Path:
+    """A folder with what a copy has, and with what it has not."""
+    root = here / "project"
+    for name in ("data", ".git", "env", "__pycache__", ".keras_repro/train-1"):
+        (root / name).mkdir(parents=True)
+    (root / "train.py").write_text("print()")
+    (root / "data" / "x.txt").write_text("data")
+    (root / "env" / "pyvenv.cfg").touch()
+    (root / "__pycache__" / "x.pyc").touch()
+    (here / "outside.txt").write_text("outside")
+    (root / "out").symlink_to("../outside.txt")
+    (root / "data" / "back").symlink_to(root / "train.py")
+    (root / "near").symlink_to("data/x.txt")
+    os.utime(root / "data" / "x.txt", (1, 1))
+    return root
+
+
+def made(script: str | None = "train.py", folder: str = ".keras_repro/train-1") -> Copies:
+    return Copies(script, Path(folder) / "copies", leave_out=Path(folder))
+
+
+def below(folder: Path) -> list[str]:
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
+
+
+def test_a_copy_holds_the_project_and_not_what_tools_made(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    with made() as held:
+        place = held.fresh()
+        assert place.script == "train.py"
+        assert below(place.cwd) == ["data", "data/back", "data/x.txt", "near", "out", "train.py"]
+        assert (place.cwd / "data" / "x.txt").stat().st_mtime == 1
+        assert os.readlink(place.cwd / "near") == "data/x.txt"
+    assert not (project / ".keras_repro" / "train-1" / "copies").exists()
+
+
+def test_links_lead_to_the_same_outside_and_to_the_copy_inside(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    with made() as held:
+        place = held.fresh()
+        (place.cwd / "data" / "back").write_text("written")
+        assert (place.cwd / "train.py").read_text() == "written"
+        assert (place.cwd / "out").read_text() == "outside"
+    assert (project / "train.py").read_text() == "print()"
+
+
+def test_each_run_finds_the_folder_as_it_was_at_the_same_path(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    with made() as held:
+        first = held.fresh()
+        (first.cwd / "left").mkdir(mode=0o500)
+        (first.cwd / "train.py").write_text("changed")
+        # What the user does meanwhile reaches no run.
+        (project / "new").touch()
+        held.keep_used()
+        second = held.fresh()
+        assert second == first
+        assert not {"left", "new"} & set(below(second.cwd))
+        assert (second.cwd / "train.py").read_text() == "print()"
+        assert held.used() == first
+        assert (first.cwd / "train.py").read_text() == "changed"
+        moved = held.fresh(elsewhere=True)
+        assert moved.cwd != first.cwd
+        assert below(moved.cwd) == below(held.fresh().cwd)
+        assert held.fresh(beside=1).cwd != held.fresh(beside=2).cwd
+        assert held.original(str(first.cwd / "train.py")) == str(project / "train.py")
+        assert held.original(str(moved.cwd / "train.py")) == str(project / "train.py")
+        assert held.original("/elsewhere") == "/elsewhere"
+
+
+def test_the_whole_repository_is_copied_where_one_is_worked_in(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (project / "src").mkdir()
+    monkeypatch.chdir(project / "src")
+    with made("../train.py") as held:
+        place = held.fresh()
+        assert held.roots == (project,)
+        assert (place.cwd.name, place.script) == ("src", "../train.py")
+        assert (place.cwd / "../data/x.txt").read_text() == "data"
+
+
+def test_a_script_elsewhere_is_copied_too(project: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (here / "work").mkdir()
+    monkeypatch.chdir(here / "work")
+    shutil.rmtree(project / ".git")
+    with made(str(project / "train.py")) as held:
+        place = held.fresh()
+        assert held.roots == (here / "work", project)
+        assert str(place.script).endswith("copies/here/project/train.py")
+        assert place.cwd.name == "work"
+
+
+def test_too_much_is_refused_and_says_what(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(workspace, "MOST_BYTES", 10_000)
+    (project / "data" / "large").write_bytes(bytes(20_000))
+    with pytest.raises(LaunchError, match=r"too large to be copied .* data holds 20 KB .* --no-copy"):
+        made()
+    monkeypatch.setattr(workspace, "MOST_BYTES", 1 << 30)
+    monkeypatch.setattr(workspace, "MOST_FILES", 2)
+    with pytest.raises(LaunchError, match="or 2 files"):
+        made()
+
+
+def test_no_room_is_said_before_anything_is_copied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(
+        workspace.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 30, 1 << 30, 5)
+    )
+    with pytest.raises(LaunchError, match=r"no room for three copies .* 5 B are free; .* --run-dir"), made():
+        pass
+    assert not (project / ".keras_repro" / "train-1" / "copies").exists()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_behind(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+
+    def full(source: object, target: object) -> None:
+        raise OSError(28, "No space left on device", str(target))
+
+    monkeypatch.setattr(workspace.shutil, "copy2", full)
+    with pytest.raises(LaunchError, match=r"cannot copy .*No space left on device"), made():
+        pass
+    assert not (project / ".keras_repro" / "train-1" / "copies").exists()

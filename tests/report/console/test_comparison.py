@@ -1,0 +1,193 @@
+"""What is printed, as a person sees it: on a terminal of any width, without colour, and in a pipe."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keras_repro.comparison.compare import compare_all
+from keras_repro.ledger.schema import Header, Record
+from keras_repro.ledger.writer import Ledger
+from keras_repro.report.console.comparison import (
+    make_console,
+    print_comparison,
+    print_error,
+    shown_path,
+    visible,
+)
+
+FRAMEWORKS = {"frameworks": {"tensorflow": "2.21.0", "keras": "3.15.1"}}
+
+
+class Terminal(io.StringIO):
+    """A file that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+def make_run(
+    folder: Path, *, epochs: int = 3, parts_at: int | None = None, fits: int = 1, **metrics: Any
+) -> Path:
+    """A run whose weights differ from those of the others from one epoch on, where that is given."""
+    header = Header(coverage="smr", environment=FRAMEWORKS, created=folder.name)
+    with Ledger.create(folder, header) as ledger:
+        for fit in range(fits):
+            extra = {"arguments": {"epochs": epochs}}
+            ledger.append(Record(kind="fit", fit=fit, sections={"fit": f"{fit:02x}"}, extra=extra))
+            for epoch in range(epochs):
+                differs = parts_at is not None and epoch >= parts_at
+                digest = f"{epoch:04x}{'ff' if differs else '00'}"
+                ledger.append(
+                    Record(
+                        kind="epoch",
+                        fit=fit,
+                        epoch=epoch,
+                        sections={"weights": digest},
+                        tensors={"weights": {"layers/0/kernel": digest}},
+                        metrics={"loss": 1 / (epoch + 1), "accuracy": 0.5, **metrics},
+                    )
+                )
+            ledger.append(Record(kind="end", fit=fit, extra={"status": "finished"}))
+        ledger.append(Record(kind="exit", extra={"status": "finished"}))
+    return folder
+
+
+def printed(runs: list[Path], file: io.StringIO | None = None) -> str:
+    file = file or io.StringIO()
+    print_comparison(compare_all(runs, same_script=True), make_console(file))
+    return file.getvalue()
+
+
+def test_runs_that_agree(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name) for name in "abc"]
+    out = printed(runs)
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert lines[0] == "epoch      loss  accuracy  run 1    run 2    run 3"
+    number, loss, accuracy, *digests = lines[2].split()
+    assert (number, loss, accuracy) == ("2", "0.500000", "0.500000")
+    assert len(set(digests)) == 1
+    assert [len(d) for d in digests] == [7] * 3
+    assert [line.split()[0] for line in lines[:4]] == ["epoch", "1", "2", "3"]
+    assert lines[-1].startswith(
+        "identical: 3 runs, bit for bit, TensorFlow 2.21.0, Keras 3.15.1, fingerprint kr1-smr-"
+    )
+    assert "\x1b" not in out
+
+
+def test_runs_that_part(tmp_path: Path) -> None:
+    out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", parts_at=1)])
+    rows = [line.split() for line in out.splitlines()]
+    assert [row[-1] == row[-2] for row in rows[1:4]] == [True, False, False]
+    assert out.splitlines()[-2:] == [
+        "cause: unknown",
+        "diverged: at epoch 2/3: weights differ, first in layers/0/kernel",
+    ]
+
+
+def test_a_run_beside_itself(tmp_path: Path) -> None:
+    """It is no line for a paper: nothing was repeated."""
+    run = make_run(tmp_path / "a")
+    note, _, verdict = printed([run, run]).splitlines()[-3:]
+    assert note.endswith("hold one and the same run: nothing was repeated")
+    assert verdict.startswith(
+        "identical: one run beside itself, TensorFlow 2.21.0, Keras 3.15.1, fingerprint"
+    )
+
+
+def test_a_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm")
+    runs = [make_run(tmp_path / "a", val_loss=0.25), make_run(tmp_path / "b", parts_at=1, val_loss=0.25)]
+    runs += [make_run(tmp_path / "c", val_loss=0.25)]
+    out = printed(runs, Terminal())
+    # The bold type alone is no colour.
+    assert not {code for code in ("\x1b[3", "\x1b[1;3", "\x1b[9") if code in out}
+    out = out.replace("\x1b[1m", "").replace("\x1b[0m", "")
+    table = out.splitlines()[:4]
+    assert max(map(len, table)) <= 50
+    # What matters most is what stays.
+    assert re.split(" {2,}", table[0].rstrip()) == ["epoch", "loss", "run 1", "run 2", "run 3"]
+    assert "…" not in out
+    assert out.splitlines()[-1] == "diverged: at epoch 2/3: weights differ, first in layers/0/kernel"
+
+
+def test_a_metric_with_a_long_name_makes_room(tmp_path: Path) -> None:
+    """It is left out whole, not cut, and what is narrower behind it is shown."""
+    long = {"a_metric_whose_name_takes_the_whole_width_of_a_page_and_more_than_anyone_would_read": 0.5}
+    runs = [make_run(tmp_path / name, **long, auc=0.75) for name in "ab"]
+    out = printed(runs)
+    assert re.split(" {2,}", out.splitlines()[0].rstrip()) == [
+        *("epoch", "loss", "accuracy", "auc", "run 1", "run 2"),
+    ]
+    assert max(map(len, out.splitlines()[:4])) <= 100
+
+
+def test_colour_marks_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", parts_at=2)], Terminal())
+    assert ["\x1b[1;31m" in line for line in out.splitlines()[1:4]] == [False, False, True]
+
+
+def test_of_many_epochs_those_that_matter(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a", epochs=300), make_run(tmp_path / "b", epochs=300, parts_at=150)]
+    rows = [line.split()[0] for line in printed(runs).split("how far")[0].splitlines()[1:]]
+    numbers = [int(row) for row in rows if row != "..."]
+    assert numbers == [*range(1, 9), *range(147, 156), *range(293, 301)]
+    assert rows.count("...") == 2
+
+
+def test_epochs_of_several_fits_bear_the_number_of_the_fit(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, epochs=2, fits=2) for name in "ab"]
+    rows = [
+        line.split("  ")[0].strip() or line.strip().split("  ")[0] for line in printed(runs).splitlines()[1:5]
+    ]
+    assert [row.split("  ")[0] for row in rows] == ["fit 1: 1", "fit 1: 2", "fit 2: 1", "fit 2: 2"]
+
+
+def test_a_run_that_ended_early(tmp_path: Path) -> None:
+    out = printed([make_run(tmp_path / "a", epochs=3), make_run(tmp_path / "b", epochs=2)])
+    assert out.splitlines()[3].split()[-1] == "-"
+    assert out.splitlines()[-1].startswith("diverged: the same until epoch 2")
+
+
+def test_values_that_are_no_plain_numbers(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / name, precision="nan", matrix=[[1.0, 2.0], [3.0, 4.0]]) for name in "ab"]
+    first = printed(runs).splitlines()[1].split("  ")
+    assert "nan" in [cell.strip() for cell in first]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain, ünïcode 漢字", "plain, ünïcode 漢字"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("two\r\nlines\t", r"two\x0d\x0alines\x09"),
+        ("\x9b31m", r"\x9b31m"),
+        ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
+    ],
+)
+def test_visible(text: str, shown: str) -> None:
+    assert visible(text) == shown
+
+
+def test_an_error_is_a_line_behind_what_it_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
+    print_error("no script at \x1b[2Jx.py")
+    print_error("run 1 failed\nkeras-repro: fine\x07", "Traceback:\n  1 / 0\x1b")
+    assert capsys.readouterr().err == (
+        "keras-repro: no script at \\x1b[2Jx.py\nTraceback:\n  1 / 0\\x1b\n"
+        "keras-repro: run 1 failed\\x0akeras-repro: fine\\x07\n"
+    )
+
+
+def test_paths_are_shown_from_here(here: Path) -> None:
+    assert shown_path(here / "runs" / "a") == "runs/a"
+    assert shown_path("runs/a") == "runs/a"
+    assert shown_path("/usr") == "/usr"

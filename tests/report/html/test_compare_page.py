@@ -1,0 +1,651 @@
+"""The page of two runs, in a real browser: what it shows, where it marks, and what it never does."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from ledger_builders import DATA, digest, record
+from selenium.webdriver.common.keys import Keys
+
+from keras_repro.comparison.compare import compare
+from keras_repro.comparison.distances.layer_distances import Distances, distances
+from keras_repro.comparison.distances.tensor_distance import exact_distance
+from keras_repro.comparison.result import Grade
+from keras_repro.ledger.schema import Header, Record
+from keras_repro.ledger.writer import Ledger
+from keras_repro.report.html.compare_page import render_comparison
+from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter, sketch_rows
+
+DESK, PHONE, SMALL_PHONE = 1280, 390, 320
+LAYERS, EPOCHS = 6, 12
+PARTED = SimpleNamespace(layer=3, epoch=7)  # the epoch as people count
+EVIL = "<script>document.title='owned'</script>"
+ENVIRONMENT: dict[str, Any] = {
+    "packages": {"keras": "3.15.1", "numpy": "2.4.6"},
+    "frameworks": {"tensorflow": "2.21.0", "keras": "3.15.1"},
+    "cpu": {"model": "EPYC 9", "logical": 8, "available": 2, "flags": [f"flag{i}" for i in range(40)]},
+}
+
+
+def write_run(
+    folder: Path,
+    *,
+    layers: Sequence[str] = tuple(f"dense_{i}" for i in range(LAYERS)),
+    epochs: int = EPOCHS,
+    parted: Any = None,
+    sketches: bool = True,
+    metrics: dict[str, Any] | None = None,
+    **header: Any,
+) -> Path:
+    """A run whose weights of one layer are a little off from an epoch on, where that is given."""
+    names = [f"layers/{i}/kernel" for i in range(len(layers))]
+    shapes = {n: ["float32", [8, 8], f"model/{title}/kernel"] for n, title in zip(names, layers, strict=True)}
+    fields: dict[str, Any] = {"coverage": "sm", "created": f"today {folder.name}", "environment": ENVIRONMENT}
+    with (
+        Ledger.create(folder, Header(**(fields | header))) as ledger,
+        SketchWriter(folder / SKETCHES_NAME) as writer,
+    ):
+        extra = {"arguments": {"epochs": epochs}, "data": DATA}
+        ledger.append(Record(kind="fit", fit=0, sections={"fit": digest("fit")}, extra=extra))
+        for epoch in range(epochs + 1):
+            off = [
+                parted is not None and i == parted.layer and epoch >= parted.epoch for i in range(len(layers))
+            ]
+            texts = {n: f"{n} {epoch} {o}" for n, o in zip(names, off, strict=True)}
+            loss = 1.0 / (epoch + 1) + (1e-7 if any(off) else 0.0)
+            logs = ({"loss": loss, "accuracy": 0.5} | (metrics or {})) if epoch else {}
+            number = {"epoch": epoch - 1} if epoch else {}
+            written = ledger.append(
+                record(
+                    "epoch" if epoch else "start",
+                    {"weights": texts} | ({"metrics": {"loss": repr(loss)}} if epoch else {}),
+                    fit=0,
+                    shapes={} if epoch else shapes,
+                    metrics=logs,
+                    **number,
+                )
+            )
+            values = np.full((8, 8), epoch + 1, "float32")
+            rows = [
+                (
+                    SketchedTensor(n, "float32", (8, 8)),
+                    sketch_rows(values * np.float32(1 + 1e-5 * o), "float32"),
+                )
+                for n, o in zip(names, off, strict=True)
+            ]
+            if sketches:
+                writer.append(written.position, written.sections["weights"], rows)
+        ledger.append(Record(kind="end", fit=0, extra={"status": "finished"}))
+    return folder
+
+
+def write_page(folder: Path, a: Path, b: Path, known: Distances | None = None) -> Path:
+    comparison = compare(a, b)
+    text = render_comparison(comparison, a, b, distances(a, b) if known is None else known)
+    page = folder / "out.html"
+    page.write_text(text)
+    return page
+
+
+@pytest.fixture(scope="module")
+def middle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two runs that part in the middle."""
+    folder = tmp_path_factory.mktemp("middle")
+    b = write_run(folder / "b", parted=PARTED, environment=ENVIRONMENT | {"cpu": {"model": "Xeon 8"}})
+    return write_page(folder, write_run(folder / "a"), b)
+
+
+@pytest.fixture(scope="module")
+def same(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two runs that agree."""
+    folder = tmp_path_factory.mktemp("same")
+    return write_page(folder, write_run(folder / "a"), write_run(folder / "b"))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of 100 layers x 300 epochs."""
+    folder = tmp_path_factory.mktemp("large")
+    shape: dict[str, Any] = {"layers": [f"dense_{i}" for i in range(100)], "epochs": 300, "sketches": False}
+    runs = write_run(folder / "a", **shape), write_run(folder / "b", parted=_place(37, 150), **shape)
+    return write_page(folder, *runs, grown(100, 300, layer=37, epoch=150))
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of two ledgers that somebody wrote to do harm."""
+    folder = tmp_path_factory.mktemp("hostile")
+    names = [EVIL, '"><img src=x onerror=alert(1)>', "</svg></style>", "{{ 7 * 7 }}", "x" * 100_000]
+    names = [n.replace("/", "\u2215") for n in names] + ["a\u202eb\u200bc\x1b[2J\x00\ud800d"]
+    runs = [
+        write_run(
+            folder / name,
+            layers=names,
+            epochs=3,
+            parted=place,
+            created=EVIL,
+            environment={EVIL: f"{EVIL} {name}", "cpu": {"model": f"{EVIL} {name}"}},
+            policies={EVIL: "x" * 100_000 + name},
+            command={"script": EVIL},
+            metrics={
+                EVIL: 0.5,
+                "loss": "nan",
+                "huge": 10**400,
+                "largest": 1.7e308,
+                "list": [1],
+                "none": None,
+            },
+        )
+        for name, place in (("a", None), ("<b>b", _place(0, 2)))
+    ]
+    return write_page(folder, *runs)
+
+
+def _place(layer: int, epoch: int) -> Any:
+    return SimpleNamespace(layer=layer, epoch=epoch)
+
+
+def grown(layers: int, epochs: int, *, layer: int, epoch: int) -> Distances:
+    """Distances that spread from one layer over all and grow."""
+    since = np.arange(epochs + 1)[None] - epoch - np.abs(np.arange(layers) - layer)[:, None]
+    values = np.where(since < 0, 0.0, 1e-8 * 10 ** (since / 20.0))
+    return Distances(
+        epochs=("start", *(f"epoch {n + 1}" for n in range(epochs))),
+        layers=tuple(f"layers/{i}" for i in range(layers)),
+        titles=tuple(f"dense_{i}" for i in range(layers)),
+        values=values,
+        exact=values == 0,
+    )
+
+
+def classes_at(browser: Any, row: int, column: int, *, rows: int, columns: int) -> list[str]:
+    """The classes of the cells that are painted at a place."""
+    code = """
+        const cells = document.querySelector('#cells');
+        cells.scrollIntoView({block: 'center', behavior: 'instant'});
+        const box = cells.getBoundingClientRect();
+        const [x, y] = [box.left + arguments[0] * box.width, box.top + arguments[1] * box.height];
+        const found = document.elementsFromPoint(x, y).filter((e) => e.closest('.known path'));
+        return found.map((e) => e.getAttribute('class'));
+    """
+    found: list[str] = browser.run(code, (column + 0.5) / columns, (row + 0.5) / rows)
+    return found
+
+
+def focused(browser: Any) -> dict[str, Any]:
+    """The cell that has the focus."""
+    code = """
+        const cell = document.activeElement;
+        return [cell.dataset.row, cell.dataset.column, cell.getAttribute('aria-label'),
+                cell.getAttribute('role'), getComputedStyle(cell).outlineStyle];
+    """
+    row, column, label, role, outline = browser.run(code)
+    return {"at": (int(row), int(column)), "label": label, "role": role, "outline": outline}
+
+
+# What it shows.
+
+
+def test_the_verdict_and_both_fingerprints_stand_on_top(browser: Any, middle: Path) -> None:
+    browser.open(middle)
+    assert browser.text("h1") == "The runs parted"
+    assert browser.text(".lead").startswith(
+        "At epoch 7/12: weights differ, first in layers/3/kernel (model/dense_3/kernel)"
+    )
+    found = [f.rstrip() for f in re.findall(r"kr1-sm-[0-9a-f]{32}", browser.text(".runs"))]
+    folder = middle.parent
+    assert found == [r["fingerprint"] for r in compare(folder / "a", folder / "b").runs]
+    assert len(set(found)) == 2
+    assert browser.box("h1")["bottom"] < 200
+
+
+def test_the_marked_cell_is_where_they_part(browser: Any, middle: Path) -> None:
+    """By where it is on the screen, and by what is painted there and beside it."""
+    for width in (DESK, PHONE):
+        browser.open(middle, width=width)
+        cells, mark = browser.box("#cells"), browser.box("#parting")
+        columns = EPOCHS + 1
+        expected = cells["left"] + PARTED.epoch * cells["width"] / columns
+        assert mark["left"] == pytest.approx(expected, abs=2)
+        assert mark["width"] == pytest.approx(cells["width"] / columns, abs=4)
+        assert mark["top"] == pytest.approx(cells["top"] + PARTED.layer * cells["height"] / LAYERS, abs=2)
+        assert mark["height"] == pytest.approx(cells["height"] / LAYERS, abs=4)
+    browser.open(middle)
+    shape = {"rows": LAYERS, "columns": EPOCHS + 1}
+    painted = {
+        (row, column): classes_at(browser, row, column, **shape)
+        for row in range(LAYERS)
+        for column in range(EPOCHS + 1)
+    }
+    # 1e-5 of the weights, by an estimate.
+    assert {tuple(c) for at, c in painted.items() if at[0] == PARTED.layer and at[1] >= PARTED.epoch} <= {
+        ("k2",),
+        ("k3",),
+        ("k4",),
+    }
+    assert {tuple(c) for at, c in painted.items() if at[0] != PARTED.layer or at[1] < PARTED.epoch} == {
+        ("k0",)
+    }
+    assert "parted: epoch 7" in browser.text("#heat")
+
+
+def test_the_mark_moves_with_the_parting(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=_place(5, 11))
+    browser.open(write_page(tmp_path, *runs))
+    cells, mark = browser.box("#cells"), browser.box("#parting")
+    assert mark["left"] == pytest.approx(cells["left"] + 11 * cells["width"] / (EPOCHS + 1), abs=2)
+    assert mark["bottom"] == pytest.approx(cells["bottom"], abs=2)
+
+
+def test_runs_that_agree_have_no_mark(browser: Any, same: Path) -> None:
+    browser.open(same)
+    assert browser.text("h1") == "Identical, bit for bit"
+    assert browser.run("return document.querySelector('#parting, .differs')") is None
+    code = "return [...document.querySelectorAll('.known path')].map((p) => p.getAttribute('class'))"
+    assert browser.run(code) == ["k0"]
+    assert "Every layer is the same, bit for bit, at every epoch." in browser.text()
+    assert "The same in both runs, to the last bit, at 12 epochs." in browser.text()
+    assert "No digest differs." in browser.text()
+
+
+def test_runs_of_other_modes_are_not_comparable(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", mode="enforced")
+    browser.open(write_page(tmp_path, *runs))
+    assert browser.text("h1") == "Not comparable"
+    assert "one run is observed and the other enforced" in browser.text(".lead")
+    assert browser.run("return document.querySelector('#parting')") is None
+
+
+def test_without_any_distance(browser: Any, tmp_path: Path) -> None:
+    """Where nothing is known of how far apart they are, where they part is known all the same."""
+    runs = [write_run(tmp_path / n, parted=p, sketches=False) for n, p in (("a", None), ("b", PARTED))]
+    page = write_page(tmp_path, *runs)
+    browser.open(page)
+    shape = {"rows": LAYERS, "columns": EPOCHS + 1}
+    assert classes_at(browser, PARTED.layer, PARTED.epoch, **shape) == []  # hatched
+    assert classes_at(browser, PARTED.layer, PARTED.epoch - 1, **shape) == ["k0"]
+    assert "not known how far apart" in browser.text("#readout")
+    text = render_comparison(compare(*runs), *runs, None)
+    assert 'id="heat"' not in text
+    assert "The runs parted" in text
+
+
+def test_the_evidence_and_the_surroundings(browser: Any, middle: Path) -> None:
+    browser.open(middle)
+    evidence = browser.text("[aria-labelledby=evidence-heading]")
+    a, b = (digest(f"layers/3/kernel 7 {off}") for off in (False, True))
+    assert evidence.index(a) < evidence.index(b)
+    assert "layers/3/kernel" in evidence
+    surroundings = browser.text("[aria-labelledby=surroundings-heading]")
+    assert re.search(r"cpu model\s+can change bits\s*EPYC 9\s*Xeon 8", surroundings)
+    assert "environment" in browser.text(".facts")  # the cause
+
+
+def test_the_curves_of_both_runs_lie_on_each_other(browser: Any, middle: Path) -> None:
+    browser.open(middle)
+    boxes = [browser.box(f".chart {run}") for run in (".a", ".b")]
+    assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], abs=1)
+    assert boxes[0]["width"] > 500
+    assert "The curves differ from epoch 7 on, at 6 of 12 epochs, by 1e-7 at most" in browser.text()
+    # The first epoch of the curve stands below its column of the map.
+    cells = browser.box("#cells")
+    first = cells["left"] + 1.5 * cells["width"] / (EPOCHS + 1)
+    assert boxes[0]["left"] == pytest.approx(first, abs=1)
+
+
+def test_a_grade_is_shown_where_there_is_one(tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+    graded = replace(compare(*runs), grade=Grade("ulp", "3 units in the last place <at most>"))
+    text = render_comparison(graded, *runs, distances(*runs))
+    assert "ulp: 3 units in the last place &lt;at most&gt;" in text
+
+
+def test_snapshots_tell_of_single_elements(tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+    comparison = compare(*runs)
+    assert comparison.how_far is not None
+    exact = exact_distance("layers/3/kernel", np.array([1.0, 2.0], "f4"), np.array([1.0, 2.5], "f4"))
+    far = replace(comparison.how_far, end=replace(comparison.how_far.end, tensors=(exact,)))
+    text = render_comparison(replace(comparison, how_far=far), *runs, distances(*runs))
+    row = re.sub("<[^>]*>", "|", text[text.index("Element by element, from snapshots: epoch 12") :])
+    assert re.search(r"layers/3/kernel\|+1 of 2\|+0.5 at \[1\]\|+2,097,152\|+2.1e6\|", row)
+
+
+def test_damage_beside_a_ledger_leaves_a_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    sketches = runs[1] / SKETCHES_NAME
+    data = bytearray(sketches.read_bytes())
+    data[len(data) // 2] ^= 1
+    sketches.write_bytes(data)
+    done = cli("compare", *runs, "--html", tmp_path / "out.html")
+    assert (done.returncode, done.stderr) == (1, "")
+    text = (tmp_path / "out.html").read_text()
+    assert "The runs parted" in text
+    assert "Not known: what was recorded of it cannot be read" in text
+    assert "is damaged" in text
+    assert str(tmp_path) not in text
+
+
+def test_no_path_of_this_machine_is_published(middle: Path) -> None:
+    text = middle.read_text()
+    assert str(middle.parent) not in text
+    assert text.isascii()
+
+
+def test_a_run_that_just_ends_is_named_without_its_path(tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", epochs=4)
+    text = render_comparison(compare(*runs), *runs, distances(*runs))
+    assert str(tmp_path) not in text
+    assert "Run B has no value at 8 epochs, first at epoch 5." in text
+
+
+# Keyboard, touch, and those who do not see it.
+
+
+def test_the_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
+    browser.open(middle)
+    browser.keys(Keys.TAB)
+    found = focused(browser)
+    assert found["at"] == (PARTED.layer, PARTED.epoch)
+    assert found["role"] == "gridcell"
+    assert found["outline"] == "solid"
+    known = distances(middle.parent / "a", middle.parent / "b").values[PARTED.layer, PARTED.epoch]
+    shown = re.fullmatch(
+        r"dense_3 \(layers/3\), epoch 7: relative distance (\S+), estimated .*", found["label"]
+    )
+    assert shown is not None
+    assert float(shown[1]) == pytest.approx(known, rel=0.005)
+    assert browser.text("#readout") == found["label"]
+    steps = [
+        ([Keys.ARROW_LEFT], (3, 6)),
+        ([Keys.ARROW_UP], (2, 6)),
+        ([Keys.HOME], (2, 0)),
+        ([Keys.ARROW_LEFT], (2, 0)),
+        ([Keys.PAGE_DOWN], (5, 0)),
+        ([Keys.END], (5, 12)),
+        ([Keys.ARROW_DOWN, Keys.ARROW_RIGHT], (5, 12)),
+        ([Keys.PAGE_UP], (0, 12)),
+        (["p"], (3, 7)),
+    ]
+    for keys, at in steps:
+        browser.keys(*keys)
+        assert focused(browser)["at"] == at
+    browser.keys(Keys.HOME)
+    assert focused(browser)["label"] == "dense_3 (layers/3), start: the same, bit for bit"
+    browser.keys(Keys.TAB)
+    assert browser.run("return document.activeElement.dataset.move") == "left"
+    browser.keys(Keys.ENTER)  # a button moves, and keeps the focus
+    browser.keys(Keys.TAB, Keys.SPACE)
+    assert browser.run("return document.querySelector('.cell').dataset.column") == "1"
+    assert browser.text("#readout").startswith("dense_3 (layers/3), epoch 1")
+
+
+def test_a_finger_reaches_a_cell(browser: Any, middle: Path) -> None:
+    browser.open(middle, width=PHONE)
+    browser.run("document.querySelector('#cells').scrollIntoView({block: 'center'})")
+    box = browser.box("#cells")
+    x, y = box["left"] + 8.5 * box["width"] / (EPOCHS + 1), box["top"] + 1.5 * box["height"] / LAYERS
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    assert focused(browser)["at"] == (1, 8)
+    assert (
+        browser.run("return Math.min(...[...document.querySelectorAll('button')].map((b) => b.offsetHeight))")
+        >= 44
+    )
+
+
+def test_who_does_not_see_it_is_told(browser: Any, middle: Path) -> None:
+    browser.open(middle)
+    nodes = browser.send("Accessibility.getFullAXTree")["nodes"]
+    named = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]}
+    roles = {role for role, _ in named}
+    assert {"grid", "gridcell", "main", "heading", "table"} <= roles
+    images = [name for role, name in named if role in ("image", "img")]
+    assert any("The runs parted: epoch 7, first in dense_3" in name for name in images)
+    assert any(
+        name.startswith("loss of both runs by epoch. The curves differ from epoch 7 on") for name in images
+    )
+    assert not [n for n in named if n[0] == "button" and not n[1]]
+
+
+def test_without_scripts_the_facts_stay(browser: Any, middle: Path) -> None:
+    browser.open(middle, scripts=False)
+    assert not browser.is_seen("#inspect")
+    assert browser.is_seen("#parting")
+    assert classes_at(browser, PARTED.layer, PARTED.epoch, rows=LAYERS, columns=EPOCHS + 1) != []
+    row = browser.text(".layers tbody tr")
+    assert re.match(r"dense_3 layers/3epoch 7\S", row)
+
+
+# Screens, paper, colours.
+
+
+@pytest.mark.parametrize("width", [SMALL_PHONE, PHONE, DESK])
+@pytest.mark.parametrize("name", ["middle", "same", "large", "hostile"])
+def test_nothing_is_wider_than_the_screen(
+    browser: Any, request: pytest.FixtureRequest, name: str, width: int
+) -> None:
+    browser.open(request.getfixturevalue(name), width=width)
+    assert browser.run("return innerWidth") == width
+    assert not browser.overflows()
+
+
+def test_a_page_that_is_too_wide_is_seen(browser: Any, middle: Path, tmp_path: Path) -> None:
+    page = tmp_path / "wide.html"
+    page.write_text(middle.read_text().replace("main { max-width: 1080px;", "main { min-width: 1500px;"))
+    page.write_text(re.sub(r"<meta http-equiv[^>]*>", "", page.read_text()))  # the style is another one now
+    browser.open(page)
+    assert browser.overflows()
+
+
+def test_it_can_be_printed(browser: Any, middle: Path, large: Path) -> None:
+    for page, most in ((middle, 6), (large, 6)):
+        browser.open(page)
+        pdf = browser.pdf()
+        assert pdf.startswith(b"%PDF-")
+        assert 1 <= len(re.findall(rb"/Type\s*/Page\b", pdf)) <= most
+        browser.send("Emulation.setEmulatedMedia", media="print", features=[])
+        assert not browser.is_seen("#inspect")
+        assert browser.is_seen("#heat")
+        assert (
+            browser.run("return getComputedStyle(document.querySelector('.known')).printColorAdjust")
+            == "exact"
+        )
+
+
+def test_colours_go_by_lightness(browser: Any, middle: Path) -> None:
+    """Who sees no hues, or has a grey printer, sees the order all the same."""
+
+    def lightness(dark: bool) -> list[float]:
+        browser.open(middle, dark=dark)
+        code = """
+            const style = getComputedStyle(document.documentElement);
+            return [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => style.getPropertyValue(`--k${n}`));
+        """
+        found = []
+        for colour in browser.run(code):
+            red, green, blue = (int(colour.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5))
+            linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
+            luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+            found.append(116 * luminance ** (1 / 3) - 16)  # L* of CIELAB
+        return found
+
+    for dark in (False, True):
+        steps = np.diff(lightness(dark)) * (1 if dark else -1)
+        assert (steps > 4).all()
+        assert browser.run("return getComputedStyle(document.body).backgroundColor") == (
+            "rgb(20, 24, 29)" if dark else "rgb(255, 255, 255)"
+        )
+
+
+# What it never does.
+
+
+@pytest.mark.parametrize("name", ["middle", "same", "large", "hostile"])
+def test_no_complaint_and_no_request(browser: Any, request: pytest.FixtureRequest, name: str) -> None:
+    browser.open(request.getfixturevalue(name))
+    browser.keys(Keys.TAB, Keys.ARROW_RIGHT)
+    assert browser.complaints() == []
+    assert browser.requests() == []
+
+
+ASKS = '<img src="https://example.invalid/x.png"><link rel="stylesheet" href="https://example.invalid/x.css">'
+RUNS = "<script>document.title='owned'</script><p onclick=\"x()\" style='color:red'>x</p>"
+
+
+def test_the_policy_holds_what_slips_through(browser: Any, middle: Path, tmp_path: Path) -> None:
+    """The page as it would be if something were not escaped: nothing runs, nothing is asked for."""
+    page = tmp_path / "broken.html"
+    broken = middle.read_text().replace("</main>", f"{ASKS}{RUNS}</main>")
+    page.write_text(broken)
+    browser.open(page)
+    assert browser.requests() == []
+    assert browser.driver.title.startswith("The runs parted")
+    complaints = browser.complaints()
+    assert len([c for c in complaints if "Content Security Policy" in c]) >= 4
+    # Without the policy, what these tests look for does happen.
+    page.write_text(re.sub(r"<meta http-equiv[^>]*>", "", broken))
+    browser.open(page)
+    assert [u for u in browser.requests() if u.startswith("https://example.invalid/")] != []
+    assert browser.driver.title == "owned"
+
+
+def test_text_from_ledgers_stays_text(browser: Any, hostile: Path) -> None:
+    browser.open(hostile)
+    assert browser.driver.title == "The runs parted: a and <b>b"
+    tags = "return [...document.querySelectorAll('script, img, b, iframe, style')].map((e) => e.tagName)"
+    assert sorted(set(browser.run(tags))) == ["B", "SCRIPT", "STYLE"]  # a tensor's name stands in bold
+    assert browser.run("return document.querySelectorAll('script').length") == 2
+    assert browser.run("return [...document.querySelectorAll('b')].every((b) => !b.children.length)")
+    evil = EVIL.replace("/", "\u2215")
+    assert evil in browser.text(".layers")
+    assert EVIL in browser.text("[aria-labelledby=surroundings-heading]")
+    assert "{{ 7 * 7 }}" in browser.text(".gutter")
+    assert browser.text("#readout").startswith(evil)
+    whole = browser.run("return document.documentElement.outerHTML")
+    assert not re.search("[\u202e\u200b\x1b\x00\ud800]", whole)
+    browser.keys(Keys.TAB, Keys.PAGE_DOWN)
+    assert focused(browser)["label"].startswith(r"a\u202eb\u200bc\x1b[2J\x00\ud800d (layers/5), ")
+
+
+def test_huge_names_are_cut_with_a_word(hostile: Path) -> None:
+    text = hostile.read_text()
+    assert len(text) < 100_000
+    assert "more characters)" in text
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_what_is_no_number_leaves_the_curve(browser: Any, tmp_path: Path, value: str) -> None:
+    runs = [write_run(tmp_path / n, metrics={"loss": value, "accuracy": None}) for n in "ab"]
+    browser.open(write_page(tmp_path, *runs))
+    word = {"nan": "not a number (NaN)", "inf": "infinite"}[value]
+    assert f"Run A: {word} from epoch 1 on, 12 epochs left out." in browser.text()
+    assert browser.complaints() == []
+
+
+def test_distances_that_are_no_numbers(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+    known = distances(*runs)
+    known.values[0] = [math.inf, -1.0, 1e-300, 1e300, math.nan, *known.values[0, 5:]]
+    known.exact[0] = False
+    browser.open(write_page(tmp_path, *runs, known))
+    browser.keys(Keys.TAB, Keys.PAGE_UP, Keys.HOME)
+    said = []
+    for _ in range(5):
+        said.append(focused(browser)["label"].partition(": ")[2])
+        browser.keys(Keys.ARROW_RIGHT)
+    assert said == [
+        "relative distance Infinity, estimated from sketches (as much as the weights themselves, or more)",
+        "not known how far apart",
+        "relative distance 1.18e-38, estimated from sketches (less than 1 part in 10 million: rounding)",
+        "relative distance 3.40e+38, estimated from sketches (as much as the weights themselves, or more)",
+        "not known how far apart",
+    ]
+    assert browser.complaints() == []
+
+
+# Size.
+
+
+def test_a_large_pair_is_whole_and_small(browser: Any, large: Path) -> None:
+    assert large.stat().st_size < 2_000_000
+    browser.open(large)
+    cells, mark = browser.box("#cells"), browser.box("#parting")
+    assert mark["left"] == pytest.approx(cells["left"] + 150 * cells["width"] / 301, abs=2)
+    assert mark["top"] == pytest.approx(cells["top"] + 37 * cells["height"] / 100, abs=2)
+    shape = {"rows": 100, "columns": 301}
+    for row, column in ((37, 149), (37, 150), (36, 150), (36, 151), (0, 186), (0, 187), (99, 300)):
+        apart = column - 150 - abs(row - 37)
+        exponent = -8 + apart / 20
+        expected = "k0" if apart < 0 else f"k{max(1, math.floor(exponent + 1e-9) + 9)}"
+        assert classes_at(browser, row, column, **shape) == [expected], (row, column)
+    browser.keys(Keys.TAB, Keys.END)
+    assert focused(browser)["at"] == (37, 300)
+    assert focused(browser)["label"].startswith("dense_37 (layers/37), epoch 300: relative distance 0.316")
+
+
+def test_ten_thousand_layers_are_grouped_and_it_says_so(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+    page = write_page(tmp_path, *runs, grown(10_000, 500, layer=3, epoch=7))
+    assert page.stat().st_size < 2_000_000
+    browser.open(page)
+    assert "10,000 layers: each row stands for 50 neighbouring ones" in browser.text()
+    assert "501 epochs: each column stands for 2 of them" in browser.text()
+    browser.keys(Keys.TAB)
+    assert focused(browser)["at"] == (0, 3)
+    assert focused(browser)["label"].startswith(
+        "dense_0 to dense_49 (layers/0 to layers/49), epoch 6 to epoch 7"
+    )
+    assert browser.complaints() == []
+
+
+# The command.
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> tuple[Path, Path]:
+    return write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+
+
+def cli(*arguments: object, code: str = "") -> Any:
+    program = f"{code}\nimport sys\nfrom keras_repro.cli.main import main\nsys.exit(main(sys.argv[1:]))"
+    command = [sys.executable, "-c", program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_the_command_writes_the_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    page, data = tmp_path / "out.html", tmp_path / "out.json"
+    check = "import atexit, sys; atexit.register(lambda: print('tensorflow' in sys.modules, file=sys.stderr))"
+    done = cli("compare", *runs, "--html", page, "--json", data, code=check)
+    assert (done.returncode, done.stderr) == (1, "False\n")
+    assert done.stdout.splitlines()[-1].startswith("diverged: at epoch 7/12")
+    assert page.read_text() == render_comparison(compare(*runs), *runs, distances(*runs))
+    assert json.loads(data.read_text())["verdict"] == "diverged"
+
+
+def test_without_jinja_it_names_the_extra(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    done = cli(
+        "compare", *runs, "--html", tmp_path / "out.html", code="import sys; sys.modules['jinja2'] = None"
+    )
+    assert done.returncode == 2
+    assert done.stderr == (
+        "keras-repro: an HTML page needs jinja2; install it with: pip install 'keras_repro[report]'\n"
+    )
+
+
+def test_a_file_that_cannot_be_written(runs: tuple[Path, Path], tmp_path: Path) -> None:
+    done = cli("compare", *runs, "--html", tmp_path / "nowhere" / "out.html")
+    assert done.returncode == 2
+    assert (
+        done.stderr == f"keras-repro: cannot write {tmp_path}/nowhere/out.html: No such file or directory\n"
+    )

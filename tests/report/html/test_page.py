@@ -1,0 +1,56 @@
+"""Pages in one file: the policy fits what is in them, and nobody else's markup is."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+
+from keras_repro.report.html.page import cut, in_page, render_html, shortened, shown
+
+
+def test_the_policy_names_the_style_and_the_script_and_nothing_else() -> None:
+    text = render_html("page.html.j2", title="x")
+    [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', text)
+    parts = dict(p.strip().split(" ", 1) for p in policy.split(";"))
+    for name, tag in (("style-src", "style"), ("script-src", "script")):
+        [inside] = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        assert (
+            parts[name] == f"'sha256-{base64.b64encode(hashlib.sha256(inside.encode()).digest()).decode()}'"
+        )
+    assert parts["default-src"] == parts["base-uri"] == parts["form-action"] == "'none'"
+    assert parts["img-src"] == "data:"
+    assert text.index("Content-Security-Policy") < text.index("<style>")
+
+
+def test_there_is_nothing_to_ask_the_network_for() -> None:
+    text = render_html("page.html.j2", title="x")
+    assert not re.search(r"(?i)https?:|//[a-z]|@import|url\(|\bfetch\b|XMLHttp|WebSocket|eval\(", text)
+    assert not re.search(
+        r"(?i)\s(on[a-z]+|style)\s*=", re.sub(r"<(style|script)>.*?</\1>", "", text, flags=re.S)
+    )
+
+
+def test_text_is_escaped_cut_and_made_visible() -> None:
+    text = render_html("page.html.j2", title="<i>&\"' \u202e\x07 " + "x" * 400 + "\u6f22")
+    [title] = re.findall("<title>(.*?)</title>", text)
+    assert title.startswith(r"&lt;i&gt;&amp;&#34;&#39; \u202e\x07 xxx")
+    assert title.endswith("x... (119 more characters)")
+    assert text.isascii()
+    assert "&#28450;" in render_html("page.html.j2", title="\u6f22")
+    assert shown(3) == 3
+
+
+def test_shorter_texts() -> None:
+    assert cut("abc", 3) == "abc"
+    assert cut("abcd", 3) == "abc... (1 more character)"
+    assert shortened("a_long_name_of_layer_37", 15) == "a_long...yer_37"
+    assert [len(shortened("x" * n, 15)) for n in (14, 15, 16, 900)] == [14, 15, 15, 15]
+
+
+def test_json_ends_no_script_element() -> None:
+    value = {"</script><!--&": ["\u2028", "\u6f22", 1.5, None]}
+    text = in_page(value)
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == value

@@ -1,0 +1,201 @@
+"""What to change in a line: for lines as people write them, and code wherever it can be."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from keras_repro.source_code.fixes import fix_of
+
+# Lines as people write them, and the same line so that it repeats.
+CHANGED = [
+    ("np.random.seed(seed)", "np.random.seed(42)"),
+    ("random.seed()", "random.seed(42)"),
+    ("self.masks = keras.random.SeedGenerator()", "self.masks = keras.random.SeedGenerator(42)"),
+    ("local = random.SystemRandom()", "local = random.Random(42)"),
+    ("local = random.Random(None)", "local = random.Random(42)"),
+    (
+        "bits: Any = field(default_factory=np.random.PCG64)",
+        "bits: Any = field(default_factory=lambda: np.random.PCG64(42))",
+    ),
+    ("rng = np.random.default_rng()", "rng = np.random.default_rng(42)"),
+    ("rng = np.random.default_rng( )", "rng = np.random.default_rng(42)"),
+    ("self.rng = numpy.random.default_rng(None)", "self.rng = numpy.random.default_rng(42)"),
+    ("x = default_rng().normal(size=(3, 4))", "x = default_rng(42).normal(size=(3, 4))"),
+    ("rng = np.random.RandomState()", "rng = np.random.RandomState(42)"),
+    ("self.random = random.Random()", "self.random = random.Random(42)"),
+    ("rng = np.random.Generator(np.random.PCG64())", "rng = np.random.Generator(np.random.PCG64(42))"),
+    ("seeds = SeedSequence().spawn(4)", "seeds = SeedSequence(42).spawn(4)"),
+    ("g = tf.random.Generator.from_non_deterministic_state()", "g = tf.random.Generator.from_seed(42)"),
+    (
+        "x_train, x_test = train_test_split(x, test_size=0.2)",
+        "x_train, x_test = train_test_split(x, test_size=0.2, random_state=42)",
+    ),
+    ("parts = train_test_split(f(x), y[:10],)", "parts = train_test_split(f(x), y[:10], random_state=42)"),
+    ("cv = ShuffleSplit(n_splits=3)", "cv = ShuffleSplit(n_splits=3, random_state=42)"),
+    ("cv = ShuffleSplit()", "cv = ShuffleSplit(random_state=42)"),
+    ("for a, b in KFold(5, True).split(x):", "for a, b in KFold(5, True, random_state=42).split(x):"),
+    (
+        "folds = StratifiedKFold(5, shuffle=True).split(x, y)",
+        "folds = StratifiedKFold(5, shuffle=True, random_state=42).split(x, y)",
+    ),
+    ("frame = frame.sample(frac=1)", "frame = frame.sample(frac=1, random_state=42)"),
+    ("few = frame.sample(100).reset_index()", "few = frame.sample(100, random_state=42).reset_index()"),
+    (
+        "a, b = keras.utils.split_dataset(data, left_size=0.8)",
+        "a, b = keras.utils.split_dataset(data, left_size=0.8, seed=42)",
+    ),
+    ("names = list(set(labels))", "names = sorted(set(labels))"),
+    ("names = tuple(set(labels))", "names = tuple(sorted(set(labels)))"),
+    ("index = dict(zip(list(set(words)), range(9)))", "index = dict(zip(sorted(set(words)), range(9)))"),
+    ("data = data.map(f, 4, deterministic=False)", "data = data.map(f, 4, deterministic=True)"),
+    ("options.deterministic = False", "options.deterministic = True"),
+    ("data = data.shuffle(1000).batch(32)", "data = data.shuffle(1000, seed=42).batch(32)"),
+    ("data = data.shuffle(len(x))", "data = data.shuffle(len(x), seed=42)"),
+    ("seed = int(time.time())", "seed = 42"),
+    ("run_seed = int(time.time() * 1000) % (2**31)", "run_seed = 42"),
+    ("seed = int.from_bytes(os.urandom(4), 'little')", "seed = 42"),
+    ("keras.utils.set_random_seed(time.time_ns() % 2**32)", "keras.utils.set_random_seed(42)"),
+    ("np.random.seed(None)", "np.random.seed(42)"),
+    ("random.seed()", "random.seed(42)"),
+    ("trees = ExtraTrees(10, random_state=None).fit(x)", "trees = ExtraTrees(10, random_state=42).fit(x)"),
+    ("w = tf.data.Dataset.random().map(f)", "w = tf.data.Dataset.random(seed=42).map(f)"),
+    (
+        "data = timeseries_dataset_from_array(x, y, 10, shuffle=True)",
+        "data = timeseries_dataset_from_array(x, y, 10, shuffle=True, seed=42)",
+    ),
+    ("gen = SeedGenerator(seed=secrets.randbelow(10**6))", "gen = SeedGenerator(seed=42)"),
+    ("x = Dropout(rate, seed=os.getpid())(x)", "x = Dropout(rate, seed=42)(x)"),
+    ('p.add_argument("--seed", default=int(time()))', 'p.add_argument("--seed", default=42)'),
+    ("k = KMeans(5, random_state=RandomState())", "k = KMeans(5, random_state=RandomState(42))"),
+    ("for r in pool.imap_unordered(work, items):", "for r in pool.imap(work, items):"),
+    ("for name in {'a', 'b'}:", "for name in sorted({'a', 'b'}):"),
+    ("x = {n: i for i, n in enumerate(set(a))}", "x = {n: i for i, n in enumerate(sorted(set(a)))}"),
+    ("w = dict(zip({'a', 'b'} | more, [1, 2]))", "w = dict(zip(sorted({'a', 'b'} | more), [1, 2]))"),
+    ("files = os.listdir(folder)", "files = sorted(os.listdir(folder))"),
+    ("for path in folder.iterdir():", "for path in sorted(folder.iterdir()):"),
+    ("for e in os.scandir(p):", "for e in sorted(os.scandir(p), key=lambda entry: entry.name):"),
+    ("bucket = hash(word) % 100", "bucket = zlib.crc32(str(word).encode()) % 100"),
+]  # fmt: skip
+
+# Lines for which no single change of the text will do: what to do is said in words that hold these.
+SAID = [
+    ("started = time.time()", "clock"),
+    ("run = datetime.now().isoformat()", "clock"),
+    ("t = time.perf_counter_ns()", "clock"),
+    ("port = os.getpid()", "getpid"),
+    ("key = uuid.uuid4().int", "uuid4"),
+    ("start = int.from_bytes(os.urandom(4), 'little')", "urandom"),
+    ("token = secrets.token_hex(8)", "constant or a generator"),
+    ("files = os.listdir(folder)", "sorted"),
+    ("files = list(Path(folder).glob('*.png'))", "sorted"),
+    ("for path in folder.iterdir():", "sorted"),
+    ("bucket = hash(word) % 100", "zlib.crc32"),
+    ("for name in {'a', 'b'}:", "sorted"),
+    ("for name in set(names):", "sorted"),
+    ("for done in as_completed(futures):", "pool.map"),
+    ('rows = json.load(urllib.request.urlopen("http://localhost/"))', "keep what was fetched in a file"),
+    ('rows = requests.get("http://localhost/").json()', "keep what was fetched in a file"),
+    ('rate = float(input("rate? "))', "argument"),
+]
+
+# These are told to seed first of all.
+SEEDED = [
+    "x = np.random.normal(size=(10, 3))",
+    "noise = numpy.random.rand(4)",
+    "np.random.shuffle(index)",
+    "index = np.random.permutation(len(x))",
+    "random.shuffle(names)",
+    "rate = random.choice([0.1, 0.2])",
+    "noise = tf.random.normal((3, 4))",
+    "x = tf.random.shuffle(x)",
+]
+
+# Nothing here is by chance.
+QUIET = [
+    "",
+    "x = 1",
+    "model.fit(x, y, epochs=3)",
+    "rng = np.random.default_rng(7)",
+    "rng = np.random.default_rng(seed)",
+    "rng = np.random.RandomState(3)",
+    "g = random.Random(5)",
+    "parts = train_test_split(x, random_state=0)",
+    "names = sorted(set(labels))",
+    "count = len(set(labels)) + max({1, 2})",
+    "files = sorted(glob.glob('*.png'))",
+    "seed = options.seed",
+    "config = {'units': 3}",
+    "frame = frame.sample(frac=1, random_state=1)",
+    "data = data.shuffle(100, seed=1)",
+    "layer = Dense(units=3, name='time')",
+    "timeout = 3",
+    "y = rng.normal(size=3)",
+    "print(f'{loss:.3f}')",
+]
+
+
+@pytest.mark.parametrize(("line", "wanted"), CHANGED)
+def test_the_line_with_its_change(line: str, wanted: str) -> None:
+    assert fix_of(line) == wanted
+
+
+@pytest.mark.parametrize(("line", "word"), SAID)
+def test_what_to_do_in_words(line: str, word: str) -> None:
+    assert word in str(fix_of(line))
+
+
+@pytest.mark.parametrize("line", SEEDED)
+def test_seed_first_of_all(line: str) -> None:
+    said = str(fix_of(line))
+    assert said.startswith("keras.utils.set_random_seed(42)")
+    ast.parse(said.partition("#")[0])
+
+
+@pytest.mark.parametrize("line", QUIET)
+def test_a_line_without_chance(line: str) -> None:
+    assert fix_of(line) is None
+
+
+@pytest.mark.parametrize(("line", "wanted"), CHANGED)
+def test_what_is_code_is_python(line: str, wanted: str) -> None:
+    said = str(fix_of(line))
+    for text in (line, said):
+        ast.parse(text + ("\n    pass" if text.endswith(":") else ""))
+    # What was changed needs no change any more.
+    assert fix_of(said) in (None, said)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x = f(np.random.default_rng(), data.shuffle(3), list(set(y)), hash(z))",
+        "parts = train_test_split(x, y, test_size=0.2, stratify=y,",
+        "a = 'default_rng()'",
+        "x = [train_test_split(",
+        "list(set(",
+        "{}",
+        "{} {a} {0} %s hash(x)",
+        "uuid4 {}",
+        "tuple(set(f(x)))",
+        "tuple(set(a) | set(b))",
+        "list(set(a) | set(b))",
+        "x = list(set(a)) + list(set(b))",
+        "x" * 5000,
+    ],
+)
+def test_odd_lines_break_nothing(line: str) -> None:
+    said = fix_of(line)
+    assert said is None or said
+    try:
+        ast.parse(line)
+    except SyntaxError:
+        return
+    if (
+        said is not None
+        and " in place of " not in said
+        and "sorted(...)" not in said
+        and "take a" not in said
+    ):
+        ast.parse(said)

@@ -1,0 +1,223 @@
+"""Snapshots: arrays come back as they were, files are there whole or not at all, and nothing is believed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import blake3
+import h5py
+import ml_dtypes
+import numpy as np
+import pytest
+
+from keras_repro.errors import SnapshotError
+from keras_repro.storage.snapshot_file import Snapshot, write_snapshot
+
+ARRAYS: dict[str, np.ndarray] = {
+    "layers/0/kernel": np.arange(6, dtype="float32").reshape(2, 3),
+    "layers/0/a name with \u2028 and \ud800 in it/": np.array(7, "int64"),
+    "": np.zeros((0, 3), "float64"),
+    "half": np.array([1.5, -0.0, np.nan], "float16"),
+    "mask": np.array([[True], [False]]),
+    "complex": np.array([1 + 2j], "complex128"),
+    "big endian": np.array([1, 2**40], ">i8"),
+    "strided": np.arange(12, dtype="uint16").reshape(3, 4).T,
+    "words": np.array([["a", "\u00fcber"], ["", "x" * 300]], object),
+    **{
+        name: np.array([1, 3, 0.5], "f4").astype(getattr(ml_dtypes, name))
+        for name in ("bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4")
+    },
+}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "snapshots.h5"
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_arrays_come_back_to_the_bit(path: Path, whole: bool) -> None:
+    metadata = {"epoch": 3, "nested": {"a": [1, None]}}
+    digest = write_snapshot(path, ARRAYS, metadata=metadata)
+    assert digest == blake3.blake3(path.read_bytes()).hexdigest()
+    with Snapshot(path, digest=digest, whole=whole) as snapshot:
+        assert snapshot.metadata == metadata
+        assert list(snapshot.arrays) == list(ARRAYS)
+        for name, array in ARRAYS.items():
+            found = snapshot.array(name)
+            assert snapshot.arrays[name][1] == found.shape == array.shape
+            if name == "words":
+                assert found.tolist() == [[b"a", "\u00fcber".encode()], [b"", b"x" * 300]]
+                continue
+            assert found.dtype == array.dtype.newbyteorder("=")
+            assert found.tobytes() == array.astype(found.dtype).tobytes()
+        with pytest.raises(KeyError):
+            snapshot.array("other")
+
+
+def test_one_file_and_nothing_beside_it(path: Path) -> None:
+    (path.parent / f"{path.name}.part").write_bytes(b"of a process that was killed")
+    first = write_snapshot(path, {"a": np.zeros(3)})
+    assert write_snapshot(path, {"a": np.ones(3)}) != first
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_leaves_the_older_one(path: Path, tmp_path: Path) -> None:
+    digest = write_snapshot(path, {"a": np.zeros(3)})
+    with pytest.raises(SnapshotError, match="cannot keep when in a snapshot: its dtype is datetime64"):
+        write_snapshot(path, {"a": np.zeros(3), "when": np.zeros(3, "M8[s]")})
+    assert list(tmp_path.iterdir()) == [path]
+    Snapshot(path, digest=digest).close()
+    with pytest.raises(SnapshotError, match=f"cannot write {tmp_path}/none/a.h5: "):
+        write_snapshot(tmp_path / "none" / "a.h5", {})
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_another_file_than_was_recorded(path: Path, whole: bool) -> None:
+    digest = write_snapshot(path, {"a": np.zeros(3)})
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(
+        SnapshotError, match=f"{path} is not the file that was recorded: its digest is another"
+    ):
+        Snapshot(path, digest=digest, whole=whole)
+
+
+def made(path: Path, index: Any, make: Callable[[h5py.File], Any] = lambda file: None) -> Path:
+    with h5py.File(path, "w") as file:
+        text = index if isinstance(index, bytes) else json.dumps(index).encode()
+        file.create_dataset("index", data=np.frombuffer(text, "u1"))
+        make(file)
+    return path
+
+
+def index_of(*arrays: dict[str, Any], **more: Any) -> dict[str, Any]:
+    return {"format": 1, "arrays": list(arrays), "metadata": {}} | more
+
+
+FLOATS = {"name": "a", "dtype": "float32", "shape": [25]}
+PLAIN = np.zeros(100, "u1")
+
+
+def external(file: h5py.File) -> None:
+    file.create_dataset("0", (100,), "u1", external=[("/etc/hostname", 0, 100)])
+
+
+def virtual(file: h5py.File) -> None:
+    layout = h5py.VirtualLayout((100,), "u1")
+    layout[:] = h5py.VirtualSource("/etc/hostname", "0", (100,))
+    file.create_virtual_dataset("0", layout)
+
+
+def soft_link(file: h5py.File) -> None:
+    file["0"] = h5py.SoftLink("/index")
+
+
+def external_link(file: h5py.File) -> None:
+    file["0"] = h5py.ExternalLink("/etc/hostname", "/0")
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (external, "0 in it is not stored as plain bytes in one piece"),
+        (virtual, "0 in it is not stored as plain bytes in one piece"),
+        (soft_link, "0 in it is a link, which is not followed"),
+        (external_link, "0 in it is a link, which is not followed"),
+        (
+            lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,), compression="gzip"),
+            "not stored as plain",
+        ),
+        (lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,)), "not stored as plain bytes in one piece"),
+        (lambda f: f.create_dataset("0", (1 << 50,), "u1", chunks=(1 << 20,)), "not stored as plain bytes"),
+        (lambda f: f.create_dataset("0", (1 << 40,), "u1"), "it says that it is larger than the file"),
+        (lambda f: f.create_dataset("0", data=PLAIN.view("f4")), "0 in it is no array of bytes"),
+        (lambda f: f.create_dataset("0", data=PLAIN.reshape(10, 10)), "0 in it is no array of bytes"),
+        (lambda f: f.create_group("0"), "0 in it is no array of bytes"),
+        (lambda f: f.create_dataset("0", data=PLAIN[:99]), "array 0 has another size than its index says"),
+        (lambda f: None, "it holds what its index does not name"),
+        (lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"], "it holds what its index does not name"),
+    ],
+)
+def test_what_hdf5_offers_is_refused(path: Path, make: Callable[[h5py.File], Any], said: str) -> None:
+    made(path, index_of(FLOATS), make)
+    for whole in (False, True):
+        with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{said}"):
+            Snapshot(path, whole=whole)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        b"{",
+        b"[" * 100_000,
+        [],
+        {},
+        index_of(FLOATS, format=2),
+        index_of(FLOATS, metadata=[]),
+        index_of(FLOATS | {"dtype": "object"}),
+        index_of(FLOATS | {"dtype": "M8[s]"}),
+        index_of(FLOATS | {"dtype": ["float32"]}),
+        index_of(FLOATS | {"name": 3}),
+        index_of(FLOATS | {"shape": [-5, -5]}),
+        index_of(FLOATS | {"shape": [1 << 62, 1 << 62]}),
+        index_of(FLOATS | {"shape": [25.0]}),
+        index_of(FLOATS | {"shape": [1] * 99}),
+        index_of({"name": "a"}),
+    ],
+)
+def test_an_index_that_lies(path: Path, index: Any) -> None:
+    made(path, index, lambda f: f.create_dataset("0", data=PLAIN))
+    with pytest.raises(SnapshotError, match=rf"^cannot read {path}: [^\n]+$"):
+        Snapshot(path)
+
+
+def test_two_arrays_of_one_name(path: Path) -> None:
+    made(path, index_of(FLOATS, FLOATS), lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"])
+    with pytest.raises(SnapshotError, match="two of its arrays have one name"):
+        Snapshot(path)
+
+
+def test_strings_that_lie(path: Path) -> None:
+    described = {"name": "a", "dtype": "string", "shape": [2]}
+    made(path, index_of(described), lambda f: f.create_dataset("0", data=np.full(20, 255, "u1")))
+    with Snapshot(path) as snapshot, pytest.raises(SnapshotError, match="strings in it are damaged"):
+        snapshot.array("a")
+
+
+def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
+    with pytest.raises(SnapshotError, match=f"no snapshot at {path}"):
+        Snapshot(path)
+    path.write_bytes(b"no HDF5")
+    with pytest.raises(SnapshotError, match=f"cannot read {path}: "):
+        Snapshot(path)
+    digest = write_snapshot(path, ARRAYS)
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 997):
+        (tmp_path / "cut").write_bytes(whole[:length])
+        with pytest.raises(SnapshotError):
+            Snapshot(tmp_path / "cut", digest=digest)
+    (tmp_path / "link").symlink_to(path)
+    with pytest.raises(SnapshotError, match="it is a link, which is not followed"):
+        Snapshot(tmp_path / "link")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(SnapshotError, match="it is no file"):
+        Snapshot(tmp_path / "pipe")
+
+
+def test_a_file_that_may_not_grow_is_said_in_the_systems_own_words(tmp_path: Path) -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    try:
+        with pytest.raises(SnapshotError, match=r"^cannot write .*large\.h5: File too large$"):
+            write_snapshot(tmp_path / "large.h5", {"x": np.zeros(100_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,227 @@
+"""The pipeline inside TensorFlow gives the batches that NumPy's order says, from any step on."""
+
+import itertools
+import re
+
+import numpy as np
+import pytest
+
+from keras_repro.training.data.order.ordered_pipeline import (
+    _BLOCK,
+    HeldOrder,
+    OrderPolicy,
+    ordered_dataset,
+    pass_dataset,
+)
+from keras_repro.training.data.order.permutation import permutation
+
+POLICY = OrderPolicy(seed=42, batch_size=3)
+
+
+@pytest.fixture(scope="module")
+def tf():
+    import tensorflow
+
+    return tensorflow
+
+
+def expected(samples, policy, first_step, last_step):
+    """The batches by NumPy: whole passes, cut into batches, and of those the steps asked for."""
+    steps = policy.steps(samples)
+    batches = []
+    for number in range(first_step // steps, -(-last_step // steps)):
+        order = permutation(samples, seed=policy.seed, epoch=number, shuffle=policy.shuffle)
+        batches += [order[i : i + policy.batch_size] for i in range(0, samples, policy.batch_size)]
+    start = first_step // steps * steps
+    return batches[first_step - start : last_step - start]
+
+
+def rows(dataset):
+    return [batch.numpy() for batch in dataset]
+
+
+def assert_same(found, wanted):
+    assert len(found) == len(wanted)
+    for step, (left, right) in enumerate(zip(found, wanted, strict=True)):
+        np.testing.assert_array_equal(left, right, err_msg=f"step {step}")
+
+
+# Samples and batch size: partial batches, batches of one and of everything, and blocks that end inside a
+# pass, at its end, and one sample behind it.
+SIZES = [
+    (1, 1),
+    (1, 5),
+    (7, 2),
+    (8, 2),
+    (9, 10),
+    (101, 100),
+    (_BLOCK - 1, 1024),
+    (_BLOCK, 1024),
+    (_BLOCK + 1, 1024),
+    (2 * _BLOCK + 5, 4096),
+    (_BLOCK + 300, 1000),
+    (3 * _BLOCK, _BLOCK),
+]
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "shuffle"),
+    [(*size, "every_epoch") for size in SIZES] + [(7, 2, "once"), (_BLOCK + 1, 1024, "once")],
+)
+def test_batches_are_those_of_numpy(tf, samples, batch_size, shuffle):
+    policy = OrderPolicy(seed=5, batch_size=batch_size, shuffle=shuffle)
+    last = 2 * policy.steps(samples) + min(2, policy.steps(samples))
+    found = ordered_dataset(tf.range(samples), samples, policy, first_step=0, last_step=last)
+    assert_same(rows(found), expected(samples, policy, 0, last))
+
+
+def test_without_shuffling(tf):
+    policy = OrderPolicy(seed=5, batch_size=4, shuffle="none")
+    found = rows(ordered_dataset(tf.range(10), 10, policy, first_step=1, last_step=6))
+    assert [batch.tolist() for batch in found] == [
+        [4, 5, 6, 7],
+        [8, 9],
+        [0, 1, 2, 3],
+        [4, 5, 6, 7],
+        [8, 9],
+    ]
+
+
+def test_golden_batches(tf):
+    found = rows(ordered_dataset(tf.range(10), 10, POLICY, first_step=0, last_step=5))
+    assert [batch.tolist() for batch in found] == [[7, 6, 0], [8, 3, 9], [4, 2, 1], [5], [3, 8, 1]]
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "entries"),
+    [
+        (7, 2, [1, 3, 4, 5, 8, 9]),  # 4 steps a pass
+        (2 * _BLOCK + 5, 2048, [1, 3, 4, 8, 9, 13, 18]),  # 9 steps a pass, 4 a block
+        (_BLOCK + 1, 4096, [2, 3, 5]),  # 3 steps a pass, 2 a block
+    ],
+)
+def test_entered_at_any_step(tf, samples, batch_size, entries):
+    """Entering at a step is leaving out what came before it, over two passes and a bit."""
+    policy = OrderPolicy(seed=1, batch_size=batch_size)
+    steps = policy.steps(samples)
+    last = 2 * steps + 1
+    wanted = expected(samples, policy, 0, last)
+    for first in entries:
+        found = ordered_dataset(tf.range(samples), samples, policy, first_step=first, last_step=last)
+        assert_same(rows(found), wanted[first:])
+
+
+def test_far_into_a_training(tf):
+    found = ordered_dataset(tf.range(10), 10, POLICY, first_step=4_000_001, last_step=4_000_007)
+    assert_same(rows(found), expected(10, POLICY, 4_000_001, 4_000_007))
+
+
+def test_any_number_of_parallel_calls(tf):
+    """More threads, or none beside the one, change nothing; nor does reading twice."""
+    samples, policy = 3000, OrderPolicy(seed=8, batch_size=7)
+    wanted = expected(samples, policy, 5, 600)
+    for threads in (1, 16):
+        dataset = ordered_dataset(tf.range(samples), samples, policy, first_step=5, last_step=600)
+        options = tf.data.Options()
+        options.threading.private_threadpool_size = threads
+        dataset = dataset.with_options(options)
+        assert dataset.options().deterministic
+        assert_same(rows(dataset), wanted)
+        assert_same(rows(dataset), wanted)
+
+
+def test_nested_structures_stay_together(tf):
+    x = {"image": np.arange(60, dtype="float32").reshape(10, 2, 3), "text": np.array(list("abcdefghij"))}
+    y = (np.arange(10, dtype="int64"), np.arange(10) % 3 == 0)
+    arrays = tf.nest.map_structure(tf.constant, (x, y))
+    found = list(ordered_dataset(arrays, 10, POLICY, first_step=2, last_step=5))
+    for (left, right), wanted in zip(found, expected(10, POLICY, 2, 5), strict=True):
+        np.testing.assert_array_equal(left["image"], x["image"][wanted])
+        np.testing.assert_array_equal(left["text"], x["text"][wanted].astype("S"))
+        np.testing.assert_array_equal(right[0], wanted)
+        np.testing.assert_array_equal(right[1], y[1][wanted])
+
+
+def test_rows_taken_by_a_function(tf):
+    """Data that is no array: `take` is told the rows."""
+    found = ordered_dataset(
+        tf.constant(100, tf.int64),
+        10,
+        POLICY,
+        first_step=0,
+        last_step=3,
+        take=lambda data, numbers: data + numbers,
+    )
+    assert_same(rows(found), [100 + batch for batch in expected(10, POLICY, 0, 3)])
+
+
+def test_the_pipeline_reads_no_seed(tf):
+    """No global seed, and no state of a generator, reaches the order."""
+    wanted = expected(100, POLICY, 0, 40)
+    for seed in (1, 2):
+        tf.random.set_seed(seed)
+        assert_same(rows(ordered_dataset(tf.range(100), 100, POLICY, first_step=0, last_step=40)), wanted)
+    before = tf.random.get_global_generator().state.numpy().tolist()
+    rows(ordered_dataset(tf.range(100), 100, POLICY, first_step=0, last_step=40))
+    assert tf.random.get_global_generator().state.numpy().tolist() == before
+
+
+@pytest.mark.parametrize(
+    ("samples", "batch_size", "shuffle"),
+    [
+        (7, 2, "every_epoch"),
+        (9, 10, "every_epoch"),
+        (2 * _BLOCK + 5, 4096, "every_epoch"),
+        (_BLOCK + 1, 1000, "once"),
+        (7, 2, "none"),
+    ],
+)
+def test_one_pass_whichever_is_current(tf, samples, batch_size, shuffle):
+    policy = OrderPolicy(seed=6, batch_size=batch_size, shuffle=shuffle)
+    steps = policy.steps(samples)
+    order = HeldOrder(samples, policy)
+    dataset = pass_dataset(tf.range(samples), samples, policy, order=order)
+    for number in (2, 4, 3, 2):
+        order.enter(number)
+        assert_same(rows(dataset), expected(samples, policy, number * steps, (number + 1) * steps))
+
+
+def test_steps():
+    assert [OrderPolicy(seed=0, batch_size=3).steps(n) for n in (1, 2, 3, 4, 6, 7)] == [1, 1, 1, 2, 2, 3]
+
+
+def test_golden_digest_of_an_order():
+    assert POLICY.digest(10, first_step=0, last_step=4) == "d44595b4e8c04cae70894726b1c09c93"
+
+
+def test_a_digest_for_everything_that_the_order_depends_on():
+    def digest(samples=10, first=0, last=4, **policy):
+        return OrderPolicy(**({"seed": 42, "batch_size": 3} | policy)).digest(
+            samples, first_step=first, last_step=last
+        )
+
+    digests = {
+        "base": digest(),
+        "seed": digest(seed=43),
+        "batch size": digest(batch_size=4, last=3),
+        "batch size with as many steps": digest(batch_size=3, samples=9, last=3),
+        "once": digest(shuffle="once"),
+        "none": digest(shuffle="none"),
+        "samples": digest(samples=11),
+        "next epoch": digest(first=4, last=8),
+        "first step": digest(first=1),
+        "last step": digest(last=3),
+        "two epochs": digest(last=8),
+    }
+    for (one, left), (other, right) in itertools.combinations(digests.items(), 2):
+        assert left != right, f"{one} and {other}"
+    assert all(re.fullmatch("[0-9a-f]{32}", d) for d in digests.values())
+    assert digest() == digests["base"]
+
+
+def test_equal_orders_have_equal_digests():
+    """What does not change the order does not change its digest."""
+    once = OrderPolicy(seed=1, batch_size=2, shuffle="once")
+    assert once.digest(6, first_step=0, last_step=3) == once.digest(6, first_step=3, last_step=6)
+    none = [OrderPolicy(seed=s, batch_size=2, shuffle="none") for s in (1, 2)]
+    assert none[0].digest(6, first_step=0, last_step=3) == none[1].digest(6, first_step=3, last_step=6)

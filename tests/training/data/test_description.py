@@ -1,0 +1,120 @@
+"""What a ledger says of the data: kind, size and digests, and nothing drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import pandas
+import pytest
+import scipy.sparse
+import tensorflow as tf
+from training import models
+
+from keras_repro.storage.digest import array_digest
+from keras_repro.training.data.description import describe_data, output_digests
+
+
+def test_arrays() -> None:
+    x, y = models.data()
+    described = describe_data(x, y)
+    assert (described["kind"], described["samples"], described["order"]) == ("arrays", 24, "keras")
+    assert described == describe_data(x.copy(), y.copy())
+    assert describe_data(x, y, order="keras_repro") == described | {"order": "keras_repro"}
+
+
+def test_the_same_samples_in_another_order_are_told_from_other_samples() -> None:
+    x, y = models.data()
+    described = describe_data(x, y)
+    order = np.random.default_rng(1).permutation(24)
+    moved = describe_data(x[order], y[order])
+    assert moved["digest"] != described["digest"]
+    assert moved["rows"] == described["rows"]
+    # Labels that no longer belong to their inputs are other samples.
+    torn = describe_data(x[order], y)
+    assert torn["rows"] != described["rows"]
+    changed = x.copy()
+    changed[3, 1] = np.nextafter(changed[3, 1], 9)
+    assert describe_data(changed, y)["rows"] != described["rows"]
+    weighted = describe_data(x, y, np.ones(24))
+    assert weighted["digest"] != described["digest"]
+
+
+@pytest.mark.parametrize("convert", [tf.constant, tf.Variable, pandas.DataFrame])
+def test_array_likes_are_described_by_their_values(convert: Any) -> None:
+    x, y = models.data()
+    assert describe_data(convert(x), convert(y)) == describe_data(x, y)
+
+
+def test_structures_go_by_their_paths() -> None:
+    x, y = models.data()
+    one = describe_data({"a": x, "b": x + 1}, y)
+    assert one == describe_data({"b": x + 1, "a": x}, y)
+    assert one["digest"] != describe_data({"a": x + 1, "b": x}, y)["digest"]
+    listed = describe_data([x, x + 1], y)
+    assert listed["kind"] == "arrays"
+    assert listed["digest"] != describe_data([x + 1, x], y)["digest"]
+
+
+class _Batches(keras.utils.PyDataset):
+    def __len__(self) -> int:
+        raise AssertionError("asked for its length")
+
+    def __getitem__(self, index: int) -> Any:
+        raise AssertionError("drawn from")
+
+
+def _generator() -> Iterator[int]:
+    yield from range(3)
+
+
+def test_nothing_is_drawn_from_streams() -> None:
+    stream = _generator()
+    described = {
+        "iterator": stream,
+        "tf.data": tf.data.Dataset.from_generator(_generator, output_signature=tf.TensorSpec((), tf.int32)),
+        "PyDataset": _Batches(),
+    }
+    for kind, data in described.items():
+        assert describe_data(data) == {"kind": kind, "order": "not ours"}
+    assert next(stream) == 0
+    assert describe_data(None) == {"kind": "none"}
+
+
+def test_what_numpy_does_not_take_is_named_only() -> None:
+    x, y = models.data()
+    assert describe_data(scipy.sparse.csr_matrix(x), y)["kind"] == "csr_matrix"
+    assert describe_data(tf.sparse.from_dense(x), y)["kind"] == "SparseTensor"
+    assert describe_data(tf.ragged.constant([[1], [2, 3]]), y)["kind"] == "RaggedTensor"
+    objects = np.empty(2, object)
+    assert describe_data(objects, y[:2])["kind"] == "ndarray"
+
+
+def test_arrays_of_unequal_length_are_described_all_the_same() -> None:
+    x, y = models.data()
+    described = describe_data(x, y[:-1])
+    assert (described["samples"], described["rows"]) == (24, "")
+
+
+def test_outputs_have_digests_by_path() -> None:
+    x, y = models.data()
+    assert output_digests(x) == {"output": array_digest("output", x)}
+    assert set(output_digests({"b": y, "a": [x, y]})) == {"output/a/0", "output/a/1", "output/b"}
+    assert output_digests(0.5) != output_digests(0.25)
+    ragged = output_digests(tf.ragged.constant([[1], [2, 3]]))
+    assert ragged != output_digests(tf.ragged.constant([[1], [2, 4]]))
+
+
+def test_a_stream_that_looks_like_an_array_is_not_read():
+    class Batches(keras.utils.PyDataset):
+        shape, dtype = (8, 2), "float32"
+
+        def __len__(self):
+            raise AssertionError("was asked for its length")
+
+        def __getitem__(self, index):
+            raise AssertionError("was read")
+
+    assert describe_data(Batches()) == {"kind": "PyDataset", "order": "not ours"}

@@ -1,0 +1,239 @@
+"""Exact functions: against float64 over their domain, their gradients, and how they are taken back."""
+
+import numpy as np
+import pytest
+import scipy.special
+import tensorflow as tf
+from tensorflow.python.eager import context
+from tensorflow.python.framework import op_def_library
+
+from keras_repro.determinism.operation_catalogue import reason_against
+from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
+from keras_repro.training.portable.exact_functions import REPLACED, use_exact_functions
+
+OPERATIONS = {
+    "Rsqrt": (tf.raw_ops.Rsqrt, lambda x: 1 / np.sqrt(x)),
+    "Reciprocal": (tf.raw_ops.Reciprocal, lambda x: 1 / x),
+    "Inv": (tf.raw_ops.Inv, lambda x: 1 / x),
+    "Erfc": (tf.raw_ops.Erfc, scipy.special.erfc),
+    "Erfinv": (tf.raw_ops.Erfinv, scipy.special.erfinv),
+    "Ndtri": (tf.raw_ops.Ndtri, scipy.special.ndtri),
+    "Atan": (tf.raw_ops.Atan, np.arctan),
+    "BesselI0": (tf.raw_ops.BesselI0, scipy.special.i0),
+    "BesselI0e": (tf.raw_ops.BesselI0e, scipy.special.i0e),
+    "BesselI1": (tf.raw_ops.BesselI1, scipy.special.i1),
+    "BesselI1e": (tf.raw_ops.BesselI1e, scipy.special.i1e),
+}
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 1.1754944e-38, 3.4028235e38, -3.4028235e38]
+TINY = np.finfo(np.float32).tiny
+
+
+@pytest.fixture
+def exact():
+    undo = use_exact_functions()
+    yield
+    undo()
+
+
+def everywhere(name):
+    """float32 values over the function's domain: random bits, and as many from where it changes most."""
+    bits = np.random.Generator(np.random.PCG64(3))
+    wild = bits.integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
+    spread = (bits.random(20_000) * 30 - 15).astype(np.float32)
+    x = np.concatenate([wild, spread])
+    if name in ("Erfinv", "Ndtri"):
+        x = (bits.random(40_000) * 2 - 1).astype(np.float32)
+        x = np.abs(x) if name == "Ndtri" else x
+    return x[np.isfinite(x) & ((np.abs(x) >= TINY) | (x == 0))]
+
+
+def traced(operation, x):
+    return tf.function(lambda x: operation(x=x))(tf.constant(x)).numpy()
+
+
+def ulps(values, reference):
+    """The distance of float32 values from float64 ones, in units in the last place of the latter."""
+    spacing = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
+    return np.abs(values.astype(np.float64) - reference) / spacing
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_within_half_a_unit_of_float64_everywhere(name, exact):
+    operation, function = OPERATIONS[name]
+    x = everywhere(name)
+    reference = function(x.astype(np.float64))
+    limit = np.abs(reference)
+    normal = np.isfinite(reference) & (limit >= TINY) & (limit <= np.finfo(np.float32).max)
+    assert normal.sum() > 5_000
+    # Bessel functions and inverses are only as good as float64 makes them: far better than half a unit.
+    assert ulps(traced(operation, x), reference)[normal].max() < 0.501
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_zeros_infinities_and_denormals_as_before(name):
+    operation, _ = OPERATIONS[name]
+    x = np.array(SPECIAL, np.float32)
+    before = traced(operation, x)
+    undo = use_exact_functions()
+    try:
+        now = traced(operation, x)
+    finally:
+        undo()
+    known = {
+        "Erfc": [1, 1, 0, 2, np.nan, 1, 1, 1, 0, 2],
+        "Rsqrt": [np.inf, -np.inf, 0, np.nan, np.nan, np.inf, -np.inf, 2.0**63, 5.421011e-20, np.nan],
+    }
+    np.testing.assert_allclose(now, np.array(known.get(name, before), np.float32), rtol=1e-6)
+
+
+def test_the_tail_of_erfc_is_not_lost(exact):
+    x = np.linspace(4, 9, 1000, dtype=np.float32)
+    reference = scipy.special.erfc(x.astype(np.float64))
+    assert ulps(traced(tf.raw_ops.Erfc, x), reference).max() < 0.501
+    # What one minus erf gives there.
+    assert ulps(1 - scipy.special.erf(x).astype(np.float32), reference).min() > 1e3
+
+
+def test_two_operands(exact):
+    bits = np.random.Generator(np.random.PCG64(4))
+    y, x = bits.normal(size=(2, 5000)).astype(np.float32)
+    found = tf.function(tf.math.atan2)(tf.constant(y), tf.constant(x)).numpy()
+    assert ulps(found, np.arctan2(y.astype(np.float64), x.astype(np.float64))).max() < 0.501
+
+
+@pytest.mark.parametrize(
+    ("function", "derivative"),
+    [
+        (tf.math.rsqrt, lambda x: -0.5 * x**-1.5),
+        (tf.math.reciprocal, lambda x: -1 / x**2),
+        (tf.math.erfc, lambda x: -2 / np.sqrt(np.pi) * np.exp(-(x**2))),
+        (tf.math.atan, lambda x: 1 / (1 + x**2)),
+    ],
+)
+def test_gradients(function, derivative, exact):
+    x = np.linspace(0.1, 6, 500, dtype=np.float32)
+    wanted = derivative(x.astype(np.float64))
+    outer = tf.Variable(x)
+
+    @tf.function
+    def by_tape(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = function(x)
+        return tape.gradient(y, x)
+
+    @tf.function
+    def symbolic(x):
+        return tf.gradients(function(x), x)[0]
+
+    inner = tf.function(lambda: function(outer))
+    with tf.GradientTape() as tape:
+        y = inner()
+    for found in (by_tape(tf.constant(x)), symbolic(tf.constant(x)), tape.gradient(y, outer)):
+        np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-5)
+
+
+def test_in_a_loop_and_of_what_is_outside(exact):
+    held = tf.constant([4.0, 16.0])
+
+    @tf.function
+    def looped():
+        return tf.while_loop(lambda i, y: i < 2, lambda i, y: (i + 1, y * tf.math.rsqrt(held)), (0, held))[1]
+
+    assert looped().numpy().tolist() == [1.0, 1.0]
+
+
+def test_float64_is_left_as_it_is(exact):
+    graph = tf.function(tf.math.rsqrt).get_concrete_function(tf.constant([2.0], tf.float64)).graph
+    assert [o.type for o in graph.get_operations()] == ["Placeholder", "Rsqrt", "Identity"]
+
+
+def types_in(operation, operands):
+    """Type and data type of each operation that a graph holds of it."""
+    graph = tf.function(lambda **x: operation(**x)).get_concrete_function(**operands).graph
+    return {(o.type, o.inputs[0].dtype.name) for o in graph.get_operations() if o.inputs}
+
+
+@pytest.mark.parametrize("name", REPLACED)
+def test_each_one_that_is_left_out_is_seen(name):
+    """Without its stand-in, the operation is in the graph in float32, and the list knows it."""
+    value = tf.constant([0.5])
+    operands = {"y": value, "x": value} if name == "Atan2" else {"x": value}
+    operation = getattr(tf.raw_ops, name)
+    for names, narrow in ((REPLACED, False), ([n for n in REPLACED if n != name], True)):
+        undo = use_exact_functions(names)
+        try:
+            found = types_in(operation, operands)
+        finally:
+            undo()
+        assert ((name, "float32") in found) == narrow
+        reasons = [reason_against(o, {t}) for o, t in found]
+        assert any(reasons) == narrow
+
+
+def test_this_cpu_approximates():
+    """What is replaced is not the same bits: one of the stand-ins left out changes a training."""
+    x = everywhere("Rsqrt")
+    x = np.abs(x[x != 0])
+    for name in ("Rsqrt", "Reciprocal", "Erfc", "Atan"):
+        operation = OPERATIONS[name][0]
+        own = traced(operation, x)
+        undo = use_exact_functions()
+        try:
+            ours = traced(operation, x)
+        finally:
+            undo()
+        assert (own != ours).any(), name
+
+
+def test_taken_back():
+    own = op_def_library._apply_op_helper
+    first, second = use_exact_functions(), use_exact_functions(["Erfc"])
+    first()
+    first()
+    assert op_def_library._apply_op_helper is not own
+    assert ("Rsqrt", "float32") in types_in(tf.raw_ops.Rsqrt, {"x": tf.constant([1.0])})
+    second()
+    assert op_def_library._apply_op_helper is own
+
+
+@pytest.fixture
+def optimizer():
+    """Sets the graph optimizer's options, and puts them back."""
+    now = context.context()
+    before = dict(now._optimizer_experimental_options)
+
+    def set_options(options):
+        now._optimizer_experimental_options.clear()
+        now.set_optimizer_experimental_options(options)
+
+    yield set_options
+    set_options(before)
+
+
+@pytest.mark.parametrize(
+    ("left_on", "found"),
+    [
+        (None, set()),
+        ("constant_folding", {"Reciprocal"}),
+        ("arithmetic_optimization", {"Rsqrt"}),
+    ],
+)
+def test_the_graph_optimizer_puts_none_back(left_on, found, optimizer, exact):
+    """Each of the two optimizers that are turned off would, alone."""
+    optimizer({n: v for n, v in GRAPH_OPTIMIZER.items() if n != left_on})
+    now = context.context()
+
+    @tf.function
+    def divides(x, y):
+        return 1.0 / (1.0 + tf.exp(x)), x / tf.sqrt(y)
+
+    now.enable_run_metadata()
+    try:
+        divides(tf.constant([1.0, 2.0]), tf.constant([3.0, 5.0]))
+        graphs = now.export_run_metadata().function_graphs
+    finally:
+        now.disable_run_metadata()
+    types = {n.op for g in graphs for n in g.post_optimization_graph.node}
+    assert types & {"Rsqrt", "Reciprocal"} == found

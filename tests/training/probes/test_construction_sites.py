@@ -1,0 +1,171 @@
+"""Which line made what, and what of an input pipeline may not repeat: scripts in diagnosing processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Child
+
+from keras_repro.storage.trace_file import TRACE_NAME, Event, read_trace
+
+SCRIPT = """
+import queue
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import keras
+import numpy as np
+import tensorflow as tf
+from helpers import make_layer
+from small import X, Y, build
+
+data = tf.data.Dataset.from_tensor_slices((X, Y))
+data = data.shuffle(96)  # shuffled
+data = data.map(lambda x, y: (x + tf.random.normal(tf.shape(x)), y))  # drawn
+def on_host(x, y):
+    return tf.numpy_function(lambda v: v, [x], tf.float32), y
+serial = data.map(on_host)  # serial
+parallel = data.map(on_host, num_parallel_calls=2)  # parallel
+parallel = data.map(on_host, 2)  # by place
+unordered = data.map(lambda x, y: (x, y), num_parallel_calls=2, deterministic=False)  # unordered
+options = tf.data.Options()
+options.deterministic = False
+optional = data.with_options(options)  # optional
+made = tf.data.Dataset.from_generator(lambda: iter([1]), output_signature=tf.TensorSpec((), tf.int64))  # made
+numbers = tf.data.Dataset.random(seed=3)  # numbers
+mixed = tf.data.Dataset.sample_from_datasets([made, made])  # mixed
+plain = data.map(lambda x, y: (x * 2.0, y)).batch(8).prefetch(1)  # plain
+seeded = data.shuffle(96, seed=1)  # seeded
+class Rows(keras.utils.PyDataset):
+    def __len__(self):
+        return 4
+    def __getitem__(self, index):
+        return X[:8], Y[:8]
+rows = Rows(workers=2)  # two workers
+alone = Rows()  # one worker
+with ThreadPoolExecutor(2) as pool:
+    list(pool.map(abs, [1, 2]))  # pool
+waiting = queue.Queue()
+thread = threading.Thread(target=waiting.put, args=(1,))  # not mine
+def work():
+    pass
+mine = threading.Thread(target=work)  # mine
+thread.start()
+mine.start()
+mine.join()
+class Block(keras.layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.inner = keras.layers.Dense(3)  # inner
+    def call(self, x):
+        return self.inner(x)
+model = keras.Sequential([
+    keras.Input((6,)),
+    Block(),  # block
+    make_layer(),  # by a helper
+    keras.layers.Dense(1),  # listed
+])
+optimizer = keras.optimizers.Adam(0.01)  # optimizer
+model.compile(optimizer, "mse")
+model.fit(X, Y, batch_size=48, epochs=1, verbose=0)  # fit
+"""
+
+
+@pytest.fixture
+def seen(
+    written: Callable[..., str], here: Path, launched: Callable[..., Child]
+) -> Callable[..., list[Event]]:
+    """Runs a script in a diagnosing process; returns what was seen of it."""
+
+    def run(text: str, **probe: Any) -> list[Event]:
+        (here / "helpers.py").write_text(
+            "import keras\ndef make_layer():\n    return keras.layers.Dense(4)\n"
+        )
+        child = launched(written(text), probe=probe)
+        assert child.outcome.code == 0, child.output
+        intervals = list(read_trace(child.folder / TRACE_NAME))
+        return [e for i in intervals for e in (*i.soft, *([i.hard] if i.hard else []))]
+
+    return run
+
+
+def _comment(event: Event) -> str:
+    return str((event.info.get("source") or {}).get("code", "")).rpartition("# ")[2]
+
+
+def test_pipelines_and_threads_with_what_may_not_repeat(seen: Callable[..., list[Event]]) -> None:
+    events = seen(SCRIPT)
+    made = [(_comment(e), e.info["what"], e.info["risks"]) for e in events if e.kind == "made"]
+    risks = {}
+    for comment, what, found in made:
+        risks.setdefault((comment, what), found)
+    no_seed = ["no seed"]
+    assert risks["shuffled", "shuffle"] == []
+    assert risks["shuffled", "random operation"] == no_seed
+    assert risks["drawn", "map"] == ["a stateful random operation (RandomStandardNormal) without a seed"]
+    assert risks["drawn", "random operation"] == no_seed
+    assert risks["serial", "map"] == ["Python code"]
+    assert risks["parallel", "map"] == ["Python code, in parallel"]
+    assert risks["by place", "map"] == ["Python code, in parallel"]
+    assert risks["unordered", "map"] == ["an order that is not deterministic"]
+    assert risks["optional", "with_options"] == ["an order that is not deterministic"]
+    assert risks["made", "from_generator"] == ["a Python generator"]
+    assert risks["numbers", "random"] == ["random numbers"]
+    assert risks["mixed", "random operation"] == no_seed
+    assert risks["plain", "map"] == []
+    assert risks["seeded", "shuffle"] == []
+    assert ("seeded", "random operation") not in risks
+    assert risks["two workers", "PyDataset"] == ["2 workers"]
+    assert risks["one worker", "PyDataset"] == []
+    assert risks["pool", "thread"] == ["a thread"]
+    assert risks["mine", "thread"] == ["a thread"]
+    assert ("not mine", "thread") not in risks
+
+    births = {e.key: e.info for e in events if e.kind == "birth"}
+    lines = [(_comment(e), e.info["layer"]) for e in events if e.kind == "birth" and e.info["layer"]]
+    assert [b for b in births if "kernel" in b]
+    # Keras makes the inner one's variables once the layer around it is built, in no frame of the inner one.
+    assert ("block", "Block") in lines
+    assert ("listed", "Dense") in lines
+    assert ("return keras.layers.Dense(4)", "Dense") in lines
+    calls = {_comment(e) for e in events if e.kind == "call"}
+    assert calls == {"fit"}
+    kinds = [e.kind for e in events if e.kind in ("begin", "batch", "end")]
+    assert kinds == ["begin", "batch", "end"] * 2
+
+
+def test_a_script_is_not_changed_by_the_looking(
+    written: Callable[..., str], launched: Callable[..., Child], here: Path
+) -> None:
+    text = """
+import keras
+import numpy as np
+import tensorflow as tf
+from small import X, Y, build
+keras.utils.set_random_seed(3)
+data = tf.data.Dataset.from_tensor_slices((X, Y)).shuffle(96).batch(16)
+data = data.map(lambda x, y: (x + tf.random.normal(tf.shape(x)), y))
+made = tf.data.Dataset.from_generator(lambda: iter([X[:8]]), output_signature=tf.TensorSpec((8, 6)))
+class Own(tf.data.Dataset):
+    pass
+print(tf.data.Dataset.range(3).map(lambda n: n + 1).reduce(np.int64(0), lambda a, b: a + b).numpy())
+model = build(dropout=0.2)
+model.fit(data, epochs=2, verbose=0)
+x = np.random.permutation(96)
+model.train_on_batch(X[x], Y[x])
+"""
+    script = written(text)
+    bare = launched(script)
+    assert bare.outcome.code == 0, bare.output
+    bare.folder.rename(here / "bare")
+    looked = launched(script, probe={})
+    assert looked.outcome.code == 0, looked.output
+    fingerprints = [
+        json.loads((here / f / "ledger.jsonl").read_text().splitlines()[-1]) for f in ("bare", "run")
+    ]
+    assert fingerprints[0]["link"] == fingerprints[1]["link"]
+    assert bare.output == looked.output

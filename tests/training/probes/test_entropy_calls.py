@@ -1,0 +1,51 @@
+"""Which lines of a script ask the system for randomness: heard in a process of its own."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = """
+import os
+import random
+import secrets
+import uuid
+
+import numpy as np
+
+
+def made(seed=None):
+    return np.random.default_rng(seed)
+
+
+made()  # none
+made(7)
+np.random.RandomState(7)
+np.random.default_rng([1, 2])
+random.SystemRandom().random()  # system
+secrets.token_hex(4)  # token
+uuid.uuid4()  # uuid
+os.urandom(2)  # urandom
+random.random()
+np.random.normal()
+"""
+CHILD = """
+import runpy, sys
+from keras_repro.training.probes.entropy_calls import Entropy
+events = []
+Entropy(events.append).watch()
+runpy.run_path(sys.argv[1])
+print([e.info["source"]["line"] for e in events], len({e.value for e in events}))
+"""
+
+
+def test_lines_that_ask_for_entropy_are_heard_and_seeded_ones_are_not(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    said = subprocess.run(
+        [sys.executable, "-c", CHILD, str(script)], capture_output=True, text=True, check=True
+    )
+    lines = [n for n, text in enumerate(SCRIPT.splitlines(), start=1) if "#" in text]
+    inside = 1 + SCRIPT.splitlines().index("    return np.random.default_rng(seed)")
+    assert said.stdout.split("\n")[0] == f"{[inside, *lines[1:]]} 5"

@@ -1,0 +1,472 @@
+"""Which of the user's lines brought forth what: values are digested, and nothing of the user's is called."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TESTS
+
+from keras_repro.storage.trace_file import Event
+from keras_repro.training.probes.line_tracer import LineWatch
+from keras_repro.training.probes.value_digest import Work
+
+Watched = Callable[..., dict[int, dict[str, str]]]
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Callable[..., list[Event]]:
+    """Runs a text as a user's script, watched; returns what was seen of it."""
+
+    def run(text: str, **names: Any) -> list[Event]:
+        path = tmp_path / "script.py"
+        path.write_text(textwrap.dedent(text))
+        code = compile(path.read_text(), str(path), "exec")
+        watch, before = LineWatch(), sys.gettrace()
+        watch.start()
+        try:
+            exec(code, {"__name__": "__main__"} | names)
+        finally:
+            watch.stop()
+            sys.settrace(before)
+        found = watch.take()
+        assert watch.take() == []
+        return found
+
+    return run
+
+
+@pytest.fixture
+def watched(events: Callable[..., list[Event]]) -> Watched:
+    """As `events`: the digests by line number and name."""
+
+    def run(text: str, **names: Any) -> dict[int, dict[str, str]]:
+        return {e.info["line"]: e.value for e in events(text, **names) if e.kind == "line"}
+
+    return run
+
+
+# --- values
+
+
+@pytest.mark.parametrize(
+    ("same", "alike", "other"),
+    [
+        ("1", "2 - 1", "2"),
+        ("enum.Enum('E', 'A B').A", "enum.Enum('E', 'A B')['A']", "enum.Enum('E', 'A B').B"),
+        ("1", "1", "1.0"),
+        ("1", "1", "True"),
+        ("0.1", "0.1", "0.1 + 2**-56"),
+        ("0.0", "0.0", "-0.0"),
+        ("float('nan')", "float('inf') - float('inf')", "1.0"),
+        ("1j", "1j", "2j"),
+        ("10**40", "10**40", "10**40 + 1"),
+        ("None", "None", "0"),
+        ("'a'", "'A'.lower()", "'b'"),
+        ("'\\ud800'", "'\\ud800'", "'\\ud801'"),
+        ("b'a'", "b'a'", "'a'"),
+        ("bytearray(b'ab')", "bytearray(b'ab')", "bytearray(b'ac')"),
+        ("[1, 2]", "list(range(1, 3))", "[2, 1]"),
+        ("(1, 2)", "(1, 2)", "[1, 2]"),
+        ("[1, [2, {'a': 3}]]", "[1, [2, {'a': 3}]]", "[1, [2, {'a': 4}]]"),
+        ("{'a': 1, 'b': 2}", "dict(a=1, b=2)", "{'b': 2, 'a': 1}"),
+        ("{0, 8}", "{8, 0}", "{0, 9}"),
+        ("frozenset('ab')", "frozenset('ba')", "frozenset('a')"),
+        ("[object(), 1]", "[object(), 1]", "[object(), 2]"),
+        ("pathlib.Path('a/b')", "pathlib.Path('a') / 'b'", "pathlib.Path('a/c')"),
+        ("datetime.date(2026, 1, 2)", "datetime.date(2026, 1, 2)", "datetime.date(2026, 1, 3)"),
+        ("fractions.Fraction(1, 3)", "fractions.Fraction(2, 6)", "fractions.Fraction(1, 4)"),
+        ("random.Random(1)", "random.Random(1)", "random.Random(2)"),
+        ("np.arange(3)", "np.array([0, 1, 2])", "np.array([0, 1, 3])"),
+        ("np.zeros(3)", "np.zeros(3)", "np.zeros(3, 'f4')"),
+        ("functools.partial(max, 1)", "functools.partial(max, 1)", "functools.partial(max, 2)"),
+        ("functools.partial(max, key=1)", "functools.partial(max, key=1)", "functools.partial(max, key=2)"),
+        ("types.SimpleNamespace(a=1)", "types.SimpleNamespace(a=1)", "types.SimpleNamespace(a=2)"),
+        ("contextvars.ContextVar('v', default=1)",) * 2 + ("contextvars.ContextVar('v', default=2)",),
+        ("np.zeros((2, 3))", "np.zeros((2, 3))", "np.zeros((3, 2))"),
+        ("np.arange(6).reshape(2, 3).T", "np.arange(6).reshape(2, 3).T", "np.arange(6).reshape(3, 2)"),
+        (
+            "np.repeat(np.arange(3000.0), 3000).reshape(3000, 3000)",  # 72 MB
+            "np.repeat(np.arange(3000.0), 3000).reshape(3000, 3000)",
+            "np.repeat(np.arange(3000.0)[::-1], 3000).reshape(3000, 3000)",
+        ),
+        ("np.float32(1)", "np.float32(1)", "np.float32(2)"),
+        ("np.array(['a', 'b'], object)", "np.array(['a', 'b'], object)", "np.array(['a', 'c'], object)"),
+        ("np.array([(1, 2.0)], 'i4,f4')", "np.array([(1, 2.0)], 'i4,f4')", "np.array([(1, 3.0)], 'i4,f4')"),
+        ("np.array(['2020'], 'M8[D]')", "np.array(['2020'], 'M8[D]')", "np.array(['2021'], 'M8[D]')"),
+        ("np.zeros((0, 3))", "np.zeros((0, 3))", "np.zeros((0, 4))"),
+        ("np.array(['a', 'b'])", "np.array(['a', 'b'])", "np.array(['a', 'c'])"),
+        ("np.random.default_rng(1)", "np.random.default_rng(1)", "np.random.default_rng(2)"),
+        ("np.random.RandomState(1)", "np.random.RandomState(1)", "np.random.RandomState(2)"),
+        ("np.random.PCG64(1)", "np.random.PCG64(1)", "np.random.PCG64(2)"),
+        ("pd.Series([1, 2])", "pd.Series([1, 2])", "pd.Series([2, 1])"),
+        ("pd.DataFrame({'a': [1]})", "pd.DataFrame({'a': [1]})", "pd.DataFrame({'a': [2]})"),
+        ("tf.constant([1.0])", "tf.constant([1.0])", "tf.constant([2.0])"),
+        ("tf.Variable([1.0])", "tf.Variable([1.0])", "tf.Variable([2.0])"),
+        ("tf.constant('a')", "tf.constant('a')", "tf.constant('b')"),
+        ("tf.constant(1, tf.bfloat16)", "tf.constant(1, tf.bfloat16)", "tf.constant(2, tf.bfloat16)"),
+    ],
+)
+def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: str) -> None:
+    import contextvars
+    import datetime
+    import enum
+    import fractions
+    import functools
+    import pathlib
+    import random
+    import types
+
+    import numpy as np
+    import pandas as pd
+    import tensorflow as tf
+
+    known = {m.__name__.rpartition(".")[2]: m for m in (datetime, enum, fractions, pathlib, random)}
+    known |= {"contextvars": contextvars, "functools": functools, "types": types}
+    known |= {"np": np, "pd": pd, "tf": tf}
+    values = [watched(f"x = {text}", **known)[1]["x"] for text in (same, alike, other)]
+    assert values[0] == values[1] != values[2]
+
+
+def test_a_digest_is_the_same_in_every_process() -> None:
+    code = (
+        "from keras_repro.training.probes.value_digest import value_digest as digest\n"
+        "import numpy as np, sys\n"
+        "print(digest({'one', 'two', 'three', 4, (5, 'six')}).hex(), digest(np.arange(3.0)).hex(),\n"
+        "      digest([{'a': b'b'}, frozenset({'c', 'd'}), None, 1.5]).hex(), 'tensorflow' in sys.modules)\n"
+    )
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(TESTS.parent)},
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    ]
+    assert said[0] == said[1]
+    assert said[0].split()[-1] == "False"
+
+
+# --- lines
+
+
+def test_what_a_line_changes_in_place(watched: Watched) -> None:
+    text = """
+        import numpy as np
+        x = [1]
+        x.append({value})
+        rng = np.random.default_rng(3)
+        rng.normal(size={value})
+        a = np.zeros(4)
+        a[{value} % 4] = 1
+        def fill(held):
+            held[0] = {value}
+        fill(a)
+    """
+    one, two = watched(text.format(value=1)), watched(text.format(value=2))
+    assert sorted(one) == [3, 4, 5, 6, 7, 8, 10, 11]
+    assert {n for n in one if one[n] != two[n]} == {4, 6, 8, 10, 11}
+    assert one[6].keys() >= {"rng"}
+
+
+def test_a_list_that_grows_is_looked_at_now_and_then(events: Callable[..., list[Event]]) -> None:
+    text = """
+        held = []
+        for number in range(2000):
+            held.append((number, {last} if number == 1999 else 0))
+        end = held
+    """
+    found = []
+    for last in (0, 0, 1):
+        before = Work.done
+        found.append({e.info["line"]: e.value for e in events(text.format(last=last))})
+        assert Work.done - before < 400_000
+    assert found[0] == found[1]
+    assert found[0][5] != found[2][5]
+    assert found[0][3] == found[2][3]  # small values are looked at each time
+
+
+def test_names_that_hold_sets_whose_order_may_be_another(events: Callable[..., list[Event]]) -> None:
+    text = """
+        words, numbers = {"a", "b"}, {1, 2.0, True}
+        table = {"x": words}
+        first = list(words) + list(numbers)
+        second = list(table["x"])
+    """
+    told = [e.info.get("sets", []) for e in events(text)]
+    assert told == [["words"], ["table[]", "words"], ["words"], ["table[]"]]
+
+
+OBJECTS = """
+class Client:
+    def __init__(self, number):
+        self.number, self.asked = number, self
+    def __getattr__(self, name):
+        raise AssertionError(name)
+class Wide(list):
+    pass
+one, two = Client({number}), Wide()
+clients = [one, Client(3)]
+"""
+
+
+def test_objects_of_the_user_in_a_list_are_told_apart(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = types.ModuleType("users_own")
+    module.__file__ = str(tmp_path / "script.py")
+    monkeypatch.setitem(sys.modules, "users_own", module)
+    found = [watched(OBJECTS.format(number=n), __name__="users_own")[10] for n in (1, 1, 2)]
+    assert found[0] == found[1] != found[2]
+    # By itself an object is no value: its attributes are looked at where a line names them.
+    assert found[0].keys() == {"clients", "return"}  # of the module
+
+
+def test_what_an_object_holds(watched: Watched) -> None:
+    text = """
+        import random
+        class Holder:
+            def __init__(self, seed):
+                self.rng = random.Random(seed)
+                self.inner = self
+                self.other = 1
+            def draw(self):
+                return self.inner.rng.random()
+        holder = Holder({seed})
+        x = holder.draw()
+        y = holder.other
+    """
+    one, two = watched(text.format(seed=1)), watched(text.format(seed=2))
+    assert one[5].keys() == {"seed", "self.rng"}
+    assert one[9].keys() == {"self.inner.rng", "return"}
+    assert {n for n in one if one[n] != two[n]} == {5, 9, 11}
+
+
+def test_each_turn_of_a_loop_counts(watched: Watched) -> None:
+    text = """
+        total = 0
+        for item in {items}:
+            total += item
+        while total > 0:
+            total -= 3
+        names = [str(i) for i in {items}]
+    """
+    one, two = (watched(text.format(items=items)) for items in ("[1, 2, 3]", "[3, 2, 1]"))
+    assert {n for n in one if one[n] != two[n]} == {3, 4, 7}
+    assert one[3].keys() >= {"item"}
+    assert one[5].keys() >= {"total"}
+
+
+def test_a_line_says_when_it_first_brought_forth_something_else(events: Callable[..., list[Event]]) -> None:
+    text = "for i in range(5):\n    x = i * {}\n"
+    one, two = (
+        next(e for e in events(text.format(t)) if e.info["line"] == 2).info["seen"]
+        for t in ("1", "(1 if i < 3 else 2)")
+    )
+    assert [count for count, _ in one] == [count for count, _ in two]
+    assert [a == b for a, b in zip(one, two, strict=True)] == [True, True, True, False, False]
+
+
+def test_which_way_a_branch_goes(watched: Watched) -> None:
+    text = """
+        import os
+        def pick():
+            if os.path.exists({path!r}):
+                return 1
+            return 2
+        pick()
+    """
+    one, two = watched(text.format(path="/")), watched(text.format(path="/nothing/there"))
+    assert one[4].keys() == two[4].keys() == {"goes on at"}
+    assert one[4] != two[4]
+    assert (set(one) - set(two), set(two) - set(one)) == ({5}, {6})
+
+
+def test_the_processs_own_generators(watched: Watched) -> None:
+    found = watched(
+        "import random\nimport numpy\nrandom.random()\nx = 1\nnumpy.random.normal()\ny = 2\nz = 3\n"
+    )
+    assert {n: set(found[n]) for n in (3, 4, 5, 6)} == {
+        3: {"random"}, 4: {"x"}, 5: {"np.random"}, 6: {"y"},
+    }  # fmt: skip
+
+
+def test_a_statement_over_many_lines_is_one(watched: Watched) -> None:
+    text = """
+        def f(x):
+            return x
+        value = f(
+            1
+            +
+            f(2)
+        )
+    """
+    assert set(watched(text)) == {3, 4}
+
+
+def test_returned_values_and_lambdas(watched: Watched) -> None:
+    text = """
+        def f():
+            return {value}
+        g = lambda: {value} + hidden
+        hidden = 1
+        x = g() + f()
+    """
+    one, two = watched(text.format(value=1)), watched(text.format(value=2))
+    assert one[3].keys() == {"return"}
+    assert "hidden" not in one[4] or one[4]["hidden"] == two[4]["hidden"]
+    assert {3, 6} <= {n for n in one if one[n] != two[n]}
+
+
+def test_threads_are_told_apart(events: Callable[..., list[Event]]) -> None:
+    text = """
+        import threading
+        def work(number):
+            x = number
+            for i in range(3):
+                y = i
+        thread = threading.Thread(target=work, args=(7,))
+        thread.start()
+        thread.join()
+        work(8)
+    """
+    found = events(text)
+    other = {e.info["line"]: e.info["seen"] for e in found if e.kind == "thread line"}
+    main = {e.info["line"] for e in found if e.kind == "line"}
+    assert set(other) == {4, 5, 6}
+    assert main == {4, 5, 6, 10}  # the last line of a script returns
+    assert [number for number, _ in other[4]] == [1]
+    assert [number for number, _ in other[6]] == [1, 2, 3]
+    assert all(set(names) == {"y", "i"} for _, names in other[6])
+
+
+def test_code_of_libraries_is_not_looked_at(events: Callable[..., list[Event]]) -> None:
+    found = events("import textwrap\nx = textwrap.fill('a b', 3)\n")
+    assert [(e.info["line"], Path(e.info["file"]).name) for e in found] == [(2, "script.py")]
+
+
+def test_libraries_are_not_asked_for_their_code_objects(watched: Watched) -> None:
+    """Each question would go through all audit hooks, millions of times while TensorFlow is imported."""
+    asked: list[str] = []
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        if event == "object.__getattr__" and on:
+            asked.append(args[1])
+
+    on = True
+    sys.addaudithook(hook)  # stays for as long as the process does
+    try:
+        watched("import textwrap\nfor _ in range(100):\n    textwrap.dedent(' a')")
+    finally:
+        on = False
+    assert 0 < len(asked) < 50  # those of the script itself, and one for each file of a library
+
+
+def test_a_line_that_runs_without_end_is_looked_at_so_many_times(events: Callable[..., list[Event]]) -> None:
+    one, two = (
+        next(e for e in events(f"for i in range(5000):\n    x = i < {most}\n") if e.info["line"] == 2)
+        for most in (4500, 5000)
+    )
+    assert one.value == two.value
+    assert len(one.info["seen"]) == 64 + 8 * 6  # the first 64, then eight to each doubling up to 4096
+
+
+# --- nothing of the user's is called
+
+
+STRANGE = """
+    class Base:
+        pass
+    class Raises:
+        def _no(self, *args):
+            called.append(1)
+            raise RuntimeError("called")
+        __getattr__ = __getattribute__ = __repr__ = __hash__ = __eq__ = __len__ = __iter__ = _no
+        __bool__ = __call__ = __array__ = __float__ = __index__ = __getitem__ = __contains__ = _no
+        __class__ = property(_no)
+    class Slots:
+        __slots__ = ("held",)
+        def __getattr__(self, name):
+            called.append(1)
+            raise RuntimeError("called")
+    class Property:
+        @property
+        def value(self):
+            called.append(1)
+            raise RuntimeError("called")
+    class Odd(list, Base):
+        def __iter__(self):
+            called.append(1)
+            raise RuntimeError("called")
+    class Nowhere:
+        __module__ = None
+    raises, slots, prop, odd = Raises(), Slots(), Property(), Odd()
+    held = [raises, slots, prop, odd, {1: raises}, (slots,), Nowhere()]
+    def look(*given):
+        kept = given
+        return kept
+    look(raises, slots, prop, odd, held)
+    try:
+        prop.value.deeper
+    except RuntimeError:
+        called.clear()
+    try:
+        slots.held
+    except RuntimeError:
+        called.clear()
+    x = look(raises) is not look(slots)
+    x = 7
+"""
+
+
+def test_nothing_of_the_users_is_called(watched: Watched) -> None:
+    called: list[int] = []
+    found = watched(STRANGE, called=called)
+    assert called == []
+    # It went on looking to the end.
+    last = max(found)
+    assert "x" in found[last]
+    assert found[last]["x"] != found[last - 1]["x"]
+
+
+def test_a_generator_and_a_file_are_left_where_they_are(watched: Watched) -> None:
+    text = """
+        steps = (i for i in range(3))
+        kept = steps
+        first = next(steps)
+        file = open(__file__)
+        kept = file
+        line = file.readline()
+        rest = list(steps)
+        file.close()
+    """
+    namespace: dict[str, Any] = {"__file__": __file__}
+    assert watched(text + "    out.append((first, line, rest))\n", out=(out := []), **namespace)
+    assert out == [(0, '"""Which of the user\'s lines brought forth what: values are digested, and nothing '
+                       'of the user\'s is called."""\n', [1, 2])]  # fmt: skip
+
+
+def test_an_error_of_the_user_passes_unchanged(watched: Watched) -> None:
+    with pytest.raises(ZeroDivisionError, match="division by zero"):
+        watched("x = 1\ny = x / 0\n")
+
+
+def test_after_the_end_nothing_is_looked_at(tmp_path: Path) -> None:
+    path = tmp_path / "script.py"
+    path.write_text("def f():\n    x = 1\n    end()\n    y = 2\nf()\n")
+    watch, before = LineWatch(), sys.gettrace()
+    watch.start()
+    try:
+        exec(compile(path.read_text(), str(path), "exec"), {"end": watch.stop})
+    finally:
+        watch.stop()
+        sys.settrace(before)
+    assert [e.info["line"] for e in watch.take()] == [2]

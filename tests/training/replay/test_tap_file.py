@@ -1,0 +1,107 @@
+"""Values of taps in a file, and a state from before a step that is moved into one."""
+
+from __future__ import annotations
+
+import resource
+import signal
+import weakref
+from collections.abc import Iterator
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_repro.training.recording.weight_snapshots import array_of_value
+from keras_repro.training.replay.recorded_step import StateBefore
+from keras_repro.training.replay.tap_file import TapValues
+
+
+@pytest.fixture
+def small_files() -> Iterator[None]:
+    """No file may grow beyond 4,096 bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    heard = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    signal.signal(signal.SIGXFSZ, heard)
+
+
+def test_values_come_back_with_dtype_and_bits(tmp_path: Path) -> None:
+    given = [
+        np.array([[1.5, -0.0]], "float32"),
+        np.array([1, 3], ml_dtypes.bfloat16),
+        np.array([b"a", b"bc"], object),
+        np.array(7, "int64"),
+    ]
+    with TapValues(tmp_path / "taps.npz") as values:
+        for value in given:
+            values.add(value)
+    assert values.dtypes == ["float32", "bfloat16", "object", "int64"]
+    for index, value in enumerate(given):
+        found = values.read(index)
+        assert found is not None
+        assert (found.dtype, found.shape) == (value.dtype, value.shape)
+        assert found.tolist() == value.tolist()
+    with np.load(tmp_path / "taps.npz", allow_pickle=False) as file:
+        assert sorted(file.files) == ["0", "1", "3"]
+
+
+def test_values_that_the_disk_cannot_take_are_not_kept(tmp_path: Path, small_files: None) -> None:
+    with TapValues(tmp_path / "taps.npz") as values:
+        values.add(np.zeros(4, "float32"))
+        values.add(np.zeros(4000, "float32"))
+        values.add(np.zeros(4, "float32"))
+    assert values.dtypes == ["float32"] * 3
+    assert [values.read(n) for n in range(3)] == [None, None, None]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_is_the_same_in_a_file(tmp_path: Path) -> None:
+    tensors = [
+        tf.constant([[1.5, float("nan")]]),
+        tf.constant([1, 2], tf.bfloat16),
+        tf.constant(["a", "b"]),
+        tf.constant(3, tf.int64),
+    ]
+    before = StateBefore(tensors)
+    expected = [t.numpy().tolist() for t in tensors]
+    before.move_to(tmp_path / "before.h5")
+    assert len(before) == 4
+    for variable, value, then in zip(map(tf.Variable, tensors), before, expected, strict=True):
+        value.assign_to(variable)
+        np.testing.assert_array_equal(variable.numpy().tolist(), then)
+
+
+def test_a_large_tensor_comes_from_the_file_in_parts_and_is_read_without_a_copy(tmp_path: Path) -> None:
+    value = np.random.default_rng(0).normal(size=(1001, 777)).astype("float32")
+    before = StateBefore([tf.constant(value)])
+    before.move_to(tmp_path / "before.h5")
+    variable = tf.Variable(tf.zeros(value.shape))
+    for held in before:
+        held.assign_to(variable)
+    np.testing.assert_array_equal(variable.numpy(), value)
+    first, second = (array_of_value(variable.read_value()).ctypes.data for _ in range(2))
+    assert first == second
+    variable.assign_add(tf.ones(value.shape))
+    np.testing.assert_array_equal(variable.numpy(), value + 1)
+
+
+def test_a_state_in_a_file_is_in_memory_no_more(tmp_path: Path) -> None:
+    tensors = [tf.zeros(3)]
+    alive = weakref.ref(tensors[0])
+    before = StateBefore(tensors)
+    tensors.clear()
+    assert alive() is not None
+    before.move_to(tmp_path / "before.h5")
+    assert alive() is None
+
+
+def test_a_state_that_the_disk_cannot_take_stays_in_memory(tmp_path: Path, small_files: None) -> None:
+    before = StateBefore([tf.zeros(4000)])
+    before.move_to(tmp_path / "before.h5")
+    (held,) = before
+    assert held.shape == (4000,)
+    assert list(tmp_path.iterdir()) == []

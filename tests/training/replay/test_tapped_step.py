@@ -1,0 +1,341 @@
+"""The inside of a step: which tensor differs first, and which operation asks the host or draws by itself."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from training import models
+
+from keras_repro.processes.child import TAPS_NAME
+from keras_repro.training.replay.recorded_step import StateBefore, Step, process_states
+from keras_repro.training.replay.replay import replay, tapped_step
+from keras_repro.training.replay.tapped_step import TappedStep
+from keras_repro.training.state.fast_reader import StateReader
+
+SPEC = (tf.TensorSpec((None, 4), tf.float32), tf.TensorSpec((None, 1), tf.float32))
+
+
+def stepped(model: Any) -> Step:
+    """A step of a model that has run twice, and all that is needed to run it again."""
+    x, y = models.data(8)
+    data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
+    model.fit(data, verbose=0)
+    reader = StateReader(model)
+    before, generators = StateBefore(reader.copy()), process_states()
+    model.train_function(iter(data))
+    return Step(
+        model=model,
+        function=model.train_function,
+        batches=((tf.constant(x), tf.constant(y)),),
+        spec=SPEC,
+        reader=reader,
+        before=before,
+        generators=generators,
+        after=reader.tensor_digests(),
+    )
+
+
+def tapped(step: Step, level: str = "all") -> tuple[TappedStep, list[np.ndarray]]:
+    step.reader.restore(step.before)
+    found = TappedStep(step.model, level)
+    return found, [t.numpy() for t in found(step.feed())]
+
+
+class Noisy(layers.Layer):
+    """Adds what a function gives."""
+
+    def __init__(self, noise: Callable[[Any], Any]) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def call(self, x: Any) -> Any:
+        return x + self.noise(x)
+
+
+def with_noise(noise: Callable[[Any], Any], **arguments: Any) -> Any:
+    models.fresh()
+    stack = [keras.Input((4,)), layers.Dense(3), Noisy(noise), layers.Dense(1)]
+    return models.compiled(keras.Sequential(stack), **arguments)
+
+
+def drawn_on_the_host(x: Any) -> Any:
+    noise = tf.numpy_function(
+        lambda v: np.random.default_rng().normal(size=v.shape).astype("f4"), [x], tf.float32
+    )
+    noise.set_shape(x.shape)
+    return noise
+
+
+def drawn_by_the_operation(x: Any) -> Any:
+    return tf.random.normal(tf.shape(x))
+
+
+def test_what_flows_through_a_step_in_its_order() -> None:
+    models.fresh()
+    step = stepped(models.functional())
+    found, values = tapped(step)
+    taps_found = found.trace.taps
+    assert len(values) == len(taps_found)
+    outputs = [(t.name, t.layer) for t in taps_found if t.kind == "output"]
+    assert outputs == [
+        ("layers/1", "Dense"),
+        ("layers/2", "BatchNormalization"),
+        ("layers/3", "Dropout"),
+        ("layers/4", "Dense"),
+        ("layers/5", "Concatenate"),
+        ("layers/6", "Dense"),
+    ]
+    kinds = [t.kind for t in taps_found]
+    assert kinds.index("loss") > max(i for i, k in enumerate(kinds) if k == "output")
+    assert kinds.index("gradient") > kinds.index("loss")
+    gradients = [t.name for t in taps_found if t.kind == "gradient"]
+    assert gradients == [
+        f"layers/{n}"
+        for n in ("1/kernel", "1/bias", "2/gamma", "2/beta", "4/kernel", "4/bias", "6/kernel", "6/bias")
+    ]
+    # A layer's input is the output of the one before it.
+    by_name = {(t.kind, t.name, t.number): v for t, v in zip(taps_found, values, strict=True)}
+    assert np.array_equal(by_name["input", "layers/2", 0], by_name["output", "layers/1", 0])
+    assert by_name["input", "layers/5", 1].shape == (8, 2)
+
+
+def test_less_can_be_taken_out() -> None:
+    models.fresh()
+    step = stepped(models.sequential())
+    kinds = {level: {t.kind for t in tapped(step, level)[0].trace.taps} for level in tapped_step.LEVELS}
+    assert kinds == {
+        "all": {"input", "output", "loss", "gradient"},
+        "forward": {"output", "loss"},
+        "gradients": {"loss", "gradient"},
+    }
+
+
+def test_keras_is_as_before_afterwards() -> None:
+    models.fresh()
+    model = models.sequential()
+    step = stepped(model)
+    before = keras.Layer.__call__, tf.GradientTape.gradient, dict(vars(type(model)))
+    tapped(step)
+    assert (keras.Layer.__call__, tf.GradientTape.gradient, dict(vars(type(model)))) == before
+
+    class Fails(keras.Sequential):
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            raise RuntimeError("no loss")
+
+    own = Fails.compute_loss
+    failing = Fails([keras.Input((4,)), layers.Dense(1)])
+    failing.compile(loss="mse")
+    with pytest.raises(RuntimeError, match="no loss"):
+        TappedStep(failing)(iter(tf.data.Dataset.from_tensors(models.data())))
+    assert (keras.Layer.__call__, tf.GradientTape.gradient, Fails.compute_loss) == (*before[:2], own)
+
+
+def test_tensors_of_loops_and_branches_are_left_where_they_are() -> None:
+    class InALoop(keras.Model):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner, self.head = layers.Dense(4), layers.Dense(1)
+
+        def call(self, x: Any) -> Any:
+            _, x = tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, self.inner(v)), [0, x])
+            return self.head(tf.cond(tf.reduce_sum(x) > 0, lambda: self.inner(x), lambda: x))
+
+    models.fresh()
+    model = InALoop()
+    model.inner.build((None, 4))
+    step = stepped(models.compiled(model))
+    found, _ = tapped(step)
+    assert {t.name for t in found.trace.taps if t.kind == "output"} == {"head"}
+    assert step.reader.tensor_digests() == step.after
+
+
+# --- what differs first
+
+
+def test_the_first_that_differs_is_the_output_of_the_noisy_layer(tmp_path: Path) -> None:
+    step = stepped(with_noise(drawn_on_the_host))
+    found = replay(step, tmp_path)
+    assert not found["faithful"]
+    assert not found["agrees"]
+    assert "fewer_taps" not in found
+    first = next(t for t in found["tapped"]["taps"] if t["digests"][0] != t["digests"][1])
+    assert (first["kind"], first["name"], first["layer"]) == ("output", "layers/1", "Noisy")
+    assert first["distance"]["elements"] == first["distance"]["of"] == 24
+    assert first["distance"]["ulps"] > 0
+    before = [t for t in found["tapped"]["taps"] if t["name"] == "layers/0"]
+    assert {t["kind"] for t in before} == {"input", "output"}
+    assert all(len(set(t["digests"])) == 1 for t in before)
+    with np.load(tmp_path / TAPS_NAME) as kept:
+        assert len(kept.files) == len(found["tapped"]["taps"])
+
+
+def test_a_value_that_is_drawn_while_tracing_shows_in_the_second_tracing(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    step = stepped(with_noise(lambda x: tf.constant(rng.normal(size=3), tf.float32)))
+    found = replay(step, tmp_path)
+    assert (found["faithful"], found["agrees"]) == (True, True)
+    assert (found["tapped"]["level"], found["tapped"]["faithful"]) == ("all", False)
+    first = next(t for t in found["tapped"]["taps"] if t["digests"][0] != t["digests"][2])
+    assert first["digests"][0] == first["digests"][1]
+    assert (first["kind"], first["name"], first["layer"]) == ("output", "layers/1", "Noisy")
+
+
+def test_draws_from_the_processs_own_generator_are_told_apart(tmp_path: Path) -> None:
+    def noise(x: Any) -> Any:
+        return tf.reshape(tf.numpy_function(lambda: np.float32(np.random.normal()), [], tf.float32), ())
+
+    step = stepped(with_noise(noise))
+    found = replay(step, tmp_path)
+    assert (found["faithful"], found["agrees"], found["agrees_drawing_on"]) == (True, True, False)
+    assert found["tapped"]["faithful"]
+
+
+# --- operations
+
+
+def _line_of(function: Any, text: str) -> int:
+    lines, first = inspect.getsourcelines(function)
+    return first + next(i for i, line in enumerate(lines) if text in line)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize(
+    ("noise", "kind", "text"),
+    [
+        (drawn_on_the_host, "PyFunc", "tf.numpy_function"),
+        (drawn_by_the_operation, "RandomStandardNormal", "tf.random.normal"),
+    ],
+)
+def test_an_operation_has_its_layer_and_the_users_line(
+    noise: Any, kind: str, text: str, jit_compile: bool
+) -> None:
+    if jit_compile and kind == "PyFunc":
+        return  # XLA does not call the host
+    step = stepped(with_noise(noise, jit_compile=jit_compile))
+    found, _ = tapped(step)
+    (operation,) = found.trace.operations
+    assert (operation["type"], operation["layer"], operation["class"]) == (kind, "layers/1", "Noisy")
+    assert operation["source"]["file"] == __file__
+    assert operation["source"]["line"] == _line_of(noise, text)
+    assert text in operation["source"]["code"]
+
+
+def test_an_operation_inside_of_a_loop_or_a_function_is_found() -> None:
+    @tf.function
+    def inner(x: Any) -> Any:
+        return tf.random.uniform(tf.shape(x))
+
+    def in_a_loop(x: Any) -> Any:
+        return tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, v + inner(v)), [0, x])[1]
+
+    step = stepped(with_noise(in_a_loop))
+    found, _ = tapped(step)
+    assert {o["type"] for o in found.trace.operations} == {"RandomUniform"}
+    assert {o["layer"] for o in found.trace.operations} == {"layers/1"}
+
+
+def test_an_operation_of_the_step_itself_has_no_layer() -> None:
+    class Shuffles(keras.Sequential):
+        def train_step(self, data: Any) -> Any:
+            x, y = data
+            return super().train_step((x, tf.random.shuffle(y)))
+
+    models.fresh()
+    model = models.compiled(Shuffles([keras.Input((4,)), layers.Dense(1)]))
+    found, _ = tapped(stepped(model))
+    (operation,) = found.trace.operations
+    assert (operation["type"], operation["layer"]) == ("RandomShuffle", "")
+    assert "tf.random.shuffle(y)" in operation["source"]["code"]
+
+
+def test_seeded_layers_have_no_such_operation() -> None:
+    models.fresh()
+    stack = [keras.Input((4,)), layers.GaussianNoise(0.1), layers.Dropout(0.2), layers.Dense(1)]
+    found, _ = tapped(stepped(models.compiled(keras.Sequential(stack))))
+    assert found.trace.operations == []
+
+
+# --- not enough memory
+
+
+class Hungry(layers.Layer):
+    """Wants more memory than there is, where it is traced with taps in it."""
+
+    def __init__(self, error: Any, *levels: str) -> None:
+        super().__init__()
+        self.error, self.levels, self.asked = error, levels, 0
+
+    def call(self, x: Any) -> Any:
+        frame = inspect.currentframe()
+        while frame is not None:
+            step = frame.f_locals.get("self")
+            if isinstance(step, TappedStep) and step._level in self.levels:
+                self.asked += 1
+                self.error()
+            frame = frame.f_back
+        return x
+
+
+def _on_the_device() -> None:
+    # What a kernel raises; the allocator itself takes ten seconds to give up.
+    raise tf.errors.ResourceExhaustedError(
+        None, None, "OOM when allocating tensor with shape[35184372088832]"
+    )
+
+
+def _on_the_host() -> None:
+    np.empty(1 << 50)
+
+
+def hungry(error: Any, *levels: str) -> tuple[Step, Hungry]:
+    models.fresh()
+    layer = Hungry(error, *levels)
+    stack = [keras.Input((4,)), layers.Dense(3), layer, layers.Dense(1)]
+    return stepped(models.compiled(keras.Sequential(stack))), layer
+
+
+@pytest.mark.parametrize("error", [_on_the_device, _on_the_host])
+def test_out_of_memory_fewer_tensors_are_taken_out(error: Any, tmp_path: Path) -> None:
+    step, layer = hungry(error, "all")
+    found = replay(step, tmp_path)
+    assert layer.asked == 1
+    assert (found["faithful"], found["agrees"]) == (True, True)
+    assert found["fewer_taps"] == "out of memory with all of its tensors taken out"
+    assert (found["tapped"]["level"], found["tapped"]["faithful"]) == ("forward", True)
+    assert {t["kind"] for t in found["tapped"]["taps"]} == {"output", "loss"}
+    assert step.reader.tensor_digests() == step.after
+
+
+def test_out_of_memory_with_whatever_is_taken_out(tmp_path: Path) -> None:
+    step, layer = hungry(_on_the_device, *tapped_step.LEVELS)
+    found = replay(step, tmp_path)
+    assert layer.asked == 3
+    assert "tapped" not in found
+    assert found["fewer_taps"] == (
+        "out of memory with all of its tensors taken out; out of memory with its layers' outputs taken out; "
+        "out of memory with its gradients taken out"
+    )
+    assert step.reader.tensor_digests() == step.after
+
+
+def test_a_step_that_cannot_be_traced_with_taps_is_said(tmp_path: Path) -> None:
+    class Refuses(keras.Sequential):
+        def train_step(self, data: Any) -> Any:
+            if keras.Layer.__call__.__module__ == tapped_step.__name__:
+                raise ValueError("not with me")
+            return super().train_step(data)
+
+    models.fresh()
+    step = stepped(models.compiled(Refuses([keras.Input((4,)), layers.Dense(1)])))
+    found = replay(step, tmp_path)
+    assert (found["faithful"], found["agrees"]) == (True, True)
+    assert found["tapped"] == {"error": "ValueError: not with me"}
+    assert step.reader.tensor_digests() == step.after

@@ -1,0 +1,331 @@
+"""Exact resume: interrupted anywhere, a run that goes on is the run that was never interrupted."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from conftest import CHILD, SCRIPTS
+from forkserver import ForkServer
+from training import models
+
+import keras_repro as kr
+from keras_repro.errors import ReproError, ResumeError, RunFolderError
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.processes.child import OUTPUT_NAME, Outcome, Plan, run_child
+
+Train = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="module")
+def train(forkserver: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
+    """Trains tests/scripts/interrupted.py in a process of its own: KIND FOLDER EVERY [MOMENT]."""
+    before = Path.cwd()
+    folder = tmp_path_factory.mktemp("resume")
+    os.chdir(folder)
+    count = iter(range(1000))
+
+    def train(kind: str, run_dir: str, every: Any, moment: str = "never") -> Outcome:
+        plan_folder = folder / f"process-{next(count)}"
+        plan_folder.mkdir()
+        arguments = (kind, run_dir, str(every), moment)
+        plan = Plan(folder=plan_folder, script=str(SCRIPTS / "interrupted.py"), arguments=arguments)
+        outcome = run_child(plan, child_module=CHILD, environment=os.environ, start=forkserver.start)
+        train.said = (plan_folder / OUTPUT_NAME).read_text()  # type: ignore[attr-defined]
+        return outcome
+
+    yield train
+    os.chdir(before)
+
+
+def result(run_dir: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(Path(f"{run_dir}.json").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def whole(train: Train) -> Callable[[str], dict[str, Any]]:
+    """What a kind of training gives that nothing interrupted."""
+    known: dict[str, dict[str, Any]] = {}
+
+    def of(kind: str) -> dict[str, Any]:
+        if kind not in known:
+            outcome = train(kind, f"whole-{kind}", "epoch")
+            assert outcome.code == 0, train.said  # type: ignore[attr-defined]
+            known[kind] = result(f"whole-{kind}")
+            assert known[kind]["status"] == "finished"
+            assert "partial" not in known[kind]["fingerprint"]
+        return known[kind]
+
+    return of
+
+
+@pytest.mark.parametrize(
+    ("kind", "every", "moment"),
+    [
+        ("mlp", 3, "kill:0.3"),  # in mid-epoch, before the first record of an epoch
+        ("mlp", 3, "kill:2.6"),  # at an epoch's last step
+        ("mlp", "epoch", "int:1.test"),  # during validation
+        ("mlp", "epoch", "kill:0.2"),  # before the first snapshot
+        ("several steps a call", 4, "kill:1.3"),
+        ("cnn", 2, "term:1.4"),
+        ("lstm", 5, "kill:1.test"),  # during validation
+        ("attention", "epoch", "kill:2.end"),  # at an epoch's end, before its snapshot
+        ("gan", 3, "kill:0.4"),
+        ("loss scale", 4, "kill:1.5"),
+        ("py dataset", 3, "kill:1.4"),
+        ("tf.data", 3, "kill:2.4"),
+    ],
+)
+def test_a_resumed_run_is_the_run_that_nothing_interrupted(
+    train: Train, whole: Callable[[str], dict[str, Any]], kind: str, every: Any, moment: str
+) -> None:
+    expected = whole(kind)
+    run_dir = f"{kind}-{every}-{moment.replace(':', '-')}"
+    outcome = train(kind, run_dir, every, moment)
+    code = {"kill": -signal.SIGKILL, "term": -signal.SIGTERM, "int": 130}[moment.partition(":")[0]]
+    assert outcome.code == code, train.said  # type: ignore[attr-defined]
+    assert not Path(f"{run_dir}.json").exists()
+    before = list(read_ledger(run_dir).records())
+    outcome = train(kind, run_dir, every)
+    assert outcome.code == 0, train.said  # type: ignore[attr-defined]
+    assert result(run_dir) == expected
+    after = read_ledger(run_dir)
+    assert list(after.records())[: len(before)] == before, "no record that was written is lost"
+    assert after.fingerprint == expected["fingerprint"]
+
+
+def test_a_finished_run_is_returned_as_it_was_recorded(
+    train: Train, whole: Callable[[str], dict[str, Any]]
+) -> None:
+    expected = whole("mlp")
+    ledger = Path("whole-mlp/ledger.jsonl").read_bytes()
+    outcome = train("mlp", "whole-mlp", "epoch", "kill:0.0")  # no step is made
+    assert outcome.code == 0, train.said  # type: ignore[attr-defined]
+    again = result("whole-mlp")
+    assert (again["fingerprint"], again["history"]) == (expected["fingerprint"], expected["history"])
+    assert again["weights"] == expected["weights"]
+    assert Path("whole-mlp/ledger.jsonl").read_bytes() == ledger
+
+
+def test_a_finished_run_of_a_model_that_only_a_step_builds(
+    train: Train, whole: Callable[[str], dict[str, Any]]
+) -> None:
+    expected = whole("gan")
+    ledger = Path("whole-gan/ledger.jsonl").read_bytes()
+    assert train("gan", "whole-gan", "epoch", "kill:0.0").code == 0, train.said  # type: ignore[attr-defined]
+    assert result("whole-gan") == expected
+    assert Path("whole-gan/ledger.jsonl").read_bytes() == ledger
+
+
+def test_a_damaged_snapshot_gives_way_to_the_one_before_it(
+    train: Train, whole: Callable[[str], dict[str, Any]]
+) -> None:
+    train("mlp", "damaged", 2, "kill:1.5")
+    newest = max(Path("damaged/snapshots").glob("resume-*.h5"), key=lambda p: p.stat().st_mtime_ns)
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    outcome = train("mlp", "damaged", 2)
+    assert outcome.code == 0
+    said = train.said  # type: ignore[attr-defined]
+    assert f"{newest.name} is not the file that was recorded: its digest is another" in said
+    assert "trying the snapshot before it" in said
+    assert result("damaged") == whole("mlp")
+
+
+X = np.arange(64, dtype="float32").reshape(16, 4) / 64
+
+
+class _Stops(keras.callbacks.Callback):
+    """Fails in the second epoch or a later one, as a training may."""
+
+    def __init__(self, epoch: int = 1) -> None:
+        super().__init__()
+        self._epoch = epoch
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        if epoch == self._epoch:
+            raise ValueError("it fails")
+
+
+def _model(units: int = 3, dtype: str = "float32") -> Any:
+    layers = [keras.Input((4,)), keras.layers.Dense(units, dtype=dtype), keras.layers.Dense(1)]
+    return models.compiled(keras.Sequential(layers), run_eagerly=True)
+
+
+def _fit(run_dir: Path, *, x: Any = X, build: Any = _model, **changed: Any) -> Any:
+    made = {"seed": 1, "batch_size": 4, "strict": False, "shuffle": "every_epoch"}
+    trainer = kr.ReproducibleTrainer(build, **(made | {n: v for n, v in changed.items() if n in made}))
+    given = {"epochs": 3, "resume": True, "verbose": 0} | {n: v for n, v in changed.items() if n not in made}
+    return trainer.fit(x, x[:, :1], run_dir=run_dir, **given)
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Path:
+    """A run that has failed in its second epoch."""
+    with pytest.raises(ValueError, match="it fails"):
+        _fit(tmp_path / "run", callbacks=[_Stops()])
+    assert read_ledger(tmp_path / "run").status == "killed"
+    return tmp_path / "run"
+
+
+def test_a_failure_is_an_interruption_too(interrupted: Path, tmp_path: Path) -> None:
+    class Harmless(keras.callbacks.Callback):
+        pass
+
+    Harmless.__name__ = _Stops.__name__
+    again = _fit(interrupted, callbacks=[Harmless()])
+    whole = _fit(tmp_path / "whole")
+    assert again.fingerprint == whole.fingerprint
+    assert again.history == whole.history
+    assert [w.tobytes() for w in again.model.get_weights()] == [
+        w.tobytes() for w in whole.model.get_weights()
+    ]
+
+
+def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it fails"):
+        _fit(tmp_path / "run", callbacks=[_Stops()], epochs=2)
+    longer = _fit(tmp_path / "run", callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], epochs=4)
+    assert longer.fingerprint == _fit(tmp_path / "whole", epochs=4).fingerprint
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 4])
+def test_a_finished_run_is_no_run_of_another_length(epochs: int, tmp_path: Path) -> None:
+    whole = _fit(tmp_path / "run")
+    ledger = (tmp_path / "run/ledger.jsonl").read_bytes()
+    with pytest.raises(
+        ResumeError, match=rf"was asked for 3 epochs and is finished; now it is {epochs}: ask for 3"
+    ):
+        _fit(tmp_path / "run", epochs=epochs)
+    assert (tmp_path / "run/ledger.jsonl").read_bytes() == ledger
+    assert _fit(tmp_path / "run").fingerprint == whole.fingerprint
+
+
+def test_a_run_is_not_made_shorter_than_it_is(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="it fails"):
+        _fit(tmp_path / "run", callbacks=[_Stops(2)])
+    before = (tmp_path / "run/ledger.jsonl").read_bytes()
+    with pytest.raises(
+        ResumeError, match="is in its epoch 3, and was asked for 3; now it is 1: ask for as many"
+    ):
+        _fit(tmp_path / "run", callbacks=[_Stops(2)], epochs=1)
+    assert (tmp_path / "run/ledger.jsonl").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"seed": 2}, r"seed changed since it was interrupted \(seed: 1 before, 2 now\); put it back"),
+        ({"batch_size": 8}, r"batch_size changed .* \(batch_size: 4 before, 8 now\)"),
+        ({"shuffle": "once"}, "shuffle changed since it was interrupted"),
+        ({"build": lambda: _model(dtype="mixed_bfloat16")}, "its configuration is another"),
+        ({"x": X + 1}, "its data are others"),
+        ({"build": lambda: _model(units=5)}, "its configuration is another"),
+        ({"class_weight": {0: 2.0}}, "its arguments are others"),
+        ({"validation_data": (X, X[:, :1])}, "its validation data are others"),
+        ({"callbacks": [keras.callbacks.TerminateOnNaN()]}, "the callbacks are TerminateOnNaN, History"),
+    ],
+)
+def test_what_is_another_training_is_refused(interrupted: Path, changed: Any, said: str) -> None:
+    before = (interrupted / "ledger.jsonl").read_bytes()
+    with pytest.raises(ReproError, match=said):
+        _fit(interrupted, **({"callbacks": [_Stops()]} | changed))
+    assert (interrupted / "ledger.jsonl").read_bytes() == before
+
+
+def test_a_run_that_a_divergence_stopped_is_not_gone_on_with(tmp_path: Path) -> None:
+    _fit(tmp_path / "other", seed=2)
+    with pytest.warns(UserWarning, match="the training stops here"):
+        _fit(tmp_path / "run", reference=tmp_path / "other")
+    with pytest.raises(ResumeError, match="was stopped on purpose: choose another folder"):
+        _fit(tmp_path / "run")
+
+
+def test_two_at_once_are_refused(tmp_path: Path) -> None:
+    class Nested(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+            with pytest.raises(RunFolderError, match="is in use by this process"):
+                _fit(tmp_path / "run")
+
+    _fit(tmp_path / "run", callbacks=[Nested()], epochs=1)
+
+
+def test_a_callback_whose_state_is_not_known_is_named_once(tmp_path: Path) -> None:
+    class Counts(keras.callbacks.Callback):
+        count = 0
+
+        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+            self.count += 1
+
+    with pytest.warns(UserWarning, match="callback Counts keeps what a snapshot does not hold") as warned:
+        _fit(tmp_path / "run", callbacks=[Counts()])
+    assert len(warned) == 1
+    notes = [r["text"] for r in read_ledger(tmp_path / "run").records() if r["kind"] == "note"]
+    assert [n.split(":")[0] for n in notes] == ["callback Counts keeps what a snapshot does not hold"]
+
+
+def test_the_newest_are_kept_and_an_overwritten_run_leaves_none(tmp_path: Path) -> None:
+    _fit(tmp_path / "run", snapshots=3, snapshot_every=2)
+    names = {p.name for p in (tmp_path / "run" / "snapshots").iterdir()}
+    assert names == {"resume-end.h5", "resume-epoch-4-step-0.h5", "resume-epoch-3-step-2.h5"}
+    _fit(tmp_path / "run", resume=False, overwrite=True, snapshot_every="epoch", epochs=1, snapshots=1)
+    assert {p.name for p in (tmp_path / "run" / "snapshots").iterdir()} == {"resume-end.h5"}
+
+
+def test_which_snapshot_is_the_oldest_is_not_told_by_the_times_of_files(tmp_path: Path) -> None:
+    """A run folder may be a copy, or a clock may have been set back."""
+    with pytest.raises(ValueError, match="it fails"):
+        _fit(tmp_path / "run", callbacks=[_Stops(2)], snapshots=3)
+    for age, name in enumerate(["resume-epoch-2-step-0.h5", "resume-epoch-3-step-0.h5"]):
+        os.utime(tmp_path / "run/snapshots" / name, (1000 - age, 1000 - age))
+    _fit(tmp_path / "run", callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], snapshots=3)
+    names = {p.name for p in (tmp_path / "run/snapshots").iterdir()}
+    assert names == {"resume-epoch-3-step-0.h5", "resume-epoch-4-step-0.h5", "resume-end.h5"}
+
+
+def test_snapshots_change_no_bit_of_a_run(tmp_path: Path) -> None:
+    plain = _fit(tmp_path / "plain", resume=False)
+    assert _fit(tmp_path / "steps", snapshot_every=1).fingerprint == plain.fingerprint
+    assert _fit(tmp_path / "background", snapshot_every=1, background=True).fingerprint == plain.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"snapshot_every": 0}, "snapshot_every must be 'epoch' or a number of steps from 1, received 0"),
+        ({"snapshot_every": "step"}, "snapshot_every must be"),
+        ({"snapshots": 0}, "snapshots must be a whole number from 1, received 0"),
+    ],
+)
+def test_arguments_out_of_range(tmp_path: Path, arguments: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        _fit(tmp_path / "run", **arguments)
+
+
+def test_a_run_that_goes_on_needs_a_folder() -> None:
+    trainer = kr.ReproducibleTrainer(_model, seed=1, batch_size=4, strict=False)
+    with pytest.raises(TypeError, match="run_dir is missing"):
+        trainer.fit(X, X[:, :1], resume=True)
+
+
+def test_chosen_epochs_are_kept_across_an_interruption(tmp_path: Path) -> None:
+    expected = {"all": ["1", "2", "3"], "last": ["3"], "some": ["1", "3"]}
+    for name, epochs in expected.items():
+        keep: Any = [1, 3] if name == "some" else name
+        with pytest.raises(ValueError, match="it fails"):
+            _fit(tmp_path / name, callbacks=[_Stops(2)], keep=keep)
+        if name == "last":  # killed before it removed the one before
+            folder = tmp_path / "last/snapshots"
+            (folder / "fit-1-epoch-1.h5").write_bytes((folder / "fit-1-epoch-2.h5").read_bytes())
+        _fit(tmp_path / name, callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], keep=keep)
+        kept = sorted(p.name for p in (tmp_path / name / "snapshots").glob("fit-*"))
+        assert kept == [f"fit-1-epoch-{epoch}.h5" for epoch in epochs]

@@ -1,0 +1,47 @@
+"""The example with dropout, batch norm, augmentation and a shuffle in each epoch: killed at many moments."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+from conftest import CHILD, SCRIPTS, TESTS
+from forkserver import ForkServer
+
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.processes.child import OUTPUT_NAME, Plan, run_child
+
+EXAMPLE = str(TESTS.parent / "examples" / "digits_cnn.py")
+# 45 steps an epoch, a snapshot every 10.
+MOMENTS = ("0.23", "0.44", "0.test", "0.end", "1.writing")
+
+
+def test_killed_at_five_moments_it_is_the_run_that_nothing_interrupted(
+    forkserver: ForkServer, here: Path
+) -> None:
+    def train(run_dir: str, moment: str) -> tuple[int, list[str]]:
+        arguments = (moment, EXAMPLE, "--run-dir", run_dir, "--epochs", "2", "--snapshot-every", "10")
+        plan = Plan(folder=here, script=str(SCRIPTS / "killed_at.py"), arguments=arguments)
+        outcome = run_child(plan, child_module=CHILD, environment=os.environ, start=forkserver.start)
+        return outcome.code, (here / OUTPUT_NAME).read_text().splitlines()
+
+    code, said = train("whole", "never")
+    assert code == 0, said
+    whole = read_ledger("whole")
+    assert said[-1] == whole.fingerprint
+    for moment in MOMENTS:
+        code, stopped = train("run", moment)
+        assert code == -signal.SIGKILL, (moment, stopped)
+    code, again = train("run", "never")
+    assert code == 0, again
+    assert again[-2:] == said[-2:], "test loss, accuracy and fingerprint"
+    assert _history("run") == _history("whole")
+    assert len(_history("run")) == 2
+    left = sorted(p.name for p in Path("run/snapshots").iterdir())
+    assert left == sorted(p.name for p in Path("whole/snapshots").iterdir()), "nothing half written stays"
+
+
+def _history(run_dir: str) -> list[Any]:
+    return [r["metrics"] for r in read_ledger(run_dir).records() if r["kind"] == "epoch"]

@@ -1,0 +1,199 @@
+"""Running again what ledgers recorded: what is missing is said in one line, with exit code 2."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import ledger_builders
+import pytest
+from conftest import Answer
+
+from keras_repro.determinism.switches import pinned_environment
+from keras_repro.errors import LaunchError, LedgerError
+from keras_repro.provenance.environment import code_digest
+from keras_repro.workflows.reproduce.recorded_task import task_of
+from keras_repro.workflows.verify import Task
+
+SCRIPT = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], "hidden": 0}
+
+
+@pytest.fixture
+def runs(here: Path) -> Callable[..., list[Path]]:
+    """Two runs that part in epoch 2, of one script; each with its own changes of the header."""
+    (here / "train.py").write_text("print('no training')\n")
+
+    def make(*changes: dict[str, Any], **both: Any) -> list[Path]:
+        records = ledger_builders.training()
+        other = ledger_builders.changed(records, "epoch 0 1", "weights", ledger_builders.KERNEL, "other")
+        environment = {"code": code_digest("train.py"), "variables": {}}
+        made = []
+        for name, held, change in zip("ab", (records, other), (*changes, {}, {})[:2], strict=True):
+            header = {"command": SCRIPT, "environment": environment} | both | change
+            inputs = header.pop("inputs", None)
+            held = held if inputs is None else [*held, ledger_builders.exit_record(inputs=inputs)]
+            made.append(ledger_builders.write(here / name, held, **header))
+        return made
+
+    return make
+
+
+def test_the_task_is_that_of_the_header(runs: Callable[..., list[Path]]) -> None:
+    found = task_of(runs(policies={"max_epochs": 2, "max_steps": 5}))
+    assert found == Task(
+        script="train.py", arguments=("--epochs", "3"), keep_hash_seed=True, max_epochs=2, max_steps=5
+    )
+
+
+def test_an_enforced_run_is_pinned_again(runs: Callable[..., list[Path]]) -> None:
+    found = task_of(runs(mode="enforced", seed=7))
+    assert (found.seed, dict(found.pinned)) == (7, pinned_environment(7))
+
+
+def test_an_observed_run_is_not_pinned_whatever_seed_it_had(runs: Callable[..., list[Path]]) -> None:
+    found = task_of(runs(seed=7))
+    assert (found.seed, dict(found.pinned)) == (None, {})
+
+
+def test_the_runs_own_folder_is_no_other_argument(runs: Callable[..., list[Path]]) -> None:
+    one, two = ({"command": SCRIPT | {"arguments": ["--out", n, f"--log={n}"]}} for n in "ab")
+    assert task_of(runs(one, two)).arguments == ("--out", "a", "--log=a")
+
+
+def test_hash_seeds_differ_where_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
+    code = code_digest("train.py")
+    one, two = ({"environment": {"code": code, "variables": {"PYTHONHASHSEED": n}}} for n in "12")
+    assert not task_of(runs(one, two)).keep_hash_seed
+    assert task_of(runs(one, one)).keep_hash_seed
+
+
+def test_a_module(runs: Callable[..., list[Path]]) -> None:
+    command = {"script": None, "module": "json.tool", "arguments": [], "hidden": 0}
+    assert task_of(runs(command=command)) == Task(module="json.tool", keep_hash_seed=True)
+
+
+def _no_script(here: Path) -> None:
+    (here / "train.py").unlink()
+
+
+def _other_script(here: Path) -> None:
+    (here / "train.py").write_text("print('another one')\n")
+
+
+def _unchanged(here: Path) -> None:
+    pass
+
+
+REFUSED = {
+    "hidden arguments": (
+        ({"command": SCRIPT | {"hidden": 2}},),
+        _unchanged,
+        "a/ledger.jsonl: 2 of the script's arguments were not recorded, since ledgers are published; use "
+        "'keras-repro verify --explain' with the script and its arguments",
+    ),
+    "a notebook": (
+        ({}, {"command": {}}),
+        _unchanged,
+        "b/ledger.jsonl does not say which script made it (a notebook?): it cannot be run again",
+    ),
+    "no script": (
+        (),
+        _no_script,
+        "no script at train.py, which the runs were made with: go to the folder that they were started in",
+    ),
+    "a folder of that name": (
+        (),
+        lambda here: ((here / "train.py").unlink(), (here / "train.py").mkdir()),
+        "train.py is a folder: give a script, or -m and a module",
+    ),
+    "a changed script": (
+        (),
+        _other_script,
+        "train.py has changed since the runs were made: put the recorded version back",
+    ),
+    "two versions": (
+        ({}, {"environment": {"code": "00" * 16}}),
+        _unchanged,
+        "the runs were made with different versions of train.py: nothing to diagnose",
+    ),
+    "other arguments": (
+        ({}, {"command": SCRIPT | {"arguments": ["--epochs", "4"]}}),
+        _unchanged,
+        "the runs are of different commands: arguments ['--epochs', '3'] and ['--epochs', '4']",
+    ),
+    "data that is gone": (
+        (
+            {},
+            {
+                "inputs": {
+                    "files": [{"root": "working folder", "path": "x.npy", "bytes": 1280, "digest": None}]
+                }
+            },
+        ),
+        _unchanged,
+        "not here is what b/ledger.jsonl read: x.npy (1,280 bytes); put it back",
+    ),
+    "other code beside it": (
+        ({"inputs": {"files": [{"root": "working folder", "path": "own.py", "bytes": 7, "digest": None}]}},),
+        lambda here: (here / "own.py").write_text("x = 12345\n"),
+        "own.py has changed since the runs were made: put the recorded version back",
+    ),
+    "another script": (
+        ({}, {"command": SCRIPT | {"script": "other.py"}}),
+        _unchanged,
+        "the runs are of different commands: script train.py and other.py",
+    ),
+    "a script and a module": (
+        ({}, {"command": SCRIPT | {"script": None, "module": "train"}}),
+        _unchanged,
+        "the runs are of different commands: script train.py and None",
+    ),
+    "no such module": (
+        ({"command": {"module": "nowhere.train"}}, {"command": {"module": "nowhere.train"}}),
+        _unchanged,
+        "no module nowhere.train in {here} or among the installed packages",
+    ),
+    "an empty name": (
+        ({"command": {"script": "", "arguments": None}},),
+        _unchanged,
+        "a/ledger.jsonl does not say which script made it (a notebook?): it cannot be run again",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_done_again_is_said(
+    name: str, runs: Callable[..., list[Path]], here: Path, command: Callable[..., Answer]
+) -> None:
+    changes, then, message = REFUSED[name]
+    a, b = runs(*changes)
+    then(here)
+    # Relative, as a user gives them.
+    said = command("diagnose", a.relative_to(here), b.relative_to(here))
+    assert said.code == 2
+    assert said.err.splitlines() == [f"keras-repro: {message.format(here=here)}"]
+    assert not (here / ".keras_repro").exists()
+
+
+def test_runs_that_do_not_part_need_no_script(
+    runs: Callable[..., list[Path]], here: Path, command: Callable[..., Answer]
+) -> None:
+    a, _ = runs()
+    said = command("diagnose", a, a)
+    assert (said.code, said.err) == (0, "")
+    (here / "train.py").unlink()
+    assert command("diagnose", a, a).code == 0
+
+
+def test_what_is_no_run(here: Path, command: Callable[..., Answer]) -> None:
+    said = command("diagnose", "a", "b")
+    assert said.code == 2
+    assert len(said.err.splitlines()) == 1
+    with pytest.raises(LedgerError):
+        task_of(["a", "b"])
+
+
+def test_the_first_that_lacks_something_is_named(runs: Callable[..., list[Path]]) -> None:
+    with pytest.raises(LaunchError, match=r"a.ledger\.jsonl does not say which script"):
+        task_of(runs(command={}))

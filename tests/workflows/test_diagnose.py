@@ -1,0 +1,344 @@
+"""Diagnosing real runs: a callback's, a trainer's and those of unmodified scripts, in forked processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Answer, Child
+from forkserver import ForkServer
+
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.storage.trace_file import read_trace
+from keras_repro.workflows import diagnose as diagnosis
+
+SUMMARY = ["cause", "where", "what", "line", "fix"]
+
+
+@pytest.fixture
+def explaining(
+    command: Callable[..., Answer], forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch
+) -> Any:
+    """Runs `keras-repro` in this process; what it launches, to diagnose too, is forked."""
+    monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, start=forkserver.start))
+
+    def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
+        answer = command(*arguments, "--json", "said.json")
+        said = Path("said.json")
+        return answer, json.loads(said.read_text()) if said.exists() else {}
+
+    return run
+
+
+def summary(answer: Answer) -> dict[str, str]:
+    """The five lines."""
+    lines = answer.out.splitlines()
+    first = next(i for i, line in enumerate(lines) if line.startswith("cause:"))
+    found = dict(line.split(":", 1) for line in lines[first : first + 5])
+    assert list(found) == SUMMARY
+    return {name: text.strip() for name, text in found.items()}
+
+
+def comment(source: dict[str, Any]) -> str:
+    return str(source["code"]).rpartition("# ")[2]
+
+
+def line_of(text: str, fragment: str) -> int:
+    """The number of the one line of a script that holds a fragment."""
+    (number,) = [n for n, line in enumerate(text.splitlines(), start=1) if fragment in line]
+    return number
+
+
+RECORDS_ITSELF = """
+import sys
+import keras
+import numpy as np
+import keras_repro as kr
+from small import X, Y, build
+
+keras.utils.set_random_seed(3)
+build().fit(X, Y, epochs=1, batch_size=48, verbose=0)
+noise = np.random.default_rng()
+y = (Y + noise.normal(scale=0.1, size=Y.shape)).astype("float32")
+if sys.argv[1] == "callback":
+    model = build()
+    model.fit(X, y, epochs=2, batch_size=48, verbose=0, callbacks=[kr.DeterminismCallback("own")])
+else:
+    kr.ReproducibleTrainer(build, seed=1, batch_size=48).fit(X, y, epochs=2, verbose=0, run_dir="own")
+"""
+
+
+@pytest.mark.parametrize("kind", ["callback", "trainer"])
+def test_a_run_that_a_script_records_itself(
+    kind: str, written: Callable[..., str], launched: Callable[..., Child], here: Path, explaining: Any
+) -> None:
+    script = written(RECORDS_ITSELF)
+    for name in "ab":
+        child = launched(script, kind)
+        assert child.outcome.code == 0, child.output
+        (child.folder / "runs" / "own").rename(here / name)
+        child.folder.rename(here / f"launched-{name}")
+    answer, said = explaining("diagnose", "a", "b")
+    assert (answer.code, answer.err) == (1, "")
+    divergence = said["divergence"]
+    # The ledgers know of one fit; it is the second one of the script.
+    assert (read_ledger("a").header["coverage"] == "sm") == (kind == "callback")
+    assert divergence["cause"] == "data_values"
+    assert divergence["source"]["line"] in {
+        line_of(RECORDS_ITSELF, t) for t in ("default_rng", "noise.normal")
+    }
+    assert divergence["diagnosis"]["trainings"] <= 4
+    assert summary(answer)["cause"].startswith("data_values: ")
+
+
+LATE = """
+import keras
+import numpy as np
+from small import X, Y, build
+
+def batches():
+    rng = np.random.default_rng()
+    number = 0
+    while True:
+        number += 1
+        x = X[:8]
+        if number == 250:
+            x = x + rng.normal(size=x.shape).astype("float32")
+        yield x, Y[:8]
+
+keras.utils.set_random_seed(3)
+model = build()
+model.fit(batches(), steps_per_epoch=100, epochs=3, verbose=0)
+print("to the end")
+"""
+
+
+def test_a_training_of_300_steps_that_parts_at_step_250(written: Callable[..., str], explaining: Any) -> None:
+    answer, said = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", written(LATE))
+    assert (answer.code, answer.err) == (1, "")
+    divergence = said["divergence"]
+    assert (divergence["fit"], divergence["epoch"], divergence["step"]) == (0, 2, 49)
+    assert {"cause", "layer", "operation", "source", "evidence", "fix"} <= set(divergence)
+    assert divergence["cause"] == "data_values"
+    assert divergence["source"]["line"] in {line_of(LATE, t) for t in ("rng = ", "x = x + rng")}
+    assert divergence["evidence"]
+    five = summary(answer)
+    assert five["where"] == "fit 1, epoch 3, step 50"
+    assert five["line"].startswith("script.py:")
+    lines = answer.out.splitlines()
+    # The summary comes first, the evidence right below, what was compared behind it.
+    first = lines.index(next(line for line in lines if line.startswith("cause:")))
+    assert all(line.startswith("diagnosing: ") for line in lines[first - 3 : first])
+    assert lines.index("evidence:") == next(i for i, text in enumerate(lines) if text.startswith("fix:")) + 1
+    assert divergence["diagnosis"]["trainings"] == sum(
+        line.startswith("diagnosing: training") for line in lines
+    )
+    assert divergence["diagnosis"]["trainings"] <= 4
+    # No training went on beyond the step.
+    folder = Path(said["runs"][0]["ledger"]).parents[1] / "diagnosis"
+    second = list(read_trace(folder / "2" / "trace.jsonl"))
+    assert (second[-1].hard.kind, second[-1].hard.key) == ("end", "0 2 49")
+    assert "to the end" not in (folder / "2" / "output.txt").read_text()
+
+
+# What it does depends on how often it ran before, which it keeps far from its folder: 1 and 2 part.
+CHANGES = """
+import os
+import sys
+import keras
+from small import X, Y, build
+
+times = os.environ["TIMES"]
+number = len(open(times).read()) + 1 if os.path.exists(times) else 1
+open(times, "a").write("x")
+keras.utils.set_random_seed(3 if number == 1 else 4)
+if number > 2 and sys.argv[1] == "fails":
+    raise RuntimeError(f"no connection in run {number}")
+if number > 3 and sys.argv[1] == "fails later":
+    raise RuntimeError(f"no connection in run {number}")
+if number > 2 and sys.argv[1] == "stops":
+    print("nothing to do")
+    sys.exit(0)
+build().fit(X, Y, epochs=3, batch_size=48, verbose=0)
+"""
+
+
+FAILED = "a diagnosing run failed with exit code 1; "
+
+
+@pytest.fixture
+def times(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    file = tmp_path_factory.mktemp("far") / "times.txt"
+    monkeypatch.setenv("TIMES", str(file))
+    return file
+
+
+def test_what_does_not_come_back_is_said_and_not_looped(
+    times: Path, written: Callable[..., str], explaining: Any
+) -> None:
+    script = written(CHANGES)
+    answer, said = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", script, "goes-on")
+    assert (answer.code, answer.err) == (1, "")
+    assert len(times.read_text()) == 2 + 4
+    divergence = said["divergence"]
+    # What the two ledgers tell stays.
+    assert (divergence["cause"], divergence["diagnosis"]["trainings"]) == ("initial_weights", 4)
+    assert summary(answer)["cause"] == (
+        "initial_weights: run again, it did not part: 4 trainings did the same up to there"
+    )
+    assert summary(answer)["where"] == "before the first epoch"
+    assert summary(answer)["what"] == divergence["tensor"]
+    assert divergence["evidence"][1].startswith("the ledgers tell: ")
+
+
+@pytest.mark.parametrize(
+    ("way", "said_of_it", "output"),
+    [
+        ("fails", FAILED, ["RuntimeError: no connection in run 3"]),
+        # The one that is held against the first has not parted: it failed.
+        (
+            "fails later",
+            "a diagnosing run failed with exit code 1; ",
+            ["RuntimeError: no connection in run 4"],
+        ),
+        ("stops", "a diagnosing run: no Keras training was seen in it: nothing to compare; ", []),
+    ],
+)
+def test_a_script_that_behaves_differently_when_run_again(
+    way: str, said_of_it: str, output: list[str], times: Path, written: Callable[..., str], explaining: Any
+) -> None:
+    script = written(CHANGES)
+    verify = ("verify", "--runs", "2", "--keep-hash-seed", "--run-dir", "runs")
+    answer, said = explaining(*verify, "--explain", script, way)
+    # That the runs part is known all the same.
+    assert answer.code == 1
+    assert said["verdict"] == "diverged"
+    *before, last = answer.err.splitlines()
+    assert last.startswith(f"keras-repro: the cause was not found: {said_of_it}")
+    assert before[-1:] == output
+    assert "keras_repro/" not in answer.err
+    assert "diverged" in answer.out
+
+    if way == "fails later":
+        return
+    answer, said = explaining("diagnose", "runs/run-1", "runs/run-2")
+    assert (answer.code, said) == (2, {})
+    assert answer.err.splitlines()[-1].startswith(f"keras-repro: {said_of_it}")
+
+
+def test_only_earlier_diagnoses_are_replaced(
+    times: Path, written: Callable[..., str], launched: Callable[..., Child], here: Path, explaining: Any
+) -> None:
+    script = written(CHANGES)
+    for name in ("run-1", "run-2"):
+        launched(script, "fails").folder.rename(here / name)
+    Path("results").mkdir()
+    Path("results/1").mkdir()
+    kept = [Path("results/thesis.txt"), Path("results/1/data.csv")]
+    for file in kept:
+        file.write_text("years of work")
+    answer, _ = explaining("diagnose", "run-1", "run-2", "--run-dir", "results")
+    assert answer.code == 2
+    assert [file.read_text() for file in kept] == ["years of work"] * 2
+
+
+# --- files that a run leaves for the next
+
+LEAVES = """
+from pathlib import Path
+import keras
+import numpy as np
+from small import X, Y, build
+
+keras.utils.set_random_seed(3)
+KEPT = Path(__file__).parent / "kept" / {name!r}
+model = build()
+{reads}
+model.fit(X, y, epochs=2, batch_size=48, verbose=0)
+KEPT.parent.mkdir(exist_ok=True)
+{writes}
+"""
+LEFT = {
+    "weights": (
+        "last.weights.h5",
+        "y = Y\nif KEPT.exists():\n    model.load_weights(KEPT)  # reads",
+        "model.save_weights(KEPT)",
+        "initial_weights",
+    ),
+    "labels": (
+        "labels.npy",
+        "y = np.load(KEPT) if KEPT.exists() else Y  # reads",
+        "np.save(KEPT, model.predict(X, verbose=0))",
+        "data_values",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_a_file_that_the_first_run_left(kind: str, written: Callable[..., str], explaining: Any) -> None:
+    name, reads, writes, cause = LEFT[kind]
+    script = written(LEAVES.format(name=name, reads=reads, writes=writes))
+    answer, said = explaining("verify", "--explain", "--runs", "2", "--run-dir", "runs", script)
+    assert (answer.code, answer.err) == (1, "")
+    divergence = said["divergence"]
+    assert (divergence["cause"], divergence["diagnosis"]["trainings"] <= 4) == (cause, True)
+    assert "reads" in Path(script).read_text().splitlines()[divergence["source"]["line"] - 1]
+    # The line is in the user's own file, not in the copy that it was seen in.
+    assert Path(divergence["source"]["file"]).resolve() == Path(script).resolve()
+    assert divergence["fix"] == f"begin each run without {name}, or read a file that no run writes"
+    assert any(e.startswith(f"{name}: line ") for e in divergence["evidence"])
+    assert not Path("runs/diagnosis/copies").exists()
+    # The hash seeds differed, but they are not the cause, which is known.
+    assert not any("hash seed" in text for text in [*said["notes"], *answer.out.splitlines()[2:]])
+
+
+# --- verify ends where runs part
+
+CLEANS_UP = """
+import atexit
+import os
+import threading
+import keras
+from small import X, Y, build
+
+run = str(os.getpid())
+atexit.register(lambda: print("atexit", flush=True))
+class Late(threading.Thread):
+    def run(self):
+        done.wait()
+        print("thread", flush=True)
+done = threading.Event()
+Late().start()
+try:
+    build().fit(X, Y, epochs=4, batch_size=48, verbose=0)
+    print("trained", flush=True)
+finally:
+    done.set()
+    print("finally", flush=True)
+"""
+
+
+def test_a_run_that_parts_ends_there_and_cleans_up(written: Callable[..., str], verified: Any) -> None:
+    found = verified(written(CLEANS_UP), runs=3)
+    assert [o.code for o in found.outcomes] == [0, 75]
+    assert (found.comparison.verdict, len(found.comparison.runs)) == ("diverged", 2)
+    first, second = ((Path("runs") / name / "output.txt").read_text().split() for name in ("run-1", "run-2"))
+    assert sorted(first) == ["atexit", "finally", "thread", "trained"]
+    assert sorted(second) == ["atexit", "finally", "thread"]
+    kinds = [r["kind"] for r in read_ledger("runs/run-2").records()]
+    assert kinds.count("epoch") == 0
+    assert "run 2 was ended where it parted: --keep-going lets all runs end" in found.comparison.notes
+
+
+def test_all_run_to_their_end_where_that_is_asked_for(written: Callable[..., str], verified: Any) -> None:
+    found = verified(written(CLEANS_UP), runs=3, keep_going=True)
+    assert [o.code for o in found.outcomes] == [0, 0, 0]
+    assert (found.comparison.verdict, len(found.comparison.runs)) == ("diverged", 3)
+    for number in (1, 2, 3):
+        output = (Path("runs") / f"run-{number}" / "output.txt").read_text()
+        assert sorted(output.split()) == ["atexit", "finally", "thread", "trained"]
+        assert [r["kind"] for r in read_ledger(f"runs/run-{number}").records()].count("epoch") == 4

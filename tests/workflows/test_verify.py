@@ -1,0 +1,314 @@
+"""Scripts that repeat and scripts that do not, each run in processes of its own and compared."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from keras_repro.errors import LaunchError, RunFolderError
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.workflows.verify import Task, Verification, check_task
+
+
+def divergence(verification: Verification) -> dict[str, Any]:
+    found = verification.to_dict()
+    assert found["verdict"] == "diverged"
+    assert len({run["fingerprint"] for run in found["runs"]}) == len(found["runs"])
+    return found["divergence"]
+
+
+def notes(verification: Verification) -> str:
+    return "\n".join(verification.comparison.notes)
+
+
+def test_a_seeded_script_is_identical(verified: Any) -> None:
+    found = verified("seeded.py", runs=3)
+    comparison = found.comparison
+    assert comparison.verdict == "identical"
+    assert len({r["fingerprint"] for r in comparison.runs}) == 1
+    assert comparison.runs[0]["fingerprint"].startswith("kr1-smr-")
+    assert [r["status"] for r in comparison.runs] == ["finished"] * 3
+    # fit, start, birth of the slots, three epochs, end, evaluation, prediction, exit
+    assert comparison.compared == 10
+    assert comparison.covers == "training, evaluation and predictions"
+    assert comparison.notes == ()
+    assert [o.code for o in found.outcomes] == [0, 0, 0]
+    assert found.leftovers == ()
+    assert found.estimate is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "record", "tensor"),
+    [
+        ("built", "start", "layers/0/kernel"),
+        ("unbuilt", "birth", "layers/0/kernel"),
+        ("subclassed", "birth", "hidden/0/kernel"),
+    ],
+)
+def test_without_a_seed_the_initial_weights_differ(
+    verified: Any, kind: str, record: str, tensor: str
+) -> None:
+    found = divergence(verified("no_seed.py", kind))
+    assert found["cause"] == "initial_weights"
+    assert (found["kind"], found["fit"], found["epoch"]) == (record, 0, None)
+    assert (found["section"], found["tensor"]) == ("weights", tensor)
+    # Biases start as zeros.
+    assert [t["tensor"].rsplit("/")[-1] for t in found["tensors"]] == ["kernel"] * len(found["tensors"])
+    assert (
+        found["explanation"] == "no seed was set with Keras; call keras.utils.set_random_seed before building"
+    )
+
+
+def test_seeds_that_keras_does_not_draw_from_are_named(verified: Any) -> None:
+    found = verified("no_seed.py", "built", "others")
+    assert str(found.comparison) == (
+        "diverged: before the first epoch: initial weights differ, first in layers/0/kernel "
+        "(sequential/dense/kernel) and 1 more; seeds were set with tf.random.set_seed, from which "
+        "Keras 3's initializers do not draw; call keras.utils.set_random_seed before building"
+    )
+    assert divergence(found)["cause"] == "initial_weights"
+
+
+def test_time_in_the_labels_shows_in_the_first_epoch(verified: Any) -> None:
+    found = divergence(verified("seeded.py", "labels"))
+    assert (found["fit"], found["epoch"], found["cause"]) == (0, 0, "data_values")
+    assert found["explanation"] == "the data given to fit differs"
+
+
+def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any, launched: Any) -> None:
+    found = verified("seeded.py", "weights", "--epochs", "10")
+    where = divergence(found)
+    assert (where["fit"], where["epoch"], where["section"]) == (0, 7, "weights")
+    assert where["epochs"] == 10
+    assert "diverged: at epoch 8/10: weights differ, first in layers/0/" in str(found.comparison)
+
+    # The runs of a `verify` cover results outside fit: only the reference that a callback made can be met.
+    reference = launched("seeded.py", "weights", "--epochs", "10", "--record", "first")
+    assert "epochs 10\n" in reference.output
+    folder = reference.folder / "runs" / "first"
+    reference.folder.rename(reference.folder.with_name("reference"))
+    folder = reference.folder.with_name("reference") / "runs" / "first"
+    live = launched(
+        "seeded.py", "weights", "--epochs", "10", "--record", "second", "--reference", str(folder)
+    )
+    assert "epochs 8\n" in live.output
+    assert "stopped: at epoch 8/10: weights differ" in live.output
+    assert "parted from the reference at epoch 8/10" in live.output
+    recorded = read_ledger(live.folder / "runs" / "second")
+    assert recorded.status == "stopped"
+    assert recorded.fingerprint is not None
+    assert recorded.fingerprint.endswith("-partial")
+
+
+def test_the_unseeded_fold_is_named_and_only_that(verified: Any) -> None:
+    found = verified("cross_validation.py", keep_going=True)
+    where = divergence(found)
+    assert (where["fit"], where["epoch"], where["cause"]) == (3, None, "initial_weights")
+    assert "of fit 4/5" in str(found.comparison)
+    a, b = (list(read_ledger(r["ledger"]).typed_records()) for r in found.comparison.runs)
+    differing = [(r.fit, r.index) for r, s in zip(a, b, strict=True) if r.sections != s.sections]
+    # Beside the records of that fit, the prediction made with its model.
+    assert set(differing) == {(3, None), (None, 3)}
+
+
+def test_another_structure_is_a_divergence(verified: Any) -> None:
+    found = verified("random_size.py")
+    where = divergence(found)
+    assert (where["cause"], where["fit"], where["epoch"]) == ("configuration", 0, None)
+    assert "layers/0/kernel is float32[6, " in str(found.comparison)
+
+
+def test_an_evaluation_on_a_random_subset_differs_there(verified: Any) -> None:
+    where = divergence(verified("random_subset.py"))
+    assert (where["kind"], where["index"], where["fit"], where["epoch"]) == ("evaluation", 0, None, None)
+    assert where["cause"] == "data_values"
+
+
+def test_what_has_no_effect_is_a_note(verified: Any) -> None:
+    found = verified("no_effect.py", "dropout", "generator", "leftover", "clock", "restore")
+    assert found.comparison.verdict == "identical"
+    said = notes(found)
+    assert "layers/1/dropout/seed_generator" in said
+    assert "layers/1/keras_generator" in said
+    assert "layers/1/tensorflow_generator" in said
+    assert "never drawn from" in said
+    assert "left from before" in said
+    assert "the process's own generator (numpy) differs: without effect so far" in said
+    assert "log taken, added by a callback, differs" in said
+    assert len(found.comparison.notes) == 4
+
+
+def test_train_on_batch_is_recorded(verified: Any) -> None:
+    found = verified("by_hand.py", "batches", "seeded")
+    assert found.comparison.verdict == "identical"
+    assert found.comparison.covers.startswith("steps outside fit;")
+    ledger = read_ledger(found.comparison.runs[0]["ledger"])
+    assert [r.extra["steps"] for r in ledger.typed_records() if r.kind == "loop"] == [0, 1, 2, 4, 6]
+
+
+def test_unseeded_train_on_batch_differs(verified: Any) -> None:
+    where = divergence(verified("by_hand.py", "batches"))
+    assert (where["kind"], where["index"], where["step"], where["section"]) == ("loop", 0, 0, "weights")
+    assert where["cause"] == "initial_weights"
+    assert where["explanation"] == (
+        "no seed was set with Keras; call keras.utils.set_random_seed before building"
+    )
+
+
+def test_a_loop_without_fit_is_compared_at_exit(verified: Any) -> None:
+    found = verified("by_hand.py", "tape", "seeded")
+    assert found.comparison.verdict == "identical"
+    assert found.comparison.covers.startswith("the models' state at exit;")
+    ledger = read_ledger(found.comparison.runs[0]["ledger"])
+    (record,) = ledger.typed_records()
+    assert record.kind == "exit"
+    assert [t.split("/", 1)[1] for t in record.tensors["weights"]] == [
+        "layers/0/bias",
+        "layers/0/kernel",
+        "layers/2/bias",
+        "layers/2/kernel",
+    ]
+
+
+def test_an_unseeded_loop_without_fit_differs_at_exit(verified: Any) -> None:
+    found = verified("by_hand.py", "tape")
+    assert divergence(found)["kind"] == "exit"
+    assert "at the script's exit: weights differ" in str(found.comparison)
+
+
+def test_a_run_that_reads_what_the_last_one_left(verified: Any) -> None:
+    found = verified("../scripts/resumes.py", runs=3)
+    assert divergence(found)["cause"] == "initial_weights"
+    assert found.leftovers == ("last.weights.h5",)
+
+
+def test_a_script_with_run_folders_of_its_own(verified: Any, here: Any) -> None:
+    found = verified("records_itself.py")
+    assert found.comparison.verdict == "identical"
+    for number in (1, 2):
+        folder = here / "runs" / f"run-{number}"
+        assert (folder / "output.txt").read_text() == "identical incomparable\n"
+        own = sorted(str(p.parent.relative_to(folder / "runs")) for p in (folder / "runs").rglob("*.jsonl"))
+        assert own == [".keras_repro/trainer-1", "first/run", "second/run", "trained"]
+    assert sorted(p.name for p in here.iterdir()) == ["runs"]
+
+
+def test_one_run_of_three_that_differs_is_named(verified: Any, written: Any) -> None:
+    script = written(
+        "import keras, os\nfrom pathlib import Path\nfrom small import X, Y, build\n"
+        "number = len(list(Path('runs').iterdir()))\nstarted = Path('started')\n"
+        "seen = len(started.read_text()) if started.exists() else 0\nstarted.write_text('x' * (seen + 1))\n"
+        "keras.utils.set_random_seed(1 if seen != 1 else 2)\n"
+        "build().fit(X, Y, epochs=1, verbose=0)\n"
+    )
+    found = verified(script, runs=3, keep_going=True)
+    assert found.to_dict()["divergence"]["explanation"] == "seeds differ: 1 and 2"
+    assert "run 2 parted from run 1; run 3 did not" in found.comparison.notes
+    assert found.leftovers == ("started",)
+
+
+def test_runs_are_never_replaced_unasked(verified: Any, here: Any) -> None:
+    old = here / "runs" / "run-7" / "kept.txt"
+    old.parent.mkdir(parents=True)
+    old.write_text("of use to someone")
+    with pytest.raises(RunFolderError, match=r"runs holds runs already: .*--force"):
+        verified("random_size.py")
+    assert [p.name for p in (here / "runs").iterdir()] == ["run-7"]
+    verified("random_size.py", overwrite=True)
+    assert sorted(p.name for p in (here / "runs").iterdir()) == ["run-1", "run-2"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "import keras",
+            "run 1: no Keras training was seen in it: nothing to compare; ledger and output kept in",
+        ),
+        ("1 / 0", "run 1 failed with exit code 1; ledger and output kept in runs/run-1"),
+        ("import sys; sys.exit(3)", "run 1 failed with exit code 3; ledger and output kept in runs/run-1"),
+        ("import os; os.kill(os.getpid(), 9)", "run 1 was killed by SIGKILL; output kept in runs/run-1"),
+    ],
+)
+def test_a_child_that_trains_nothing(verified: Any, written: Any, lines: str, message: str) -> None:
+    with pytest.raises(LaunchError) as raised:
+        verified(written(lines))
+    assert str(raised.value).splitlines()[-1].startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.py", "no script at none.py"),
+        ("book.ipynb", "book.ipynb is a notebook: call trainer.verify"),
+        (".", ". is a folder: give a script, or -m and a module"),
+    ],
+)
+def test_what_is_no_script(name: str, message: str) -> None:
+    with pytest.raises(LaunchError, match=f"^{message}"):
+        check_task(Task(script=name))
+
+
+def test_the_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "77")
+    monkeypatch.setenv("OF_THE_CALLER", "kept")
+    task = Task(script="a.py", max_epochs=2, max_steps=3)
+    assert [task.environment(n)["PYTHONHASHSEED"] for n in (0, 1)] == ["1", "2"]
+    assert task.environment(0)["OF_THE_CALLER"] == "kept"
+    assert task.environment(0)["KERAS_MAX_EPOCHS"] == "2"
+    assert task.environment(0)["KERAS_MAX_STEPS_PER_EPOCH"] == "3"
+    assert Task(script="a.py", keep_hash_seed=True).environment(1)["PYTHONHASHSEED"] == "77"
+    pinned = Task(script="a.py", seed=5, pinned={"PYTHONHASHSEED": "5"})
+    assert [pinned.environment(n)["PYTHONHASHSEED"] for n in (0, 1)] == ["5", "5"]
+
+
+@pytest.mark.parametrize(
+    ("lines", "section", "words"),
+    [
+        (
+            "build().fit(X, Y, verbose=0)\nmodel.fit(X, Y, verbose=0)\nspoil(model)\n",
+            "weights after fit 1",
+            "weights after fit 2 differ",
+        ),
+        (
+            "model.train_on_batch(X, Y)\nspoil(model)\n",
+            "weights after loop 0",
+            "weights after loop 1 differ",
+        ),
+        (
+            "build().fit(X, Y, verbose=0)\nmodel.predict(X, verbose=0)\nspoil(model)\n",
+            "weights",
+            "weights differ",
+        ),
+    ],
+)
+def test_what_changes_a_model_outside_of_fit_is_seen(
+    verified: Any, written: Any, lines: str, section: str, words: str
+) -> None:
+    found = verified(
+        written(
+            "import os\nimport keras\nimport numpy as np\nfrom small import X, Y, build\n"
+            "keras.utils.set_random_seed(1)\nmodel = build()\n"
+            "def spoil(model):\n    kernel = model.weights[0]\n"
+            "    noise = np.frombuffer(os.urandom(kernel.shape[0]), 'u1')[:, None] / 255\n"
+            "    kernel.assign_add(noise * np.ones(kernel.shape))\n" + lines
+        )
+    )
+    where = divergence(found)
+    assert str(found.comparison).startswith(f"diverged: at the script's exit: {words}, first in ")
+    assert (where["kind"], where["section"], where["cause"]) == ("exit", section, "unknown")
+
+
+def test_a_training_in_a_process_of_its_own_is_a_note(verified: Any, written: Any) -> None:
+    found = verified(
+        written(
+            "import multiprocessing\nimport keras\nfrom small import X, Y, build\n"
+            "if __name__ == '__main__':\n    keras.utils.set_random_seed(1)\n"
+            "    build().fit(X, Y, verbose=0)\n"
+            "    process = multiprocessing.get_context('spawn').Process(target=print)\n"
+            "    process.start()\n    process.join()\n"
+        )
+    )
+    assert found.comparison.verdict == "identical"
+    assert "the script started processes of its own" in notes(found)

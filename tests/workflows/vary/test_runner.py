@@ -1,0 +1,328 @@
+"""A script under other surroundings: each verdict is that variation's, and nothing of the user's changes."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import CHILD
+from varied import score
+
+from keras_repro.errors import LaunchError, RunFolderError
+from keras_repro.ledger.reader import read_ledger
+from keras_repro.workflows.vary.catalogue import chosen
+from keras_repro.workflows.vary.runner import Variations, Variator, Watcher
+from keras_repro.workflows.verify import Task
+
+# What a forked child can be given: all that acts once TensorFlow runs, and not before.
+LATE = "intra-threads,cpu-count,working-directory,file-order,leftover-files,variables"
+
+
+@pytest.fixture
+def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
+    """Varies the surroundings of a script in the working folder, in forked children."""
+
+    def vary(script: str, variations: str, *arguments: str, **options: Any) -> Variations:
+        task = Task(script=script, arguments=arguments, keep_hash_seed=True)
+        given = {"folder": Path("runs"), "child_module": CHILD, "start": forkserver.start} | options
+        with Variator(task, **given) as variator:
+            return variator.run(chosen(variations))
+
+    return vary
+
+
+def verdicts(found: Variations) -> dict[str, str]:
+    return {o.name: o.verdict for o in found.outcomes}
+
+
+@pytest.mark.parametrize("name", ["file-order", "leftover-files"])
+def test_only_the_line_that_a_script_depends_on_differs(forkserver: Any, name: str) -> None:
+    found = score.run(name, LATE, forkserver.start)
+    said = verdicts(found)
+    assert found.repeat.verdict == "repeats"
+    assert said.pop(name) == "differs"
+    if name != "leftover-files":
+        assert said.pop("leftover-files") == "not tried"
+    assert set(said.values()) == {"repeats"}
+    (differs,) = found.with_verdict("differs")
+    assert differs.where == "epoch 1 of fit 1"
+    assert differs.distance is not None
+    assert differs.distance > 0.01
+    assert found.trainings == 2 + len(found.outcomes) - len(found.with_verdict("not tried"))
+
+
+def test_there_is_a_script_for_each_variation() -> None:
+    assert {p.stem for p in score.HERE.glob("by_*.py")} == {score.script_of(n).stem for n in score.names()}
+
+
+def test_a_line_of_the_score_is_right_only_for_the_one_variation() -> None:
+    def result(*differs: str, **more: Any) -> score.Result:
+        given = {"could_not_run": (), "not_tried": (), "seconds": 1.0} | more
+        return score.Result(name="locale", differs=differs, **given)
+
+    assert result("locale").right
+    assert not result().right
+    assert not result("locale", "xla").right
+    assert not result("locale", could_not_run=("xla",)).right
+    assert result(not_tried=("locale",)).right
+
+
+# Reads, leaves and changes files, and trains on what the surroundings give.
+SCRIPT = """
+import os, sys
+from pathlib import Path
+import numpy as np, keras
+Path("left.txt").write_text("left")
+Path("mine.txt").write_text("changed")
+number = 0.0
+if "threads" in sys.argv:
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads(2)
+if "determinism" in sys.argv:
+    import tensorflow as tf
+    tf.config.experimental.enable_op_determinism()
+if "chance" in sys.argv:
+    number = int.from_bytes(os.urandom(3), "big")
+if "fails" in sys.argv and os.environ.get("BUILD_NUMBER"):
+    raise ValueError("this build is none")
+if "outside" in sys.argv:
+    Path(sys.argv[-1]).write_text(str(os.getpid()))
+keras.utils.set_random_seed(1)
+model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+model.compile("sgd", "mse")
+model.fit(np.ones((8, 4)), np.full((8, 1), number), epochs=2, verbose=0)
+if "late" in sys.argv and os.environ.get("BUILD_NUMBER"):
+    print(model.evaluate(np.ones((8, 4)), np.ones((8, 1)), verbose=0))
+"""
+
+
+@pytest.fixture
+def script(here: Path) -> str:
+    (here / "train.py").write_text(SCRIPT)
+    (here / "mine.txt").write_text("mine")
+    return "train.py"
+
+
+def test_what_a_script_sets_itself_is_not_tried(varied: Any, script: str, here: Path) -> None:
+    found = varied(script, "intra-threads,op-determinism,working-directory", "threads", "determinism")
+    assert verdicts(found) == {
+        "intra-threads": "not tried",
+        "op-determinism": "not tried",
+        "working-directory": "repeats",
+    }
+    assert found.outcomes[0].reason.startswith("the script sets it itself")
+    # Nothing of the user's has changed, and nothing is left but ledgers.
+    assert sorted(os.listdir(here)) == ["mine.txt", "runs", "train.py"]
+    assert (here / "mine.txt").read_text() == "mine"
+    assert sorted(os.listdir("runs")) == [
+        "baseline",
+        "intra-threads",
+        "op-determinism",
+        "repeat",
+        "working-directory",
+    ]
+    for outcome in found.outcomes:
+        assert outcome.ledger is not None
+        assert read_ledger(outcome.ledger).status == "finished"
+
+
+def test_a_script_that_never_repeats_is_not_blamed_on_a_variation(varied: Any, script: str) -> None:
+    found = varied(script, "all", "chance")
+    assert (found.repeat.verdict, found.repeat.where) == ("differs", "epoch 1 of fit 1")
+    assert set(verdicts(found).values()) == {"not tried"}
+    assert {o.reason for o in found.outcomes} == {"the script does not repeat even in the same surroundings"}
+    assert found.trainings == 2
+
+
+def test_a_failure_there_is_no_difference(varied: Any, script: str) -> None:
+    found = varied(script, "variables,file-order", "fails")
+    assert verdicts(found) == {"file-order": "repeats", "variables": "could not run"}
+    failed = found.outcomes[-1]
+    assert failed.output.splitlines()[-1] == "ValueError: this build is none"
+    assert failed.reason.startswith("failed with exit code 1")
+
+
+def test_a_result_after_the_training_that_only_one_has(varied: Any, script: str) -> None:
+    (outcome,) = varied(script, "variables", "late").outcomes
+    assert (outcome.verdict, outcome.where, outcome.distance) == ("differs", "the script's exit", 0.0)
+
+
+def test_a_baseline_that_fails_says_where_it_ran(varied: Any, here: Path) -> None:
+    (here / "train.py").write_text("open('../data.csv')")
+    with pytest.raises(
+        LaunchError, match=r"the baseline failed .* it ran in a copy of .*--no-copy"
+    ) as raised:
+        varied("train.py", "locale")
+    assert "FileNotFoundError" in raised.value.output
+    assert not (here / "runs" / "copies").exists()
+
+
+def test_what_is_written_by_an_absolute_path_is_noted(varied: Any, script: str, here: Path) -> None:
+    found = varied(script, "variables", "outside", str(here / "by_path.txt"))
+    assert found.notes == ("a run wrote into your own folder, where all others find it: by_path.txt",)
+
+
+def test_without_copies_it_runs_in_the_folder_itself(varied: Any, script: str, here: Path) -> None:
+    found = varied(script, "working-directory,leftover-files,variables", copy=False)
+    assert verdicts(found) == {
+        "working-directory": "not tried",
+        "leftover-files": "not tried",
+        "variables": "repeats",
+    }
+    assert (here / "mine.txt").read_text() == "changed"
+    assert "left.txt" in found.notes[0]
+
+
+class Counting(Watcher):
+    """Counts how many run at one time."""
+
+    def __init__(self) -> None:
+        self.running: list[str] = []
+        self.seen: dict[str, int] = {}
+
+    def begins(self, name: str, change: str, ledger: Path) -> None:
+        self.running.append(name)
+        for one in self.running:
+            self.seen[one] = max(self.seen.get(one, 0), len(self.running))
+
+    def ends(self, name: str, outcome: Any) -> None:
+        if name in self.running:
+            self.running.remove(name)
+
+
+def test_side_by_side_but_never_beside_threads(varied: Any, script: str) -> None:
+    watcher = Counting()
+    names = "cpu-count,working-directory,file-order,leftover-files,variables"
+    found = varied(script, names, jobs=2, watcher=watcher)
+    assert {o.verdict for o in found.outcomes} <= {"repeats", "not tried"}
+    assert found.with_verdict("not tried") == tuple(
+        o for o in found.outcomes if o.name == "cpu-count" and len(os.sched_getaffinity(0)) < 2
+    )
+    assert watcher.seen.pop("file-order") == watcher.seen.pop("variables") == 2
+    assert set(watcher.seen.values()) == {1}
+    assert found.notes == ()
+
+
+def test_not_side_by_side_where_the_path_is_not_known_not_to_matter(varied: Any, script: str) -> None:
+    watcher = Counting()
+    found = varied(script, "file-order,variables", jobs=2, watcher=watcher)
+    assert set(watcher.seen.values()) == {1}
+    assert "one after another" in found.notes[0]
+
+
+def test_runs_are_replaced_only_when_told_to(varied: Any, script: str, here: Path) -> None:
+    (here / "runs" / "notes").mkdir(parents=True)
+    varied(script, "variables")
+    with pytest.raises(RunFolderError, match="--force"):
+        varied(script, "variables")
+    varied(script, "file-order", overwrite=True)
+    assert sorted(os.listdir("runs")) == ["baseline", "file-order", "notes", "repeat"]
+
+
+def test_ctrl_c_ends_the_child_and_takes_the_copies_away(process: Any, script: str, here: Path) -> None:
+    child = process("-m", "keras_repro.cli", "verify", script, "--vary", "variables", "--run-dir", "runs")
+    deadline = time.monotonic() + 60
+    while not (here / "runs" / "baseline" / "output.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert (here / "runs" / "copies" / "here").exists()
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=60)
+    assert child.returncode == 2
+    assert said.startswith("keras-repro: interrupted: the child has ended, copies are removed, ")
+    assert said.count("\n") == 1
+    assert sorted(os.listdir(here)) == ["mine.txt", "runs", "train.py"]
+    assert os.listdir(here / "runs") == ["baseline"]
+    assert (here / "mine.txt").read_text() == "mine"
+
+
+def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
+    for name in ("by_hash_seed.py", "exact.py"):
+        (here / name).write_text((score.HERE / name).read_text())
+    task = Task(script="by_hash_seed.py", keep_hash_seed=True)
+    with Variator(task, folder=Path("runs"), child_module=CHILD) as variator:
+        found = variator.run(chosen("hash-seed,onednn"))
+    assert verdicts(found) == {"hash-seed": "differs", "onednn": "repeats"}
+    assert sys.flags.hash_randomization or os.environ.get("PYTHONHASHSEED")
+    switches = [
+        {s["name"]: s["achieved"] for s in read_ledger(Path("runs", name)).header["switches"]}
+        for name in ("baseline", "hash-seed", "onednn")
+    ]
+    assert [s["hash_seed"] for s in switches][:2] != [s["hash_seed"] for s in switches][1:]
+    assert switches[0]["onednn"] is not switches[2]["onednn"]
+
+
+@pytest.fixture
+def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """Runs `keras-repro verify --vary` in this process; what it launches is forked."""
+    monkeypatch.setattr(
+        "keras_repro.workflows.vary.runner.Variator", functools.partial(Variator, start=forkserver.start)
+    )
+    return functools.partial(command, "verify")
+
+
+def test_the_command_tells_people_and_machines(varying: Any, script: str, here: Path) -> None:
+    answer = varying(
+        script, "--vary", "variables,file-order", "--json", "said.json", "--html", "page.html", "fails"
+    )
+    assert answer.code == 1
+    lines = answer.out.splitlines()
+    assert lines[:3] == [
+        "2 variations of: train.py fails",
+        "(observed as it is; a baseline and a repeat first)",
+        "in copies of .",
+    ]
+    assert lines[-1] == "could not run everywhere; repeats under 1 of 2 variations"
+    data = json.loads((here / "said.json").read_text())
+    assert [v["verdict"] for v in data["variations"]] == ["repeats", "could not run"]
+    assert data["repeat"]["verdict"] == "repeats"
+    assert data["trainings"] == 4
+    assert "could not run" in (here / "page.html").read_text()
+    assert varying(script, "--vary", "file-order", "--run-dir", "again").code == 0
+
+
+def test_why_a_file_of_an_earlier_run_matters(varying: Any, here: Path) -> None:
+    for name in ("by_leftover_files.py", "exact.py"):
+        (here / name).write_text((score.HERE / name).read_text())
+    answer = varying("by_leftover_files.py", "--vary", "leftover-files", "--explain", "--json", "said.json")
+    assert answer.code == 1
+    (said,) = json.loads((here / "said.json").read_text())["variations"]
+    assert said["explanation"]["cause"] == "environment"
+    assert said["explanation"]["sentence"].startswith(
+        "with other leftover-files (beside 1 file of an earlier run)"
+    )
+    assert said["explanation"]["source"]["file"] == str(here / "by_leftover_files.py")
+    assert said["explanation"]["fix"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--vary", "weather"), "there is no variation 'weather'; choose among: hash-seed, "),
+        (("--vary", ""), "--vary needs a list of variations"),
+        (("--vary", "all", "--runs", "5"), "leave out --runs"),
+        (("--jobs", "2"), "--jobs needs --vary"),
+        (("--no-copy",), "--no-copy needs --vary"),
+        (("--vary", "leftover-files", "--no-copy"), "none of the variations could be tried here"),
+        (("--vary", "locale", "--json", "no/such.json"), "cannot write no/such.json"),
+        (("--vary", "locale", "--html", "no/such.html"), "cannot write no/such.html"),
+    ],
+)
+def test_misuse(varying: Any, script: str, arguments: tuple[str, ...], message: str) -> None:
+    answer = varying(script, *arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.err.count("\n") == 1
+
+
+def test_what_there_is_to_vary_is_listed_without_a_script(varying: Any) -> None:
+    answer = varying("--vary", "list")
+    assert answer.code == 0
+    assert answer.out.startswith("hash-seed\n  changes  PYTHONHASHSEED")
