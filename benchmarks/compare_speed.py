@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import array_digest, section_digest
 from keras_repro.storage.linear_sketch import NUMBERS
 from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
@@ -56,7 +56,7 @@ def _write(run: Path, epochs: int, tensors: int, parts_at: int | None) -> None:
     described = [SketchedTensor(n, "float32", (100, 100)) for n in names]
     rng = np.random.default_rng(0)
     with (
-        Ledger.create(run, Header(coverage="sm", created=run.name)) as ledger,
+        LedgerWriter.create(run, Header(coverage="sm", created=run.name)) as ledger,
         SketchWriter(run / SKETCHES_NAME) as sketches,
     ):
         ledger.append(Record(kind="fit", fit=0, sections={"fit": array_digest("fit", 0)}))

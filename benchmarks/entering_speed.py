@@ -42,7 +42,7 @@ def main() -> None:
         iterator = TFEpochIterator(
             x=data, steps_per_epoch=steps, distribute_strategy=tf.distribute.get_strategy()
         )
-        epoch_entry.enter(model, iterator, step=step, logs={})
+        epoch_entry.start_epoch_at_step(model, iterator, step=step, logs={})
         first, batches = next(iter(iterator._enumerate_iterator()))[0], iter(data)
         next(batches)
         assert first == step, (first, step)

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import array_digest, section_digest
 from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
 
@@ -78,7 +78,10 @@ def _write(run: Path, shape: Shape) -> None:
     random = np.random.Generator(np.random.PCG64(0))
     base = random.normal(size=(len(names), 1, 32))
     base[:, 0, 0] = 1.0  # the norm
-    with Ledger.create(run, Header(coverage="sm")) as ledger, SketchWriter(run / SKETCHES_NAME) as sketches:
+    with (
+        LedgerWriter.create(run, Header(coverage="sm")) as ledger,
+        SketchWriter(run / SKETCHES_NAME) as sketches,
+    ):
         ledger.append(Record(kind="fit", fit=0, sections={"fit": array_digest("fit", 0)}))
         for epoch in range(-1, shape.epochs):
             since = epoch - shape.epochs // 2 if run.name == "b" else -1

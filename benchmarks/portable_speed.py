@@ -144,7 +144,7 @@ def _search() -> None:
     import tensorflow as tf
 
     from keras_repro.training.portable.mode import PortableMode
-    from keras_repro.training.portable.operation_check import search, traced_step
+    from keras_repro.training.portable.operation_check import find_unportable_operations, traced_step
 
     with PortableMode():
         model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)
@@ -156,7 +156,7 @@ def _search() -> None:
         concrete, _ = traced_step(model.train_function, iter(data))  # the training needs that trace itself
         for _ in range(3):
             began, busy = time.perf_counter(), time.process_time()
-            found = search(concrete, layers={})
+            found = find_unportable_operations(concrete, layers={})
             seconds, used = time.perf_counter() - began, time.process_time() - busy
             print(f"ResNet50: {seconds:.2f} s ({used:.2f} s of CPU), {len(found)} found; bar: 2 s")
 

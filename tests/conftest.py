@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from keras_repro.determinism.tf_runtime import set_op_determinism
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import OUTPUT_NAME, Outcome, run_child
 from keras_repro.workflows import verify as verification
 from keras_repro.workflows.reproduce import reproduce as reproduction
@@ -39,8 +39,8 @@ class Child:
     folder: Path
 
     @property
-    def ledger(self) -> LedgerFile:
-        return read_ledger(self.folder)
+    def ledger(self) -> LedgerReader:
+        return open_ledger(self.folder)
 
     @property
     def records(self) -> list[dict[str, Any]]:

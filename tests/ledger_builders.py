@@ -10,7 +10,7 @@ from typing import Any
 import blake3
 
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import section_digest
 
 KERNEL, BIAS = "layers/0/kernel", "layers/0/bias"
@@ -109,7 +109,7 @@ def with_fields(records: Iterable[Record], position: str, **fields: Any) -> list
 def write(run_dir: Path, records: Iterable[Record], **header: Any) -> Path:
     """Writes them into a run folder, in place of what was there."""
     fields: dict[str, Any] = {"coverage": "sm", "created": f"2026-11-22T10:00:00+00:00 {run_dir.name}"}
-    with Ledger.create(run_dir, Header(**(fields | header)), overwrite=True) as ledger:
+    with LedgerWriter.create(run_dir, Header(**(fields | header)), overwrite=True) as ledger:
         for one in records:
             ledger.append(one)
     return run_dir

@@ -112,7 +112,7 @@ def test_imports_go_downwards(module):
         ("keras_repro.determinism.a", "def f():\n    import tensorflow as tf", False),
         ("keras_repro.comparison.a", "def f():\n    from keras.utils import set_random_seed", True),
         ("keras_repro.training.a", "import keras", False),
-        ("keras_repro.cli", "from keras_repro.report.console.comparison import visible", False),
+        ("keras_repro.cli", "from keras_repro.report.console.terminal import print_error", False),
     ],
 )
 def test_a_breach_is_seen(module, source, found):

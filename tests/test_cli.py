@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from conftest import SCRIPTS, TESTS, Answer
 
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 
 BREAST_CANCER = TESTS.parent / "examples" / "breast_cancer.py"
 CLI = ("-m", "keras_repro.cli")
@@ -32,7 +32,7 @@ def refused(answer: Answer, message: str, *, lines: int = 1) -> None:
 
 
 def make_run(folder: Path, *, weights: str = "00", coverage: str = "smr", **extra: Any) -> Path:
-    with Ledger.create(folder, Header(coverage=coverage, created=folder.name)) as ledger:
+    with LedgerWriter.create(folder, Header(coverage=coverage, created=folder.name)) as ledger:
         ledger.append(Record(kind="fit", fit=0, sections={"fit": "00"}))
         tensors = {"weights": {"layers/0/kernel": weights}}
         ledger.append(Record(kind="start", fit=0, sections={"weights": weights}, tensors=tensors))
@@ -61,7 +61,7 @@ def test_the_example_is_identical_in_fresh_processes_under_any_hash_seed(
     assert (len(found["runs"]), len(again["runs"])) == (3, 2)
     (fingerprint,) = {run["fingerprint"] for run in found["runs"] + again["runs"]}
     assert fingerprint.startswith("kr1-smr-")
-    ledgers = [read_ledger(run["ledger"]) for run in found["runs"] + again["runs"]]
+    ledgers = [open_ledger(run["ledger"]) for run in found["runs"] + again["runs"]]
     assert [sum(r.kind == "epoch" for r in ledger.typed_records()) for ledger in ledgers] == [50] * 5
     seeds = [s["achieved"] for f in ledgers for s in f.header["switches"] if s["name"] == "hash_seed"]
     assert seeds == [1, 2, 3, 99, 99]
@@ -101,7 +101,7 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
     (pinned_out, pinned_err), (capped_out, capped_err) = pinned.communicate(), capped.communicate()
     assert pinned.returncode == 0, pinned_out + pinned_err
     assert pinned_out.splitlines()[1] == "(every switch pinned)"
-    headers = [read_ledger(here / f".keras_repro/train-1/run-{n}").header for n in (1, 2)]
+    headers = [open_ledger(here / f".keras_repro/train-1/run-{n}").header for n in (1, 2)]
     assert [(h["mode"], h["seed"]) for h in headers] == [("enforced", 7)] * 2
     for header in headers:
         readings = {s["name"]: s for s in header["switches"]}
@@ -128,7 +128,7 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
         "note: a quick look over the first 2 epochs of each fit and the first 3 steps of each epoch; "
         "the whole would take about "
     )
-    ledger = read_ledger(found["runs"][0]["ledger"])
+    ledger = open_ledger(found["runs"][0]["ledger"])
     assert sum(r.kind == "epoch" for r in ledger.typed_records()) == 2
     (fit,) = (r for r in ledger.typed_records() if r.kind == "fit")
     assert fit.extra["arguments"]["epochs_requested"] == 6
@@ -230,7 +230,7 @@ def test_runs_in_a_folder_are_replaced_only_when_told_to(command: Any, written: 
     )
     assert (here / "kept" / "run-1" / "ledger.jsonl").read_text() == "mine"
     refused(command(*verify, "--force"), "run 1: no Keras training was seen in it")
-    assert read_ledger(here / "kept" / "run-1").status == "finished"
+    assert open_ledger(here / "kept" / "run-1").status == "finished"
 
 
 def test_the_traceback_of_a_script_that_raises_is_shown(command: Any, written: Any, here: Path) -> None:
@@ -272,7 +272,7 @@ def test_an_interrupted_verify_ends_its_child_and_keeps_the_ledger(
     )
     with pytest.raises(ProcessLookupError):
         os.kill(int((here / "pid").read_text()), 0)
-    ledger = read_ledger(here / ".keras_repro" / "script-1" / "run-1")
+    ledger = open_ledger(here / ".keras_repro" / "script-1" / "run-1")
     assert ledger.status == "stopped"
     kinds = [record.kind for record in ledger.typed_records()]
     assert kinds == ["fit", "start", "birth", "epoch", "epoch", "end", "exit"]
@@ -310,7 +310,7 @@ def test_a_report_for_people_and_for_machines(command: Any, here: Path) -> None:
     assert answer.out.startswith("## Reproducibility Information\n\n- **Random Seed**: not recorded\n")
     (page,) = json.loads((here / "page.json").read_text())["runs"]
     assert page["information"]["Random Seed"] is None
-    assert page["fingerprint"] == read_ledger(run).fingerprint
+    assert page["fingerprint"] == open_ledger(run).fingerprint
     answer = command("report", run, "-o", "page.md", "--json", "page.json")
     assert (answer.code, answer.out) == (0, "")
     assert (here / "page.md").read_text().startswith("## Reproducibility Information\n")
@@ -349,7 +349,7 @@ def test_ledgers_that_cannot_be_read(command: Any, here: Path) -> None:
 def test_hostile_text_in_a_ledger_is_escaped(command: Any, here: Path) -> None:
     evil = "kernel\x1b]0;owned\x07\x1b[2J\r\nidentical: 2 runs [bold red]all well[/] \u202e\u2066 :smile:"
     for name, digest in (("a", "00"), ("b", "11")):
-        with Ledger.create(here / name, Header(coverage="smr")) as ledger:
+        with LedgerWriter.create(here / name, Header(coverage="smr")) as ledger:
             tensors = {"weights": {evil: digest}, evil: {evil: digest}}
             sections = {"weights": digest, evil: digest}
             shapes = {evil: [evil, [1], evil]}
@@ -472,7 +472,7 @@ def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
     started = process(*run)
     out, err = started.communicate()
     assert started.returncode == 0, err
-    ledger = read_ledger(here / "mine")
+    ledger = open_ledger(here / "mine")
     assert out.splitlines()[-1] == f"recorded in mine, fingerprint {ledger.fingerprint}"
     assert json.loads((here / "out.json").read_text())["fingerprint"] == ledger.fingerprint
     assert (ledger.header["mode"], ledger.header["seed"]) == ("enforced", 7)
@@ -483,7 +483,7 @@ def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
     _, err = again.communicate()
     assert again.returncode == 2
     assert err.startswith("keras-repro: run folder mine holds a run already: choose another, or overwrite it")
-    assert read_ledger(here / "mine").digest == ledger.digest
+    assert open_ledger(here / "mine").digest == ledger.digest
 
 
 def test_a_script_that_leaves_keras_to_a_process_of_its_own(process: Any, here: Path) -> None:

@@ -39,10 +39,11 @@ def test_nothing_heavy_is_loaded_before_the_script_does_it(process: Any, written
 
 def test_commands_that_only_read_load_no_tensorflow(process: Any, here: Path) -> None:
     lines = (
-        "import sys\nfrom keras_repro.cli.main import main\nfrom keras_repro.ledger.writer import Ledger\n"
+        "import sys\nfrom keras_repro.cli.main import main\n"
+        "from keras_repro.ledger.writer import LedgerWriter\n"
         "from keras_repro.ledger.schema import Header, Record\n"
         "for name in ('a', 'b'):\n"
-        "    with Ledger.create(name, Header(coverage='smr')) as ledger:\n"
+        "    with LedgerWriter.create(name, Header(coverage='smr')) as ledger:\n"
         "        ledger.append(Record(kind='start', fit=0, sections={'weights': '00'}))\n"
         "        ledger.append(Record(kind='exit', extra={'status': 'finished'}))\n"
         "code = main(['compare', 'a', 'b', '--json', 'out.json'])\n"

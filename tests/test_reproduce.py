@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from conftest import Answer, Child
 
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 
 CNN = """
 import sys
@@ -60,7 +60,7 @@ def test_a_copied_folder_gives_the_same_bits(
     answer = command("reproduce", "run", "--yes", "--json", "out.json")
     assert (answer.code, answer.err) == (0, ""), answer.out
     lines = answer.out.splitlines()
-    fingerprint = read_ledger(recorded).fingerprint
+    fingerprint = open_ledger(recorded).fingerprint
     assert lines[0] == f"reproducing run/ledger.jsonl, fingerprint {fingerprint}"
     assert lines[1] == "command: train.py 2 (observed)"
     assert lines[2] == "script: yours, train.py, as recorded"
@@ -92,7 +92,7 @@ def test_one_bit_of_the_data_is_said_before_and_seen_after(
     assert "run 1/1:" in after
     assert answer.out.splitlines()[-1].startswith("grade: different (")
     (again,) = (here / ".keras_repro").glob("reproduction-*")
-    assert sum(r.kind == "epoch" for r in read_ledger(again).typed_records()) == 2
+    assert sum(r.kind == "epoch" for r in open_ledger(again).typed_records()) == 2
 
 
 def test_fewer_threads_are_put_back_unless_asked_not_to(
@@ -152,7 +152,7 @@ def test_the_run_of_a_trainer_is_found_among_those_that_its_script_makes(
     assert child.outcome.code == 0, child.output
     shutil.move(child.folder / "runs" / "runs", here / "kept")
     for seed in "12":
-        ledger = read_ledger(here / "kept" / seed)
+        ledger = open_ledger(here / "kept" / seed)
         answer = command("reproduce", f"kept/{seed}", "--yes")
         assert answer.code == 0, answer.out
         assert str(ledger.fingerprint) in answer.out.splitlines()[-2]

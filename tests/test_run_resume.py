@@ -19,7 +19,7 @@ from conftest import SCRIPTS, Answer
 from forkserver import ForkServer
 
 from keras_repro.errors import RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes import child as launch
 from keras_repro.storage.run_lock import RunLock
 
@@ -46,7 +46,7 @@ def _folders(folder: str) -> list[str]:
 def test_interrupted_anywhere_the_whole_script_goes_on(run: Run, here: Path) -> None:
     answer = run("--run-dir", "whole", "two_fits.py")
     assert answer.code == 0, answer
-    whole, expected = read_ledger("whole"), _told()
+    whole, expected = open_ledger("whole"), _told()
     assert answer.out.split()[-1] == whole.fingerprint
     assert whole.fingerprint is not None
     assert whole.fingerprint.startswith("kr1-smro-")
@@ -59,13 +59,13 @@ def test_interrupted_anywhere_the_whole_script_goes_on(run: Run, here: Path) -> 
         assert answer.code == code, answer
         said = f"keras-repro: two_fits.py was interrupted by SIG{how}: the same command again goes on in run"
         assert said in answer.err
-        before = list(read_ledger("run").records())
-        assert read_ledger("run").status == "killed"
+        before = list(open_ledger("run").records())
+        assert open_ledger("run").status == "killed"
         answer = run("--run-dir", "run", "two_fits.py", moment, how)
         assert answer.code == 0, answer
         assert _told() == expected
-        assert read_ledger("run").fingerprint == whole.fingerprint
-        assert list(read_ledger("run").records())[: len(before)] == before
+        assert open_ledger("run").fingerprint == whole.fingerprint
+        assert list(open_ledger("run").records())[: len(before)] == before
         made = Path("steps.txt").read_text().split()
         assert sorted(set(made)) == sorted(steps)
         # A signal costs no step; after a kill it is that of 1.0.1 that is gone on from.
@@ -144,7 +144,7 @@ def test_ctrl_c_at_a_terminal_is_one_signal(here: Path) -> None:
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 130, said.decode()
     assert b"was interrupted by SIGINT: the same command again goes on in run" in said
-    marks = [r for r in read_ledger("run/fit-1").records() if r["kind"] == "snapshot"]
+    marks = [r for r in open_ledger("run/fit-1").records() if r["kind"] == "snapshot"]
     assert [(m["epoch"], m["step"]) for m in marks] == [(1, 0), (1, 3)]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import array_digest, content_digest, section_digest, tensor_digest
 from keras_repro.storage.linear_sketch import parts_of, sketch_rows
 from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
@@ -53,7 +53,7 @@ def write_run(
         header: fields of the header.
     """
     header = {"coverage": "sm", "created": f"2026-11-22T10:00:00+00:00 {folder.name}"} | header
-    with Ledger.create(folder, Header(**header)) as ledger:
+    with LedgerWriter.create(folder, Header(**header)) as ledger:
         writer = SketchWriter(folder / SKETCHES_NAME) if sketches else None
         extra = {"arguments": {"epochs": len(states) - 1, "steps": steps}}
         ledger.append(Record(kind="fit", fit=fit, sections={"fit": "00"}, extra=extra))

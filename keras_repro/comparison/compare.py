@@ -22,7 +22,7 @@ from keras_repro.comparison.distances.layer_distances import distances
 from keras_repro.comparison.distances.summary import how_far
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.grade import grade
-from keras_repro.comparison.ledger_cause import Context, environment_differences
+from keras_repro.comparison.ledger_cause import CompareContext, environment_differences
 from keras_repro.comparison.notes import (
     HASH_SEEDS_DIFFER,
     caps_in_words,
@@ -33,9 +33,9 @@ from keras_repro.comparison.notes import (
 )
 from keras_repro.comparison.record_diff import difference, ended_how, fits_in, incomparable_headers
 from keras_repro.comparison.result import Comparison, Verdict
-from keras_repro.comparison.step_diff import with_step
+from keras_repro.comparison.step_diff import locate_step
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
 
 
@@ -78,7 +78,7 @@ def compare_all(
         LedgerError: one of them cannot be read.
         ReproError: the runs for the noise cannot be used.
     """
-    files = [read_ledger(r) for r in runs]
+    files = [open_ledger(r) for r in runs]
     described = tuple(
         {"ledger": str(f.path), "fingerprint": f.fingerprint, "status": f.status} for f in files
     )
@@ -120,7 +120,7 @@ def _graded(
     return replace(comparison, grade=grade(comparison, a, b, noise=noise))
 
 
-def _hash_seed(file: LedgerFile) -> str:
+def _hash_seed(file: LedgerReader) -> str:
     return str((file.header.get("environment") or {}).get("variables", {}).get("PYTHONHASHSEED"))
 
 
@@ -128,17 +128,17 @@ def _hash_seed(file: LedgerFile) -> str:
 class _Progress:
     """Where a comparison of two ledgers stands."""
 
-    context: Context
+    context: CompareContext
     compared: int = 0
     notes: list[str] = field(default_factory=list)
     latent: list[str] = field(default_factory=list)
     kinds: set[str] = field(default_factory=set)
 
 
-def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparison:
+def _compare_two(a: LedgerReader, b: LedgerReader, *, same_script: bool) -> Comparison:
     reason = incomparable_headers(a.header, b.header)
     count_fits = functools.cache(lambda: fits_in(a, b))
-    context = Context(headers=(a.header, b.header), same_script=same_script, count_fits=count_fits)
+    context = CompareContext(headers=(a.header, b.header), same_script=same_script, count_fits=count_fits)
     progress = _Progress(context)
 
     def result(verdict: Verdict, divergence: Divergence | None = None, **more: Any) -> Comparison:
@@ -168,7 +168,7 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
         if found is not None:
             if found.structure is not None and not same_script:
                 return result("incomparable", reason=found.structure)
-            return result("diverged", divergence=with_step(found, a, b))
+            return result("diverged", divergence=locate_step(found, a, b))
         progress.notes += limit_notes(left, right)
         progress.latent += latent_notes(left, right)
         progress.compared += 1
@@ -184,8 +184,8 @@ def _compare_two(a: LedgerFile, b: LedgerFile, *, same_script: bool) -> Comparis
 
 
 def _one_ended(
-    a: LedgerFile,
-    b: LedgerFile,
+    a: LedgerReader,
+    b: LedgerReader,
     left: Record | None,
     right: Record | None,
     progress: _Progress,

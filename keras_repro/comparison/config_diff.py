@@ -1,6 +1,6 @@
 """Where two sets of nested settings, such as configurations of models, first differ.
 
->>> print(first_difference({"layers": [1, 2]}, {"layers": [1, 3]}, "configuration"))
+>>> print(first_config_difference({"layers": [1, 2]}, {"layers": [1, 3]}, "configuration"))
 configuration layers 1 (2 and 3)
 """
 
@@ -29,7 +29,7 @@ class SettingDifference:
         return f"{self.path} ({self.values[0]} and {self.values[1]})"
 
 
-def first_difference(a: Any, b: Any, path: str) -> SettingDifference:
+def first_config_difference(a: Any, b: Any, path: str) -> SettingDifference:
     """The first place where two unequal structures of dicts and lists differ.
 
     Args:
@@ -41,11 +41,11 @@ def first_difference(a: Any, b: Any, path: str) -> SettingDifference:
         if isinstance(a, Mapping) and isinstance(b, Mapping):
             for key in dict.fromkeys([*a, *b]):
                 if a.get(key) != b.get(key):
-                    return first_difference(a.get(key), b.get(key), f"{path} {key}")
+                    return first_config_difference(a.get(key), b.get(key), f"{path} {key}")
         if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
             for index, (left, right) in enumerate(zip(a, b, strict=True)):
                 if left != right:
-                    return first_difference(left, right, f"{path} {index}")
+                    return first_config_difference(left, right, f"{path} {index}")
     else:
         path = f"{path[:_LONGEST_PATH]}..."
     return SettingDifference(path, (f"{a!r:.60}", f"{b!r:.60}"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from keras_repro.ledger.position_text import fit_in_words, section_in_words
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,11 +82,11 @@ class Divergence:
     def describe(self) -> str:
         """Where and what, in one line; control characters in it are escaped."""
         if self.ended is not None:
-            return visible(self.ended)
+            return escape_control_chars(self.ended)
         if self.structure is not None:
-            return visible(f"{self.place()}: {self.structure}")
+            return escape_control_chars(f"{self.place()}: {self.structure}")
         text = f"{self.place()}: {self._what()}"
-        return visible(f"{text}; {self.explanation}" if self.explanation else text)
+        return escape_control_chars(f"{text}; {self.explanation}" if self.explanation else text)
 
     def _what(self) -> str:
         names = {

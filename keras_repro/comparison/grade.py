@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from keras_repro.comparison.distances.layer_distances import Distances, distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
 from keras_repro.comparison.distances.summary import how_far
 from keras_repro.comparison.distances.tensor_distance import ExactDistance, significand
 from keras_repro.comparison.divergence import Divergence
@@ -27,8 +27,8 @@ from keras_repro.comparison.noise_floor import NoiseFloor, results_of
 from keras_repro.comparison.result import Comparison, Grade
 from keras_repro.errors import LedgerError, ReproError
 from keras_repro.ledger.position_text import section_in_words
-from keras_repro.ledger.reader import LedgerFile, read_ledger
-from keras_repro.utils.text import visible
+from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.utils.text import escape_control_chars
 
 
 def grade(
@@ -54,17 +54,17 @@ def grade(
     if comparison.verdict == "identical":
         return Grade("bitwise", f"all digests of {comparison.compared} records agree")
     if comparison.verdict == "incomparable" or comparison.divergence is None:
-        return Grade("different", visible(f"not comparable: {comparison.reason}"))
+        return Grade("different", escape_control_chars(f"not comparable: {comparison.reason}"))
     divergence = comparison.divergence
     if divergence.ended is not None or divergence.structure is not None:
-        return Grade("different", visible(divergence.ended or divergence.structure or ""))
+        return Grade("different", escape_control_chars(divergence.ended or divergence.structure or ""))
     found = comparison.distances
     if found is None:
         try:
             found = distances(a, b, places="ends")
         except LedgerError as error:
             return Grade("different", f"{divergence.describe()}; not known how far: {error}")
-    files = read_ledger(a), read_ledger(b)
+    files = open_ledger(a), open_ledger(b)
     rounding = _rounding(found, files[0], divergence)
     if isinstance(rounding, Grade):
         return rounding
@@ -88,7 +88,7 @@ def rounding_bound(dtype: str, steps: int | None) -> int:
     return half if steps is None else min(max(steps, 1), half)
 
 
-def _rounding(found: Distances, file: LedgerFile, divergence: Divergence) -> Grade | str:
+def _rounding(found: LayerDistances, file: LedgerReader, divergence: Divergence) -> Grade | str:
     """The grade `ulp` where snapshots prove it, else why they do not."""
     if not found.epochs or not found.complete:
         return "not both have the same end"
@@ -106,14 +106,15 @@ def _rounding(found: Distances, file: LedgerFile, divergence: Divergence) -> Gra
         worst = max(over, key=lambda t: float("inf") if t.scaled is None else t.scaled)
         ulps = "not finite apart" if worst.scaled is None else f"{_count(worst.scaled)} of its ULPs apart"
         most = rounding_bound(worst.dtype, steps)
-        return f"{visible(worst.tensor)} is {ulps}, where rounding explains {most:,}"
+        return f"{escape_control_chars(worst.tensor)} is {ulps}, where rounding explains {most:,}"
     if not found.exact[:, -1].all():
         return unproven
     worst = max((t for _, t in judged), key=lambda t: t.scaled or 0.0)
+    most = rounding_bound(worst.dtype, steps)
     return Grade(
         "ulp",
         f"no weight is more than {_count(worst.scaled or 0.0)} ULPs of its tensor's scale apart (most: "
-        f"{visible(worst.tensor)}), where rounding explains {rounding_bound(worst.dtype, steps):,}",
+        f"{escape_control_chars(worst.tensor)}), where rounding explains {most:,}",
     )
 
 
@@ -121,7 +122,7 @@ def _bounded(tensor: ExactDistance, steps: int | None) -> bool:
     return tensor.scaled is not None and tensor.scaled <= rounding_bound(tensor.dtype, steps)
 
 
-def _by_noise(files: tuple[LedgerFile, LedgerFile], floor: NoiseFloor, apart: str) -> Grade:
+def _by_noise(files: tuple[LedgerReader, LedgerReader], floor: NoiseFloor, apart: str) -> Grade:
     unfinished = [f for f in files if f.status != "finished"]
     if unfinished:
         raise ReproError(f"{unfinished[0].path} did not finish: its results cannot be judged by noise")
@@ -129,14 +130,14 @@ def _by_noise(files: tuple[LedgerFile, LedgerFile], floor: NoiseFloor, apart: st
     if not judged:
         return Grade("different", f"{apart}; they report no number that the runs for the noise floor do")
     name, worst = max(judged.items(), key=lambda item: item[1].share)
-    by = f"{visible(name)} differs by {worst.difference:.2g}"
+    by = f"{escape_control_chars(name)} differs by {worst.difference:.2g}"
     seeds = f"the {worst.floor:.2g} that seeds alone make ({floor.runs} runs, 95%)"
     if all(one.within for one in judged.values()):
         return Grade("statistical", f"{by}, within {seeds}")
     return Grade("different", f"{by}, beyond {seeds}")
 
 
-def _apart(found: Distances) -> str:
+def _apart(found: LayerDistances) -> str:
     known = how_far(found)
     if known is None:
         return "results differ, weights do not" if found.epochs else "no weights were recorded of both"
@@ -146,10 +147,10 @@ def _apart(found: Distances) -> str:
     if largest.distance is None:
         return f"weights differ at {known.end.at}, it is not known how far"
     how = "" if largest.exact else "about "
-    return f"{visible(largest.layer)} is {how}{largest.distance:.2g} apart at {known.end.at}"
+    return f"{escape_control_chars(largest.layer)} is {how}{largest.distance:.2g} apart at {known.end.at}"
 
 
-def _steps(file: LedgerFile) -> int | None:
+def _steps(file: LedgerReader) -> int | None:
     """How many steps the training made; None where its ledger does not say."""
     steps, total = 0, 0
     for record in file.typed_records():

@@ -6,16 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from keras_repro.ledger.position_text import place_in_words
+from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.schema import Record
 
 if TYPE_CHECKING:
     from keras_repro.comparison.divergence import Divergence
-from keras_repro.comparison.config_diff import first_difference
+from keras_repro.comparison.config_diff import first_config_difference
 
 
 @dataclass(frozen=True, kw_only=True)
-class Context:
+class CompareContext:
     """What came before in both ledgers, as far as the search for a cause needs it.
 
     Attributes:
@@ -36,7 +36,7 @@ class Context:
     trained: frozenset[tuple[int, Any]] = frozenset()
     count_fits: Callable[[], int | None] = lambda: None
 
-    def after(self, a: Record, b: Record) -> Context:
+    def after(self, a: Record, b: Record) -> CompareContext:
         """The context with one more pair in it."""
         for name, described in a.shapes.items():
             if len(described) > 2:
@@ -66,7 +66,7 @@ class Context:
 
     def place(self, record: Record) -> str:
         """Where a record of the present fit stands, in words."""
-        return place_in_words(
+        return position_text(
             record.kind,
             fit=record.fit,
             epoch=record.epoch,
@@ -80,7 +80,7 @@ class Context:
         return self.names.get(tensor) if tensor is not None else None
 
 
-def cause_of(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None]:
+def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareContext) -> tuple[str, str | None]:
     """The cause of a divergence and a sentence on it.
 
     Returns:
@@ -136,7 +136,7 @@ def _across_cpus(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
 
 
 def _at_the_start(
-    divergence: Divergence, a: Record, b: Record, context: Context
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
     if divergence.kind == "exit":
         if " after " in str(divergence.section):
@@ -192,18 +192,20 @@ def _models(fits: tuple[Record, Record]) -> frozenset[tuple[int, Any]]:
 
 
 def _configuration(
-    divergence: Divergence, a: Record, b: Record, context: Context
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
     if context.fits is None or divergence.index is not None:
         return None
     for name in ("configuration", "arguments"):
         left, right = (_without_epochs(f.extra.get(name)) for f in context.fits)
         if left != right:
-            return "configuration", f"{first_difference(left, right, name)} differs"
+            return "configuration", f"{first_config_difference(left, right, name)} differs"
     return None
 
 
-def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
+def _data(
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
+) -> tuple[str, str | None] | None:
     source = (a, b) if divergence.index is not None else context.fits or ()
     only_metrics = divergence.section == "metrics"
     fields = ("data",) if divergence.index is not None else ("data", "validation_data")
@@ -225,7 +227,9 @@ def _data(divergence: Divergence, a: Record, b: Record, context: Context) -> tup
     return None
 
 
-def _seeds(divergence: Divergence, a: Record, b: Record, context: Context) -> tuple[str, str | None] | None:
+def _seeds(
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
+) -> tuple[str, str | None] | None:
     moved = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds"]
     if not moved:
         return None
@@ -237,7 +241,7 @@ def _seeds(divergence: Divergence, a: Record, b: Record, context: Context) -> tu
 
 
 def _environment(
-    divergence: Divergence, a: Record, b: Record, context: Context
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
     differing = environment_differences(*context.headers, same_script=context.same_script)
     return ("environment", "; ".join(differing)) if differing else None

@@ -8,10 +8,10 @@ import warnings
 from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.comparison.ledger_cause import Context
+from keras_repro.comparison.ledger_cause import CompareContext
 from keras_repro.comparison.record_diff import difference, ended_how, fits_in, incomparable_headers
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 
 
@@ -26,11 +26,11 @@ class LiveComparison:
     """
 
     def __init__(self, reference: str | os.PathLike[str]) -> None:
-        self._file = read_ledger(reference)
+        self._file = open_ledger(reference)
         if self._file.fingerprint is None:
             raise LedgerError(f"{self._file.path} holds no record to compare with")
         self._records = self._file.typed_records()
-        self._context: Context | None = None
+        self._context: CompareContext | None = None
         self._over = False
 
     def check(self, record: Record, header: Any) -> Divergence | None:
@@ -48,7 +48,7 @@ class LiveComparison:
             if reason is not None:
                 raise LedgerError(f"cannot compare with {self._file.path}: {reason}")
             count_fits = functools.cache(lambda: fits_in(self._file))
-            self._context = Context(headers=(self._file.header, mine), count_fits=count_fits)
+            self._context = CompareContext(headers=(self._file.header, mine), count_fits=count_fits)
         if self._over:
             return None
         expected = next(self._records, None)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_repro.errors import ReproError
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 
 FEWEST = 3
 
@@ -29,7 +29,7 @@ _T = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2
 
 
 @dataclass(frozen=True)
-class Judged:
+class NoiseVerdict:
     """One number of two runs against the noise floor.
 
     Attributes:
@@ -75,7 +75,7 @@ class NoiseFloor:
             ReproError: they are too few, one did not finish, two are the same training, or no number is in
                 all of them.
         """
-        files = [read_ledger(r) for r in runs]
+        files = [open_ledger(r) for r in runs]
         if len(files) < FEWEST:
             raise ReproError(
                 f"a noise floor needs at least {FEWEST} runs with other seeds, given {len(files)}"
@@ -83,7 +83,7 @@ class NoiseFloor:
         for file in files:
             if file.status != "finished":
                 raise ReproError(f"{file.path} did not finish: it cannot tell of noise")
-        known: dict[str | None, LedgerFile] = {}
+        known: dict[str | None, LedgerReader] = {}
         for file in files:
             first = known.setdefault(file.fingerprint, file)
             if first is not file:
@@ -97,16 +97,16 @@ class NoiseFloor:
         factor = _t(len(files) - 1) * math.sqrt(2)
         return cls({n: factor * statistics.stdev(f[n] for f in found) for n in names}, len(files))
 
-    def judge(self, a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, Judged]:
+    def judge(self, a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, NoiseVerdict]:
         """Two runs' numbers against it: those that both have."""
         return {
-            name: Judged(abs(a[name] - b[name]), floor)
+            name: NoiseVerdict(abs(a[name] - b[name]), floor)
             for name, floor in self.floors.items()
             if name in a and name in b
         }
 
 
-def results_of(file: LedgerFile) -> dict[str, float]:
+def results_of(file: LedgerReader) -> dict[str, float]:
     """The numbers that a run reports in the end: metrics of each fit's last epoch, and evaluations."""
     last: dict[int, Mapping[str, object]] = {}
     found: dict[str, float] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_repro.ledger.reader import LedgerFile
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 
 HASH_SEEDS_DIFFER = (
@@ -57,9 +57,9 @@ def limit_notes(a: Record, b: Record) -> Iterator[str]:
                 yield f"the script started processes of its own ({started}): a training there is not observed"
 
 
-def copy_notes(files: Sequence[LedgerFile]) -> Iterator[str]:
+def copy_notes(files: Sequence[LedgerReader]) -> Iterator[str]:
     """A word on ledgers that are one file, or copies of one: comparing them shows nothing."""
-    first: dict[str, LedgerFile] = {}
+    first: dict[str, LedgerReader] = {}
     for file in files:
         earlier = first.setdefault(file.digest, file)
         if earlier is not file:

@@ -7,9 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.comparison.ledger_cause import Context, cause_of
+from keras_repro.comparison.ledger_cause import CompareContext, cause_of
 from keras_repro.comparison.notes import differing
-from keras_repro.ledger.reader import LedgerFile
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import COVERAGE, Record
 
 _SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "results")
@@ -32,17 +32,17 @@ def incomparable_headers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | No
     return None
 
 
-def ended_how(file: LedgerFile) -> str:
+def ended_how(file: LedgerReader) -> str:
     """How a run ended, in words."""
     return {"finished": "it finished", "stopped": "it was stopped"}.get(file.status, "it was killed")
 
 
-def fits_in(*files: LedgerFile) -> int:
+def fits_in(*files: LedgerReader) -> int:
     """The number of fits in the ledger that holds the most of them; reads each from end to end."""
     return max(sum(r.get("kind") == "fit" for r in file.records()) for file in files)
 
 
-def difference(a: Record, b: Record, context: Context) -> Divergence | None:
+def difference(a: Record, b: Record, context: CompareContext) -> Divergence | None:
     """The difference of two records that stand at the same place of their chains, None if equal."""
     if a.link == b.link and a.position == b.position:
         return None
@@ -72,7 +72,7 @@ def difference(a: Record, b: Record, context: Context) -> Divergence | None:
     return replace(divergence, cause=cause, explanation=explanation)
 
 
-def _other_position(a: Record, b: Record, context: Context) -> Divergence:
+def _other_position(a: Record, b: Record, context: CompareContext) -> Divergence:
     first = a if b.kind == "end" else b
     kinds = {a.kind, b.kind}
     if kinds == {"epoch", "end"}:

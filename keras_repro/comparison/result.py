@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from keras_repro.comparison.distances.layer_distances import Distances
-from keras_repro.comparison.distances.summary import HowFar
+from keras_repro.comparison.distances.layer_distances import LayerDistances
+from keras_repro.comparison.distances.summary import DistanceSummary
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 Name = Literal["bitwise", "ulp", "statistical", "different"]
 
@@ -63,9 +63,9 @@ class Comparison:
     covers: str = ""
     within: str = ""
     compared: int = 0
-    how_far: HowFar | None = None
+    how_far: DistanceSummary | None = None
     grade: Grade | None = None
-    distances: Distances | None = field(default=None, compare=False)
+    distances: LayerDistances | None = field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """The machine form, as `--json` writes it."""
@@ -89,7 +89,9 @@ class Comparison:
     def __str__(self) -> str:
         if self.verdict == "identical":
             over = f" over {self.within}" if self.within else ""
-            return visible(f"identical{over}: {self.covers}; fingerprint {self.runs[0]['fingerprint']}")
+            return escape_control_chars(
+                f"identical{over}: {self.covers}; fingerprint {self.runs[0]['fingerprint']}"
+            )
         if self.divergence is not None:
             return f"diverged: {self.divergence.describe()}"
-        return visible(f"incomparable: {self.reason}")
+        return escape_control_chars(f"incomparable: {self.reason}")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.ledger.reader import LedgerFile
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import StepRecord
 
 _CAUSING = ("weights", "optimizer", "seeds")
@@ -14,7 +14,7 @@ _CAUSING = ("weights", "optimizer", "seeds")
 _OPEN = ("unknown", "environment")
 
 
-def with_step(found: Divergence, a: LedgerFile, b: LedgerFile) -> Divergence:
+def locate_step(found: Divergence, a: LedgerReader, b: LedgerReader) -> Divergence:
     """Adds to a divergence in an epoch the first step that both runs recorded and that differs.
 
     Metrics count only where those of the epoch differ too: what an earlier `evaluate` has left in them has
@@ -46,7 +46,7 @@ def with_step(found: Divergence, a: LedgerFile, b: LedgerFile) -> Divergence:
 
 
 def _with_batch(
-    found: Divergence, a: StepRecord, b: StepRecord, files: Sequence[LedgerFile], others: list[StepRecord]
+    found: Divergence, a: StepRecord, b: StepRecord, files: Sequence[LedgerReader], others: list[StepRecord]
 ) -> Divergence:
     """The divergence with the cause that the batch of its step tells, if that differs."""
     if not a.batch or not b.batch or a.batch == b.batch:
@@ -68,7 +68,7 @@ def _with_batch(
     return replace(found, cause="data_values", explanation=text)
 
 
-def _steps_between(file: LedgerFile, fit: int) -> int | None:
+def _steps_between(file: LedgerReader, fit: int) -> int | None:
     """How many steps there are from one record to the next in a fit."""
     for record in file.records():
         if record.get("kind") == "fit" and record.get("fit") == fit:

@@ -1,7 +1,7 @@
 """Which of TensorFlow's operations give the same bits on every x86-64 CPU with AVX2, as far as tests tell.
 
-    >>> reason_against("MatMul", {"float32"}, {})
-    >>> reason_against("Rsqrt", {"float32"}, {})
+    >>> why_not_portable("MatMul", {"float32"}, {})
+    >>> why_not_portable("Rsqrt", {"float32"}, {})
     'uses instructions that each CPU model approximates in its own way'
 
 An operation passes where its type stands in one of the lists below. Those that compute numbers are
@@ -86,7 +86,7 @@ def known_types() -> frozenset[str]:
     return _COMPUTING | _COMPUTING_SINGLE | _APPROXIMATE | _FUSED
 
 
-def reason_against(
+def why_not_portable(
     operation: str, types: Collection[str], attributes: Mapping[str, Any] | None = None
 ) -> str | None:
     """Why an operation is not known to give the same bits on another CPU; None where it is.

@@ -1,6 +1,6 @@
 """What is in effect of each switch, asked of the interpreter and of the TensorFlow that is loaded.
 
-    >>> ACHIEVED["hash_seed"]() is not None
+    >>> EFFECTIVE_VALUES["hash_seed"]() is not None
     True
 
 None stands for "not yet": TensorFlow is not loaded, or its runtime has not started. `UNKNOWN`
@@ -156,7 +156,7 @@ def _cublas_workspace() -> Any:
     return text if text is UNKNOWN else text or "cuBLAS's own"
 
 
-ACHIEVED: dict[str, Callable[[], Any]] = {
+EFFECTIVE_VALUES: dict[str, Callable[[], Any]] = {
     "hash_seed": _hash_seed,
     "op_determinism": tf_runtime.op_determinism_enabled,
     "intra_op_threads": _intra_op_threads,

@@ -1,6 +1,6 @@
 """What is asked of the switches: checked, and to and from environment variables.
 
->>> checked_requests({"TF_NUM_INTRAOP_THREADS": "2", "op_determinism": True})
+>>> validate_requests({"TF_NUM_INTRAOP_THREADS": "2", "op_determinism": True})
 {'intra_op_threads': 2, 'op_determinism': True}
 >>> as_variable("op_determinism", True)
 '1'
@@ -25,7 +25,7 @@ _OF_VARIABLE = {s.variable: s.name for s in SWITCHES if s.variable} | dict.fromk
 _BOOLEANS = {"0": False, "false": False, "1": True, "true": True}
 
 
-def checked_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
+def validate_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
     """What was asked for, by switch name.
 
     Args:

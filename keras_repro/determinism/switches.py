@@ -21,12 +21,12 @@ from dataclasses import replace
 from typing import Any
 
 from keras_repro.determinism import tf_runtime
-from keras_repro.determinism.switch_readings import ACHIEVED, AUTO_JIT_FLAG, NO_GPU
+from keras_repro.determinism.switch_readings import AUTO_JIT_FLAG, EFFECTIVE_VALUES, NO_GPU
 from keras_repro.determinism.switch_requests import (
     as_variable,
-    checked_requests,
     from_variables,
     thread_number,
+    validate_requests,
 )
 from keras_repro.determinism.switch_table import BLAS_VARIABLES, BY_NAME, SWITCHES, Reading, Switch, When
 from keras_repro.determinism.tf_runtime import UNKNOWN, Stage
@@ -56,7 +56,7 @@ def read_switches(requested: Mapping[str, Any] | None = None) -> tuple[Reading, 
     Raises:
         SwitchError: a name is not known, or a value makes no sense.
     """
-    asked = checked_requests(requested or {})
+    asked = validate_requests(requested or {})
     tf_runtime.remember_environment()
     return tuple(_read(switch, asked) for switch in SWITCHES)
 
@@ -76,13 +76,13 @@ def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tupl
         SwitchError: a switch comes too late (then none is set), a name is not known, or a value
             makes no sense.
     """
-    asked = checked_requests(requested)
+    asked = validate_requests(requested)
     tf_runtime.remember_environment()
     late = {s.name: _missed(s, asked) for s in SWITCHES if s.name in asked and _is_late(s, asked)}
     if late and strict:
         raise SwitchError("\n".join(_complaint(r) for r in late.values()))
     for name, value in asked.items():
-        if name not in late and ACHIEVED[name]() != value:
+        if name not in late and EFFECTIVE_VALUES[name]() != value:
             _set(name, value)
     tf_runtime.remember_environment()
     readings = tuple(late.get(s.name) or _read(s, asked) for s in SWITCHES)
@@ -154,7 +154,7 @@ _PASSED: dict[When, tuple[str, Callable[[], bool]]] = {
 
 def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
     name = switch.name
-    achieved = ACHIEVED[name]()
+    achieved = EFFECTIVE_VALUES[name]()
     try:
         requested = asked[name] if name in asked else from_variables(name, os.environ)
     except ValueError as error:

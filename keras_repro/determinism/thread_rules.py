@@ -1,10 +1,10 @@
 """Which operations give the same bits with another number of threads, at the shapes that they work on.
 
-    >>> same_at("MatMul", [(16, 20), (20, 32)], (16, 32))
+    >>> invariant_thread_counts("MatMul", [(16, 20), (20, 32)], (16, 32))
     (1, 2, 3, 4, 8, 16)
-    >>> same_at("BatchMatMulV2", [(8, 4, 4), (8, 4, 4)], (8, 4, 4))
+    >>> invariant_thread_counts("BatchMatMulV2", [(8, 4, 4), (8, 4, 4)], (8, 4, 4))
     (1, 2, 4, 8)
-    >>> same_at("Conv2DBackpropFilter", [(8, 9, 9, 3), (4,), (8, 9, 9, 4)], (3, 3, 3, 4))
+    >>> invariant_thread_counts("Conv2DBackpropFilter", [(8, 9, 9, 3), (4,), (8, 9, 9, 4)], (3, 3, 3, 4))
     (1,)
 
 The rules are drawn from `tests/portable/probe.py` with 1, 2, 3, 4, 8 and 16 threads (TensorFlow 2.21, oneDNN
@@ -63,7 +63,7 @@ def is_the_same_always(operation: str) -> bool:
     return operation in MOVING or operation in ALWAYS
 
 
-def same_at(
+def invariant_thread_counts(
     operation: str,
     inputs: Sequence[Shape],
     output: Shape,

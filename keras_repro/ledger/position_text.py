@@ -1,8 +1,8 @@
 """Where a record stands in its run, in words: people count fits, epochs and results from 1, records from 0.
 
->>> place_in_words("epoch", fit=3, epoch=7, epochs=10, fits=5)
+>>> position_text("epoch", fit=3, epoch=7, epochs=10, fits=5)
 'epoch 8/10 of fit 4/5'
->>> place_in_words("evaluation", index=0), section_in_words("weights after fit 0")
+>>> position_text("evaluation", index=0), section_in_words("weights after fit 0")
 ('evaluation 1', 'weights after fit 1')
 """
 
@@ -25,7 +25,7 @@ def fit_in_words(fit: int | None, fits: int | None = None) -> str:
     return f"fit {fit + 1}" + (f"/{fits}" if fits and fit < fits else "")
 
 
-def place_in_words(
+def position_text(
     kind: str,
     *,
     fit: int | None = None,

@@ -1,6 +1,6 @@
 """The reading side of a ledger, line by line: what stands in it is checked, never believed.
 
-file = read_ledger("runs/a")
+file = open_ledger("runs/a")
 file.fingerprint, file.status
 for record in file.typed_records():
     ...
@@ -21,12 +21,12 @@ import blake3
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.line_format import LONGEST_LINE, checked_body, data_in
 from keras_repro.ledger.schema import CHAINED_KINDS, ENDS, Header, Record, StepRecord
-from keras_repro.storage.atomic_files import open_plain
+from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
 from keras_repro.storage.run_folder import LEDGER_NAME, redirected
 
 
-def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
+def open_ledger(run: str | os.PathLike[str]) -> LedgerReader:
     """Opens a ledger for reading.
 
     Args:
@@ -42,11 +42,11 @@ def read_ledger(run: str | os.PathLike[str]) -> LedgerFile:
         path = path / LEDGER_NAME
         if os.access(path.parent, os.X_OK) and not os.path.lexists(path):
             raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
-    return LedgerFile(path)
+    return LedgerReader(path)
 
 
 @dataclass(frozen=True)
-class Complete:
+class CompletePrefix:
     """How much of a ledger is complete.
 
     Attributes:
@@ -58,8 +58,8 @@ class Complete:
     size: int
 
 
-class LedgerFile:
-    """The reading side: what `read_ledger` returns. Reads the file anew for each pass, line by line.
+class LedgerReader:
+    """The reading side: what `open_ledger` returns. Reads the file anew for each pass, line by line.
 
     Attributes:
         path: the ledger's path.
@@ -71,7 +71,7 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
-        self.complete = Complete(0, 0)
+        self.complete = CompletePrefix(0, 0)
         first = next(self._lines(), None)
         if first is None:
             raise LedgerError(f"{path} is empty: the run ended before its first record")
@@ -144,7 +144,7 @@ class LedgerFile:
     def digest(self) -> str:
         """BLAKE3 of the whole file, 64 hexadecimal digits."""
         hasher = blake3.blake3()
-        with open_plain(self.path, what="ledger") as file:
+        with open_regular_file(self.path, what="ledger") as file:
             while block := file.read(1 << 20):
                 hasher.update(block)
         return hasher.hexdigest()
@@ -164,7 +164,7 @@ class LedgerFile:
         return self._end
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        with open_plain(self.path, what="ledger") as file:
+        with open_regular_file(self.path, what="ledger") as file:
             number = size = 0
             while line := file.readline(LONGEST_LINE):
                 whole = line.endswith(b"\n")
@@ -178,7 +178,7 @@ class LedgerFile:
                     return
                 data = data_in(line, number, self.path)
                 number, size = number + 1, size + len(line)
-                self.complete = Complete(number, size)
+                self.complete = CompletePrefix(number, size)
                 yield data
 
     def _note(self, text: str) -> None:
@@ -191,7 +191,7 @@ def discard_unbegun(folder: Path) -> None:
     """Removes a ledger that has no header: its process was killed as the run began."""
     path = folder / LEDGER_NAME
     if os.path.lexists(path):
-        with open_plain(path, what="ledger") as file:
+        with open_regular_file(path, what="ledger") as file:
             line = file.readline(LONGEST_LINE)
         lost = not line.endswith(b"\n") or (_has_gaps(line) and not _is_durable(path, 0))
         if lost and len(line) < LONGEST_LINE:
@@ -208,7 +208,7 @@ def _is_durable(path: Path, number: int) -> bool:
 
     Elsewhere they are what a machine leaves that died before the file's last bytes were written.
     """
-    with open_plain(path, what="ledger") as file:
+    with open_regular_file(path, what="ledger") as file:
         while line := file.readline(LONGEST_LINE):
             body = checked_body(line.lstrip(b"\0"))
             with contextlib.suppress(ValueError, RecursionError):

@@ -1,6 +1,6 @@
 """A ledger that an interrupted run left, gone on with by the run that resumes it.
 
-ledger = ContinuedLedger(folder, header)
+ledger = ResumedLedgerWriter(folder, header)
 ledger.append(record)          # made before the interruption too: compared, and not written again
 ledger.skip_to(link)           # what a snapshot stands for need not be made again
 ledger.append(record)          # the first new one goes behind the last line
@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.errors import LedgerError, ResumeError
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Header, Record, StepRecord
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import next_link
 
 _SWITCH = "switch "
@@ -33,7 +33,7 @@ _SETTINGS = {
 }
 
 
-class ContinuedLedger(Ledger):
+class ResumedLedgerWriter(LedgerWriter):
     """The writing side of a ledger that is there already.
 
     Args:
@@ -46,7 +46,7 @@ class ContinuedLedger(Ledger):
     """
 
     def __init__(self, run_dir: str | os.PathLike[str], header: Header) -> None:
-        found = read_ledger(run_dir)
+        found = open_ledger(run_dir)
         _check_header(found, header)
         self._expected = deque(found.typed_records())
         self._steps = {
@@ -121,7 +121,7 @@ class ContinuedLedger(Ledger):
         return then
 
 
-def _check_header(found: LedgerFile, header: Header) -> None:
+def _check_header(found: LedgerReader, header: Header) -> None:
     """Refuses where another process would not make the same run, as far as its header tells."""
     then, now = (_settings(h) for h in (found.header, header.to_dict()))
     names = [n for n in dict.fromkeys([*then, *now]) if then.get(n) != now.get(n) and _is_known(n, then, now)]

@@ -1,13 +1,13 @@
 """Append to, read and recover the append-only file of a run.
 
     >>> import tempfile
-    >>> with Ledger.create(tempfile.mkdtemp() + "/run", Header(coverage="s")) as ledger:
+    >>> with LedgerWriter.create(tempfile.mkdtemp() + "/run", Header(coverage="s")) as ledger:
     ...     _ = ledger.append(Record(kind="fit", fit=0, sections={"fit": "00"}))
     >>> ledger.path.name, ledger.fingerprint()[:6]
     ('ledger.jsonl', 'kr1-s-')
 
 Each line ends with a *line check* over everything before it and carries its number, so that damage is
-found. It is no seal: whoever can write the file can write the check; `LedgerFile.digest` is what to print
+found. It is no seal: whoever can write the file can write the check; `LedgerReader.digest` is what to print
 where that matters.
 """
 
@@ -25,11 +25,11 @@ from keras_repro.ledger.line_format import line_of, step_line
 from keras_repro.ledger.schema import ENDS, Header, Record, StepRecord
 from keras_repro.storage.atomic_files import sync
 from keras_repro.storage.digest import FIRST_LINK, fingerprint, next_link
-from keras_repro.storage.run_folder import LEDGER_NAME, already_holds, make_run_folder
-from keras_repro.utils.closeable import Closing
+from keras_repro.storage.run_folder import LEDGER_NAME, folder_in_use_message, make_run_folder
+from keras_repro.utils.closeable import Closeable
 
 
-class Ledger(Closing):
+class LedgerWriter(Closeable):
     """The writing side: one open ledger, one record a line, each flushed to the system as it is written."""
 
     def __init__(self, path: Path, descriptor: int, header: Header, *, lines: int = 0, size: int = 0) -> None:
@@ -49,7 +49,9 @@ class Ledger(Closing):
             raise
 
     @classmethod
-    def create(cls, run_dir: str | os.PathLike[str], header: Header, *, overwrite: bool = False) -> Ledger:
+    def create(
+        cls, run_dir: str | os.PathLike[str], header: Header, *, overwrite: bool = False
+    ) -> LedgerWriter:
         """Makes the run folder and its ledger.
 
         Args:
@@ -68,7 +70,7 @@ class Ledger(Closing):
                 path.unlink(missing_ok=True)
             descriptor = os.open(path, flags, 0o644)
         except FileExistsError:
-            raise RunFolderError(already_holds(folder)) from None
+            raise RunFolderError(folder_in_use_message(folder)) from None
         except OSError as error:
             raise RunFolderError(f"cannot write to run folder {folder}: {error.strerror}") from None
         try:

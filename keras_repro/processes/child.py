@@ -18,14 +18,14 @@ from keras_repro.errors import LaunchError
 
 OUTPUT_NAME = "output.txt"
 # What a diagnosing child leaves: what it found where it parted, and what flowed through that step.
-PARTING_NAME = "parting.json"
+DIVERGENCE_NAME = "parting.json"
 TAPS_NAME = "taps.npz"
 
 # How a child ends whose script ended well, but whose recording did not: sysexits.h calls it EX_IOERR.
 RECORDING_FAILED = 74
 # How a child ends where it parted from an earlier one; and a diagnosing one, where it has seen enough.
-PARTED = 75
-ENOUGH = 76
+DIVERGED = 75
+TARGET_REACHED = 76
 # How a child ends whose script cannot be gone on with; it has said why.
 NOT_RESUMABLE = 77
 # A forked process that trains leaves an empty file of this name and its number in the run folder.
@@ -50,7 +50,7 @@ class Plan:
         policies: caps on epochs and steps, for the header.
         redirect: whether run folders that the script itself asks for are made below `folder`, so that a
             second process does not find the first one's.
-        reference: the ledger of an earlier run of it, at whose first difference it ends with `PARTED`; or
+        reference: the ledger of an earlier run of it, at whose first difference it ends with `DIVERGED`; or
             None.
         every: how often steps are recorded: `"epoch"` (not at all), `"step"`, or every so many steps.
         probe: what a diagnosing child is to look for, as arguments of `training.probe.Probe`; None for

@@ -26,28 +26,28 @@ SKIPPED = {
 
 
 @dataclass(frozen=True)
-class Listing:
+class FileListing:
     """The files below the working folder and the script's folder, each with size and time of change."""
 
     files: dict[str, tuple[int, int]]
 
     @classmethod
-    def of(cls, script: str | None, *, leave_out: Path) -> Listing:
+    def of(cls, script: str | None, *, exclude: Path) -> FileListing:
         """Lists the files as they are now.
 
         Args:
             script: the script whose folder is looked at beside the working folder, or None.
-            leave_out: a folder that is not looked into.
+            exclude: a folder that is not looked into.
         """
         roots = {Path.cwd()}
         if script is not None:
             roots.add(Path(script).resolve().parent)
-        return cls.below(roots, leave_out=leave_out)
+        return cls.below(roots, exclude=exclude)
 
     @classmethod
-    def below(cls, roots: Iterable[Path], *, leave_out: Path | None = None) -> Listing:
+    def below(cls, roots: Iterable[Path], *, exclude: Path | None = None) -> FileListing:
         """Lists the files below folders as they are now."""
-        out = None if leave_out is None else leave_out.resolve()
+        out = None if exclude is None else exclude.resolve()
         files: dict[str, tuple[int, int]] = {}
         for root in sorted(roots):
             for path, status in _walk(root, out):
@@ -56,17 +56,17 @@ class Listing:
                     return cls(files)
         return cls(files)
 
-    def changed_since(self, earlier: Listing) -> list[str]:
+    def changed_since(self, earlier: FileListing) -> list[str]:
         """Paths of files that are new or changed, relative to the working folder where they are below it."""
         here = Path.cwd()
         changed = [p for p, seen in self.files.items() if earlier.files.get(p) != seen]
         return [str(Path(p).relative_to(here)) if Path(p).is_relative_to(here) else p for p in changed]
 
 
-def _walk(root: Path, leave_out: Path | None) -> Iterator[tuple[str, os.stat_result]]:
+def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_result]]:
     ours = _own_output()
     for folder, names, files in os.walk(root):
-        names[:] = sorted(n for n in names if n not in SKIPPED and Path(folder, n).resolve() != leave_out)
+        names[:] = sorted(n for n in names if n not in SKIPPED and Path(folder, n).resolve() != exclude)
         for name in sorted(files):
             path = os.path.join(folder, name)
             try:

@@ -1,6 +1,6 @@
 """Copies of the folders that a script works in: as before any run, and beside what a run has left there.
 
-    with LeftBehind("train.py", created, folder, leave_out=folder) as left:
+    with LeftoverWorkspace("train.py", created, folder, exclude=folder) as left:
         left.place(1)               # where a process finds what the first run found
         left.place(2)               # where it finds what the second did, at the same path
 
@@ -15,17 +15,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from keras_repro.processes.workspace import Copies, Place
+from keras_repro.processes.workspace import Workspace, WorkspaceCopies
 
 
-class LeftBehind:
+class LeftoverWorkspace:
     """Where the processes of a diagnosis work, if a run left files that the next could read.
 
     Args:
         script: the script, None for a module.
         created: paths of the files that a run has made.
         folder: where the copies go; made and taken away here.
-        leave_out: a folder that is not copied.
+        exclude: a folder that is not copied.
 
     Attributes:
         files: the files that a run has made, as the processes find them.
@@ -34,13 +34,13 @@ class LeftBehind:
         LaunchError: there is too much to copy, or no room for it.
     """
 
-    def __init__(self, script: str | None, created: Iterable[str], folder: Path, *, leave_out: Path) -> None:
-        self._copies = Copies(script, folder, leave_out=leave_out)
+    def __init__(self, script: str | None, created: Iterable[str], folder: Path, *, exclude: Path) -> None:
+        self._copies = WorkspaceCopies(script, folder, exclude=exclude)
         self._created = [Path(p) for p in created]
-        self._place: Place | None = None
+        self._place: Workspace | None = None
         self.files: frozenset[str] = frozenset()
 
-    def __enter__(self) -> LeftBehind:
+    def __enter__(self) -> LeftoverWorkspace:
         self._copies.__enter__()
         return self
 
@@ -49,7 +49,7 @@ class LeftBehind:
     ) -> None:
         self._copies.__exit__(kind, error, trace)
 
-    def place(self, number: int) -> Place:
+    def place(self, number: int) -> Workspace:
         """Where a process works: the first of them without what a run has left, all others with it."""
         place = self._place = self._copies.fresh()
         there = [(c, self._copy_of(c)) for c in self._created]

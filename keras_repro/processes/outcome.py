@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import LaunchError
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import OUTPUT_NAME, RECORDING_FAILED, Outcome
 from keras_repro.storage.run_folder import LEDGER_NAME
 
 _LAST_LINES = 15
 
 
-def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
+def raise_for_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
     """Says what went wrong with a child, if something did.
 
     Raises:
@@ -36,7 +36,7 @@ def check_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
             f"{name}: it left no record: it ended with os._exit, or became another program with os.exec, "
             f"which is not observed; {kept}"
         )
-    reason = _unobserved(read_ledger(folder))
+    reason = _unobserved(open_ledger(folder))
     if reason is not None:
         help_for_loops = f"; {_OF_LAYERS}" if reason == _NONE_SEEN else ""
         raise LaunchError(f"{name}: {reason}; {kept}{help_for_loops}")
@@ -46,7 +46,7 @@ _NONE_SEEN = "no Keras training was seen in it: nothing to compare"
 _OF_LAYERS = "a loop by hand is seen if a keras.Model or a Keras optimizer has part in it"
 
 
-def _unobserved(ledger: LedgerFile) -> str | None:
+def _unobserved(ledger: LedgerReader) -> str | None:
     """Why a finished run holds no training at all, None where it holds one."""
     last: dict[str, Any] = {}
     for record in ledger.typed_records():

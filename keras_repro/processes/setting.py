@@ -1,6 +1,6 @@
 """The surroundings that a child process is given, beside what it is to run.
 
->>> setting = Setting(environment={"TZ": "UTC"}).changed({"TZ": None, "LC_ALL": "C"})
+>>> setting = ChildEnvironment(environment={"TZ": "UTC"}).changed({"TZ": None, "LC_ALL": "C"})
 >>> dict(setting.environment)
 {'LC_ALL': 'C'}
 """
@@ -16,7 +16,7 @@ from keras_repro.processes.child import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
+class ChildEnvironment:
     """The surroundings of one child.
 
     Attributes:
@@ -33,7 +33,7 @@ class Setting:
 
     def changed(
         self, variables: Mapping[str, str | None], varied: Mapping[str, Any] | None = None
-    ) -> Setting:
+    ) -> ChildEnvironment:
         """The surroundings with other variables, those that are None taken away."""
         merged = {**self.environment, **variables}
         kept = {name: value for name, value in merged.items() if value is not None}

@@ -33,7 +33,7 @@ _SAME, _ELSEWHERE, _USED, _BEFORE = "here", "elsewhere/another-place", "used", "
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class Workspace:
     """Where a run works.
 
     Attributes:
@@ -47,25 +47,25 @@ class Place:
     roots: tuple[Path, ...]
 
 
-class Copies:
+class WorkspaceCopies:
     """Copies of the working folder and the script's, or of the project that they are in.
 
     Args:
         script: the script, None for a module.
         folder: where the copies go, or beside it where it is there already; made and taken away here.
-        leave_out: a folder that is not copied.
+        exclude: a folder that is not copied.
 
     Raises:
         LaunchError: there is too much to copy, or no room for it.
     """
 
-    def __init__(self, script: str | None, folder: Path, *, leave_out: Path) -> None:
+    def __init__(self, script: str | None, folder: Path, *, exclude: Path) -> None:
         self._folder = _not_there_yet(folder.resolve())
         self._made = False
         self._cwd = Path.cwd()
         self._given = script
         self._script = None if script is None else _absolute(script)
-        skipped = {leave_out.resolve(), self._folder}
+        skipped = {exclude.resolve(), self._folder}
         wanted = [self._cwd] + ([self._script.parent] if self._script is not None else [])
         survey = _Survey(skipped)
         roots: list[Path] = []
@@ -79,7 +79,7 @@ class Copies:
         self.files = sum(survey.known[r].files for r in self.roots)
         self.bytes = sum(survey.known[r].bytes for r in self.roots)
 
-    def __enter__(self) -> Copies:
+    def __enter__(self) -> WorkspaceCopies:
         try:
             self._folder.mkdir(parents=True)
             self._made = True
@@ -105,7 +105,7 @@ class Copies:
     ) -> None:
         self.remove()
 
-    def fresh(self, *, elsewhere: bool = False, beside: int = 0) -> Place:
+    def fresh(self, *, elsewhere: bool = False, beside: int = 0) -> Workspace:
         """A copy as the folders were before any run, in place of the one that is there.
 
         Args:
@@ -129,13 +129,13 @@ class Copies:
         _remove(self._folder / _USED)
         (self._folder / _SAME).rename(self._folder / _USED)
 
-    def used(self) -> Place:
+    def used(self) -> Workspace:
         """The copy that was put aside, again at the path of all others; it can be had once."""
         _remove(self._folder / _SAME)
         (self._folder / _USED).rename(self._folder / _SAME)
         return self.left()
 
-    def left(self) -> Place:
+    def left(self) -> Workspace:
         """The copy at the path of all others, as the last run in it has left it."""
         return self._place(self._folder / _SAME, False)
 
@@ -154,7 +154,7 @@ class Copies:
             if self._made:
                 _remove(self._folder)
 
-    def _place(self, where: Path, elsewhere: bool) -> Place:
+    def _place(self, where: Path, elsewhere: bool) -> Workspace:
         roots = [where / self._named(name, elsewhere) for name in self._names]
 
         def inside(path: Path) -> Path:
@@ -168,7 +168,7 @@ class Copies:
             there = inside(self._script)
             same = not os.path.isabs(script) and os.path.normpath(cwd / script) == str(there)
             script = script if same else str(there)
-        return Place(cwd=cwd, script=script, roots=tuple(roots))
+        return Workspace(cwd=cwd, script=script, roots=tuple(roots))
 
     @staticmethod
     def _named(name: str, elsewhere: bool) -> str:

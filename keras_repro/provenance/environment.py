@@ -22,8 +22,8 @@ from typing import Any
 
 import blake3
 
-from keras_repro.provenance.redaction import public_arguments as public_arguments
-from keras_repro.provenance.redaction import public_value
+from keras_repro.provenance.redaction import redact_arguments as redact_arguments
+from keras_repro.provenance.redaction import redact_value
 
 # What changes bits or speed, by name: a prefix would let in what nobody has looked at.
 VARIABLES = (
@@ -271,4 +271,4 @@ def _output(command: Sequence[str]) -> str:
 
 def _variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
     environment = os.environ if environment is None else environment
-    return {n: public_value(n, environment[n]) for n in VARIABLES if n in environment}
+    return {n: redact_value(n, environment[n]) for n in VARIABLES if n in environment}

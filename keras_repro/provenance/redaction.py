@@ -1,8 +1,8 @@
 """What of a command line and of a variable may stand in a ledger, which is published.
 
-    >>> public_arguments(["--epochs", "5", "--api-key=abc"])
+    >>> redact_arguments(["--epochs", "5", "--api-key=abc"])
     (['--epochs', '5', '--api-key=<hidden>'], 1)
-    >>> public_value("XLA_FLAGS", "--xla_dump_to=/home/ada")
+    >>> redact_value("XLA_FLAGS", "--xla_dump_to=/home/ada")
     '--xla_dump_to=<hidden>'
 
 By allow-list: what is not known to be harmless is hidden. That hides too much at times, and says so.
@@ -18,7 +18,7 @@ from pathlib import Path
 HIDDEN = "<hidden>"
 
 
-def public_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
+def redact_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
     """A script's arguments as they may be published.
 
     Shown are the names of options, numbers, `true`, `false`, `none`, short lower-case words and
@@ -52,14 +52,14 @@ def public_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
     return shown, hidden
 
 
-def public_value(name: str, value: str) -> str:
+def redact_value(name: str, value: str) -> str:
     """A variable's value without what looks like a path or an identifier."""
     if name == "TZ":
         return value if _ZONE.fullmatch(value) else HIDDEN
     return " ".join(_public_setting(word) for word in value.split())
 
 
-def public_path(path: str | os.PathLike[str]) -> str:
+def redact_path(path: str | os.PathLike[str]) -> str:
     """A script's path as it may be published: from the working folder, or its name alone."""
     try:
         return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))

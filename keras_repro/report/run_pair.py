@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
 
 _MOST_METRICS = 50
@@ -24,7 +24,7 @@ Series = tuple[float | None, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pair:
+class RunPair:
     """What a page draws on, beside the comparison.
 
     Attributes:
@@ -34,7 +34,7 @@ class Pair:
         parted: the two records in which the runs part; None where they do not, or one just ends.
     """
 
-    files: tuple[LedgerFile, LedgerFile]
+    files: tuple[LedgerReader, LedgerReader]
     epochs: tuple[str, ...]
     metrics: Mapping[str, tuple[Series, Series]]
     parted: tuple[Record, Record] | None
@@ -52,7 +52,7 @@ class Pair:
         return text
 
 
-def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: Divergence | None) -> Pair:
+def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: Divergence | None) -> RunPair:
     """Reads each ledger from end to end.
 
     Args:
@@ -63,7 +63,7 @@ def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: 
     Raises:
         LedgerError: one of them cannot be read.
     """
-    files = read_ledger(a), read_ledger(b)
+    files = open_ledger(a), open_ledger(b)
     held: list[dict[tuple[int, int], Mapping[str, Any]]] = []
     there: list[list[Record]] = []
     for file in files:
@@ -79,7 +79,7 @@ def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: 
     names = list(dict.fromkeys(n for k in keys for h in held for n in h.get(k, ())))[:_MOST_METRICS]
     several = len({fit for fit, _ in keys}) > 1
     parted = next((p for p in zip(*there, strict=False) if p[0].sections != p[1].sections), None)
-    return Pair(
+    return RunPair(
         files=files,
         epochs=tuple(epoch_name(k, several=several) for k in keys),
         metrics={

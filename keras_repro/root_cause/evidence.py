@@ -11,8 +11,8 @@ from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.suspects import (
     Suspect,
     entropy_suspects,
+    find_root_line,
     reading_suspects,
-    root_of,
     suspects_of,
     thread_suspects,
 )
@@ -50,7 +50,7 @@ class Evidence:
     left: frozenset[str] = frozenset()
 
 
-class Case:
+class DiagnosisCase:
     """The evidence in the forms in which the rules ask for it."""
 
     def __init__(self, evidence: Evidence) -> None:
@@ -186,7 +186,7 @@ class Case:
         """The line that what threads did goes back to."""
         sinks = [s.to_dict() for s in self.suspects if s.interval < 0]
         return (
-            root_of(self.suspects, sinks, interval=-1, files=self.files, seeded=self._seeded)
+            find_root_line(self.suspects, sinks, interval=-1, files=self.files, seeded=self._seeded)
             if sinks
             else None
         )
@@ -242,11 +242,11 @@ class Case:
             near = [s for s in self.suspects if s.interval == self.number]
             if near:
                 sinks = tuple(s.to_dict() for s in near)
-                found = root_of(
+                found = find_root_line(
                     self.suspects, sinks, interval=self.number, files=self.files, seeded=self._seeded
                 )
                 return found or near[0]
-        return root_of(self.suspects, sinks, files=self.files, strict=strict, seeded=self._seeded)
+        return find_root_line(self.suspects, sinks, files=self.files, strict=strict, seeded=self._seeded)
 
 
 def _seeded(evidence: Evidence) -> set[str]:
@@ -279,7 +279,7 @@ def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:
     return None if suspect is None else suspect.to_dict()
 
 
-def seeds_set(case: Case, *, second: bool = False) -> Mapping[str, Any] | None:
+def seeds_set(case: DiagnosisCase, *, second: bool = False) -> Mapping[str, Any] | None:
     """The seeds that were set when the last fit began, None where no fit did; those of the `second` run."""
     trace = case.evidence.second if second else case.evidence.first
     for interval in reversed(trace[: case.number + 1]):

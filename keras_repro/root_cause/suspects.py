@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from keras_repro.source_code.dataflow import UsersCode
+from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.fixes import (
     DRAW,
     NAME,
@@ -20,8 +20,8 @@ from keras_repro.source_code.fixes import (
     SOURCE,
     makes_generator,
     makes_unseeded,
+    nondeterminism_level,
     only_waits,
-    speaks_of_chance,
 )
 from keras_repro.source_code.rewrite import goes_through
 from keras_repro.source_code.statement import statement_text
@@ -116,7 +116,7 @@ def suspects_of(differences: Iterable[Mapping[str, Any]], *, cleared: Iterable[s
 
 def _comes_to_the_same(file: str, line: int, names: set[str], known: set[str]) -> bool:
     """Whether what differs in a statement is what it goes through only, not what it assigns or returns."""
-    code = UsersCode({file})
+    code = SourceModel({file})
     assigned = code.assigned_by(file, line)
     if assigned != {"return"}:
         names = names - {"return"}  # of a comprehension's own frame
@@ -158,7 +158,7 @@ def reading_suspects(differences: Iterable[Mapping[str, Any]], left: Collection[
         file, source = mine["info"]["file"], mine["info"]["source"]
         if file not in left and other is None:
             continue  # a file of this run's own, by a name that is another one each time
-        names = UsersCode({source["file"]}).set_by(source["file"], source["line"])
+        names = SourceModel({source["file"]}).set_by(source["file"], source["line"])
         found.setdefault(
             (source["file"], source["line"]),
             Suspect(
@@ -236,7 +236,7 @@ def _first_seen(difference: Mapping[str, Any]) -> int:
     return int(seen[-1][0])
 
 
-def root_of(
+def find_root_line(
     suspects: Sequence[Suspect],
     sinks: Iterable[Mapping[str, Any] | None],
     *,
@@ -258,7 +258,7 @@ def root_of(
     """
     named = [s for s in suspects if s.names]
     lines = [s for s in sinks if s is not None]
-    code = UsersCode({s.file for s in suspects} | {s["file"] for s in lines} | set(files))
+    code = SourceModel({s.file for s in suspects} | {s["file"] for s in lines} | set(files))
     wanted = code.closure({name for sink in lines for name in code.read_by(sink["file"], sink["line"])})
     at = {(s["file"], code.first_line(s["file"], s["line"])) for s in lines}
     reached = [
@@ -270,15 +270,19 @@ def root_of(
         or (_OWN & set(s.names) and code.set_by(s.file, s.line) & wanted)
     ]
     if reached:
-        return _behind(_chosen(reached, interval, code, seeded), code, seeded)
+        return _definition_behind(_chosen(reached, interval, code, seeded), code, seeded)
     if strict:
         return None
     timeless = [s for s in named if not _CLOCK.search(s.code)]
-    return _behind(_chosen(timeless or named, interval, code, seeded), code, seeded) if named else None
+    return (
+        _definition_behind(_chosen(timeless or named, interval, code, seeded), code, seeded)
+        if named
+        else None
+    )
 
 
 def _chosen(
-    candidates: Sequence[Suspect], interval: int | None, code: UsersCode, seeded: Collection[str]
+    candidates: Sequence[Suspect], interval: int | None, code: SourceModel, seeded: Collection[str]
 ) -> Suspect:
     """The first whose text says where the chance comes from, those of one interval before others."""
     strength = {id(s): _strength(s, code, seeded) for s in candidates}
@@ -292,7 +296,7 @@ def _chosen(
     return next(iter([*order, *sorted(candidates, key=lambda s: only_waits(s.code))]))
 
 
-def _strength(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> int:
+def _strength(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> int:
     """How clearly a line is where the chance comes from."""
     own = _OWN & set(suspect.names)
     if own - set(seeded) or suspect.reads or _ENTROPY in suspect.names:
@@ -304,18 +308,18 @@ def _strength(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> int
         return SOURCE
     # Threads that come by in another order do no harm but where they share something.
     raced = suspect.raced and shares(suspect.code)
-    strength = max(speaks_of_chance(suspect.code), DRAW if own else 0, RACE if raced else 0)
+    strength = max(nondeterminism_level(suspect.code), DRAW if own else 0, RACE if raced else 0)
     if strength == DRAW and _generators_behind(suspect, code):
         return _UNSEEDED
     return strength
 
 
-def _generators_behind(suspect: Suspect, code: UsersCode) -> set[tuple[str, int]]:
+def _generators_behind(suspect: Suspect, code: SourceModel) -> set[tuple[str, int]]:
     """The lines that made what a line draws from, where they gave it no seed."""
     return code.made_by(suspect.file, suspect.line, set(suspect.names), draws=True, tells=makes_unseeded)
 
 
-def _behind(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> Suspect:
+def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> Suspect:
     """The one line that a line goes back to, where no value told; else that line itself.
 
     For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or the
@@ -331,7 +335,7 @@ def _behind(suspect: Suspect, code: UsersCode, seeded: Collection[str]) -> Suspe
         # In which order coroutines go on shows first in any line of theirs.
         found = code.drawing_coroutines()
     else:
-        found = code.made_by(*where, names, draws=False, tells=speaks_of_chance)
+        found = code.made_by(*where, names, draws=False, tells=nondeterminism_level)
         if not found:  # a generator that is handed straight to something that shows no value
             found = code.made_by(*where, names, draws=False, tells=makes_unseeded, anywhere=True)
     if len(found) != 1:

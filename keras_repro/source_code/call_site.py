@@ -1,6 +1,6 @@
 """Where in the user's own code something happens.
 
-line = users_line(sys._getframe())
+line = user_call_site(sys._getframe())
 line.file, line.line, line.code       # '/home/.../train.py', 12, 'model = build()'
 """
 
@@ -21,7 +21,7 @@ _known: dict[str, bool] = {}
 
 
 @dataclass(frozen=True)
-class SourceLine:
+class CallSite:
     """One line of the user's code.
 
     Attributes:
@@ -64,7 +64,7 @@ def is_of_library(frame: Any) -> bool:
     return type(file) is str and _known.get(file) is False
 
 
-def users_line(frame: Any, *, beyond: Any = None) -> SourceLine | None:
+def user_call_site(frame: Any, *, beyond: Any = None) -> CallSite | None:
     """The innermost line of the user's code that is running at or above a frame.
 
     Args:
@@ -74,7 +74,7 @@ def users_line(frame: Any, *, beyond: Any = None) -> SourceLine | None:
     while frame is not None:
         code = frame.f_code
         if is_users_file(code.co_filename) and not _makes(frame, beyond):
-            return SourceLine(code.co_filename, frame.f_lineno, code.co_name)
+            return CallSite(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back
     return None
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_repro.source_code.fixes import DRAW, speaks_of_chance
+from keras_repro.source_code.fixes import DRAW, nondeterminism_level
 from keras_repro.source_code.rewrite import is_set
 from keras_repro.source_code.statement import statement_at, statement_text
 
 
 @dataclass
-class UsersCode:
+class SourceModel:
     """The text of some files, as what each statement reads and in which function it stands."""
 
     files: set[str]
@@ -124,7 +124,7 @@ class UsersCode:
             for node in ast.walk(inside)
             if isinstance(node, ast.stmt)
             and node is not inside
-            and speaks_of_chance(statement_text(file, node.lineno)) == DRAW
+            and nondeterminism_level(statement_text(file, node.lineno)) == DRAW
         }
 
     def made_by(
@@ -269,7 +269,7 @@ def _drawn_from(node: ast.AST) -> Iterator[str]:
     for child in ast.walk(node):
         if not isinstance(child, ast.Call) or not isinstance(child.func, ast.Attribute):
             continue
-        if speaks_of_chance(f".{child.func.attr}(") == DRAW:
+        if nondeterminism_level(f".{child.func.attr}(") == DRAW:
             yield from _loads(child.func.value)
 
 
@@ -318,7 +318,7 @@ def _loads(node: ast.AST) -> Iterator[str]:
 
 def hashes(files: Iterable[str]) -> bool:
     """Whether code goes through sets or calls `hash`, so that the hash seed may decide what it does."""
-    code = UsersCode(set(files))
+    code = SourceModel(set(files))
     return any(
         isinstance(node, ast.Set | ast.SetComp)
         or (
@@ -340,7 +340,7 @@ def the_one_statement(
     found = {
         (file, node.lineno): statement_text(file, node.lineno)
         for file in files
-        for tree in UsersCode({file}).trees()
+        for tree in SourceModel({file}).trees()
         for node in ast.walk(tree)
         if isinstance(node, ast.stmt) and fits(statement_text(file, node.lineno))
     }

@@ -1,8 +1,8 @@
 """What to change in a line so that it repeats, read from the line's text.
 
->>> fix_of("rng = np.random.default_rng()")
+>>> suggest_fix("rng = np.random.default_rng()")
 'rng = np.random.default_rng(42)'
->>> fix_of("names = list(set(labels))")
+>>> suggest_fix("names = list(set(labels))")
 'names = sorted(set(labels))'
 """
 
@@ -141,7 +141,7 @@ _WEAK = re.compile(
 SOURCE, DRAW, RACE, NAME = 4, 3, 2, 1
 
 
-def speaks_of_chance(code: str) -> int:
+def nondeterminism_level(code: str) -> int:
     """How clearly a line's text names a source of chance: `SOURCE`, `DRAW`, `NAME`, or 0 for not at all."""
     if only_waits(code):
         return 0
@@ -165,7 +165,7 @@ def makes_unseeded(code: str) -> bool:
     return _UNSEEDED.search(code) is not None
 
 
-def fix_of(code: str, *, sets: Collection[str] = ()) -> str | None:
+def suggest_fix(code: str, *, sets: Collection[str] = ()) -> str | None:
     """The line with its change, or what to do about it; None where its text says nothing of chance.
 
     Args:
@@ -174,7 +174,7 @@ def fix_of(code: str, *, sets: Collection[str] = ()) -> str | None:
     """
     if only_waits(code):
         return None
-    changed = rewritten(code, is_chance=lambda text: speaks_of_chance(text) == SOURCE, sets=sets)
+    changed = rewritten(code, is_chance=lambda text: nondeterminism_level(text) == SOURCE, sets=sets)
     if changed is not None and changed != code:
         return changed
     for pattern, change in _RULES:

@@ -16,7 +16,7 @@ from pathlib import Path
 from keras_repro.errors import LedgerError, ReproError
 
 
-def open_plain(path: Path, *, what: str, error: type[ReproError] = LedgerError) -> io.BufferedReader:
+def open_regular_file(path: Path, *, what: str, error: type[ReproError] = LedgerError) -> io.BufferedReader:
     """Opens a regular file for reading, never through a link.
 
     Args:
@@ -42,14 +42,14 @@ def open_plain(path: Path, *, what: str, error: type[ReproError] = LedgerError) 
 
 
 @contextlib.contextmanager
-def appearing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """Gives the path of a temporary file beside `path`, which takes its place once it is closed and durable.
 
     Where the block fails, `path` is as it was, and the temporary file is gone.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "result.txt")
-    >>> with appearing(path) as temporary:
+    >>> with atomic_write(path) as temporary:
     ...     _ = temporary.write_text("whole")
     >>> path.read_text(), [p.name for p in path.parent.iterdir()]
     ('whole', ['result.txt'])

@@ -41,7 +41,7 @@ def write_whole(path: Path, pieces: Sequence[memoryview]) -> str:
         OSError: the disk is full, or the file is there.
     """
     blocks = list(_blocks_of(pieces))
-    with _Beside() as hashed:
+    with _HashThread() as hashed:
         hashed.add(*blocks)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
@@ -53,7 +53,7 @@ def write_whole(path: Path, pieces: Sequence[memoryview]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Whole:
+class HashedContent:
     """All of a file.
 
     Attributes:
@@ -65,17 +65,17 @@ class Whole:
     digest: str
 
 
-def read_whole(file: io.BufferedReader) -> Whole:
+def read_whole(file: io.BufferedReader) -> HashedContent:
     """Reads a file in one pass, as long as it is now."""
     size, at = os.fstat(file.fileno()).st_size, 0
     data = np.empty(size, "u1")
     view = memoryview(data.data)
-    with _Beside() as hashed, io.FileIO(file.fileno(), closefd=False) as plain:
+    with _HashThread() as hashed, io.FileIO(file.fileno(), closefd=False) as plain:
         plain.seek(0)
         while length := plain.readinto(view[at : at + _BLOCK]):
             hashed.add([view[at : at + length]])
             at += length
-    return Whole(data[:at], hashed.digest)
+    return HashedContent(data[:at], hashed.digest)
 
 
 def digest_of(file: io.BufferedReader) -> str:
@@ -88,7 +88,7 @@ def digest_of(file: io.BufferedReader) -> str:
     return str(hasher.hexdigest())
 
 
-class Memory(io.RawIOBase):
+class ArrayFile(io.RawIOBase):
     """Bytes in memory as a file that is read, without a copy of them."""
 
     def __init__(self, data: np.ndarray) -> None:
@@ -115,7 +115,7 @@ class Memory(io.RawIOBase):
         return len(part)
 
 
-class _Beside:
+class _HashThread:
     """Hashes blocks in their order, in a thread where there is much."""
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class _Beside:
         """Of all blocks, once the `with` block is left."""
         return str(self._hasher.hexdigest())
 
-    def __enter__(self) -> _Beside:
+    def __enter__(self) -> _HashThread:
         return self
 
     def __exit__(self, *error: object) -> None:

@@ -23,7 +23,7 @@ _CONTAINERS: dict[str, type] = {"tuple": tuple, "set": set, "frozenset": frozens
 _NAMED = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
-class NotPlain(Exception):
+class NotSerializable(Exception):
     """A value is none that can be packed."""
 
 
@@ -57,10 +57,10 @@ def pack(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
     if type(value) in (dict, OrderedDict):
         entries = [[pack(k, arrays, prefix), pack(v, arrays, prefix)] for k, v in value.items()]
         return {"kind": "dict", "entries": entries}
-    raise NotPlain(type(value).__name__)
+    raise NotSerializable(type(value).__name__)
 
 
-def detached(value: Any) -> Any:
+def deep_copied(value: Any) -> Any:
     """The value by itself: what it was made from may change while it is being written.
 
     What cannot be copied cannot be packed either, and comes back as it is.

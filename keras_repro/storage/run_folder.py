@@ -49,7 +49,7 @@ def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False)
     except OSError as error:
         raise RunFolderError(f"cannot make run folder {folder}: {error.strerror}") from None
     if not overwrite and os.path.lexists(folder / LEDGER_NAME):
-        raise RunFolderError(already_holds(folder))
+        raise RunFolderError(folder_in_use_message(folder))
     return folder
 
 
@@ -72,7 +72,7 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
         raise RunFolderError(f"cannot make a run folder in {base}: {error.strerror}") from None
 
 
-def one_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
+def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
     """The folder of a name in the one place where runs go by default; made where it is not there.
 
     Raises:
@@ -96,7 +96,7 @@ def _made(base: Path) -> Path:
     return base
 
 
-def already_holds(folder: Path) -> str:
+def folder_in_use_message(folder: Path) -> str:
     """The message for a run folder that holds a run."""
     return (
         f"run folder {folder} holds a run already: choose another, or overwrite it "

@@ -15,7 +15,7 @@ import os
 from pathlib import Path
 
 from keras_repro.errors import RunFolderError
-from keras_repro.utils.closeable import Closing
+from keras_repro.utils.closeable import Closeable
 
 LOCK_NAME = "lock"
 
@@ -23,7 +23,7 @@ LOCK_NAME = "lock"
 _held: set[str] = set()
 
 
-class RunLock(Closing):
+class RunLock(Closeable):
     """Holds a run folder until it is closed.
 
     Args:

@@ -29,10 +29,10 @@ import blake3
 import numpy as np
 
 from keras_repro.errors import LedgerError
-from keras_repro.storage.atomic_files import open_plain
+from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
 from keras_repro.storage.linear_sketch import sketch_rows as sketch_rows
-from keras_repro.utils.closeable import Closing
+from keras_repro.utils.closeable import Closeable
 
 SKETCHES_NAME = "sketches.bin"
 
@@ -87,7 +87,7 @@ class SketchRecord:
     rows: np.ndarray
 
 
-class SketchWriter(Closing):
+class SketchWriter(Closeable):
     """The writing side.
 
     Args:
@@ -189,7 +189,7 @@ class SketchFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
-        with open_plain(path, what="file of sketches") as file:
+        with open_regular_file(path, what="file of sketches") as file:
             magic = file.read(len(_MAGIC))
         if _MAGIC.startswith(magic):
             return  # its process may have been killed at once
@@ -225,7 +225,7 @@ class SketchFile:
                 raise LedgerError(f"{self.path} is damaged at frame {number}") from None
 
     def _frames(self) -> Iterator[tuple[int, bytes]]:
-        with open_plain(self.path, what="file of sketches") as file:
+        with open_regular_file(self.path, what="file of sketches") as file:
             size = os.fstat(file.fileno()).st_size
             file.seek(len(_MAGIC))
             number = 0

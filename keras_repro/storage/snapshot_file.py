@@ -26,11 +26,11 @@ from typing import Any
 import numpy as np
 
 from keras_repro.errors import SnapshotError
-from keras_repro.storage.atomic_files import appearing, open_plain
+from keras_repro.storage.atomic_files import atomic_write, open_regular_file
 from keras_repro.storage.digest import string_bytes
-from keras_repro.storage.hashed_io import Memory, digest_of, read_whole, write_whole
+from keras_repro.storage.hashed_io import ArrayFile, digest_of, read_whole, write_whole
 from keras_repro.storage.hdf5_layout import laid_out
-from keras_repro.utils.closeable import Closing
+from keras_repro.utils.closeable import Closeable
 
 FORMAT = 1
 
@@ -75,13 +75,13 @@ def write_snapshot(
     text = json.dumps(index, separators=(",", ":"), ensure_ascii=True)
     named: dict[str, Any] = {str(number): data for number, data in enumerate(contents)}
     try:
-        with appearing(path) as temporary:
+        with atomic_write(path) as temporary:
             return write_whole(temporary, laid_out(named | {_INDEX: np.frombuffer(text.encode(), "u1")}))
     except OSError as error:
         raise SnapshotError(f"cannot write {path}: {error.strerror}") from None
 
 
-class Snapshot(Closing):
+class Snapshot(Closeable):
     """A snapshot that is open for reading.
 
     Args:
@@ -103,13 +103,15 @@ class Snapshot(Closing):
     ) -> None:
         self.path = Path(path)
         self._data: np.ndarray | None = None
-        self._file: io.BufferedReader | Memory = open_plain(self.path, what="snapshot", error=SnapshotError)
+        self._file: io.BufferedReader | ArrayFile = open_regular_file(
+            self.path, what="snapshot", error=SnapshotError
+        )
         try:
             found = None
             if whole:
                 read = read_whole(self._file)
                 self._file.close()
-                self._data, self._file, found = read.data, Memory(read.data), read.digest
+                self._data, self._file, found = read.data, ArrayFile(read.data), read.digest
             elif digest is not None:
                 found = digest_of(self._file)
             if digest not in (None, found):

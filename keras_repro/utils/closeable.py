@@ -6,7 +6,7 @@ import contextlib
 from typing import Self
 
 
-class Closing:
+class Closeable:
     """Holds something open until `close`, the end of a `with` block, or that of the object."""
 
     def close(self) -> None:

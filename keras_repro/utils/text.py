@@ -1,6 +1,6 @@
 """Text that others wrote, as it may reach a terminal.
 
->>> visible("loss\\x1b[2J")
+>>> escape_control_chars("loss\\x1b[2J")
 'loss\\\\x1b[2J'
 """
 
@@ -16,13 +16,13 @@ _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
 
 
-def in_a_line(error: BaseException) -> str:
+def one_line_error(error: BaseException) -> str:
     """An error's type and what it says, in one line, without a terminal's styles."""
     said = " ".join(_STYLE.sub("", str(error)).split())
     return f"{type(error).__name__}: {said if len(said) <= _LONGEST else said[: _LONGEST - 3] + '...'}"
 
 
-def visible(text: object) -> str:
+def escape_control_chars(text: object) -> str:
     """The text with control characters escaped, on one line; a second call changes nothing."""
     return _CONTROL.sub(
         lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", str(text)

@@ -18,18 +18,18 @@ from typing import Any
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import LaunchError
 from keras_repro.processes.child import (
-    ENOUGH,
-    PARTED,
-    PARTING_NAME,
+    DIVERGED,
+    DIVERGENCE_NAME,
     TAPS_NAME,
+    TARGET_REACHED,
     Outcome,
     Start,
     run_child,
     start_process,
 )
-from keras_repro.processes.leftover_workspace import LeftBehind
-from keras_repro.processes.outcome import check_outcome
-from keras_repro.processes.setting import Setting
+from keras_repro.processes.leftover_workspace import LeftoverWorkspace
+from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.setting import ChildEnvironment
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.engine import Evidence, explain
 from keras_repro.storage.run_folder import make_run_folder
@@ -63,7 +63,7 @@ def diagnose(
     child_module: str,
     start: Start = start_process,
     begins: Callable[[int], None] = lambda number: None,
-    setting: Callable[[bool], Setting] | None = None,
+    setting: Callable[[bool], ChildEnvironment] | None = None,
     varied: str | None = None,
     created: Sequence[str] = (),
 ) -> Explanation:
@@ -91,7 +91,7 @@ def diagnose(
     with contextlib.ExitStack() as stack:
         left = None
         if created:
-            left = LeftBehind(task.script, created, folder / "copies", leave_out=folder.parent)
+            left = LeftoverWorkspace(task.script, created, folder / "copies", exclude=folder.parent)
             stack.enter_context(left)
         return _diagnose(
             task,
@@ -109,13 +109,13 @@ def diagnose(
 def _diagnose(
     task: Task,
     divergence: Divergence | None,
-    left: LeftBehind | None,
+    left: LeftoverWorkspace | None,
     *,
     folder: Path,
     child_module: str,
     start: Start,
     begins: Callable[[int], None],
-    setting: Callable[[bool], Setting] | None,
+    setting: Callable[[bool], ChildEnvironment] | None,
     varied: str | None,
 ) -> Explanation:
     for number in range(1, MOST_TRAININGS + 1):
@@ -131,7 +131,9 @@ def _diagnose(
         where = make_run_folder(folder / str(made))
         plan = replace(task.plan(where, redirect=True), probe=probe, every="epoch")
         given = (
-            Setting(environment=task.environment(hash_seed)) if setting is None else setting(hash_seed > 0)
+            ChildEnvironment(environment=task.environment(hash_seed))
+            if setting is None
+            else setting(hash_seed > 0)
         )
         if hurried:
             given = given.changed({}, {"switch_interval": _SHORT_TURNS})
@@ -218,11 +220,11 @@ def _last(divergence: Divergence | None) -> dict[str, int] | None:
 
 
 def _child(outcome: Outcome, folder: Path) -> _Child:
-    parting = folder / PARTING_NAME
-    if outcome.code in (PARTED, ENOUGH):
+    parting = folder / DIVERGENCE_NAME
+    if outcome.code in (DIVERGED, TARGET_REACHED):
         found = json.loads(parting.read_text()) if parting.exists() else None
         return _Child(folder=folder, parting=found)
-    check_outcome(outcome, folder, name="a diagnosing run")
+    raise_for_outcome(outcome, folder, name="a diagnosing run")
     if not (folder / TRACE_NAME).exists():
         raise LaunchError(f"a diagnosing run left no trace in {folder}")
     return _Child(folder=folder, parting=None)

@@ -6,10 +6,10 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from keras_repro.ledger.reader import LedgerFile
+from keras_repro.ledger.reader import LedgerReader
 
 
-def estimated_seconds(ledger: LedgerFile, seconds: float) -> float | None:
+def estimated_seconds(ledger: LedgerReader, seconds: float) -> float | None:
     """Seconds for the whole training, from those of the epochs and steps that were run of it.
 
     Args:

@@ -25,10 +25,10 @@ from keras_repro.comparison.result import Comparison
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER, Portability
 from keras_repro.determinism.switch_requests import requests_in
 from keras_repro.errors import LaunchError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
-from keras_repro.processes.child import PARTED, Outcome, Plan, Start, run_child, start_process
-from keras_repro.processes.file_listing import Listing
-from keras_repro.processes.outcome import check_outcome
+from keras_repro.ledger.reader import open_ledger
+from keras_repro.processes.child import DIVERGED, Outcome, Plan, Start, run_child, start_process
+from keras_repro.processes.file_listing import FileListing
+from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.provenance.module_lookup import is_there
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder
 from keras_repro.workflows.estimate import estimated_seconds
@@ -195,7 +195,7 @@ def verify(
     watcher = watcher or Watcher()
     check_task(task)
     folders = _make_folders(folder, runs, overwrite=overwrite)
-    listing = Listing.of(task.script, leave_out=folder)
+    listing = FileListing.of(task.script, exclude=folder)
     outcomes: list[Outcome] = []
     leftovers: dict[str, None] = {}
     created: dict[str, None] = {}
@@ -212,11 +212,11 @@ def verify(
             poll=lambda number=number: watcher.polls(number),  # type: ignore[misc]
         )
         watcher.ends(number, outcome)
-        if outcome.code == PARTED and plan.reference is not None:
+        if outcome.code == DIVERGED and plan.reference is not None:
             outcomes.append(outcome)
             break
         try:
-            check_outcome(outcome, run_folder, name=f"run {number + 1}")
+            raise_for_outcome(outcome, run_folder, name=f"run {number + 1}")
         except LaunchError as error:
             if leftovers:
                 left = _listed(leftovers)
@@ -226,13 +226,13 @@ def verify(
             raise
         outcomes.append(outcome)
         if number + 1 < runs:
-            later = Listing.of(task.script, leave_out=folder)
+            later = FileListing.of(task.script, exclude=folder)
             leftovers.update(dict.fromkeys(later.changed_since(listing)))
             created.update(dict.fromkeys(p for p in later.files if p not in listing.files))
     comparison = compare_all(folders[: len(outcomes)], same_script=True)
-    estimate = estimated_seconds(read_ledger(folders[0]), outcomes[0].seconds)
+    estimate = estimated_seconds(open_ledger(folders[0]), outcomes[0].seconds)
     notes = list(comparison.notes)
-    if outcomes[-1].code == PARTED:
+    if outcomes[-1].code == DIVERGED:
         notes.append(f"run {len(outcomes)} was ended where it parted: --keep-going lets all runs end")
     if leftovers:
         notes.append(f"a run left files that the next could read: {_listed(leftovers)}")

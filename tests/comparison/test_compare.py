@@ -23,9 +23,9 @@ from keras_repro.comparison.compare import compare, compare_all
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 
 UNSEEN = "what was computed outside fit was not recorded"
 
@@ -53,7 +53,7 @@ def test_identical(versus, tmp_path):
     assert found.notes == ()
     assert found.compared == 7
     assert found.covers == f"training; {UNSEEN}"
-    fingerprint = read_ledger(tmp_path / "a").fingerprint
+    fingerprint = open_ledger(tmp_path / "a").fingerprint
     assert [dict(r) for r in found.runs] == [
         {"ledger": str(tmp_path / n / "ledger.jsonl"), "fingerprint": fingerprint, "status": "finished"}
         for n in "ab"
@@ -593,7 +593,7 @@ def live(reference, records, **header):
 
 
 def linked(tmp_path, records, name="linked"):
-    with Ledger.create(tmp_path / name, Header(coverage="sm")) as ledger:
+    with LedgerWriter.create(tmp_path / name, Header(coverage="sm")) as ledger:
         return [ledger.append(r) for r in records]
 
 

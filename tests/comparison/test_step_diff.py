@@ -12,7 +12,7 @@ import pytest
 
 from keras_repro.comparison.compare import compare
 from keras_repro.ledger.schema import Header, StepRecord
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 
 States = Mapping[int, Mapping[str, Any]]
 PLAIN = {"weights": "w", "optimizer": "o", "metrics": "m", "loss": 0.5}
@@ -23,7 +23,7 @@ def _ledger(
 ) -> Path:
     """A training of three epochs with the steps of the second; `epoch` changes that epoch's section."""
     records = ledger_builders.training()
-    with Ledger.create(folder, Header(**header)) as ledger:
+    with LedgerWriter.create(folder, Header(**header)) as ledger:
         for record in records:
             if record.kind == "epoch" and record.epoch == 1:
                 for step in steps:
@@ -109,7 +109,7 @@ def _batches(
 ) -> Path:
     """One epoch of as many steps, each batch with these rows and as one of a kind in its order."""
     said = {} if every is None else {"steps_recorded": every, "batches": "seen"}
-    with Ledger.create(folder, Header()) as ledger:
+    with LedgerWriter.create(folder, Header()) as ledger:
         for record in ledger_builders.training():
             if record.kind == "fit":
                 record = replace(record, extra=dict(record.extra) | said | ({"arguments": {"n": cause}}))

@@ -29,7 +29,7 @@ from typing import Any
 from forkserver import ForkServer
 
 from keras_repro.errors import ReproError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import OUTPUT_NAME, Child, Plan
 
 _CHILD = "keras_repro.training.instrumentation.child_main"
@@ -233,7 +233,7 @@ def _lines(run_dir: Path) -> list[Any]:
     ledger = run_dir / "ledger.jsonl"
     if not ledger.exists() or b"\n" not in ledger.read_bytes():
         return []
-    return list(read_ledger(run_dir).records())
+    return list(open_ledger(run_dir).records())
 
 
 def _last_words(run_dir: Path) -> str:

@@ -35,7 +35,7 @@ from crash.disk import Change, RecordedDisk
 from crash.states import Left, Tree, after_the_machine, after_the_process
 
 from keras_repro.errors import ReproError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 
 Train = Callable[[Path], dict[str, Any]]
 Resuming = Literal["each", "distinct", "few"]
@@ -182,16 +182,16 @@ class Points:
 
     def _open(self, tree: Tree) -> Opened:
         """What is read from a state; each content of the ledger and the snapshots once."""
-        from keras_repro.training.resume.restore_point import find
+        from keras_repro.training.resume.restore_point import find_restore_point
 
         key = frozenset(f for f in tree.files.items() if f[0] == _LEDGER or f[0].startswith("snapshots/"))
         if key not in self._opened:
             folder = self._folder / "crashed"
             tree.write(folder)
             try:
-                ledger = read_ledger(folder)
+                ledger = open_ledger(folder)
                 count = 1 + sum(1 for _ in ledger.records())
-                found = find(folder)
+                found = find_restore_point(folder)
                 place = None if found is None else (found.position.epoch, found.position.step)
                 lines = tree.files[_LEDGER].splitlines(True)[:count]
                 self._opened[key] = Opened(tuple(lines), place)
@@ -210,7 +210,7 @@ class Points:
         lines = (folder / _LEDGER).read_bytes().splitlines(True)
         if acknowledged and lines[: len(acknowledged)] != acknowledged:
             return "a record that was acknowledged is lost in resuming"
-        ledger = read_ledger(folder)
+        ledger = open_ledger(folder)
         if ledger.status != "finished" or ledger.notes:
             return f"the resumed run's ledger is {ledger.status} {ledger.notes}"
         there = set(Tree.read(folder).files)

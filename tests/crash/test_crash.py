@@ -85,7 +85,7 @@ def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, 
 
 def test_what_a_crash_may_leave_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
     def renamed(folder: Path) -> None:
-        with atomic_files.appearing(folder / "a") as temporary:
+        with atomic_files.atomic_write(folder / "a") as temporary:
             temporary.touch()
 
     made = changes(renamed)

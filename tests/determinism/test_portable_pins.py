@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from keras_repro.determinism import portable_pins
-from keras_repro.determinism.operation_catalogue import reason_against
+from keras_repro.determinism.operation_catalogue import why_not_portable
 from keras_repro.determinism.thread_rules import COUNTS
 from keras_repro.errors import SwitchError
 
@@ -98,7 +98,7 @@ def test_this_machine():
     ],
 )
 def test_operations(operation, types, attributes, reason):
-    found = reason_against(operation, types, attributes)
+    found = why_not_portable(operation, types, attributes)
     assert found is None if reason is None else found.startswith(reason)
 
 

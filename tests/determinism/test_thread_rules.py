@@ -3,7 +3,13 @@
 import pytest
 
 from keras_repro.determinism.operation_catalogue import MOVING, known_types
-from keras_repro.determinism.thread_rules import ALWAYS, COUNTS, is_the_same_always, needs_shapes, same_at
+from keras_repro.determinism.thread_rules import (
+    ALWAYS,
+    COUNTS,
+    invariant_thread_counts,
+    is_the_same_always,
+    needs_shapes,
+)
 
 # What `tests/portable/probe.py --thorough` gave with 1, 2, 3, 4, 8 and 16 threads.
 SAME = [
@@ -32,12 +38,12 @@ DIFFERENT = [
 
 @pytest.mark.parametrize(("operation", "inputs", "output"), SAME)
 def test_the_same(operation, inputs, output):
-    assert same_at(operation, inputs, output) == COUNTS
+    assert invariant_thread_counts(operation, inputs, output) == COUNTS
 
 
 @pytest.mark.parametrize(("operation", "inputs", "output"), DIFFERENT)
 def test_different_or_unknown(operation, inputs, output):
-    assert same_at(operation, inputs, output) == (1,)
+    assert invariant_thread_counts(operation, inputs, output) == (1,)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +61,7 @@ def test_different_or_unknown(operation, inputs, output):
 )
 def test_products_of_a_batch(inputs, output, sizes, numbers):
     """Each thread has to have as many of them as the others, whole."""
-    assert same_at("BatchMatMulV2", inputs, output, **sizes) == numbers
+    assert invariant_thread_counts("BatchMatMulV2", inputs, output, **sizes) == numbers
 
 
 def test_all_types_are_on_the_list():

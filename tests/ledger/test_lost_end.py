@@ -9,10 +9,10 @@ import ledger_builders
 import pytest
 
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.reader import discard_unbegun, read_ledger
-from keras_repro.ledger.resumed_writer import ContinuedLedger
+from keras_repro.ledger.reader import discard_unbegun, open_ledger
+from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.ledger.schema import Header
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 
 HEADER: dict[str, Any] = {"coverage": "sm"}
 RECORDS = ledger_builders.training()
@@ -21,7 +21,7 @@ RECORDS = ledger_builders.training()
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A ledger whose fifth line says that the first four were durable."""
-    with Ledger.create(tmp_path / "run", Header(**HEADER)) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header(**HEADER)) as ledger:
         for record in RECORDS[:3]:
             ledger.append(record)
         ledger.sync()
@@ -39,15 +39,15 @@ def zeroed(folder: Path, first: int, last: int) -> None:
 
 
 def test_a_mark_says_what_was_durable(folder: Path) -> None:
-    marks = [r for r in read_ledger(folder).records() if r["kind"] == "snapshot"]
+    marks = [r for r in open_ledger(folder).records() if r["kind"] == "snapshot"]
     assert [m["durable"] for m in marks] == [4]
 
 
 @pytest.mark.parametrize(("first", "last"), [(6, 7), (6, 99), (5, 6), (4, 99)])
 def test_zeros_behind_what_was_durable_end_the_ledger(folder: Path, first: int, last: int) -> None:
-    whole = list(read_ledger(folder).records())
+    whole = list(open_ledger(folder).records())
     zeroed(folder, first, last)
-    ledger = read_ledger(folder)
+    ledger = open_ledger(folder)
     assert list(ledger.records()) == whole[: first - 1]
     assert ledger.notes == [f"{folder}/ledger.jsonl: its end never reached the disk and is left out"]
     assert ledger.status == "killed"
@@ -57,24 +57,24 @@ def test_zeros_before_an_end_are_damage(tmp_path: Path) -> None:
     folder = ledger_builders.write(tmp_path / "whole", RECORDS, **HEADER)
     zeroed(folder, 4, 5)
     with pytest.raises(LedgerError, match="is damaged at line 5: its line check does not fit"):
-        list(read_ledger(folder).records())
+        list(open_ledger(folder).records())
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 2), (3, 4), (2, 4)])
 def test_zeros_in_what_was_durable_are_damage(folder: Path, first: int, last: int) -> None:
     zeroed(folder, first, last)
     with pytest.raises(LedgerError, match=rf"is damaged at line {first + 1}: its line check does not fit"):
-        list(read_ledger(folder).records())
+        list(open_ledger(folder).records())
 
 
 def test_a_run_goes_on_behind_what_is_left(folder: Path, tmp_path: Path) -> None:
     zeroed(folder, 6, 7)
-    with ContinuedLedger(folder, Header(**HEADER)) as ledger:
+    with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for record in RECORDS:
             ledger.append(record)
-    ledger_file = read_ledger(folder)
+    ledger_file = open_ledger(folder)
     whole = ledger_builders.write(tmp_path / "whole", RECORDS, **HEADER)
-    assert ledger_file.fingerprint == read_ledger(whole).fingerprint
+    assert ledger_file.fingerprint == open_ledger(whole).fingerprint
     assert ledger_file.notes == []
 
 
@@ -98,4 +98,4 @@ def test_a_ledger_with_its_header_is_kept(folder: Path) -> None:
     zeroed(folder, 0, 1)  # it was durable
     discard_unbegun(folder)
     with pytest.raises(LedgerError, match="is damaged at line 1"):
-        read_ledger(folder)
+        open_ledger(folder)

@@ -7,8 +7,8 @@ import ledger_builders
 import pytest
 
 from keras_repro.errors import LedgerError, ResumeError
-from keras_repro.ledger.reader import read_ledger
-from keras_repro.ledger.resumed_writer import ContinuedLedger
+from keras_repro.ledger.reader import open_ledger
+from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.ledger.schema import Header, StepRecord
 
 HEADER: dict[str, Any] = {"coverage": "sm", "seed": 1, "policies": {"batch_size": 4}}
@@ -23,31 +23,31 @@ def interrupted(folder: Path, records: int = 5) -> Path:
 def test_what_was_recorded_is_compared_and_the_rest_goes_behind(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     before = (folder / "ledger.jsonl").read_bytes()
-    with ContinuedLedger(folder, Header(**HEADER)) as ledger:
+    with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for number, record in enumerate(RECORDS):
             assert ledger.is_behind == (number < 5)
             ledger.append(record)
     after = (folder / "ledger.jsonl").read_bytes()
     assert after.startswith(before)
     whole = ledger_builders.write(tmp_path / "whole", RECORDS, **HEADER)
-    assert read_ledger(folder).fingerprint == read_ledger(whole).fingerprint
+    assert open_ledger(folder).fingerprint == open_ledger(whole).fingerprint
 
 
 def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     with open(folder / "ledger.jsonl", "ab") as file:
         file.write(b'{"kind":"epo')
-    with ContinuedLedger(folder, Header(**HEADER)) as ledger:
+    with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for record in RECORDS:
             ledger.append(record)
-    assert read_ledger(folder).notes == []
-    assert read_ledger(folder).status == "finished"
+    assert open_ledger(folder).notes == []
+    assert open_ledger(folder).status == "finished"
 
 
 def test_a_snapshot_stands_for_what_it_holds(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
-    links = [r.link for r in read_ledger(folder).typed_records()]
-    with ContinuedLedger(folder, Header(**HEADER)) as ledger:
+    links = [r.link for r in open_ledger(folder).typed_records()]
+    with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for record in RECORDS[:2]:
             ledger.append(record)
         ledger.skip_to(links[3])
@@ -55,9 +55,9 @@ def test_a_snapshot_stands_for_what_it_holds(tmp_path: Path) -> None:
         assert not ledger.is_behind
         for record in RECORDS[5:]:
             ledger.append(record)
-    assert read_ledger(folder).status == "finished"
+    assert open_ledger(folder).status == "finished"
     with (
-        ContinuedLedger(folder, Header(**HEADER)) as ledger,
+        ResumedLedgerWriter(folder, Header(**HEADER)) as ledger,
         pytest.raises(LedgerError, match="does not hold the record that the snapshot belongs to"),
     ):
         ledger.skip_to("11" * 32)
@@ -67,7 +67,7 @@ def test_another_training_is_found_at_its_first_record(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     before = (folder / "ledger.jsonl").read_bytes()
     other = ledger_builders.changed(RECORDS, "epoch 0 0", "weights", ledger_builders.KERNEL, "other")
-    with ContinuedLedger(folder, Header(**HEADER)) as ledger:
+    with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for record in other[:3]:
             ledger.append(record)
         with pytest.raises(ResumeError, match="at epoch 0 0 weights is another"):
@@ -89,13 +89,13 @@ def test_settings_that_changed_are_named(tmp_path: Path, changed: dict[str, Any]
     switches = ({"name": "onednn", "achieved": True},)
     folder = ledger_builders.write(tmp_path / "a", RECORDS[:5], **HEADER, switches=switches)
     with pytest.raises(ResumeError, match=said):
-        ContinuedLedger(folder, Header(**(HEADER | {"switches": switches} | changed)))
+        ResumedLedgerWriter(folder, Header(**(HEADER | {"switches": switches} | changed)))
 
 
 def test_steps_are_not_written_twice(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     step = StepRecord(fit=0, epoch=0, step=0, state={"weights": "00"})
     for _ in range(2):
-        with ContinuedLedger(folder, Header(**HEADER)) as ledger:
+        with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
             ledger.append_step(step)
-    assert sum(r["kind"] == "step" for r in read_ledger(folder).records()) == 1
+    assert sum(r["kind"] == "step" for r in open_ledger(folder).records()) == 1

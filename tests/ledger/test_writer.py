@@ -18,9 +18,9 @@ import pytest
 
 from keras_repro.determinism.switch_table import BY_NAME
 from keras_repro.errors import LedgerError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record, StepRecord
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.provenance.environment import gather
 from keras_repro.storage.digest import FIRST_LINK
 
@@ -43,7 +43,7 @@ def sealed(data):
 
 
 def all_of(run):
-    return list(read_ledger(run).typed_records())
+    return list(open_ledger(run).typed_records())
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def run(tmp_path):
 
 
 def test_golden_finished():
-    ledger = read_ledger(GOLDEN / "finished.jsonl")
+    ledger = open_ledger(GOLDEN / "finished.jsonl")
     assert ledger.fingerprint == "kr1-smr-eef309e0a75b157847097b0ddc043253"
     assert ledger.status == "finished"
     assert ledger.notes == []
@@ -67,7 +67,7 @@ def test_golden_finished():
 
 
 def test_golden_killed():
-    ledger = read_ledger(GOLDEN / "killed.jsonl")
+    ledger = open_ledger(GOLDEN / "killed.jsonl")
     assert ledger.fingerprint == "kr1-smo-8f63dda4004be6190260d3f1120083a2-partial"
     assert ledger.status == "killed"
     assert ledger.notes == [f"{GOLDEN / 'killed.jsonl'}: the last line was torn and is left out"]
@@ -80,7 +80,7 @@ def test_the_golden_headers_have_the_shape_of_todays():
     """What a reader is tried on is what it will meet."""
     written = gather(GOLDEN)
     for name in ("finished", "killed"):
-        header = read_ledger(GOLDEN / f"{name}.jsonl").header
+        header = open_ledger(GOLDEN / f"{name}.jsonl").header
         environment = header["environment"]
         assert set(environment) == {*written, "frameworks"}
         for fact, value in written.items():
@@ -141,7 +141,7 @@ def test_a_tensor_of_the_golden_ledger():
     for part in (b"tensor", b"layers/0/kernel", b"float32"):
         framed += struct.pack("<q", len(part)) + part
     framed += struct.pack("<3q", 2, 2, 3) + blake3.blake3(values).digest()
-    start = next(r for r in read_ledger(GOLDEN / "finished.jsonl").records() if r["kind"] == "start")
+    start = next(r for r in open_ledger(GOLDEN / "finished.jsonl").records() if r["kind"] == "start")
     assert start["tensors"]["weights"]["layers/0/kernel"] == blake3.blake3(framed).hexdigest()[:32]
 
 
@@ -151,10 +151,10 @@ def test_a_tensor_of_the_golden_ledger():
 def test_what_was_written_is_read(tmp_path):
     records = ledger_builders.training()
     header = Header(coverage="smr", seed=3, command={"script": "a.py"}, extra={"site": "x"})
-    with Ledger.create(tmp_path / "run", header) as ledger:
+    with LedgerWriter.create(tmp_path / "run", header) as ledger:
         written = [ledger.append(r) for r in records]
         fingerprint = ledger.fingerprint()
-    read = read_ledger(tmp_path / "run")
+    read = open_ledger(tmp_path / "run")
     assert Header.from_dict(read.header) == header
     assert list(read.typed_records()) == written
     assert [r.link for r in written] == list(dict.fromkeys(r.link for r in written))
@@ -179,7 +179,7 @@ def test_a_ledger_can_be_given_by_its_file_or_folder(run):
     ],
 )
 def test_status_and_partial_fingerprint(tmp_path, coverage, last, status):
-    with Ledger.create(tmp_path / "run", Header(coverage=coverage)) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header(coverage=coverage)) as ledger:
         ledger.append(Record(kind="start", fit=0))
         for number, how in enumerate(last):
             if how is None:
@@ -189,13 +189,13 @@ def test_status_and_partial_fingerprint(tmp_path, coverage, last, status):
             else:
                 ledger.append(Record(kind="end", fit=number, extra={"status": how}))
         whole = ledger.fingerprint()
-    read = read_ledger(tmp_path / "run")
+    read = open_ledger(tmp_path / "run")
     assert read.status == status
     assert read.fingerprint == (whole if status == "finished" else f"{whole}-partial")
 
 
 def test_only_a_header(tmp_path):
-    read = read_ledger(ledger_builders.write(tmp_path / "run", []))
+    read = open_ledger(ledger_builders.write(tmp_path / "run", []))
     assert read.fingerprint is None
     assert read.status == "killed"
     assert list(read.records()) == []
@@ -206,17 +206,17 @@ def test_numbers_that_json_does_not_have(tmp_path):
     run = ledger_builders.write(tmp_path / "run", [Record(kind="fit", fit=0, extra=extra)])
     for line in lines_of(run):
         json.loads(line, parse_constant=lambda name: pytest.fail(name))
-    configuration = next(read_ledger(run).records())["configuration"]
+    configuration = next(open_ledger(run).records())["configuration"]
     assert configuration == {"clipnorm": "inf", "rates": ["nan", "-inf", 1.5, 2]}
 
 
 def test_what_is_in_the_chain(tmp_path):
     """Position and sections, and nothing else: a newer keras_repro may record more."""
     base = ledger_builders.training()
-    expected = read_ledger(ledger_builders.write(tmp_path / "base", base)).fingerprint
+    expected = open_ledger(ledger_builders.write(tmp_path / "base", base)).fingerprint
 
     def fingerprint(name, records, **header):
-        return read_ledger(ledger_builders.write(tmp_path / name, records, **header)).fingerprint
+        return open_ledger(ledger_builders.write(tmp_path / name, records, **header)).fingerprint
 
     more = {
         "extra": {"seconds": 5, "newer": 1, "arguments": {}, "configuration": {}},
@@ -257,7 +257,7 @@ def test_a_torn_last_line_is_left_out(run):
     lines = lines_of(run)
     for kept in (1, 2, len(lines[-1]) // 2, len(lines[-1]) - 1):
         put(run, [*lines[:-1], lines[-1][:kept]])
-        ledger = read_ledger(run)
+        ledger = open_ledger(run)
         assert list(ledger.typed_records()) == whole[:-1]
         assert ledger.notes == [f"{run / 'ledger.jsonl'}: the last line was torn and is left out"]
         assert ledger.status == "killed"
@@ -285,7 +285,7 @@ def test_a_flipped_byte_in_the_header_is_found(run):
         flipped[index] ^= 0x02
         put(run, [bytes(flipped), *lines[1:]])
         with pytest.raises(LedgerError, match="is damaged at line 1"):
-            read_ledger(run)
+            open_ledger(run)
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_what_is_no_ledger(tmp_path, content, message):
     path.write_bytes(content)
     for given in (path, tmp_path):
         with pytest.raises(LedgerError, match=message):
-            read_ledger(given)
+            open_ledger(given)
 
 
 @pytest.mark.parametrize(
@@ -398,24 +398,24 @@ def test_half_a_surrogate_pair_in_a_name(tmp_path):
 def test_what_is_no_file(tmp_path, run):
     os.symlink(run / "ledger.jsonl", tmp_path / "link")
     with pytest.raises(LedgerError, match=r"cannot open .*: it is a link, which is not followed"):
-        read_ledger(tmp_path / "link")
+        open_ledger(tmp_path / "link")
     (tmp_path / "linked").mkdir()
     os.symlink(run / "ledger.jsonl", tmp_path / "linked" / "ledger.jsonl")
     with pytest.raises(LedgerError, match="it is a link, which is not followed"):
-        read_ledger(tmp_path / "linked")
+        open_ledger(tmp_path / "linked")
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(LedgerError, match="pipe: it is no file"):
-        read_ledger(tmp_path / "pipe")
+        open_ledger(tmp_path / "pipe")
     with pytest.raises(LedgerError, match="null: it is no file"):
-        read_ledger("/dev/null")
+        open_ledger("/dev/null")
     (tmp_path / "folder" / "ledger.jsonl").mkdir(parents=True)
     with pytest.raises(LedgerError, match="it is no file"):
-        read_ledger(tmp_path / "folder")
+        open_ledger(tmp_path / "folder")
     (tmp_path / "empty").mkdir()
     with pytest.raises(LedgerError, match=r"empty holds no ledger\.jsonl: give a run folder or a ledger"):
-        read_ledger(tmp_path / "empty")
+        open_ledger(tmp_path / "empty")
     with pytest.raises(LedgerError, match=r"no ledger at .*nowhere"):
-        read_ledger(tmp_path / "nowhere")
+        open_ledger(tmp_path / "nowhere")
 
 
 def test_a_line_without_end(tmp_path):
@@ -424,7 +424,7 @@ def test_a_line_without_end(tmp_path):
     with open(path, "wb") as file:
         file.truncate(100_000_000)
     with pytest.raises(LedgerError, match="is no ledger: line 1 has no end"):
-        read_ledger(path)
+        open_ledger(path)
 
 
 # Nothing lost.
@@ -446,7 +446,7 @@ def forked(body):
 def test_a_full_disk(tmp_path, room):
     """A limit on the file's size stands in for the disk: the write ends in the middle of a line."""
     records = [ledger_builders.record("epoch", {"w": {"k": str(e)}}, fit=0, epoch=e) for e in range(40)]
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         for one in records[:20]:
             ledger.append(one)
     size = os.path.getsize(tmp_path / "run" / "ledger.jsonl")
@@ -455,7 +455,7 @@ def test_a_full_disk(tmp_path, room):
     def body():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + room, size + room))
-        with Ledger.create(tmp_path / "run", Header()) as ledger:
+        with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
             done = 0
             try:
                 for one in records:
@@ -469,7 +469,7 @@ def test_a_full_disk(tmp_path, room):
     done, _, message = (tmp_path / "message").read_text().partition(" ")
     assert message == f"cannot write {tmp_path / 'run' / 'ledger.jsonl'}: {os.strerror(errno.EFBIG)}"
     assert int(done) >= 20
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     assert [r.epoch for r in ledger.typed_records()] == list(range(int(done)))
     assert ledger.notes == []
     assert (tmp_path / "run" / "ledger.jsonl").read_bytes().endswith(b"\n")
@@ -480,15 +480,15 @@ def test_a_disk_without_room_for_the_header(tmp_path):
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
         with pytest.raises(LedgerError, match="cannot write"):
-            Ledger.create(tmp_path / "run", Header())
+            LedgerWriter.create(tmp_path / "run", Header())
 
     assert forked(body) == 0
     # Nothing of a run is left that a second try would have to overwrite.
-    Ledger.create(tmp_path / "run", Header()).close()
+    LedgerWriter.create(tmp_path / "run", Header()).close()
 
 
 def test_after_a_failed_write_the_next_one_fits(tmp_path):
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append(Record(kind="start", fit=0))
         with pytest.raises(TypeError):
             ledger.append(Record(kind="epoch", fit=0, epoch=0, extra={"seconds": object()}))
@@ -498,9 +498,9 @@ def test_after_a_failed_write_the_next_one_fits(tmp_path):
 
 KILLED = """
 import sys
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.ledger.schema import Header, Record
-with Ledger.create(sys.argv[1], Header()) as ledger:
+with LedgerWriter.create(sys.argv[1], Header()) as ledger:
     for epoch in range(1_000_000):
         held = {"w": {f"layers/{i}/kernel": f"{i:032x}" for i in range(200)}}
         sections = {"w": f"{epoch:032x}"}
@@ -518,7 +518,7 @@ def test_a_killed_writer(tmp_path, lines):
             told = int(child.stdout.readline())
         child.kill()
     assert child.returncode == -signal.SIGKILL
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     epochs = [r.epoch for r in ledger.typed_records()]
     assert epochs == list(range(len(epochs)))
     assert len(epochs) > told
@@ -536,7 +536,7 @@ def test_interrupted_at_any_point(tmp_path):
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
-        with Ledger.create(tmp_path / "run", Header()) as ledger:
+        with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
             for attempt in range(400):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 0.00002 + attempt * 0.000001)
@@ -551,7 +551,7 @@ def test_interrupted_at_any_point(tmp_path):
     finally:
         signal.signal(signal.SIGALRM, before)
     assert fired > 100
-    read = read_ledger(tmp_path / "run")
+    read = open_ledger(tmp_path / "run")
     assert read.fingerprint == fingerprint
     assert read.status == "stopped"
     assert read.notes == []
@@ -565,9 +565,9 @@ def test_a_run_is_not_overwritten_unasked(run):
     with pytest.raises(
         RunFolderError, match=r"holds a run already: choose another, or overwrite it \(--force"
     ):
-        Ledger.create(run, Header())
+        LedgerWriter.create(run, Header())
     assert (run / "ledger.jsonl").read_bytes() == before
-    with Ledger.create(run, Header(), overwrite=True) as ledger:
+    with LedgerWriter.create(run, Header(), overwrite=True) as ledger:
         assert ledger.link == FIRST_LINK
     assert all_of(run) == []
 
@@ -577,8 +577,8 @@ def test_a_link_in_place_of_the_ledger_is_not_written_through(tmp_path):
     (tmp_path / "precious").write_text("kept")
     os.symlink(tmp_path / "precious", tmp_path / "run" / "ledger.jsonl")
     with pytest.raises(RunFolderError, match="holds a run already"):
-        Ledger.create(tmp_path / "run", Header())
-    Ledger.create(tmp_path / "run", Header(), overwrite=True).close()
+        LedgerWriter.create(tmp_path / "run", Header())
+    LedgerWriter.create(tmp_path / "run", Header(), overwrite=True).close()
     assert (tmp_path / "precious").read_text() == "kept"
     assert not (tmp_path / "run" / "ledger.jsonl").is_symlink()
 
@@ -613,9 +613,9 @@ def test_a_folder_that_cannot_be_written(open_path):
 
     def body():
         with pytest.raises(RunFolderError, match=r"cannot write to run folder .*/run: Permission denied"):
-            Ledger.create(open_path / "run", Header())
+            LedgerWriter.create(open_path / "run", Header())
         with pytest.raises(RunFolderError, match=r"cannot make run folder .*/below: Permission denied"):
-            Ledger.create(open_path / "run" / "below", Header())
+            LedgerWriter.create(open_path / "run" / "below", Header())
 
     assert unprivileged(body) == 0
     assert list((open_path / "run").iterdir()) == []
@@ -627,7 +627,7 @@ def test_a_ledger_that_cannot_be_read(open_path):
     def body():
         for given in (run, run / "ledger.jsonl"):
             with pytest.raises(LedgerError, match=r"cannot open .*: Permission denied"):
-                read_ledger(given)
+                open_ledger(given)
 
     (run / "ledger.jsonl").chmod(0)
     assert unprivileged(body) == 0
@@ -638,7 +638,7 @@ def test_a_ledger_that_cannot_be_read(open_path):
 
 
 def test_numbers_of_numpy_are_numbers(tmp_path):
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append(Record(kind="fit", fit=0, extra={"epochs": np.int64(3), "rates": np.arange(2)}))
     assert all_of(tmp_path / "run")[0].extra == {"epochs": 3, "rates": [0, 1]}
 
@@ -647,10 +647,10 @@ def test_nested_too_deep(tmp_path):
     nested = 1
     for _ in range(900):
         nested = [nested]
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append(Record(kind="fit", fit=0, extra={"configuration": nested}))
     with pytest.raises(LedgerError, match="damaged at line 2: it is nested too deep"):
-        list(read_ledger(tmp_path / "run").records())
+        list(open_ledger(tmp_path / "run").records())
 
 
 # Step records.
@@ -659,14 +659,14 @@ def test_nested_too_deep(tmp_path):
 def test_steps_stand_in_the_ledger_and_not_in_the_chain(tmp_path):
     records = ledger_builders.training()
     steps = [StepRecord(fit=0, epoch=1, step=n, loss=0.5, state={"weights": "a" * 32}) for n in range(3)]
-    with Ledger.create(tmp_path / "with", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "with", Header()) as ledger:
         for record in records:
             ledger.append(record)
             if record.kind == "epoch":
                 for step in steps:
                     ledger.append_step(step)
-    plain = read_ledger(ledger_builders.write(tmp_path / "without", records))
-    found = read_ledger(tmp_path / "with")
+    plain = open_ledger(ledger_builders.write(tmp_path / "without", records))
+    found = open_ledger(tmp_path / "with")
     assert found.fingerprint == plain.fingerprint
     assert found.status == "finished"
     assert [r.kind for r in found.typed_records()] == [r.kind for r in plain.typed_records()]
@@ -675,11 +675,11 @@ def test_steps_stand_in_the_ledger_and_not_in_the_chain(tmp_path):
 
 
 def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         for record in ledger_builders.training():
             ledger.append(record)
         ledger.append_step(StepRecord(fit=0, epoch=0, step=0, state={"weights": 7}))
-    found = read_ledger(tmp_path / "run")
+    found = open_ledger(tmp_path / "run")
     assert found.status == "finished"
     with pytest.raises(LedgerError, match=r"line \d+: a digest in it is no text"):
         list(found.steps(0, 0))
@@ -700,12 +700,12 @@ def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
     ],
 )
 def test_the_line_of_a_step_is_that_of_any_record(record, tmp_path):
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append_step(record)
         ledger._write(record.to_dict() | {"n": 1}, ledger.link)
     _, quick, plain = (tmp_path / "run" / "ledger.jsonl").read_bytes().splitlines()
     assert quick.rpartition(b',"n":')[0] == plain.rpartition(b',"n":')[0]
-    assert [r["kind"] for r in read_ledger(tmp_path / "run").records()] == [
+    assert [r["kind"] for r in open_ledger(tmp_path / "run").records()] == [
         "step",
         "step",
     ]  # both checks hold
@@ -722,7 +722,7 @@ def test_half_a_line_of_a_step_is_taken_away(tmp_path, monkeypatch):
         return done
 
     record = StepRecord(fit=0, epoch=0, step=0, state={"weights": "a" * 32})
-    with Ledger.create(tmp_path / "run", Header()) as ledger:
+    with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append_step(record)
         whole = ledger.path.read_bytes()
         monkeypatch.setattr(os, "write", fills_up)
@@ -731,4 +731,4 @@ def test_half_a_line_of_a_step_is_taken_away(tmp_path, monkeypatch):
         monkeypatch.undo()
         assert ledger.path.read_bytes() == whole
         ledger.append_step(record)
-    assert [r["n"] for r in read_ledger(tmp_path / "run").records()] == [1, 2]
+    assert [r["n"] for r in open_ledger(tmp_path / "run").records()] == [1, 2]

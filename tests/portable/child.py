@@ -18,7 +18,7 @@ from pathlib import Path
 from models import BATCH, CASES, SEED
 
 import keras_repro as kr
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 
 
 def main() -> None:
@@ -42,7 +42,7 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
             run = trainer.fit(*case.data(), epochs=options.epochs, run_dir=Path(folder) / "run", verbose=0)
-            said = [r["portability"] for r in read_ledger(run.ledger).records() if "portability" in r]
+            said = [r["portability"] for r in open_ledger(run.ledger).records() if "portability" in r]
         line = {"model": name, "fingerprint": run.fingerprint}
         line |= {n: said[0][n] for n in ("level", "same_at", "because") if said}
         print(json.dumps(line), flush=True)

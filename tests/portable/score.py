@@ -36,7 +36,7 @@ sys.path.insert(0, str(HERE))
 
 from keras_repro.determinism.portable_pins import Portability, portable_environment  # noqa: E402
 from keras_repro.determinism.switches import pinned_environment  # noqa: E402
-from keras_repro.ledger.reader import read_ledger  # noqa: E402
+from keras_repro.ledger.reader import open_ledger  # noqa: E402
 from keras_repro.workflows.verify import Task  # noqa: E402
 
 CPUS = ("native", "Haswell", "EPYC", "Skylake-Client", "max")
@@ -229,7 +229,7 @@ def _of_the_example(job: Job) -> Said:
         if done.returncode:
             print(done.stderr[-2000:], file=sys.stderr)
             return {"failed": f"exit code {done.returncode}"}
-        return {"fingerprint": read_ledger(folder).fingerprint or "none"}
+        return {"fingerprint": open_ledger(folder).fingerprint or "none"}
 
 
 def _run(

@@ -16,7 +16,7 @@ import pytest
 from keras_repro.errors import LaunchError
 from keras_repro.processes import child as launch
 from keras_repro.processes.child import Outcome, Plan, run_child, start_process
-from keras_repro.processes.file_listing import Listing
+from keras_repro.processes.file_listing import FileListing
 
 
 @pytest.fixture
@@ -187,11 +187,11 @@ def test_changed_files_are_listed(here: Path) -> None:
     for path in ("kept.txt", "changed.txt", "runs/mine.txt", "__pycache__/a.pyc", ".git/index"):
         (here / path).parent.mkdir(exist_ok=True)
         (here / path).write_text("1")
-    before = Listing.of(None, leave_out=out)
+    before = FileListing.of(None, exclude=out)
     for path in ("changed.txt", "new/deep.txt", "runs/more.txt", "__pycache__/b.pyc", ".git/HEAD"):
         (here / path).parent.mkdir(exist_ok=True)
         (here / path).write_text("22")
-    assert Listing.of(None, leave_out=out).changed_since(before) == ["changed.txt", "new/deep.txt"]
+    assert FileListing.of(None, exclude=out).changed_since(before) == ["changed.txt", "new/deep.txt"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from keras_repro.processes.file_listing import Listing
+from keras_repro.processes.file_listing import FileListing
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def here(tmp_path, monkeypatch):
 
 
 def listed(here):
-    return Listing.of("../scripts/train.py", leave_out=here / "work" / "runs")
+    return FileListing.of("../scripts/train.py", exclude=here / "work" / "runs")
 
 
 def test_nothing_changed(here):
@@ -59,9 +59,9 @@ def test_what_is_not_looked_into(here):
 
 def test_the_run_folder_by_another_name(here):
     os.symlink(here / "work" / "runs", here / "work" / "same")
-    before = Listing.of(None, leave_out=here / "work" / "same")
+    before = FileListing.of(None, exclude=here / "work" / "same")
     (here / "work" / "runs" / "ledger.jsonl").write_text("")
-    assert Listing.of(None, leave_out=here / "work" / "same").changed_since(before) == []
+    assert FileListing.of(None, exclude=here / "work" / "same").changed_since(before) == []
 
 
 def test_links_that_lead_in_circles(here):
@@ -72,6 +72,6 @@ def test_links_that_lead_in_circles(here):
 
 
 def test_a_module_has_no_folder_of_its_own(here):
-    before = Listing.of(None, leave_out=here / "work" / "runs")
+    before = FileListing.of(None, exclude=here / "work" / "runs")
     (here / "scripts" / "new").write_text("")
-    assert Listing.of(None, leave_out=here / "work" / "runs").changed_since(before) == []
+    assert FileListing.of(None, exclude=here / "work" / "runs").changed_since(before) == []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_repro.processes.leftover_workspace import LeftBehind
+from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def _files(folder: Path) -> set[str]:
 def test_the_first_finds_nothing_of_what_was_made(project: Path) -> None:
     created = [str(project / "kept/deep/last.npy"), "/elsewhere/of/no/concern"]
     runs = project / "runs"
-    with LeftBehind("train.py", created, runs / "diagnosis/copies", leave_out=runs) as left:
+    with LeftoverWorkspace("train.py", created, runs / "diagnosis/copies", exclude=runs) as left:
         first = left.place(1)
         assert _files(first.cwd) == {"train.py", "data.csv", "history.json"}
         assert not (first.cwd / "kept").exists()  # the run has made it

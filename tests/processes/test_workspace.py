@@ -10,7 +10,7 @@ import pytest
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes import workspace
-from keras_repro.processes.workspace import Copies
+from keras_repro.processes.workspace import WorkspaceCopies
 
 
 @pytest.fixture
@@ -31,8 +31,8 @@ def project(here: Path) -> Path:
     return root
 
 
-def made(script: str | None = "train.py", folder: str = ".keras_repro/train-1") -> Copies:
-    return Copies(script, Path(folder) / "copies", leave_out=Path(folder))
+def made(script: str | None = "train.py", folder: str = ".keras_repro/train-1") -> WorkspaceCopies:
+    return WorkspaceCopies(script, Path(folder) / "copies", exclude=Path(folder))
 
 
 def below(folder: Path) -> list[str]:

@@ -16,7 +16,7 @@ import pytest
 
 from keras_repro.provenance import environment
 from keras_repro.provenance.environment import gather
-from keras_repro.provenance.redaction import public_arguments, public_path
+from keras_repro.provenance.redaction import redact_arguments, redact_path
 
 NAMES = ["python", "packages", "cpu", "memory_bytes", "gpu", "os", "git", "variables"]
 
@@ -222,21 +222,21 @@ def test_public_arguments(
     (tmp_path / "data" / "x.csv").touch()
     monkeypatch.chdir(tmp_path)
     wanted = [a if s is None else s for a, s in zip(arguments, shown or arguments, strict=True)]
-    assert public_arguments(arguments) == (wanted, sum(H in w for w in wanted))
+    assert redact_arguments(arguments) == (wanted, sum(H in w for w in wanted))
 
 
 def test_a_scripts_path(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
-    assert public_path("examples/train.py") == "examples/train.py"
-    assert public_path(tmp_path / "examples" / "train.py") == "examples/train.py"
-    assert public_path("/home/ada/train.py") == "train.py"
-    assert public_path("../train.py") == "train.py"
+    assert redact_path("examples/train.py") == "examples/train.py"
+    assert redact_path(tmp_path / "examples" / "train.py") == "examples/train.py"
+    assert redact_path("/home/ada/train.py") == "train.py"
+    assert redact_path("../train.py") == "train.py"
 
 
 def test_a_path_does_not_name_a_person(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada" / "x.csv").touch()
     monkeypatch.chdir(tmp_path)
-    assert public_arguments(["ada/x.csv"])[0] == ["ada/x.csv"]
+    assert redact_arguments(["ada/x.csv"])[0] == ["ada/x.csv"]
     monkeypatch.setenv("HOME", "/home/ada")
-    assert public_arguments(["ada/x.csv"])[0] == [H]
+    assert redact_arguments(["ada/x.csv"])[0] == [H]

@@ -8,12 +8,12 @@ import pytest
 from keras_repro.root_cause.suspects import (
     Suspect,
     entropy_suspects,
+    find_root_line,
     reading_suspects,
-    root_of,
     suspects_of,
     thread_suspects,
 )
-from keras_repro.source_code.dataflow import UsersCode, hashes, the_one_statement
+from keras_repro.source_code.dataflow import SourceModel, hashes, the_one_statement
 from keras_repro.source_code.rewrite import goes_through
 from keras_repro.storage.trace_file import Event, Interval
 
@@ -24,7 +24,7 @@ def suspect(file: Path, line: int, *names: str, raced: bool = False) -> Suspect:
 
 
 def root(file: Path, *suspects: Suspect, fit: int) -> str:
-    found = root_of(suspects, [{"file": str(file), "line": fit}])
+    found = find_root_line(suspects, [{"file": str(file), "line": fit}])
     assert found is not None
     return found.code
 
@@ -70,7 +70,7 @@ def test_a_generator_made_of_what_agrees_comes_first(script) -> None:
 
 def test_the_default_of_an_argument_is_named(script) -> None:
     file = script("def loss(y, p, weight=random.random()):\n    return weight * (y - p)\nmodel.fit(x)\n")
-    found = root_of([suspect(file, 2, "weight")], [{"file": str(file), "line": 2}])
+    found = find_root_line([suspect(file, 2, "weight")], [{"file": str(file), "line": 2}])
     assert found is not None
     assert (found.line, found.code) == (1, "def loss(y, p, weight=random.random()):")
 
@@ -80,7 +80,7 @@ def test_a_decorator_is_named(script) -> None:
         "def scaled(factor):\n    return lambda f: lambda x: f(x * factor)\n"
         "class Net:\n    @scaled(random.random())\n    def step(self, x):\n        return x\n"
     )
-    found = root_of([suspect(file, 2, "factor")], [{"file": str(file), "line": 2}])
+    found = find_root_line([suspect(file, 2, "factor")], [{"file": str(file), "line": 2}])
     assert found is not None
     assert (found.line, found.code) == (4, "@scaled(random.random())")
 
@@ -101,14 +101,14 @@ def test_names_that_hold_sets(script) -> None:
     file = script(
         "a = {'x', 'y'} | more\nb = set(words)\nc = [1]\nd = {Node(i) for i in c}\nself.e = frozenset(c)\n"
     )
-    code = UsersCode({str(file)})
+    code = SourceModel({str(file)})
     assert code.sets() == {"a", "b", "self.e"}
     assert code.sets(of_objects=True) == {"d"}
 
 
 def test_the_lines_of_a_statement(script) -> None:
     file = script("layers = [\n    Dense(3),\n    Dropout(0.5),\n]\nfor layer in layers:\n    pass\n")
-    code = UsersCode({str(file)})
+    code = SourceModel({str(file)})
     assert code.lines_of(str(file), 2) == [
         (1, "layers = ["),
         (2, "Dense(3),"),
@@ -192,7 +192,7 @@ def test_lines_that_read_what_was_left(tmp_path: Path) -> None:
         (1, "last.npy", ("weights",)),
         (2, "w.h5", ("model",)),
     ]
-    assert root_of(found, [{"file": str(script), "line": 4}], strict=True) == found[0]
+    assert find_root_line(found, [{"file": str(script), "line": 4}], strict=True) == found[0]
 
 
 # --- a generator that is seeded, and one that is not
@@ -210,18 +210,18 @@ def test_how_often_a_seeded_generator_is_drawn_from_another_line_decides(script)
     file = script(DICE)
     suspects = [suspect(file, 3, "np.random", "gone"), suspect(file, 6, "return"), suspect(file, 7, "x")]
     sinks = [{"file": str(file), "line": 8}]
-    found = root_of(suspects, sinks, seeded={"np.random"})
+    found = find_root_line(suspects, sinks, seeded={"np.random"})
     assert found is not None
     assert found.code == "dice = random.SystemRandom()"
     # Without a seed it is a source itself, and comes first.
-    found = root_of(suspects, sinks)
+    found = find_root_line(suspects, sinks)
     assert found is not None
     assert found.line == 3
 
 
 def test_a_seeded_generator_is_named_where_nothing_else_draws(script) -> None:
     file = script("order = np.random.permutation(9)\nmodel.fit(order)\n")
-    found = root_of(
+    found = find_root_line(
         [suspect(file, 1, "np.random", "order")], [{"file": str(file), "line": 2}], seeded={"np.random"}
     )
     assert found is not None
@@ -252,7 +252,7 @@ def test_a_line_that_goes_through_a_set_comes_first(script) -> None:
     file = script(SETS)
     chosen = line(file, 1, {"choice": "a"}, {"choice": "b"}, sets=["others"])
     later = line(file, 2, {"words": "a"}, {"words": "b"})
-    found = root_of(suspects_of([chosen, later]), [{"file": str(file), "line": 4}])
+    found = find_root_line(suspects_of([chosen, later]), [{"file": str(file), "line": 4}])
     assert found is not None
     assert found.line == 1
     assert found.sets == ("others",)
@@ -299,7 +299,7 @@ def test_a_line_that_asks_the_system_is_a_source(script) -> None:
     }
     (found,) = entropy_suspects([asked, asked])
     assert (found.line, found.code, found.interval) == (2, "layer.assign(noise(rng))", 1)
-    assert root_of([found], [{"file": str(file), "line": 3}]) == found
+    assert find_root_line([found], [{"file": str(file), "line": 3}]) == found
     assert entropy_suspects([asked], cleared={f"{file}:2"}) == []
     assert entropy_suspects([{**asked, "mine": None}]) == []
 

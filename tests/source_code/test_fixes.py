@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from keras_repro.source_code.fixes import fix_of
+from keras_repro.source_code.fixes import suggest_fix
 
 # Lines as people write them, and the same line so that it repeats.
 CHANGED = [
@@ -138,33 +138,33 @@ QUIET = [
 
 @pytest.mark.parametrize(("line", "wanted"), CHANGED)
 def test_the_line_with_its_change(line: str, wanted: str) -> None:
-    assert fix_of(line) == wanted
+    assert suggest_fix(line) == wanted
 
 
 @pytest.mark.parametrize(("line", "word"), SAID)
 def test_what_to_do_in_words(line: str, word: str) -> None:
-    assert word in str(fix_of(line))
+    assert word in str(suggest_fix(line))
 
 
 @pytest.mark.parametrize("line", SEEDED)
 def test_seed_first_of_all(line: str) -> None:
-    said = str(fix_of(line))
+    said = str(suggest_fix(line))
     assert said.startswith("keras.utils.set_random_seed(42)")
     ast.parse(said.partition("#")[0])
 
 
 @pytest.mark.parametrize("line", QUIET)
 def test_a_line_without_chance(line: str) -> None:
-    assert fix_of(line) is None
+    assert suggest_fix(line) is None
 
 
 @pytest.mark.parametrize(("line", "wanted"), CHANGED)
 def test_what_is_code_is_python(line: str, wanted: str) -> None:
-    said = str(fix_of(line))
+    said = str(suggest_fix(line))
     for text in (line, said):
         ast.parse(text + ("\n    pass" if text.endswith(":") else ""))
     # What was changed needs no change any more.
-    assert fix_of(said) in (None, said)
+    assert suggest_fix(said) in (None, said)
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_what_is_code_is_python(line: str, wanted: str) -> None:
     ],
 )
 def test_odd_lines_break_nothing(line: str) -> None:
-    said = fix_of(line)
+    said = suggest_fix(line)
     assert said is None or said
     try:
         ast.parse(line)

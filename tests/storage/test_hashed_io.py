@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_repro.storage.hashed_io import Memory, digest_of, read_whole, write_whole
+from keras_repro.storage.hashed_io import ArrayFile, digest_of, read_whole, write_whole
 from keras_repro.storage.hdf5_layout import laid_out
 
 BLOCK = 1 << 23
@@ -64,7 +64,7 @@ def test_a_file_that_is_there_is_not_written_to(tmp_path: Path) -> None:
 
 
 def test_memory_is_read_as_a_file(tmp_path: Path) -> None:
-    file = Memory(np.arange(10, dtype="u1"))
+    file = ArrayFile(np.arange(10, dtype="u1"))
     assert file.read(3) == bytes([0, 1, 2])
     assert file.seek(-2, os.SEEK_END) == 8
     assert (file.read(), file.read()) == (bytes([8, 9]), b"")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_repro.storage.plain_values import NotPlain, pack, unpack
+from keras_repro.storage.plain_values import NotSerializable, pack, unpack
 
 PLAIN = st.recursive(
     st.none()
@@ -56,7 +56,7 @@ def test_arrays_keep_their_bits() -> None:
 
 @pytest.mark.parametrize("value", [object(), lambda: 1, [np.array([object()])], {"a": open}, 1j])
 def test_what_is_no_plain_value_is_refused(value: Any) -> None:
-    with pytest.raises(NotPlain):
+    with pytest.raises(NotSerializable):
         pack(value, {}, "x")
 
 

@@ -26,7 +26,7 @@ sys.path.insert(0, str(HERE.parent))
 from forkserver import ForkedProcess, ForkServer  # noqa: E402
 
 from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen  # noqa: E402
-from keras_repro.workflows.vary.runner import Variations, Variator  # noqa: E402
+from keras_repro.workflows.vary.runner import VariationRunner, Variations  # noqa: E402
 from keras_repro.workflows.verify import Task  # noqa: E402
 
 CHILD = "keras_repro.training.instrumentation.child_main"
@@ -92,7 +92,7 @@ def run(name: str, variations: str, start: Any) -> Variations:
         os.chdir(project)
         try:
             task = Task(script=script_of(name).name, keep_hash_seed=True)
-            with Variator(task, folder=Path("runs"), child_module=CHILD, start=start) as variator:
+            with VariationRunner(task, folder=Path("runs"), child_module=CHILD, start=start) as variator:
                 return variator.run(chosen(variations))
         finally:
             os.chdir(before)

@@ -12,7 +12,7 @@ import pytest
 from conftest import Answer, Child
 from forkserver import ForkServer
 
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.trace_file import read_trace
 from keras_repro.workflows import diagnose as diagnosis
 
@@ -86,7 +86,7 @@ def test_a_run_that_a_script_records_itself(
     assert (answer.code, answer.err) == (1, "")
     divergence = said["divergence"]
     # The ledgers know of one fit; it is the second one of the script.
-    assert (read_ledger("a").header["coverage"] == "sm") == (kind == "callback")
+    assert (open_ledger("a").header["coverage"] == "sm") == (kind == "callback")
     assert divergence["cause"] == "data_values"
     assert divergence["source"]["line"] in {
         line_of(RECORDS_ITSELF, t) for t in ("default_rng", "noise.normal")
@@ -329,7 +329,7 @@ def test_a_run_that_parts_ends_there_and_cleans_up(written: Callable[..., str], 
     first, second = ((Path("runs") / name / "output.txt").read_text().split() for name in ("run-1", "run-2"))
     assert sorted(first) == ["atexit", "finally", "thread", "trained"]
     assert sorted(second) == ["atexit", "finally", "thread"]
-    kinds = [r["kind"] for r in read_ledger("runs/run-2").records()]
+    kinds = [r["kind"] for r in open_ledger("runs/run-2").records()]
     assert kinds.count("epoch") == 0
     assert "run 2 was ended where it parted: --keep-going lets all runs end" in found.comparison.notes
 
@@ -341,4 +341,4 @@ def test_all_run_to_their_end_where_that_is_asked_for(written: Callable[..., str
     for number in (1, 2, 3):
         output = (Path("runs") / f"run-{number}" / "output.txt").read_text()
         assert sorted(output.split()) == ["atexit", "finally", "thread", "trained"]
-        assert [r["kind"] for r in read_ledger(f"runs/run-{number}").records()].count("epoch") == 4
+        assert [r["kind"] for r in open_ledger(f"runs/run-{number}").records()].count("epoch") == 4

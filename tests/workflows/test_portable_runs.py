@@ -5,7 +5,7 @@ from ledger_builders import changed, training, with_fields, write
 
 from keras_repro.comparison.compare import compare
 from keras_repro.report.paper.report import render_report
-from keras_repro.workflows.reproduce.recorded_task import task_of
+from keras_repro.workflows.reproduce.recorded_task import task_from_runs
 
 LEVEL = "portable over x86-64 with AVX2, at 1 thread"
 
@@ -54,7 +54,7 @@ def test_again(tmp_path, monkeypatch):
         "switches": (threads,),
         "command": {"script": "train.py", "module": None, "arguments": []},
     }
-    task = task_of([write(tmp_path / n, training(), **header) for n in "ab"])
+    task = task_from_runs([write(tmp_path / n, training(), **header) for n in "ab"])
     assert task.pinned["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert task.pinned["TF_NUM_INTRAOP_THREADS"] == "2"
     assert task.portability.strict is False

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keras_repro.errors import LaunchError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.workflows.verify import Task, Verification, check_task
 
 
@@ -95,7 +95,7 @@ def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any
     assert "epochs 8\n" in live.output
     assert "stopped: at epoch 8/10: weights differ" in live.output
     assert "parted from the reference at epoch 8/10" in live.output
-    recorded = read_ledger(live.folder / "runs" / "second")
+    recorded = open_ledger(live.folder / "runs" / "second")
     assert recorded.status == "stopped"
     assert recorded.fingerprint is not None
     assert recorded.fingerprint.endswith("-partial")
@@ -106,7 +106,7 @@ def test_the_unseeded_fold_is_named_and_only_that(verified: Any) -> None:
     where = divergence(found)
     assert (where["fit"], where["epoch"], where["cause"]) == (3, None, "initial_weights")
     assert "of fit 4/5" in str(found.comparison)
-    a, b = (list(read_ledger(r["ledger"]).typed_records()) for r in found.comparison.runs)
+    a, b = (list(open_ledger(r["ledger"]).typed_records()) for r in found.comparison.runs)
     differing = [(r.fit, r.index) for r, s in zip(a, b, strict=True) if r.sections != s.sections]
     # Beside the records of that fit, the prediction made with its model.
     assert set(differing) == {(3, None), (None, 3)}
@@ -143,7 +143,7 @@ def test_train_on_batch_is_recorded(verified: Any) -> None:
     found = verified("by_hand.py", "batches", "seeded")
     assert found.comparison.verdict == "identical"
     assert found.comparison.covers.startswith("steps outside fit;")
-    ledger = read_ledger(found.comparison.runs[0]["ledger"])
+    ledger = open_ledger(found.comparison.runs[0]["ledger"])
     assert [r.extra["steps"] for r in ledger.typed_records() if r.kind == "loop"] == [0, 1, 2, 4, 6]
 
 
@@ -160,7 +160,7 @@ def test_a_loop_without_fit_is_compared_at_exit(verified: Any) -> None:
     found = verified("by_hand.py", "tape", "seeded")
     assert found.comparison.verdict == "identical"
     assert found.comparison.covers.startswith("the models' state at exit;")
-    ledger = read_ledger(found.comparison.runs[0]["ledger"])
+    ledger = open_ledger(found.comparison.runs[0]["ledger"])
     (record,) = ledger.typed_records()
     assert record.kind == "exit"
     assert [t.split("/", 1)[1] for t in record.tensors["weights"]] == [

@@ -16,14 +16,14 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.comparison.compare import compare_all
     from keras_repro.report.console.comparison import make_console, print_comparison
     from keras_repro.storage.run_folder import new_folder
-    from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_of
+    from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_from_runs
 
     console = make_console()
     check_json(options)
     comparison = compare_all([options.a, options.b], same_script=True)
     data = comparison.to_dict()
     if comparison.divergence is not None:
-        task = task_of([options.a, options.b])
+        task = task_from_runs([options.a, options.b])
         folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
         # A callback or a trainer numbers only the fits that it saw itself.
         whole = are_of_whole_scripts([options.a, options.b])

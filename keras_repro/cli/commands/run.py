@@ -26,9 +26,9 @@ from keras_repro.errors import ReproError
 def command(options: argparse.Namespace) -> int:
     from dataclasses import replace
 
-    from keras_repro.ledger.reader import read_ledger
+    from keras_repro.ledger.reader import open_ledger
     from keras_repro.processes import child as launch
-    from keras_repro.processes.outcome import check_outcome
+    from keras_repro.processes.outcome import raise_for_outcome
     from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
     from keras_repro.workflows import verify
 
@@ -57,8 +57,8 @@ def command(options: argparse.Namespace) -> int:
         name = signal.Signals(number).name
         fail(f"{script_words(options)} was interrupted by {name}: the same command again goes on in {folder}")
         return 128 + number
-    check_outcome(outcome, folder, name=script_words(options))
-    ledger = read_ledger(folder)
+    raise_for_outcome(outcome, folder, name=script_words(options))
+    ledger = open_ledger(folder)
     print(f"recorded in {folder}, fingerprint {ledger.fingerprint}")
     write_json(options, {"format": 1, "ledger": str(ledger.path), "fingerprint": ledger.fingerprint})
     return SAME
@@ -66,13 +66,13 @@ def command(options: argparse.Namespace) -> int:
 
 def _folder_to_go_on(options: argparse.Namespace) -> Path:
     """The folder of a run that can be resumed; the same for the same script where none was named."""
-    from keras_repro.storage.run_folder import make_run_folder, one_folder
+    from keras_repro.storage.run_folder import make_run_folder, named_folder
     from keras_repro.storage.run_lock import RunLock
 
     if options.force:
         raise ReproError("--resume goes on with the run that --force would replace: leave out one of them")
     if options.run_dir is None:
-        folder = one_folder(f"{folder_name(options)}-resumable")
+        folder = named_folder(f"{folder_name(options)}-resumable")
     else:
         folder = make_run_folder(options.run_dir, overwrite=True)
     RunLock(folder).close()  # refused here, before a process is started for it

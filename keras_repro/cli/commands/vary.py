@@ -32,7 +32,7 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.storage.run_folder import new_folder
     from keras_repro.workflows import verify
     from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen
-    from keras_repro.workflows.vary.runner import Variator
+    from keras_repro.workflows.vary.runner import VariationRunner
 
     console = make_console()
     if options.vary in ("list", "help"):
@@ -54,7 +54,7 @@ def command(options: argparse.Namespace) -> int:
     )
     try:
         with (
-            Variator(
+            VariationRunner(
                 task,
                 folder=folder,
                 child_module=CHILD_MODULE,

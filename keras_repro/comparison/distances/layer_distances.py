@@ -19,19 +19,19 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_repro.comparison.distances.sketch_pairs import SketchedRun, pairs_of
-from keras_repro.comparison.distances.snapshot_pairs import Kept, exact_distances
+from keras_repro.comparison.distances.snapshot_pairs import RecordedSnapshot, exact_distances
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.errors import SnapshotError
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.linear_sketch import SUMS, is_integer, sketched_distance
 from keras_repro.storage.sketch_file import SketchRecord
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 _Runs = tuple[SketchedRun, SketchedRun]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Distances:
+class LayerDistances:
     """How far apart the weights of two runs are.
 
     Attributes:
@@ -60,7 +60,7 @@ class Distances:
 
 def distances(
     a: str | os.PathLike[str], b: str | os.PathLike[str], *, places: Literal["all", "ends"] = "all"
-) -> Distances:
+) -> LayerDistances:
     """How far apart the weights of two runs are.
 
     Args:
@@ -96,7 +96,7 @@ def distances(
         values[: len(column.values), number] = column.values
         exact[: len(column.exact), number] = column.exact
     labels = tuple(f"fit {(c.fit or 0) + 1}, {c.label}" if len(fits) > 1 else c.label for c in columns)
-    return Distances(
+    return LayerDistances(
         epochs=labels,
         layers=tuple(layers.names),
         titles=tuple(layers.titles),
@@ -177,7 +177,7 @@ def _kept(
     records: tuple[Record, Record], apart: _Apart, runs: _Runs
 ) -> tuple[_Apart, tuple[ExactDistance, ...]]:
     """How far apart the tensors are by the snapshots that both runs kept there; what those say of each."""
-    kept = [Kept(run.file.path.parent, record) for run, record in zip(runs, records, strict=True)]
+    kept = [RecordedSnapshot(run.file.path.parent, record) for run, record in zip(runs, records, strict=True)]
     if apart.equal.all() or not all(k.path for k in kept):
         return apart, ()
     known = apart.equal & (apart.norms[0] > 0)
@@ -217,7 +217,9 @@ def _sketched(left: Record, right: Record, runs: _Runs, layers: _Layers) -> _Apa
         distance[found] = np.where(equal[found], 0.0, estimated)
         for run, held in zip(runs, norms, strict=True):
             odd = np.flatnonzero(~np.isfinite(held) & ~equal)
-            run.notes += [f"{visible(names[i])} is not finite in {run.file.path.parent}" for i in odd[:1]]
+            run.notes += [
+                f"{escape_control_chars(names[i])} is not finite in {run.file.path.parent}" for i in odd[:1]
+            ]
     exact = equal.copy()
     exact[found] |= plan.elements <= SUMS
     return _Apart(names, plan, equal, distance, norms, exact)

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.position_text import place_in_words
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.position_text import position_text
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchFile, SketchRecord
 
@@ -38,7 +38,7 @@ class SketchedRun:
     """
 
     def __init__(self, run: str | os.PathLike[str]) -> None:
-        self.file: LedgerFile = read_ledger(run)
+        self.file: LedgerReader = open_ledger(run)
         self.shapes: dict[str, list[Any]] = {}
         self.notes: list[str] = []
         self.last = ""
@@ -72,7 +72,7 @@ class SketchedRun:
         if found is None or found.position != record.position:
             return None
         if found.digest != record.sections["weights"]:
-            place = place_in_words(record.kind, fit=record.fit, epoch=record.epoch)
+            place = position_text(record.kind, fit=record.fit, epoch=record.epoch)
             raise LedgerError(f"{self._sketched.path} is not of this ledger: other weights at {place}")
         return found
 

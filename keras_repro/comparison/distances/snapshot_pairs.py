@@ -28,7 +28,7 @@ _FILE = re.compile(rf"{SNAPSHOTS_NAME}/([A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.h5)")
 
 
 @dataclass(frozen=True)
-class Kept:
+class RecordedSnapshot:
     """A record's snapshot, where it names one.
 
     Attributes:
@@ -61,7 +61,9 @@ class Kept:
         return Snapshot(path, digest=str(self.record.extra["snapshot"].get("digest")))
 
 
-def exact_distances(a: Kept, b: Kept, *, names: Collection[str]) -> dict[str, ExactDistance]:
+def exact_distances(
+    a: RecordedSnapshot, b: RecordedSnapshot, *, names: Collection[str]
+) -> dict[str, ExactDistance]:
     """How far apart tensors are that both runs kept.
 
     Args:
@@ -84,7 +86,7 @@ def exact_distances(a: Kept, b: Kept, *, names: Collection[str]) -> dict[str, Ex
     return found
 
 
-def _checked(kept: Kept, file: Snapshot, name: str) -> np.ndarray:
+def _checked(kept: RecordedSnapshot, file: Snapshot, name: str) -> np.ndarray:
     values, (dtype, shape) = file.array(name), file.arrays[name]
     if dtype == "string":
         digest = array_digest(name, values)

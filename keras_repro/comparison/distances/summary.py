@@ -12,14 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.comparison.distances.layer_distances import Distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 
 _MOST = 20
 
 
 @dataclass(frozen=True)
-class LayerApart:
+class LayerDistance:
     """How far apart one layer is.
 
     Attributes:
@@ -40,7 +40,7 @@ class LayerApart:
 
 
 @dataclass(frozen=True)
-class Apart:
+class DistanceAt:
     """How far apart two runs are at one place.
 
     Attributes:
@@ -51,7 +51,7 @@ class Apart:
     """
 
     at: str
-    layers: tuple[LayerApart, ...]
+    layers: tuple[LayerDistance, ...]
     of: int
     tensors: tuple[ExactDistance, ...]
 
@@ -72,7 +72,7 @@ class Apart:
 
 
 @dataclass(frozen=True)
-class HowFar:
+class DistanceSummary:
     """How far apart two runs are.
 
     Attributes:
@@ -81,8 +81,8 @@ class HowFar:
         notes: why distances are not known.
     """
 
-    parting: Apart
-    end: Apart
+    parting: DistanceAt
+    end: DistanceAt
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,19 +91,19 @@ class HowFar:
         return found
 
 
-def how_far(found: Distances) -> HowFar | None:
+def how_far(found: LayerDistances) -> DistanceSummary | None:
     """What the distances say of two runs; None where their weights are the same as far as both recorded."""
     unlike = ~((found.values == 0) & found.exact)
     columns = np.flatnonzero(unlike.any(axis=0))
     if not columns.size:
         return None
-    return HowFar(_apart(found, int(columns[0])), _apart(found, len(found.epochs) - 1), found.notes)
+    return DistanceSummary(_apart(found, int(columns[0])), _apart(found, len(found.epochs) - 1), found.notes)
 
 
-def _apart(found: Distances, column: int) -> Apart:
+def _apart(found: LayerDistances, column: int) -> DistanceAt:
     values, exact = found.values[:, column], found.exact[:, column]
     unlike = [
-        LayerApart(
+        LayerDistance(
             layer=found.layers[i],
             title=found.titles[i],
             distance=float(values[i]) if math.isfinite(values[i]) else None,
@@ -114,7 +114,7 @@ def _apart(found: Distances, column: int) -> Apart:
     unlike.sort(key=lambda layer: -1.0 if layer.distance is None else layer.distance, reverse=True)
     at = found.epochs[column]
     tensors = sorted(found.tensors.get(at, ()), key=_relative, reverse=True)
-    return Apart(at=at, layers=tuple(unlike), of=len(found.layers), tensors=tuple(tensors))
+    return DistanceAt(at=at, layers=tuple(unlike), of=len(found.layers), tensors=tuple(tensors))
 
 
 def _relative(tensor: ExactDistance) -> float:

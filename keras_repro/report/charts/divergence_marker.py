@@ -2,7 +2,7 @@
 
 >>> parted = Divergence(kind="epoch", fit=0, epoch=6, section="weights", tensor="layers/1/kernel")
 >>> place_of(parted, epochs=["start", *(f"epoch {n}" for n in range(1, 13))], layers=["layers/0", "layers/1"])
-Place(row=1, column=7)
+GridCell(row=1, column=7)
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _SMALL, _SMALL_COLUMNS = 22, 40
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class GridCell:
     """A cell, by layer and epoch; without a layer, the whole epoch."""
 
     row: int | None
@@ -40,7 +40,9 @@ class Mark:
     small: bool
 
 
-def place_of(divergence: Divergence | None, *, epochs: Sequence[str], layers: Sequence[str]) -> Place | None:
+def place_of(
+    divergence: Divergence | None, *, epochs: Sequence[str], layers: Sequence[str]
+) -> GridCell | None:
     """The cell in which two runs part; None where no epoch of the map holds it, as in an evaluation.
 
     Args:
@@ -62,10 +64,10 @@ def place_of(divergence: Divergence | None, *, epochs: Sequence[str], layers: Se
     # A name without a fit means the only one.
     wanted = wanted[1:] if any(e.startswith("fit ") for e in epochs) else wanted[:1]
     column = next((i for i, name in enumerate(epochs) if name in wanted), None)
-    return None if column is None else Place(row=_row_of(divergence.tensor, layers), column=column)
+    return None if column is None else GridCell(row=_row_of(divergence.tensor, layers), column=column)
 
 
-def mark_of(place: Place, cells: Cells, *, row: int, epoch: str) -> Mark:
+def marker_for(place: GridCell, cells: Cells, *, row: int, epoch: str) -> Mark:
     """Where the mark stands on a map.
 
     Args:

@@ -1,13 +1,13 @@
 """The heat map of a page: where its labels, lines and marks stand, and what its script is told.
 
 >>> import numpy as np
->>> from keras_repro.comparison.distances.layer_distances import Distances
+>>> from keras_repro.comparison.distances.layer_distances import LayerDistances
 >>> values = np.array([[0.0, 3e-7]])
->>> known = Distances(
+>>> known = LayerDistances(
 ...     epochs=("start", "epoch 1"), layers=("layers/0",), titles=("dense",), values=values, exact=values < 1
 ... )
->>> from keras_repro.report.charts.divergence_marker import Place
->>> drawn = heat_map_of(known, place=Place(row=0, column=1))
+>>> from keras_repro.report.charts.divergence_marker import GridCell
+>>> drawn = heat_map_of(known, place=GridCell(row=0, column=1))
 >>> drawn.parting.x, drawn.parting.width, drawn.parting.words
 (50.0, 50.0, 'parted: epoch 1')
 
@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.comparison.distances.layer_distances import Distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.report.charts.cells import (
     BOUNDS,
     Cells,
@@ -34,12 +34,12 @@ from keras_repro.report.charts.cells import (
     packed,
     paths,
 )
-from keras_repro.report.charts.divergence_marker import Mark, Place, mark_of
+from keras_repro.report.charts.divergence_marker import GridCell, Mark, marker_for
 from keras_repro.report.charts.epoch_axis import MANY_COLUMNS, Tick, borders_of, ticks_of
 from keras_repro.report.charts.layer_table import LayerFacts, layer_table, never_in_words
 from keras_repro.report.environment_text import short_number
 from keras_repro.report.html.page import in_page, shortened
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 _HIGHEST_ROW, _LOWEST_ROW, _HEIGHT = 30, 4, 560  # pixels
 _LABEL_HEIGHT = 14
@@ -105,7 +105,7 @@ class HeatMap:
     epochs: tuple[str, ...]
 
 
-def heat_map_of(distances: Distances, *, place: Place | None) -> HeatMap:
+def heat_map_of(distances: LayerDistances, *, place: GridCell | None) -> HeatMap:
     """Lays a map out.
 
     Args:
@@ -115,13 +115,13 @@ def heat_map_of(distances: Distances, *, place: Place | None) -> HeatMap:
     cells = cells_of(distances.values, distances.exact)
     rows, columns = cells.values.shape
     row = max(_LOWEST_ROW, min(_HIGHEST_ROW, _HEIGHT // rows))
-    epochs = [visible(e) for e in distances.epochs]
-    names = [shortened(visible(n), _LONGEST_NAME) for n in distances.layers]
+    epochs = [escape_control_chars(e) for e in distances.epochs]
+    names = [shortened(escape_control_chars(n), _LONGEST_NAME) for n in distances.layers]
     titles = _titles(distances)
     row_names = [group_name(names, i, cells.layers_in_row) for i in range(rows)]
     row_titles = [group_name(titles, i, cells.layers_in_row) for i in range(rows)]
     column_names = [group_name(epochs, i, cells.epochs_in_column) for i in range(columns)]
-    mark = None if place is None else mark_of(place, cells, row=row, epoch=epochs[place.column])
+    mark = None if place is None else marker_for(place, cells, row=row, epoch=epochs[place.column])
     layers = layer_table(cells.values, row_names, row_titles, column_names)
     return HeatMap(
         rows=rows,
@@ -156,13 +156,15 @@ def heat_map_of(distances: Distances, *, place: Place | None) -> HeatMap:
     )
 
 
-def _titles(distances: Distances) -> list[str]:
+def _titles(distances: LayerDistances) -> list[str]:
     """A name for people of each layer: Keras's, where that is one of its own."""
     counts: dict[str, int] = {}
     for title in distances.titles:
         counts[title] = counts.get(title, 0) + 1
     pairs = zip(distances.titles, distances.layers, strict=True)
-    return [shortened(visible(t if t and counts[t] == 1 else n), _LONGEST_NAME) for t, n in pairs]
+    return [
+        shortened(escape_control_chars(t if t and counts[t] == 1 else n), _LONGEST_NAME) for t, n in pairs
+    ]
 
 
 def _labels(titles: Sequence[str], names: Sequence[str], row: int, marked: int | None) -> tuple[Label, ...]:
@@ -201,7 +203,7 @@ def _short(value: float) -> str:
     return f"{math.floor(math.log10(value)):d}".replace("-", "\N{MINUS SIGN}")
 
 
-def _explained(cells: Cells, distances: Distances) -> list[str]:
+def _explained(cells: Cells, distances: LayerDistances) -> list[str]:
     found = []
     if (cells.values[~cells.exact] > 0).any():
         found.append(

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.comparison.distances.layer_distances import Distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.result import Comparison
 from keras_repro.errors import ReproError
 from keras_repro.report.charts.cells import BOUNDS, Cells, cells_of
@@ -27,8 +27,8 @@ from keras_repro.report.charts.heat_map import HeatMap, heat_map_of
 from keras_repro.report.charts.metric_curves import chosen
 from keras_repro.report.environment_text import short_number
 from keras_repro.report.html.page import shortened
-from keras_repro.report.run_pair import Pair, read_pair
-from keras_repro.utils.text import visible
+from keras_repro.report.run_pair import RunPair, read_pair
+from keras_repro.utils.text import escape_control_chars
 
 _DOTS = 150  # an inch
 _WIDTH = 11.0  # inches
@@ -44,7 +44,7 @@ def write_png(
     comparison: Comparison,
     a: str | os.PathLike[str],
     b: str | os.PathLike[str],
-    distances: Distances | None,
+    distances: LayerDistances | None,
 ) -> None:
     """Draws two runs and writes the picture.
 
@@ -97,7 +97,7 @@ def write_png(
             raise ReproError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _draw_heat(figure: Any, axis: Any, distances: Distances, layout: HeatMap) -> None:
+def _draw_heat(figure: Any, axis: Any, distances: LayerDistances, layout: HeatMap) -> None:
     from matplotlib.colors import BoundaryNorm, ListedColormap
 
     cells = cells_of(distances.values, distances.exact)
@@ -155,13 +155,13 @@ def _draw_mark(axis: Any, mark: Mark) -> None:
     )
 
 
-def _draw_curves(axis: Any, name: str, pair: Pair, below: EpochAxis) -> None:
+def _draw_curves(axis: Any, name: str, pair: RunPair, below: EpochAxis) -> None:
     places = np.array(below.places)
     for values, (run, colour, width, style) in zip(pair.metrics[name], _RUNS, strict=True):
         held = np.array([np.nan if v is None or not np.isfinite(v) else v for v in values], float)
         marker = "o" if len(places) < 3 else None
         axis.plot(places, held, style, color=colour, linewidth=width, label=run, marker=marker)
-    axis.set_ylabel(shortened(visible(name), 20), parse_math=False)
+    axis.set_ylabel(shortened(escape_control_chars(name), 20), parse_math=False)
     axis.set_xlim(0, below.width)
     _set_ticks(axis, below.ticks, below.width)
     if below.parting is not None:
@@ -170,7 +170,7 @@ def _draw_curves(axis: Any, name: str, pair: Pair, below: EpochAxis) -> None:
     axis.spines[["top", "right"]].set_visible(False)
 
 
-def _title(figure: Any, comparison: Comparison, pair: Pair) -> None:
+def _title(figure: Any, comparison: Comparison, pair: RunPair) -> None:
     lines = _wrapped(pair.in_words(str(comparison)))
     for letter, run in zip("AB", comparison.runs, strict=False):
         lines += _wrapped(f"run {letter}: {run['fingerprint']}, {run['status']}")
@@ -180,7 +180,7 @@ def _title(figure: Any, comparison: Comparison, pair: Pair) -> None:
 
 
 def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(visible(text), 130, max_lines=3, placeholder=" ...")
+    return textwrap.wrap(escape_control_chars(text), 130, max_lines=3, placeholder=" ...")
 
 
 def _set_ticks(axis: Any, ticks: Sequence[Tick], width: int) -> None:
@@ -209,4 +209,4 @@ def _grouped(cells: Cells) -> str:
 
 
 def _plain(text: str) -> str:
-    return shortened(visible(text), 40)
+    return shortened(escape_control_chars(text), 40)

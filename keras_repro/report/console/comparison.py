@@ -13,11 +13,11 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_repro.comparison.result import Comparison
-from keras_repro.ledger.position_text import place_in_words
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.position_text import position_text
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.report.console.how_far import how_far_lines
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 _DIGITS = 7
 _MOST_ROWS = 60
@@ -40,7 +40,7 @@ class _Console(Console):
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Prints the table of epochs, notes, and the verdict with the fingerprint as the last line."""
-    ledgers = [read_ledger(r["ledger"]) for r in comparison.runs]
+    ledgers = [open_ledger(r["ledger"]) for r in comparison.runs]
     if comparison.verdict != "incomparable":
         _print_epochs(ledgers, comparison, console)
     for note in comparison.notes:
@@ -51,10 +51,10 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
 def print_verdict(comparison: Comparison, console: Console) -> None:
     """Prints the verdict: a line to paste into a paper where the runs are identical."""
     if comparison.verdict == "identical":
-        versions = _versions(read_ledger(comparison.runs[0]["ledger"]))
+        versions = _versions(open_ledger(comparison.runs[0]["ledger"]))
         _line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
         over = f" over {comparison.within}" if comparison.within else ""
-        runs = len({read_ledger(r["ledger"]).digest for r in comparison.runs})
+        runs = len({open_ledger(r["ledger"]).digest for r in comparison.runs})
         what = f"{runs} runs, bit for bit{versions}" if runs > 1 else f"one run beside itself{versions}"
         text = f"identical{over}: {what}, fingerprint "
         _line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
@@ -75,17 +75,17 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
 
 def _line(console: Console, text: str, style: str = "") -> None:
     # Not broken into lines of our own: a fingerprint has to be copied in one piece.
-    console.print(Text(visible(text), style=style), soft_wrap=True)
+    console.print(Text(escape_control_chars(text), style=style), soft_wrap=True)
 
 
-def _versions(ledger: LedgerFile) -> str:
+def _versions(ledger: LedgerReader) -> str:
     frameworks = (ledger.header.get("environment") or {}).get("frameworks") or {}
     names = {"tensorflow": "TensorFlow", "keras": "Keras"}
     listed = [f"{names[n]} {frameworks[n]}" for n in names if frameworks.get(n)]
     return f", {', '.join(listed)}" if listed else ""
 
 
-def _print_epochs(ledgers: Sequence[LedgerFile], comparison: Comparison, console: Console) -> None:
+def _print_epochs(ledgers: Sequence[LedgerReader], comparison: Comparison, console: Console) -> None:
     rows = list(_rows(ledgers))
     if not rows:
         return
@@ -93,7 +93,7 @@ def _print_epochs(ledgers: Sequence[LedgerFile], comparison: Comparison, console
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("epoch", justify="right", no_wrap=True)
     for name in columns:
-        table.add_column(visible(name), justify="right", no_wrap=True)
+        table.add_column(escape_control_chars(name), justify="right", no_wrap=True)
     for number in range(len(ledgers)):
         table.add_column(f"run {number + 1}", no_wrap=True)
     for row in _shown(rows):
@@ -105,11 +105,11 @@ def _print_epochs(ledgers: Sequence[LedgerFile], comparison: Comparison, console
             for digest in row["digests"]
         ]
         cells = [_number(row["metrics"].get(name)) for name in columns]
-        table.add_row(visible(row["name"]), *cells, *marks)
+        table.add_row(escape_control_chars(row["name"]), *cells, *marks)
     console.print(table)
 
 
-def _rows(ledgers: Sequence[LedgerFile]) -> Iterator[dict[str, Any]]:
+def _rows(ledgers: Sequence[LedgerReader]) -> Iterator[dict[str, Any]]:
     """One row an epoch or result, with a digest of each run's state there."""
     counts: Counter[str] = Counter()
     held: list[dict[str, dict[str, Any]]] = []
@@ -144,18 +144,20 @@ def _row_name(record: Record, counts: Mapping[str, int]) -> str:
         fit = f"fit {(record.fit or 0) + 1}: " if counts["fit"] > 1 else ""
         return f"{fit}{record.epoch + 1}"
     many = counts[record.kind] > 1 and record.index is not None
-    return place_in_words(record.kind, index=record.index) if many else record.kind
+    return position_text(record.kind, index=record.index) if many else record.kind
 
 
 def _metric_columns(rows: Sequence[dict[str, Any]], width: int, runs: int) -> list[str]:
     names = list(dict.fromkeys(n for r in rows for n in r["metrics"]))
     preferred = [n for n in ("loss", "accuracy") if n in names]
     preferred += [n for n in names if n not in preferred]
-    widest = max(len(visible(r["name"])) for r in rows)
+    widest = max(len(escape_control_chars(r["name"])) for r in rows)
     free = width - max(widest, len("epoch")) - runs * (_DIGITS + 2)
     shown: list[str] = []
     for name in preferred:
-        needed = 2 + max(len(visible(name)), *(len(_number(r["metrics"].get(name))) for r in rows))
+        needed = 2 + max(
+            len(escape_control_chars(name)), *(len(_number(r["metrics"].get(name))) for r in rows)
+        )
         if needed <= free and len(shown) < _MOST_METRICS:
             shown.append(name)
             free -= needed
@@ -179,13 +181,17 @@ def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.6f}" if isinstance(value, float) else ("" if value is None else visible(value)[:10])
+    return (
+        f"{value:.6f}"
+        if isinstance(value, float)
+        else ("" if value is None else escape_control_chars(value)[:10])
+    )
 
 
 def print_error(message: object, output: str = "") -> None:
     """Prints one clear line on standard error, behind what a script printed last, where that is given."""
-    before = [visible(line) for line in output.splitlines()]
-    print(*before, f"keras-repro: {visible(message)}", sep="\n", file=sys.stderr)
+    before = [escape_control_chars(line) for line in output.splitlines()]
+    print(*before, f"keras-repro: {escape_control_chars(message)}", sep="\n", file=sys.stderr)
 
 
 def shown_path(path: str | Path) -> str:

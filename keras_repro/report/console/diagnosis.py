@@ -7,7 +7,7 @@ from rich.text import Text
 
 from keras_repro.report.console.comparison import shown_path
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 
 def print_explanation(explanation: Explanation, console: Console) -> None:
@@ -15,13 +15,13 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
     for name, text in _summary(explanation):
         line = Text()
         line.append(f"{name + ':':<9}", style="bold")
-        line.append(visible(text))
+        line.append(escape_control_chars(text))
         console.print(line, soft_wrap=True)
     for heading, lines in (("evidence", explanation.evidence), ("ruled out", explanation.ruled_out)):
         if lines:
             console.print(Text(f"{heading}:", style="dim"))
         for each in lines:
-            console.print(Text(f"  - {visible(each)}", style="dim"), soft_wrap=True)
+            console.print(Text(f"  - {escape_control_chars(each)}", style="dim"), soft_wrap=True)
 
 
 def _summary(said: Explanation) -> list[tuple[str, str]]:

@@ -20,7 +20,7 @@ from rich.text import Text
 
 from keras_repro.determinism.switches import SWITCHES, Reading
 from keras_repro.report import environment_text
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 _STYLES = {"pinned": "green", "NOT IN EFFECT": "bold red", "not pinned": "yellow"}
 _WHAT = {s.name: s.what for s in SWITCHES}
@@ -56,7 +56,7 @@ def _surroundings(environment: Mapping[str, Any]) -> Table:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows.items():
-        grid.add_row(f"{name:<10}", Text(visible(value or environment_text.NOT_RECORDED)))
+        grid.add_row(f"{name:<10}", Text(escape_control_chars(value or environment_text.NOT_RECORDED)))
     return grid
 
 
@@ -67,9 +67,9 @@ def _table(readings: Sequence[Reading]) -> Table:
     for reading in readings:
         status = _status(reading)
         table.add_row(
-            Text(visible(reading.name)),
-            Text(visible(environment_text.switch_value(reading.requested))),
-            Text(visible(environment_text.switch_value(reading.achieved))),
+            Text(escape_control_chars(reading.name)),
+            Text(escape_control_chars(environment_text.switch_value(reading.requested))),
+            Text(escape_control_chars(environment_text.switch_value(reading.achieved))),
             Text(status, style=_STYLES.get(status, "dim")),
         )
     return table
@@ -81,10 +81,10 @@ def _print_fixes(readings: Sequence[Reading], console: Console) -> None:
         if not reading.fix or reading.ok:
             continue
         what = f": {_WHAT[reading.name]}" if reading.name in _WHAT else ""
-        text = Text(visible(reading.name), style="bold red" if reading.ok is False else "bold")
+        text = Text(escape_control_chars(reading.name), style="bold red" if reading.ok is False else "bold")
         console.print()
         console.print(text.append(what, style="not bold default"))
-        fix = Text(visible(reading.fix.removesuffix(_EVERY_FIX)))
+        fix = Text(escape_control_chars(reading.fix.removesuffix(_EVERY_FIX)))
         indented = Padding(fix, (0, 0, 0, 2)) if console.is_terminal else Text("  ") + fix
         console.print(indented, soft_wrap=not console.is_terminal)
 
@@ -96,7 +96,7 @@ def _print_summary(readings: Sequence[Reading], console: Console) -> None:
     text = f"{pinned} of {total} switches pinned."
     if missed:
         names = ", ".join(r.name for r in readings if r.ok is False)
-        text = f"Requested and NOT in effect: {visible(names)}. {text}"
+        text = f"Requested and NOT in effect: {escape_control_chars(names)}. {text}"
     console.print()
     console.print(Text(text, style="bold red" if missed else "bold"))
     if pinned < total:

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.console.comparison import shown_path
-from keras_repro.utils.text import visible
-from keras_repro.workflows.reproduce.environment_diff import NOT_SET, Finding
+from keras_repro.utils.text import escape_control_chars
+from keras_repro.workflows.reproduce.environment_diff import NOT_SET, EnvironmentDifference
 from keras_repro.workflows.reproduce.reproduce import Preparation, Reproduction
-from keras_repro.workflows.reproduce.run_spec import Recipe, as_mapping
+from keras_repro.workflows.reproduce.run_spec import RunSpec, as_mapping
 
 _NARROW = 80
 _HEADS = {
@@ -53,18 +53,23 @@ def print_statement(reproduction: Reproduction, console: Console) -> None:
     """Prints the grade and the statement, on one line each."""
     grade = reproduction.grade
     for note in reproduction.comparison.notes:
-        console.print(visible(f"note: {note}"), style="yellow", markup=False, soft_wrap=True)
+        console.print(escape_control_chars(f"note: {note}"), style="yellow", markup=False, soft_wrap=True)
     _line(console, "")
     _line(console, statement(reproduction))
     style = "bold green" if grade.name == "bitwise" else "bold red"
-    console.print(visible(f"grade: {grade.name} ({grade.reason})"), style=style, markup=False, soft_wrap=True)
+    console.print(
+        escape_control_chars(f"grade: {grade.name} ({grade.reason})"),
+        style=style,
+        markup=False,
+        soft_wrap=True,
+    )
 
 
 def statement(reproduction: Reproduction) -> str:
     """What a reviewer needs to know, in one paragraph."""
     preparation, comparison = reproduction.preparation, reproduction.comparison
     recipe = preparation.recipe
-    header = read_ledger(reproduction.ledger).header
+    header = open_ledger(reproduction.ledger).header
     then, now = recipe.environment, as_mapping(header.get("environment"))
     created = str(recipe.ledger.header.get("created"))[:10]
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
@@ -98,7 +103,7 @@ def statement(reproduction: Reproduction) -> str:
     return " ".join(text)
 
 
-def _print(found: Sequence[Finding], console: Console) -> None:
+def _print(found: Sequence[EnvironmentDifference], console: Console) -> None:
     if console.width < _NARROW:
         for one in found:
             _line(console, f"  {one.what}: {one.then} -> {one.here or '-'}")
@@ -108,11 +113,13 @@ def _print(found: Sequence[Finding], console: Console) -> None:
     for _ in range(4):
         table.add_column(overflow="fold")
     for one in found:
-        table.add_row(*(Text(visible(t)) for t in (one.what, one.then, one.here or "-", one.implies)))
+        table.add_row(
+            *(Text(escape_control_chars(t)) for t in (one.what, one.then, one.here or "-", one.implies))
+        )
     console.print(table)
 
 
-def _what(recipe: Recipe) -> str:
+def _what(recipe: RunSpec) -> str:
     return str(recipe.script) if recipe.module is None else f"-m {recipe.module}"
 
 
@@ -128,4 +135,4 @@ def _cpu(environment: Mapping[str, Any]) -> str:
 
 
 def _line(console: Console, text: str) -> None:
-    console.print(visible(text), markup=False, soft_wrap=True)
+    console.print(escape_control_chars(text), markup=False, soft_wrap=True)

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from keras_repro.report.console.comparison import shown_path
 from keras_repro.report.console.progress import Tail
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 from keras_repro.workflows.vary.catalogue import Variation
 from keras_repro.workflows.vary.results import VariationOutcome, Variations
 from keras_repro.workflows.vary.runner import BASELINE, REPEAT, Watcher
@@ -40,7 +40,7 @@ def print_variations(result: Variations, console: Console) -> None:
     rows = result.outcomes if result.repeat.verdict == "repeats" else ()
     for outcome in (result.repeat, *rows):
         verdict = Text(outcome.verdict, style=_STYLES[outcome.verdict])
-        table.add_row(outcome.name, verdict, visible(outcome.where), _far(outcome))
+        table.add_row(outcome.name, verdict, escape_control_chars(outcome.where), _far(outcome))
     console.print()
     console.print(table)
     for outcome in rows:
@@ -82,7 +82,7 @@ def _far(outcome: VariationOutcome) -> str:
 
 
 def _line(console: Console, text: str, style: str = "") -> None:
-    console.print(Text(visible(text), style=style), soft_wrap=True)
+    console.print(Text(escape_control_chars(text), style=style), soft_wrap=True)
 
 
 class VaryWatcher(Watcher):
@@ -111,7 +111,7 @@ class VaryWatcher(Watcher):
                 tail.read()
                 taken = time.monotonic() - began
                 text = f"{name} ({change}): {tail.text}, {taken:.0f} s"
-                self._progress.update(task, description=visible(text))
+                self._progress.update(task, description=escape_control_chars(text))
 
     def ends(self, name: str, outcome: VariationOutcome) -> None:
         """Closes a run's line."""
@@ -125,7 +125,7 @@ class VaryWatcher(Watcher):
         else:
             where = f" from {outcome.where}" if outcome.where else ""
             said = f"{name} ({change}): {outcome.verdict}{where}, {outcome.seconds:.1f} s"
-        self._console.print(visible(said), markup=False, soft_wrap=True)
+        self._console.print(escape_control_chars(said), markup=False, soft_wrap=True)
 
     def __enter__(self) -> VaryWatcher:
         if self._console.is_terminal:

@@ -14,7 +14,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from keras_repro.comparison.distances.layer_distances import Distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.result import Comparison
 from keras_repro.report import environment_text
 from keras_repro.report.charts.divergence_marker import place_of
@@ -24,7 +24,7 @@ from keras_repro.report.charts.metric_curves import chart_of, chosen
 from keras_repro.report.html.environment_diff import header_facts
 from keras_repro.report.html.evidence import apart_in_words, digest_lines, exact_lines
 from keras_repro.report.html.page import render_html
-from keras_repro.report.run_pair import Pair, read_pair
+from keras_repro.report.run_pair import RunPair, read_pair
 
 _MOST_CHARTS = 4
 _MOST_FACTS = 60
@@ -42,7 +42,7 @@ def render_comparison(
     comparison: Comparison,
     a: str | os.PathLike[str],
     b: str | os.PathLike[str],
-    distances: Distances | None,
+    distances: LayerDistances | None,
 ) -> str:
     """Renders the page.
 
@@ -127,7 +127,7 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     return found
 
 
-def _lines(comparison: Comparison, pair: Pair) -> list[dict[str, Any]]:
+def _lines(comparison: Comparison, pair: RunPair) -> list[dict[str, Any]]:
     """What is told of both runs, beside each other; the first line holds their names."""
     found: list[dict[str, Any]] = []
 
@@ -157,13 +157,13 @@ def _versions(environment: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {version}" for name, version in found.items() if version)
 
 
-def _no_map(distances: Distances | None) -> str:
+def _no_map(distances: LayerDistances | None) -> str:
     if distances is None:
         return "what was recorded of it cannot be read (the notes may say more)."
     return "the runs have no record of weights in common."
 
 
-def _distance_notes(distances: Distances | None, pair: Pair) -> list[str]:
+def _distance_notes(distances: LayerDistances | None, pair: RunPair) -> list[str]:
     """Why distances are not known."""
     found = list(distances.notes) if distances is not None else []
     for letter, file in zip("AB", pair.files, strict=True):
@@ -194,7 +194,7 @@ def _surroundings_words(differing: int, same: int) -> str:
     return f"{more}The other {facts_} are the same."
 
 
-def _footer(pair: Pair) -> str:
+def _footer(pair: RunPair) -> str:
     from keras_repro._version import __version__
 
     a, b = (f.digest for f in pair.files)

@@ -11,17 +11,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_repro.comparison.distances.summary import Apart, HowFar
+from keras_repro.comparison.distances.summary import DistanceAt, DistanceSummary
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.ledger.position_text import section_in_words
 from keras_repro.report.environment_text import short_number
-from keras_repro.report.run_pair import Pair
+from keras_repro.report.run_pair import RunPair
 
 _MOST = 20
 
 
-def digest_lines(divergence: Divergence | None, pair: Pair) -> list[dict[str, Any]]:
+def digest_lines(divergence: Divergence | None, pair: RunPair) -> list[dict[str, Any]]:
     """The digests of the first tensors that differ, of both runs.
 
     Args:
@@ -48,7 +48,7 @@ def digest_lines(divergence: Divergence | None, pair: Pair) -> list[dict[str, An
     return lines
 
 
-def exact_lines(found: HowFar | None) -> list[dict[str, Any]]:
+def exact_lines(found: DistanceSummary | None) -> list[dict[str, Any]]:
     """What snapshots tell of tensors, where the weights part and in the end; empty without snapshots."""
     if found is None:
         return []
@@ -68,7 +68,7 @@ def exact_line(tensor: ExactDistance) -> dict[str, str]:
     }
 
 
-def apart_in_words(apart: Apart) -> str:
+def apart_in_words(apart: DistanceAt) -> str:
     """How far apart two runs are at one place, in a line: the layer that is furthest."""
     text = f"{apart.at}: {len(apart.layers):,} of {apart.of:,} layers differ"
     furthest = next((layer for layer in apart.layers if layer.distance is not None), None)

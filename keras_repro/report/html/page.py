@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.report.templating import templates
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 _LONGEST = 300
 
@@ -54,7 +54,7 @@ def shown(value: Any) -> Any:
     """A value as it may stand in a page: control characters visible, and no longer than a few lines."""
     if isinstance(value, int | float) or value is None or hasattr(value, "__html__"):
         return value
-    return cut(visible(value), _LONGEST)
+    return cut(escape_control_chars(value), _LONGEST)
 
 
 def cut(text: str, longest: int) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 
 from keras_repro.report.environment_text import NOT_RECORDED
-from keras_repro.utils.text import visible
+from keras_repro.utils.text import escape_control_chars
 
 _LONGEST = 500
 _MARKUP = re.compile(r"([\\`*_\[\]|~#!$])")
@@ -45,7 +45,7 @@ def marked(value: object) -> Markdown:
 
 def escaped(value: object) -> Markdown:
     """Any value as plain text in Markdown, on one line, in a table or out of one."""
-    text = visible(value)
+    text = escape_control_chars(value)
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."
     text = _MARKUP.sub(r"\\\1", text)

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.paper.markdown import Markdown, marked
 from keras_repro.report.paper.run_page import page_of
 from keras_repro.report.paper.run_summary import Summary, summarize
@@ -41,7 +41,7 @@ def render_report(runs: Sequence[Path]) -> str:
     """
     # The text is Markdown: `finalize` escapes for both it and HTML.
     environment = templates("a report", escapes=False, finalize=marked, as_it_is=Markdown)
-    summaries = [summarize(read_ledger(run)) for run in runs]
+    summaries = [summarize(open_ledger(run)) for run in runs]
     template = environment.get_template("report.md.j2")
     pages = [page_of(s) for s in summaries]
     text = template.render(runs=pages, verdict=_verdict(summaries), most_results=_MOST_RESULTS)
@@ -60,7 +60,7 @@ def report_data(runs: Sequence[Path]) -> dict[str, Any]:
     Raises:
         LedgerError: one of them cannot be read.
     """
-    summaries = [summarize(read_ledger(run)) for run in runs]
+    summaries = [summarize(open_ledger(run)) for run in runs]
     verdict = _verdict(summaries) if len(summaries) > 1 else None
     return {"format": FORMAT, "verdict": verdict, "runs": [_plain(page_of(s)) for s in summaries]}
 

@@ -1,8 +1,8 @@
 """What the page of one run says, line by line, before it is Markdown or JSON.
 
 >>> from keras_repro.report.paper.run_summary import summarize
->>> from keras_repro.ledger.reader import read_ledger
->>> page_of(summarize(read_ledger("check/run-1")))["information"]["TensorFlow Version"]
+>>> from keras_repro.ledger.reader import open_ledger
+>>> page_of(summarize(open_ledger("check/run-1")))["information"]["TensorFlow Version"]
 '2.21.0'
 
 A line that the ledger does not fill in is None. A line of several parts is a tuple, `Code` what is to be

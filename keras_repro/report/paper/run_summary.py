@@ -1,7 +1,7 @@
 """One run in a page's words: what a single pass over its ledger gathers.
 
->>> from keras_repro.ledger.reader import read_ledger
->>> summary = summarize(read_ledger("check/run-1"))
+>>> from keras_repro.ledger.reader import open_ledger
+>>> summary = summarize(open_ledger("check/run-1"))
 >>> summary.results["evaluation 1"], summary.epochs, summary.seconds
 ({'loss': 0.25}, 2, 0.25)
 
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_repro.ledger.reader import LedgerFile
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 
 _CENTURY = 3.2e9  # seconds
@@ -56,7 +56,7 @@ class Summary:
     not_portable: list[str] = field(default_factory=list)
 
 
-def summarize(ledger: LedgerFile) -> Summary:
+def summarize(ledger: LedgerReader) -> Summary:
     """Reads a ledger once, from end to end.
 
     Raises:

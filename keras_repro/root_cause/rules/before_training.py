@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_repro.comparison.config_diff import first_difference
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, Case, as_source, seeds_set
+from keras_repro.comparison.config_diff import first_config_difference
+from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, as_source, seeds_set
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.source_code.fixes import fix_of
+from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statement import statement_text
 
 _SHOWN = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
 
 
-def configuration(case: Case) -> Explanation | None:
+def configuration(case: DiagnosisCase) -> Explanation | None:
     """Other layers, other settings of the optimizer or of fit, another structure."""
     for difference in case.soft("fit"):
         mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
@@ -22,7 +22,7 @@ def configuration(case: Case) -> Explanation | None:
             left, right = _settings(mine.get(part)), _settings(other.get(part))
             if left == right or (part == "arguments" and _data_differs(mine, other)):
                 continue
-            found = first_difference(left, right, part)
+            found = first_config_difference(left, right, part)
             root, thread = case.root(*case.calls()), case.running_thread()
             sentence = f"{found.path} is {found.values[0]} in one run and {found.values[1]} in the other"
             if root is None and thread is not None:
@@ -32,7 +32,7 @@ def configuration(case: Case) -> Explanation | None:
     return None
 
 
-def first_values(case: Case) -> Explanation | None:
+def first_values(case: DiagnosisCase) -> Explanation | None:
     """First values of weights that differ, with the event in which they show being about weights."""
     tensors = [n for s, n in case.tensors() if s == "weights"]
     births = [d for d in case.soft("birth") if d.get("mine") and d.get("other")]
@@ -52,7 +52,7 @@ def first_values(case: Case) -> Explanation | None:
     line = case.owner(tensor).get("source") or info.get("source")
     root = case.root(line, strict=True)
     known = seeds_set(case)
-    fix = fix_of(root.code) if root is not None else None
+    fix = suggest_fix(root.code) if root is not None else None
     if known is not None and known.get("keras") is None:
         fix = fix or f"{SET_SEED}  # before the model is built"
         sentence = "no seed was set with Keras, so initializers draw from what the process started with"
@@ -76,7 +76,7 @@ def _tensor_of(birth: str, tensors: Sequence[str]) -> str:
     return next((t for t in tensors if t.rpartition("/")[2] == leaf), tensors[0])
 
 
-def _optimizer_made(case: Case, birth: Mapping[str, Any]) -> Explanation:
+def _optimizer_made(case: DiagnosisCase, birth: Mapping[str, Any]) -> Explanation:
     """An optimizer that was made with another setting, in a training that says nothing of its settings."""
     info = birth["mine"]["info"]
     root = case.root(info.get("source"), strict=True)
@@ -89,7 +89,7 @@ def _optimizer_made(case: Case, birth: Mapping[str, Any]) -> Explanation:
     )
 
 
-def _set_before_training(case: Case, tensor: str) -> Explanation:
+def _set_before_training(case: DiagnosisCase, tensor: str) -> Explanation:
     """Weights that were made equal and differ when a fit begins."""
     later = (case.place()[0] or 0) > 0
     return case.said(
@@ -102,7 +102,7 @@ def _set_before_training(case: Case, tensor: str) -> Explanation:
     )
 
 
-def seed_generators(case: Case) -> Explanation | None:
+def seed_generators(case: DiagnosisCase) -> Explanation | None:
     """A seed generator that was drawn from and began otherwise."""
     seeds = [n for s, n in case.tensors() if s == "seeds"]
     began = [n for n in seeds if n.endswith((" before", " at the start"))]
@@ -117,11 +117,11 @@ def seed_generators(case: Case) -> Explanation | None:
     kind = owner.get("class") or "the global seed generator"
     known = seeds_set(case)
     sentence = f"the seed generator of {kind} started from another state"
-    fix = fix_of(root.code) if root is not None else None
+    fix = suggest_fix(root.code) if root is not None else None
     if fix is None:
         fix = f"{SET_SEED}  # before the model is built" if not known or known.get("keras") is None else None
     if fix is None and source is not None:
-        fix = fix_of(statement_text(source["file"], source["line"])) or f"{kind}(..., seed=42)"
+        fix = suggest_fix(statement_text(source["file"], source["line"])) or f"{kind}(..., seed=42)"
     return case.said(
         "random_state",
         sentence,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, Case, as_source
+from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, DiagnosisCase, as_source
 from keras_repro.root_cause.explanation import Explanation
 
 
-def between_steps(case: Case) -> Explanation | None:
+def between_steps(case: DiagnosisCase) -> Explanation | None:
     """Weights or optimizer changed outside of a step: a callback, or the script."""
     if case.kind != "begin" and case.record not in ("epoch", "start", "end", "loop"):
         return None

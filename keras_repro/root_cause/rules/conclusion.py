@@ -7,11 +7,18 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from keras_repro.root_cause.evidence import SET_SEED, Case
+from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.suspects import shares
-from keras_repro.source_code.dataflow import UsersCode, hashes, the_one_statement
-from keras_repro.source_code.fixes import DRAW, SOURCE, fix_of, makes_generator, speaks_of_chance, with_seed
+from keras_repro.source_code.dataflow import SourceModel, hashes, the_one_statement
+from keras_repro.source_code.fixes import (
+    DRAW,
+    SOURCE,
+    makes_generator,
+    nondeterminism_level,
+    suggest_fix,
+    with_seed,
+)
 from keras_repro.source_code.rewrite import rewritten
 from keras_repro.source_code.statement import statement_text
 
@@ -20,7 +27,7 @@ _ONE_EACH = "give each piece of work a generator of its own, such as np.random.d
 _GIVE_A_SEED = "draw from a generator that was made with a seed, such as np.random.default_rng(42)"
 
 
-def finished(case: Case, found: Explanation) -> Explanation:
+def conclude(case: DiagnosisCase, found: Explanation) -> Explanation:
     """The explanation with what holds for all of them: tensors, hash seed, and what was ruled out."""
     evidence = [*found.evidence, *case.noticed]
     tensors = case.tensors()
@@ -42,7 +49,7 @@ def finished(case: Case, found: Explanation) -> Explanation:
             "code": statement_text(source["file"], source["line"]) or source.get("code", ""),
         }
     fix = found.fix
-    if found.cause == "data_order" and not (source and speaks_of_chance(str(source["code"]))):
+    if found.cause == "data_order" and not (source and nondeterminism_level(str(source["code"]))):
         came = _as_they_come(case.files)
         source, fix = (came, None) if came is not None else (source, fix)
     of_hashes = case.same_with_hash_seed and not case.evidence.varied
@@ -54,8 +61,8 @@ def finished(case: Case, found: Explanation) -> Explanation:
         fix = f"begin each run without {read_there.reads}, or read a file that no run writes"
     if source is not None:
         whole, source = source["line"], _narrowed(source)
-        if source["line"] != whole and fix == fix_of(statement_text(source["file"], whole)):
-            fix = fix_of(str(source["code"])) or fix
+        if source["line"] != whole and fix == suggest_fix(statement_text(source["file"], whole)):
+            fix = suggest_fix(str(source["code"])) or fix
     if fix is None and source is not None:
         fix = _what_to_change(case, found.cause, source)
     if fix is None and of_hashes and hashes(case.files):
@@ -71,10 +78,10 @@ def finished(case: Case, found: Explanation) -> Explanation:
     )
 
 
-def _what_to_change(case: Case, cause: str, source: Mapping[str, Any]) -> str | None:
+def _what_to_change(case: DiagnosisCase, cause: str, source: Mapping[str, Any]) -> str | None:
     """The fix for a line that no rule had one for: by its text first, then by what it did."""
     code, suspect = str(source["code"]), _is_suspect(case, source)
-    drawing = speaks_of_chance(code) == DRAW
+    drawing = nondeterminism_level(code) == DRAW
     fix = _fix_of(case, source) or (with_seed(code) if suspect else None)
     if fix is not None:
         return fix
@@ -89,7 +96,7 @@ def _what_to_change(case: Case, cause: str, source: Mapping[str, Any]) -> str | 
     return fix or (_fix_of_order(case, source) if cause == "data_order" else None)
 
 
-def _digests(case: Case, section: str, tensor: str) -> str:
+def _digests(case: DiagnosisCase, section: str, tensor: str) -> str:
     """The two digests of a tensor that differs."""
     found = []
     for event in (case.other, case.event):
@@ -99,13 +106,13 @@ def _digests(case: Case, section: str, tensor: str) -> str:
     return f"digests of {tensor}: {found[0]} and {found[1]}"
 
 
-def _fix_of(case: Case, source: Mapping[str, Any]) -> str | None:
+def _fix_of(case: DiagnosisCase, source: Mapping[str, Any]) -> str | None:
     """What to change in a line, or in the whole of the statement that it belongs to."""
-    code = UsersCode(set(case.files) | {source["file"]})
+    code = SourceModel(set(case.files) | {source["file"]})
     whole = statement_text(source["file"], source["line"])
     held = {n for s in case.suspects if s.is_at(source) for n in s.sets}
     for text in dict.fromkeys((str(source["code"]), whole)):
-        fix = fix_of(text, sets=code.sets() | held)
+        fix = suggest_fix(text, sets=code.sets() | held)
         if fix is not None:
             return fix
     objects = code.sets(of_objects=True) & code.read_by(source["file"], source["line"])
@@ -114,9 +121,9 @@ def _fix_of(case: Case, source: Mapping[str, Any]) -> str | None:
     )
 
 
-def _fix_of_order(case: Case, source: Mapping[str, Any]) -> str | None:
+def _fix_of_order(case: DiagnosisCase, source: Mapping[str, Any]) -> str | None:
     """What to do where results are put together as they come, or files go by names of chance."""
-    code = UsersCode({source["file"]})
+    code = SourceModel({source["file"]})
     if shares(str(source["code"])) and code.is_in_coroutine(source["file"], source["line"]):
         return "return it, and take what asyncio.gather(...) gives: that keeps the order of the calls"
     if "sorted(" in str(source["code"]):
@@ -124,30 +131,30 @@ def _fix_of_order(case: Case, source: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _draws(case: Case, source: Mapping[str, Any]) -> bool:
+def _draws(case: DiagnosisCase, source: Mapping[str, Any]) -> bool:
     """Whether a line draws from the process's own generators."""
     at = (source["file"], source["line"])
     return any((s.file, s.line) == at and {"random", "np.random"} & set(s.names) for s in case.suspects)
 
 
-def _is_suspect(case: Case, source: Mapping[str, Any], *, raced: bool = False) -> bool:
+def _is_suspect(case: DiagnosisCase, source: Mapping[str, Any], *, raced: bool = False) -> bool:
     at = source["file"], source["line"]
     return any((s.file, s.line) == at and s.raced >= raced for s in case.suspects)
 
 
-def _draws_in_threads(case: Case, source: Mapping[str, Any]) -> bool:
+def _draws_in_threads(case: DiagnosisCase, source: Mapping[str, Any]) -> bool:
     """Whether a line draws in other threads than the main one, or in coroutines."""
-    if speaks_of_chance(str(source["code"])) != DRAW:
+    if nondeterminism_level(str(source["code"])) != DRAW:
         return False
-    if UsersCode({source["file"]}).is_in_coroutine(source["file"], source["line"]):
+    if SourceModel({source["file"]}).is_in_coroutine(source["file"], source["line"]):
         return True
     return any(s.interval < 0 and s.is_at(source) for s in case.suspects)
 
 
 def _narrowed(source: Mapping[str, Any]) -> Mapping[str, Any]:
     """The one line of a statement over several lines that names a source of chance; else the statement."""
-    lines = UsersCode({source["file"]}).lines_of(source["file"], source["line"])
-    telling = [(n, text) for n, text in lines if speaks_of_chance(text) == SOURCE]
+    lines = SourceModel({source["file"]}).lines_of(source["file"], source["line"])
+    telling = [(n, text) for n, text in lines if nondeterminism_level(text) == SOURCE]
     if len(lines) < 2 or len(telling) != 1:
         return source
     ((number, text),) = telling
@@ -163,12 +170,12 @@ def _only_draws(code: str) -> bool:
     """Whether a line makes a generator or draws from one, and names no set and no hash itself."""
     if re.search(r"\b(hash|set|frozenset)\(", code):
         return False
-    return makes_generator(code) or speaks_of_chance(code) == DRAW
+    return makes_generator(code) or nondeterminism_level(code) == DRAW
 
 
 def _through_a_set(files: Collection[str]) -> Mapping[str, Any] | None:
     """The one line that goes through a set, or takes the hash of something, if there is just one."""
-    sets = UsersCode(set(files)).sets()
+    sets = SourceModel(set(files)).sets()
     return the_one_statement(
         files, lambda text: rewritten(text, is_chance=lambda _: False, sets=sets) not in (None, text)
     )
@@ -176,8 +183,8 @@ def _through_a_set(files: Collection[str]) -> Mapping[str, Any] | None:
 
 def _fix_of_loops(source: Mapping[str, Any]) -> str | None:
     """What to change in the head of a loop that a line stands in, where it names a source of chance."""
-    for line in UsersCode({source["file"]}).loops_around(source["file"], source["line"]):
+    for line in SourceModel({source["file"]}).loops_around(source["file"], source["line"]):
         head = statement_text(source["file"], line)
-        if speaks_of_chance(head) == SOURCE:
-            return fix_of(head)
+        if nondeterminism_level(head) == SOURCE:
+            return suggest_fix(head)
     return None

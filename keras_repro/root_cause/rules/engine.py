@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from keras_repro.root_cause.evidence import Case, as_source
+from keras_repro.root_cause.evidence import DiagnosisCase, as_source
 from keras_repro.root_cause.evidence import Evidence as Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.before_training import configuration, first_values, seed_generators
 from keras_repro.root_cause.rules.between_steps import between_steps
-from keras_repro.root_cause.rules.conclusion import finished
+from keras_repro.root_cause.rules.conclusion import conclude
 from keras_repro.root_cause.rules.input_data import data
 from keras_repro.root_cause.rules.outside_fit import results, structure
 from keras_repro.root_cause.rules.train_step import of_threads, step
 
-_RULES: tuple[Callable[[Case], Explanation | None], ...] = (
+_RULES: tuple[Callable[[DiagnosisCase], Explanation | None], ...] = (
     configuration,
     first_values,
     seed_generators,
@@ -34,13 +34,13 @@ _RULES: tuple[Callable[[Case], Explanation | None], ...] = (
 
 def explain(evidence: Evidence) -> Explanation:
     """Finds the cause; `unknown`, with what was ruled out, where no rule fits."""
-    case = Case(evidence)
+    case = DiagnosisCase(evidence)
     for rule in _RULES:
         found = rule(case)
         if found is not None:
-            return _of_surroundings(finished(case, found), evidence.varied)
+            return _of_surroundings(conclude(case, found), evidence.varied)
     unknown = case.said("unknown", "what made them differ was not found", source=as_source(case.root()))
-    return _of_surroundings(finished(case, unknown), evidence.varied)
+    return _of_surroundings(conclude(case, unknown), evidence.varied)
 
 
 def _of_surroundings(found: Explanation, varied: str | None) -> Explanation:

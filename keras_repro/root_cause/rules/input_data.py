@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_repro.root_cause.evidence import SET_SEED, Case, as_source
+from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase, as_source
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.dataflow import the_one_statement
-from keras_repro.source_code.fixes import SOURCE, fix_of, speaks_of_chance
+from keras_repro.source_code.fixes import SOURCE, nondeterminism_level, suggest_fix
 from keras_repro.source_code.statement import statement_text
 
 
-def data(case: Case) -> Explanation | None:
+def data(case: DiagnosisCase) -> Explanation | None:
     """The data that was given to fit, or the batch that went into the step."""
     for difference in (*case.soft("fit"), *case.soft("data")):
         mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
@@ -39,7 +39,7 @@ def data(case: Case) -> Explanation | None:
     return _batch(case)
 
 
-def _batch(case: Case) -> Explanation | None:
+def _batch(case: DiagnosisCase) -> Explanation | None:
     batches = case.soft("batch", here=True)
     if case.kind != "end" or not batches:
         return None
@@ -69,7 +69,7 @@ def _batch(case: Case) -> Explanation | None:
     )
 
 
-def _order_of_batches(case: Case, mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def _order_of_batches(case: DiagnosisCase, mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     fit, epoch, _ = case.event["key"].split()
     theirs: list[str] = []
     ours: list[str] = []
@@ -99,7 +99,7 @@ def _order_of_batches(case: Case, mine: Mapping[str, Any], other: Mapping[str, A
     return "other samples" if len(common) > len(set(ours)) // 2 else "other values"
 
 
-def of_its_own_data(case: Case) -> Explanation | None:
+def of_its_own_data(case: DiagnosisCase) -> Explanation | None:
     """A function of a loop by hand that was given a dataset, and drew other batches from it."""
     if not case.evidence.parting.get("draws_data"):
         return None
@@ -112,7 +112,7 @@ def of_its_own_data(case: Case) -> Explanation | None:
         "the step draws from a dataset that does not give the same again",
         source=source,
         evidence=[f"in the pipeline: {risk}"] if risk else [],
-        fix=None if source is None else fix_of(statement_text(source["file"], source["line"])),
+        fix=None if source is None else suggest_fix(statement_text(source["file"], source["line"])),
     )
 
 
@@ -123,7 +123,7 @@ _RISKY = {
 }
 
 
-def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
+def _pipeline(case: DiagnosisCase, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
     """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
     stage, risk = riskiest(case, order)
     if "not deterministic" in risk and "deterministic" not in (stage or {}).get("code", ""):
@@ -135,7 +135,7 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     if order == "another order" and ordering:
         return stage, said
     root = case.elsewhere()
-    if root is not None and (order != "another order" or speaks_of_chance(root.code) == SOURCE):
+    if root is not None and (order != "another order" or nondeterminism_level(root.code) == SOURCE):
         return root.to_dict(), said
     of_model = [(s["file"], s["line"]) for held in case.layers.values() if (s := held.get("source"))]
     for difference in case.soft("birth"):
@@ -150,7 +150,7 @@ def _pipeline(case: Case, order: str) -> tuple[Mapping[str, Any] | None, list[st
     return as_source(root) or stage, said
 
 
-def riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
+def riskiest(case: DiagnosisCase, order: str) -> tuple[Mapping[str, Any] | None, str]:
     """The stage of an input pipeline that is likeliest to have done it, and what of it may not repeat."""
     words = _RISKY[order]
     fits = {(s["file"], s["line"]) for s in case.calls()}
@@ -170,7 +170,7 @@ def riskiest(case: Case, order: str) -> tuple[Mapping[str, Any] | None, str]:
 
 def _fix_of_pipeline(evidence: Sequence[str], source: Mapping[str, Any] | None) -> str | None:
     code = "" if source is None else statement_text(source["file"], source["line"])
-    fixed = fix_of(code)
+    fixed = suggest_fix(code)
     if fixed is None and any("workers" in e or "thread" in e for e in evidence):
         return "make each sample from (seed, epoch, index) alone, or use workers=1"
     if fixed is None and any("without a seed" in e for e in evidence):
@@ -180,5 +180,5 @@ def _fix_of_pipeline(evidence: Sequence[str], source: Mapping[str, Any] | None) 
     return fixed
 
 
-def _only_metrics(case: Case) -> bool:
+def _only_metrics(case: DiagnosisCase) -> bool:
     return {s for s, _ in case.tensors()} <= {"metrics", "results"}

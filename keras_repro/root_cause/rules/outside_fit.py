@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import Case, as_source
+from keras_repro.root_cause.evidence import DiagnosisCase, as_source
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.source_code.fixes import fix_of
+from keras_repro.source_code.fixes import suggest_fix
 
 
-def structure(case: Case) -> Explanation | None:
+def structure(case: DiagnosisCase) -> Explanation | None:
     """One run took another way than the other."""
     if case.other is not None and (case.other["kind"], case.other["key"]) == (case.kind, case.event["key"]):
         return None
@@ -20,7 +20,7 @@ def structure(case: Case) -> Explanation | None:
     )
 
 
-def results(case: Case) -> Explanation | None:
+def results(case: DiagnosisCase) -> Explanation | None:
     """Results computed outside of fit, metrics alone, or what a loop by hand did."""
     sections = {s for s, _ in case.tensors()}
     if case.kind != "record":
@@ -50,7 +50,7 @@ def results(case: Case) -> Explanation | None:
             tensor=info["name"],
             source=as_source(root) or info.get("source"),
             layer={"class": info.get("layer")},
-            fix=None if root is None else fix_of(root.code),
+            fix=None if root is None else suggest_fix(root.code),
         )
     if outside or sections <= {"metrics"}:
         return case.said(

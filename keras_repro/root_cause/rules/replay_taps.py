@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras_repro.comparison.distances.distance import distance
-from keras_repro.root_cause.evidence import Case
+from keras_repro.root_cause.evidence import DiagnosisCase
 
 Tap = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ def first_tap(tapped: Mapping[str, Any], differs: Callable[[Sequence[str | None]
     return next((t for t in tapped.get("taps", ()) if differs(t["digests"])), None)
 
 
-def first_across(case: Case) -> tuple[Tap, str] | None:
+def first_across(case: DiagnosisCase) -> tuple[Tap, str] | None:
     """The first tap whose value differs between two processes, and how far."""
     if len(case.evidence.taps) < 2:
         return None
@@ -47,7 +47,9 @@ def operation_for(tap: Tap | None, operations: Sequence[Mapping[str, Any]]) -> M
     return next(iter([*outside, *operations]), None)
 
 
-def layer_of(case: Case, tap: Tap | None, operation: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+def layer_of(
+    case: DiagnosisCase, tap: Tap | None, operation: Mapping[str, Any] | None = None
+) -> Mapping[str, Any]:
     """The layer that a tap or an operation is of, with the line that made it; empty if it is of none."""
     if operation is not None and operation.get("layer"):
         return case.layer(operation["layer"], operation["class"])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.root_cause.evidence import Case, as_source, seeds_set
+from keras_repro.root_cause.evidence import DiagnosisCase, as_source, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.input_data import of_its_own_data
 from keras_repro.root_cause.rules.replay_taps import (
@@ -17,12 +17,12 @@ from keras_repro.root_cause.rules.replay_taps import (
     tap_in_words,
 )
 from keras_repro.source_code.dataflow import the_one_statement
-from keras_repro.source_code.fixes import fix_of, speaks_of_chance
+from keras_repro.source_code.fixes import nondeterminism_level, suggest_fix
 
 Operations = Sequence[Mapping[str, Any]]
 
 
-def step(case: Case) -> Explanation | None:
+def step(case: DiagnosisCase) -> Explanation | None:
     """The same state and the same batch, and another result."""
     if case.kind != "end":
         return None
@@ -59,7 +59,7 @@ def step(case: Case) -> Explanation | None:
     return _traced(case, tapped) or _kept(case, tapped) or _not_found(case, tapped)
 
 
-def of_threads(case: Case) -> Explanation | None:
+def of_threads(case: DiagnosisCase) -> Explanation | None:
     """Several threads train the same weights: who comes first is another one each time."""
     threads = case.evidence.parting.get("stepping_threads", 0)
     if not threads:
@@ -73,7 +73,7 @@ def of_threads(case: Case) -> Explanation | None:
     )
 
 
-def _only_counters(case: Case, tapped: Mapping[str, Any]) -> bool:
+def _only_counters(case: DiagnosisCase, tapped: Mapping[str, Any]) -> bool:
     """Whether all that does not repeat in the step draws by one seed of TensorFlow's that both runs set."""
     operations = tapped.get("operations", ())
     kinds = {o["type"] for o in operations}
@@ -82,7 +82,7 @@ def _only_counters(case: Case, tapped: Mapping[str, Any]) -> bool:
     return bool(kinds) and kinds <= STATEFUL_RANDOM and len(set(_tensorflow_seeds(case)) - {None}) == 1
 
 
-def _seeded_otherwise(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
+def _seeded_otherwise(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explanation | None:
     """TensorFlow was given other seeds in the two runs, and an operation in the step draws by them."""
     seeds = _tensorflow_seeds(case)
     chosen = next((o for o in tapped.get("operations", ()) if o["type"] in STATEFUL_RANDOM), None)
@@ -100,12 +100,12 @@ def _seeded_otherwise(case: Case, tapped: Mapping[str, Any]) -> Explanation | No
     )
 
 
-def _tensorflow_seeds(case: Case) -> tuple[Any, Any]:
+def _tensorflow_seeds(case: DiagnosisCase) -> tuple[Any, Any]:
     first, second = seeds_set(case) or {}, seeds_set(case, second=True) or {}
     return first.get("tensorflow"), second.get("tensorflow")
 
 
-def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
+def _unsteady(case: DiagnosisCase, tapped: Mapping[str, Any], why: str) -> Explanation:
     """Repetitions of the step differ among themselves: it is an operation in it."""
     tap = first_tap(tapped, lambda d: d[0] != d[1])
     chosen = operation_for(tap, tapped.get("operations", ()))
@@ -141,11 +141,11 @@ def _unsteady(case: Case, tapped: Mapping[str, Any], why: str) -> Explanation:
 
 
 def _seed_of_its_own(source: Mapping[str, Any] | None) -> str:
-    known = None if source is None else fix_of(str(source["code"]))
+    known = None if source is None else suggest_fix(str(source["code"]))
     return known or "give the operation a seed of its own, such as seed=42"
 
 
-def _unfaithful(case: Case, tapped: Mapping[str, Any]) -> Explanation:
+def _unfaithful(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explanation:
     """Repetitions agree with each other and not with what was recorded."""
     chosen = operation_for(None, tapped.get("operations", ()))
     root = case.root(*case.calls(), here=True)
@@ -159,7 +159,7 @@ def _unfaithful(case: Case, tapped: Mapping[str, Any]) -> Explanation:
     )
 
 
-def _traced(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
+def _traced(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explanation | None:
     """Traced anew it is another step: its graph holds a value that Python drew while it was traced."""
     tap = first_tap(tapped, lambda d: d[0] != d[2])
     if tap is None:
@@ -175,7 +175,7 @@ def _traced(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
     )
 
 
-def _rounded(case: Case, tapped: Mapping[str, Any]) -> Explanation:
+def _rounded(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explanation:
     """Other surroundings, and no line of the user's that differs: the operations round otherwise."""
     across = first_across(case)
     if across is None:
@@ -194,7 +194,7 @@ def _rounded(case: Case, tapped: Mapping[str, Any]) -> Explanation:
     )
 
 
-def _kept(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
+def _kept(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explanation | None:
     """The step is the same in one process at all times, and another one in another process."""
     found = first_across(case)
     if found is None:
@@ -230,12 +230,12 @@ def _kept(case: Case, tapped: Mapping[str, Any]) -> Explanation | None:
     )
 
 
-def _drawn_in(case: Case) -> bool:
+def _drawn_in(case: DiagnosisCase) -> bool:
     """Whether a line of Python that ran in the step, or traced it, draws or asks the clock."""
-    return any({"random", "np.random"} & set(s.names) or speaks_of_chance(s.code) for s in case.near())
+    return any({"random", "np.random"} & set(s.names) or nondeterminism_level(s.code) for s in case.near())
 
 
-def _not_found(case: Case, tapped: Mapping[str, Any]) -> Explanation:
+def _not_found(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explanation:
     """Nothing inside of the step was seen to differ."""
     root = case.root(*case.calls(), here=True)
     chosen = operation_for(None, tapped.get("operations", ()))

@@ -1,8 +1,8 @@
 """Batches given to a training function once more, by an iterator of the same element spec as their own.
 
 A step that is given batches of another spec (a static batch size for an unknown one) is traced anew, and may
-compute other bits. `one_by_one` is for a step now and then; a `Feed` for each step of a training: it stays
-one iterator.
+compute other bits. `iterator_like` is for a step now and then; a `BatchFeed` for each step of a training:
+it stays one iterator.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 
-def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
+def iterator_like(batches: Sequence[Any], spec: Any) -> Any:
     """An iterator over batches whose element spec is that of the iterator which they were taken from.
 
     Returns:
@@ -33,7 +33,7 @@ def one_by_one(batches: Sequence[Any], spec: Any) -> Any:
     return iter(dataset.with_options(options))
 
 
-class Feed:
+class BatchFeed:
     """An iterator that gives the batches which were put into it.
 
     They go through a queue of TensorFlow's, as they are: a pipeline made anew for each step would be traced
@@ -69,7 +69,7 @@ class Feed:
         self._iterator: Any = None
 
     @classmethod
-    def of(cls, spec: Any, at_once: int) -> Feed | None:
+    def of(cls, spec: Any, at_once: int) -> BatchFeed | None:
         """A feed for batches of a spec, None where they cannot go through it unchanged."""
         try:
             parts = tf.nest.flatten(spec, expand_composites=True)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from keras_repro.source_code.call_site import SourceLine, is_users_file
+from keras_repro.source_code.call_site import CallSite, is_users_file
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 
 
@@ -28,7 +28,7 @@ class HostOperation:
     type: str
     name: str
     index: int
-    line: SourceLine | None
+    line: CallSite | None
     seeded: bool = True
 
     def to_dict(self) -> dict[str, Any]:
@@ -77,8 +77,8 @@ def _kinds(operation: Any, graph: Any) -> Iterator[tuple[str, bool]]:
                 waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
 
 
-def _users_line_of(operation: Any) -> SourceLine | None:
+def _users_line_of(operation: Any) -> CallSite | None:
     for frame in reversed(operation.traceback or ()):
         if is_users_file(frame[0]):
-            return SourceLine(frame[0], frame[1], frame[2])
+            return CallSite(frame[0], frame[1], frame[2])
     return None

@@ -7,7 +7,7 @@ from typing import Any
 from keras_repro.source_code.call_site import is_users_file
 
 
-def place_of(operation: Any) -> str:
+def source_of_operation(operation: Any) -> str:
     """Where an operation is made: the innermost line outside of TensorFlow and of us, as `file:line`."""
     frames = [f for f in operation.traceback if not _is_passed_over(f.filename)]
     users = [f for f in frames if is_users_file(f.filename)]

@@ -33,11 +33,11 @@ def main(arguments: list[str]) -> int:
     """Runs a plan; returns the exit code that the script would have had."""
     plan = Plan.from_dict(json.loads(arguments[0]))
     if plan.varied:
-        from keras_repro.training.instrumentation.perturbations import vary
+        from keras_repro.training.instrumentation.perturbations import apply_perturbations
 
-        vary(**plan.varied)
+        apply_perturbations(**plan.varied)
     try:
-        observer = _Observer(plan)
+        observer = ScriptObserver(plan)
     except RunFolderError as in_use:
         print(f"keras-repro: {in_use}", file=sys.stderr)
         return NOT_RESUMABLE
@@ -67,7 +67,7 @@ def _finish_as_python_does() -> None:
     atexit._run_exitfuncs()
 
 
-class _Observer:
+class ScriptObserver:
     """Waits for Keras, instruments it, and ends the record."""
 
     def __init__(self, plan: Plan) -> None:
@@ -88,9 +88,9 @@ class _Observer:
             self._launched = script_resume.begin(plan.folder, self._session)
         self._roots = input_files.roots(plan.script)
         if plan.probe is not None:
-            from keras_repro.training.probes.event_log import Probe
+            from keras_repro.training.probes.event_log import EventLog
 
-            self.probe = Probe(plan.folder, **plan.probe)
+            self.probe = EventLog(plan.folder, **plan.probe)
         self._files = FilesRead(plan.folder)
         self._files.install()
         sys.addaudithook(self._audit)
@@ -162,7 +162,7 @@ class _Observer:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
         if self.session is None:
             from keras_repro.training.instrumentation.resumable_session import ResumableSession
-            from keras_repro.training.instrumentation.script_session import Session
+            from keras_repro.training.instrumentation.script_session import ScriptSession
             from keras_repro.training.recording.run_recorder import RunRecorder, published_command
             from keras_repro.training.state import initial_values
 
@@ -190,11 +190,11 @@ class _Observer:
                 },
             )
             if plan.reference is not None and not self._over:
-                from keras_repro.training.instrumentation.stop_on_divergence import EarlyStop
+                from keras_repro.training.instrumentation.stop_on_divergence import StopOnDivergence
 
-                self.early_stop = EarlyStop(run, plan.reference)
-            born = self.born or initial_values.Births()
-            kind = ResumableSession if plan.resume else Session
+                self.early_stop = StopOnDivergence(run, plan.reference)
+            born = self.born or initial_values.InitialValues()
+            kind = ResumableSession if plan.resume else ScriptSession
             self.session = kind(run, born, probe=self.probe, every=plan.every)
         return self.session
 
@@ -313,7 +313,7 @@ def _unsupported_hook(found: list[str], name: str, owner: str) -> Any:
 
         wrapt.wrap_function_wrapper(getattr(module, owner), "fit", fit)
 
-    return child_main
+    return instrument
 
 
 def _exit_code(request: SystemExit) -> int:

@@ -21,7 +21,7 @@ import wrapt
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 
 
-def vary(
+def apply_perturbations(
     *,
     cpus: Sequence[int] = (),
     listings: str = "",

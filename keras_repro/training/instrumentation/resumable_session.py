@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.errors import ResumeError
-from keras_repro.ledger.resumed_writer import ContinuedLedger
-from keras_repro.training.instrumentation.script_session import Session
+from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
+from keras_repro.training.instrumentation.script_session import ScriptSession
 from keras_repro.training.recording.fit_context import fit_details
 
 _HOW = (
@@ -18,7 +18,7 @@ _HOW = (
 )
 
 
-class ResumableSession(Session):
+class ResumableSession(ScriptSession):
     """Records what one process does with Keras models, and goes on with what an earlier one has recorded.
 
     An interruption leaves no mark of its own: the record just ends, and is gone on with.
@@ -70,7 +70,7 @@ class ResumableSession(Session):
 
     def _skip_to(self, link: str) -> None:
         ledger = self.run.ledger
-        if not isinstance(ledger, ContinuedLedger):
+        if not isinstance(ledger, ResumedLedgerWriter):
             raise ResumeError(
                 f"{self.run.folder} does not hold the record of the script that this run belongs to: go on "
                 "with it in the folder where it was begun"

@@ -1,6 +1,6 @@
 """The recording of one launched script: each fit by number, and what is computed outside fit.
 
-`instrument` wraps Keras's methods with the functions of the one `Session` of the process.
+`instrument` wraps Keras's methods with the functions of the one `ScriptSession` of the process.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from keras_repro.training.instrumentation.train_on_batch_loop import (
 )
 from keras_repro.training.recording.fit_context import fit_details
 from keras_repro.training.recording.run_recorder import RunRecorder
-from keras_repro.training.state.initial_values import Births
+from keras_repro.training.state.initial_values import InitialValues
 
 if TYPE_CHECKING:
-    from keras_repro.training.probes.event_log import Probe
+    from keras_repro.training.probes.event_log import EventLog
 
 _MOST_MODELS = 16
 _MOST_OPTIMIZERS = 4
 _MOST_NUMBERS = 100_000_000
 
 
-class Session:
+class ScriptSession:
     """Records what one process does with Keras models.
 
     Args:
@@ -48,7 +48,7 @@ class Session:
     """
 
     def __init__(
-        self, run: RunRecorder, born: Births, probe: Probe | None = None, *, every: Any = "epoch"
+        self, run: RunRecorder, born: InitialValues, probe: EventLog | None = None, *, every: Any = "epoch"
     ) -> None:
         self.run = run
         self._every = every
@@ -163,9 +163,9 @@ class Session:
         callback = FitCallback(self.run, details=details, order=order, every=self._every, batches=True)
         given = bound.arguments.get("callbacks")
         if self._probe is not None:
-            from keras_repro.training.probes.callback_probe import HookProbe
+            from keras_repro.training.probes.callback_probe import CallbackProbe
 
-            given, _ = joined(given, HookProbe(self._probe, callback), model)
+            given, _ = joined(given, CallbackProbe(self._probe, callback), model)
         bound.arguments["callbacks"], leave = joined(given, callback, model)
         return callback, leave
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.schema import Record
-from keras_repro.processes.child import PARTED
+from keras_repro.processes.child import DIVERGED
 from keras_repro.training.recording.run_recorder import RunRecorder
 
 
-class EarlyStop:
+class StopOnDivergence:
     """Hears each record of a run and holds it against a reference.
 
     Args:
@@ -41,4 +41,4 @@ class EarlyStop:
             self._live = None
             if record.kind != "exit":
                 # As the script itself might end: what it has to clean up, it does.
-                raise SystemExit(PARTED)
+                raise SystemExit(DIVERGED)

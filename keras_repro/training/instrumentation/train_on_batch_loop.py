@@ -11,7 +11,7 @@ from keras_repro.storage.digest import array_digest, section_digest
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.state import initial_values
-from keras_repro.training.state.initial_values import Births
+from keras_repro.training.state.initial_values import InitialValues
 
 
 class BatchLoop:
@@ -25,7 +25,7 @@ class BatchLoop:
         self._steps = self._recorded = 0
         self._known: set[str] = set()
 
-    def begin(self) -> Births:
+    def begin(self) -> InitialValues:
         """Records the state before the first step, and watches what that step brings to the world."""
         from keras_repro.training.state.walk import model_state
 
@@ -35,7 +35,7 @@ class BatchLoop:
                 self._record({}, steps=0)
         return initial_values.start()
 
-    def take_births(self, born: Births) -> None:
+    def take_births(self, born: InitialValues) -> None:
         """Records the variables that the first step has made at the value that they were born with."""
         from keras_repro.training.state.digests import digest_with, shape_of
         from keras_repro.training.state.walk import model_state
@@ -92,7 +92,7 @@ class BatchLoop:
         )
 
 
-def moved_since_birth(models: Mapping[str, Any], born: Births) -> set[str]:
+def moved_since_birth(models: Mapping[str, Any], born: InitialValues) -> set[str]:
     """Names of the variables that hold something else than when they were made, as far as that was seen."""
     from keras_repro.training.state.digests import content_of
     from keras_repro.training.state.walk import model_state

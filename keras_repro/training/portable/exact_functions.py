@@ -81,7 +81,7 @@ def use_exact_functions(names: Collection[str] = (*REPLACED, *APART)) -> Callabl
     return undo
 
 
-class _StandIn:
+class _ReplacedOperation:
     """What TensorFlow's generated functions ask of an operation, told of the one that was replaced."""
 
     def __init__(self, operation: Any, inputs: Any, dtype: Any) -> None:
@@ -115,7 +115,7 @@ def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
         narrow = _cast(apply, "Narrow", y, dtype)
     # As the graph holds them: an operand from outside of it comes in by a placeholder.
     inputs = [c.inputs[0] for c in casts]
-    return structure, stateful, _StandIn(narrow, inputs, dtype), list(narrow.outputs)
+    return structure, stateful, _ReplacedOperation(narrow, inputs, dtype), list(narrow.outputs)
 
 
 def _apart(apply: Callable[..., Any], op_type_name: str, name: str | None, *, x: Any) -> Any:
@@ -130,7 +130,7 @@ def _apart(apply: Callable[..., Any], op_type_name: str, name: str | None, *, x:
         shape = tensor_shape.unknown_shape(x.shape.rank)
         seen = apply("EnsureShape", "Apart", input=x, shape=shape)[2]
         structure, stateful, made, outputs = apply(op_type_name, op_type_name, x=seen.outputs[0])
-    return structure, stateful, _StandIn(made, [seen.inputs[0]], seen.outputs[0].dtype), outputs
+    return structure, stateful, _ReplacedOperation(made, [seen.inputs[0]], seen.outputs[0].dtype), outputs
 
 
 def _cast(apply: Callable[..., Any], name: str, x: Any, dtype: Any) -> Any:

@@ -22,9 +22,9 @@ import wrapt
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.training.backends.keras3_tf import variables as keras_api
-from keras_repro.training.graph.operation_source import place_of
+from keras_repro.training.graph.operation_source import source_of_operation
 from keras_repro.training.portable.exact_functions import use_exact_functions
-from keras_repro.training.portable.portability_level import Level, complaint
+from keras_repro.training.portable.portability_level import PortabilityLevel, complaint
 
 
 class PortableMode:
@@ -65,7 +65,9 @@ class PortableMode:
         while self._undo and not self._depth:
             self._undo.pop()()
 
-    def check(self, model: Any, function: Any, iterator: Any, *, step: str = "training") -> tuple[Level, Any]:
+    def check(
+        self, model: Any, function: Any, iterator: Any, *, step: str = "training"
+    ) -> tuple[PortabilityLevel, Any]:
         """Looks at the step that a training or test function is about to run.
 
         Args:
@@ -79,8 +81,8 @@ class PortableMode:
         """
         from keras_repro.training.portable.operation_check import (
             Finding,
+            find_unportable_operations,
             optimized_graph,
-            search,
             traced_step,
         )
         from keras_repro.training.portable.thread_check import Threads, search_threads
@@ -92,7 +94,9 @@ class PortableMode:
             threads = Threads((1,), (f"{_STEPS[step]}_step",))
         else:
             graph = optimized_graph(concrete)
-            found = search(concrete, layers=_scopes, where=place_of, graph=graph)
+            found = find_unportable_operations(
+                concrete, layers=_scopes, where=source_of_operation, graph=graph
+            )
             sizes = _Sizes(concrete, function, iterator, self._samples, self._last)
             threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
             if keras_api.asks_for_xla(model) and not model.jit_compile:
@@ -103,7 +107,7 @@ class PortableMode:
                 found = (Finding(operation=f"{_STEPS[step]}_step", reason=reason), *found)
         if found and self.strict:
             raise PortabilityError(complaint(model, found, step))
-        return Level(self.threads, tuple(found), threads), iterator
+        return PortabilityLevel(self.threads, tuple(found), threads), iterator
 
     def _watch_batches(self) -> Callable[[], None]:
         """Hears of the size of the batches that Keras begins to take, from its own data adapter."""
@@ -141,7 +145,7 @@ class PortableMode:
                 made = getattr(instance, function_name)
                 if made is not None and made is not present:
                     if function_name in _LOOKED_AT:
-                        made = _Checked(self, instance, made, _LOOKED_AT[function_name])
+                        made = PortabilityCheck(self, instance, made, _LOOKED_AT[function_name])
                         setattr(instance, function_name, made)
                     self._made.add(made)
                 return result
@@ -168,15 +172,15 @@ def portability_of(model: Any) -> dict[str, Any] | None:
     steps = [_level_of(model, name) for name in _LOOKED_AT]
     if steps[0] is None:
         return None
-    return functools.reduce(Level.__and__, [s for s in steps if s is not None]).to_dict()
+    return functools.reduce(PortabilityLevel.__and__, [s for s in steps if s is not None]).to_dict()
 
 
-class _Checked:
+class PortabilityCheck:
     """A function of a model with a look at its graph before the first step."""
 
     def __init__(self, mode: PortableMode, model: Any, function: Any, step: str) -> None:
         self.function = function
-        self.level: Level | None = None
+        self.level: PortabilityLevel | None = None
         self._mode, self._model, self._step = mode, model, step
 
     def __call__(self, iterator: Any) -> Any:
@@ -228,9 +232,9 @@ _STEPS = {"training": "train", "validation": "test"}
 _scopes: dict[str, str] = {}
 
 
-def _level_of(model: Any, name: str) -> Level | None:
+def _level_of(model: Any, name: str) -> PortabilityLevel | None:
     """What was found of a model's function, None where nobody looked."""
-    found = [f for f in _chain(getattr(model, name, None)) if isinstance(f, _Checked)]
+    found = [f for f in _chain(getattr(model, name, None)) if isinstance(f, PortabilityCheck)]
     return found[0].level if found else None
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_repro.determinism.operation_catalogue import MOVING, reason_against
+from keras_repro.determinism.operation_catalogue import MOVING, why_not_portable
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 
 _EMPTY = ("", "", "")
@@ -76,7 +76,7 @@ def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
     return (None if single is None else single.get_concrete_function(batch)), again
 
 
-def search(
+def find_unportable_operations(
     concrete: Any, *, layers: Mapping[str, str], where: Callable[[Any], str] = str, graph: Any = None
 ) -> tuple[Finding, ...]:
     """Searches a concrete function for what is not known to be portable.
@@ -92,7 +92,7 @@ def search(
     for node, inside in _nodes(optimized_graph(concrete) if graph is None else graph):
         if node.op in MOVING and "_XlaMustCompile" not in node.attr and "GPU" not in node.device:
             continue
-        reason = reason_against(node.op, _types_of(node), _attributes_of(node))
+        reason = why_not_portable(node.op, _types_of(node), _attributes_of(node))
         if reason is None:
             continue
         makers = makers or _makers(concrete.graph)

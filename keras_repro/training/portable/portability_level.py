@@ -11,7 +11,7 @@ _MOST_SAID = 8
 
 
 @dataclass(frozen=True)
-class Level:
+class PortabilityLevel:
     """How portable a step is.
 
     Attributes:
@@ -24,9 +24,9 @@ class Level:
     findings: tuple[Any, ...]
     same: Any
 
-    def __and__(self, other: Level) -> Level:
+    def __and__(self, other: PortabilityLevel) -> PortabilityLevel:
         """Of two steps together."""
-        return Level(self.threads, self.findings + other.findings, self.same & other.same)
+        return PortabilityLevel(self.threads, self.findings + other.findings, self.same & other.same)
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON form."""

@@ -10,7 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from keras_repro.determinism.thread_rules import COUNTS, is_the_same_always, needs_shapes, same_at
+from keras_repro.determinism.thread_rules import (
+    COUNTS,
+    invariant_thread_counts,
+    is_the_same_always,
+    needs_shapes,
+)
 from keras_repro.training.graph.shapes import shaped_operations
 
 _UNFUSED = {"_FusedMatMul": "MatMul"}
@@ -62,7 +67,7 @@ def search_threads(
     for one in operations:
         if not needs_shapes(one.type):
             continue
-        same = same_at(one.type, one.inputs, one.output, samples=samples, last=last)
+        same = invariant_thread_counts(one.type, one.inputs, one.output, samples=samples, last=last)
         if same != COUNTS:
             because.append(one.type)
             numbers &= set(same)

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_repro.source_code.call_site import SourceLine, is_users_file
+from keras_repro.source_code.call_site import CallSite, is_users_file
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.recording.determinism_callback import FitCallback
 from keras_repro.training.state.fast_reader import StateReader
 
 if TYPE_CHECKING:
-    from keras_repro.training.probes.event_log import Probe
+    from keras_repro.training.probes.event_log import EventLog
 
 _HOOKS = (
     "on_epoch_begin",
@@ -28,7 +28,7 @@ _HOOKS = (
 )
 
 
-class HookProbe(keras.callbacks.Callback):
+class CallbackProbe(keras.callbacks.Callback):
     """Tells a probe of epochs, and of hooks that change weights or optimizer.
 
     Args:
@@ -36,7 +36,7 @@ class HookProbe(keras.callbacks.Callback):
         recorder: the callback that records the same fit.
     """
 
-    def __init__(self, probe: Probe, recorder: FitCallback) -> None:
+    def __init__(self, probe: EventLog, recorder: FitCallback) -> None:
         super().__init__()
         self._probe, self._recorder = probe, recorder
 
@@ -46,7 +46,7 @@ class HookProbe(keras.callbacks.Callback):
         callbacks = keras_api.calling_list(sys._getframe(1))
         reader = StateReader(self.model)
         for callback in getattr(callbacks, "callbacks", ()):
-            if not isinstance(callback, (HookProbe, FitCallback, keras.callbacks.History)):
+            if not isinstance(callback, (CallbackProbe, FitCallback, keras.callbacks.History)):
                 for hook in _HOOKS:
                     self._watch(callback, hook, reader)
 
@@ -84,4 +84,4 @@ def _defined(function: Any) -> dict[str, Any] | None:
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
     if code is None or not is_users_file(code.co_filename):
         return None
-    return SourceLine(code.co_filename, code.co_firstlineno, code.co_name).to_dict()
+    return CallSite(code.co_filename, code.co_firstlineno, code.co_name).to_dict()

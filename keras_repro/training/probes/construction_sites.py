@@ -15,18 +15,18 @@ from typing import Any
 
 import wrapt
 
-from keras_repro.source_code.call_site import SourceLine, is_users_file, users_line
+from keras_repro.source_code.call_site import CallSite, is_users_file, user_call_site
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.graph.host_operations import host_operations
-from keras_repro.training.probes.line_tracer import LineWatch
+from keras_repro.training.probes.line_tracer import LineTracer
 
 _FUNCTION_OF = ("map", "flat_map", "filter", "interleave", "scan", "take_while", "reduce")
 _OF_PIPELINES = (*_FUNCTION_OF, "shuffle", "with_options")
 _STATIC_OF_PIPELINES = ("from_generator", "list_files", "random", "sample_from_datasets")
 
 
-class Makings:
+class ConstructionSites:
     """Remembers which line made what.
 
     Args:
@@ -34,13 +34,13 @@ class Makings:
         lines: the watch over the user's lines, which has to look at Python code in graphs too.
     """
 
-    def __init__(self, say: Callable[[Event], None], lines: LineWatch) -> None:
+    def __init__(self, say: Callable[[Event], None], lines: LineTracer) -> None:
         self._say, self._lines = say, lines
-        self._sites: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
+        self._sites: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
         self._inner: weakref.WeakSet[Any] = weakref.WeakSet()
-        self._threads: weakref.WeakKeyDictionary[Any, SourceLine] = weakref.WeakKeyDictionary()
+        self._threads: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
 
-    def site(self, made: Any) -> SourceLine | None:
+    def site(self, made: Any) -> CallSite | None:
         """The line that made an object, None if nothing saw it."""
         try:
             return self._sites.get(made)
@@ -51,7 +51,7 @@ class Makings:
         """Whether a library made an object, such as the dropout inside of an attention layer."""
         return made in self._inner
 
-    def running_threads(self) -> list[SourceLine]:
+    def running_threads(self) -> list[CallSite]:
         """The lines that started the threads of the user's that are running now."""
         return [line for thread, line in list(self._threads.items()) if thread.is_alive()]
 
@@ -85,7 +85,7 @@ class Makings:
         wrapt.wrap_function_wrapper(threading.Thread, "start", self._thread)
 
     def _thread_made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        line = users_line(sys._getframe(1), beyond=instance)
+        line = user_call_site(sys._getframe(1), beyond=instance)
         wrapped(*args, **kwargs)
         if line is not None:
             self._threads[instance] = line
@@ -97,13 +97,13 @@ class Makings:
         module = getattr(target, "__module__", "") or ""
         users = code is not None and is_users_file(code.co_filename)
         if users or module.startswith(("concurrent.futures", "multiprocessing")):
-            line = users_line(sys._getframe(1))
+            line = user_call_site(sys._getframe(1))
             if line is not None:
                 self._risk("thread", self._threads.setdefault(instance, line), ["a thread"])
         return wrapped(*args, **kwargs)
 
     def _made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        line = users_line(sys._getframe(1), beyond=instance)
+        line = user_call_site(sys._getframe(1), beyond=instance)
         if line is not None:
             self._sites[instance] = line
             if not _made_by_user(sys._getframe(1), instance):
@@ -116,7 +116,7 @@ class Makings:
 
     def _pipeline(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
-        line = users_line(sys._getframe(1))
+        line = user_call_site(sys._getframe(1))
         if line is not None:
             self._risk(name, line, list(self._risks(name, result, args, kwargs)))
         return result
@@ -125,7 +125,7 @@ class Makings:
         @functools.wraps(original)
         def made(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            line = users_line(sys._getframe(1))
+            line = user_call_site(sys._getframe(1))
             if line is not None:
                 risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
                 self._risk(name, line, risks)
@@ -157,12 +157,12 @@ class Makings:
     def _seeding(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
         if result == (None, None):
-            line = users_line(sys._getframe(1))
+            line = user_call_site(sys._getframe(1))
             if line is not None:
                 self._risk("random operation", line, ["no seed"])
         return result
 
-    def _risk(self, what: str, line: SourceLine, risks: list[str]) -> None:
+    def _risk(self, what: str, line: CallSite, risks: list[str]) -> None:
         key = f"{what} {line.file}:{line.line}"
         info = {"what": what, "risks": list(dict.fromkeys(risks)), "source": line.to_dict()}
         self._say(Event(kind="made", key=key, value=None, info=info))

@@ -26,7 +26,7 @@ from keras_repro.training.replay.replay import repeated
 from keras_repro.training.state.fast_reader import StateReader
 
 if TYPE_CHECKING:
-    from keras_repro.training.probes.event_log import Probe
+    from keras_repro.training.probes.event_log import EventLog
 
 _MOST_CALLS = 16  # of layers in one step whose inputs are looked at
 _MOST_LAYERS = 64
@@ -34,14 +34,14 @@ _MOST_FUNCTIONS = 256  # a script may make them anew again and again
 _HARD_SECTIONS = ("weights", "optimizer")
 
 
-class LoopProbe:
+class CustomLoopProbe:
     """Tells a probe of the steps of loops by hand.
 
     Args:
         probe: is told.
     """
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: EventLog) -> None:
         self._probe = probe
         self._layers: dict[int, Any] = {}
         self._optimizers: dict[int, Any] = {}

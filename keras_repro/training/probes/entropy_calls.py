@@ -17,7 +17,7 @@ from typing import Any
 import wrapt
 import xxhash
 
-from keras_repro.source_code.call_site import SourceLine, is_users_file
+from keras_repro.source_code.call_site import CallSite, is_users_file
 from keras_repro.storage.trace_file import Event
 
 _MOST_OF_A_LINE = 16
@@ -77,13 +77,13 @@ class Entropy:
             self._tell(Event(kind="entropy", key=key, value=digest, info={"source": line.to_dict()}))
 
 
-def _line_that_asks(frame: Any) -> SourceLine | None:
+def _line_that_asks(frame: Any) -> CallSite | None:
     """The innermost line of the user's at or above a frame; None for what importing a module asks."""
     while frame is not None:
         code = frame.f_code
         if code.co_filename.startswith("<frozen importlib"):
             return None
         if is_users_file(code.co_filename):
-            return SourceLine(code.co_filename, frame.f_lineno, code.co_name)
+            return CallSite(code.co_filename, frame.f_lineno, code.co_name)
         frame = frame.f_back
     return None

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.ledger.schema import Record
-from keras_repro.processes.child import ENOUGH, PARTED, PARTING_NAME
-from keras_repro.source_code.call_site import users_line
+from keras_repro.processes.child import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
+from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import TRACE_NAME, Event, Interval, TraceWriter, read_trace
 from keras_repro.training.probes.entropy_calls import Entropy
 from keras_repro.training.probes.file_access import OpenedFiles
-from keras_repro.training.probes.line_tracer import LineWatch
-from keras_repro.utils.text import in_a_line
+from keras_repro.training.probes.line_tracer import LineTracer
+from keras_repro.utils.text import one_line_error
 
 _MOST_DIFFERENCES = 3000
 _MOST_READERS = 2  # each keeps its model
@@ -31,7 +31,7 @@ _MOST_READERS = 2  # each keeps its model
 Evidence = Callable[[], dict[str, Any]]
 
 
-class Probe:
+class EventLog:
     """What a diagnosing process has seen so far.
 
     Args:
@@ -59,12 +59,12 @@ class Probe:
         replays: bool = False,
         target: bool = False,
     ) -> None:
-        from keras_repro.training.probes.construction_sites import Makings
+        from keras_repro.training.probes.construction_sites import ConstructionSites
 
         self.folder, self.replays, self.active = folder, replays, True
         self.inside_keras = 0
-        self.lines = LineWatch()
-        self.makings = Makings(self.soft, self.lines)
+        self.lines = LineTracer()
+        self.makings = ConstructionSites(self.soft, self.lines)
         self.files = OpenedFiles(self.soft)
         self._until, self._last, self._target = until, last, target
         self._writer = TraceWriter(folder / TRACE_NAME)
@@ -87,11 +87,11 @@ class Probe:
         """Begins with Keras, whose trainer module has just been imported."""
         import wrapt
 
-        from keras_repro.training.probes.variable_probe import BirthProbe
+        from keras_repro.training.probes.variable_probe import VariableProbe
         from keras_repro.training.state import initial_values
 
         wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", self._train_function)
-        self.born = BirthProbe(self)
+        self.born = VariableProbe(self)
         initial_values.start(like=self.born)
         self.born.watch_variables()
 
@@ -135,11 +135,11 @@ class Probe:
                 del self._differences[_MOST_DIFFERENCES:]
                 other = interval.hard
                 if other is None or not other.same(event):
-                    self._part(event, other, evidence, PARTED)
+                    self._part(event, other, evidence, DIVERGED)
             if self._number == self._until:
-                self._part(event, other, evidence if self._target else None, ENOUGH)
+                self._part(event, other, evidence if self._target else None, TARGET_REACHED)
             if self._is_last(event):
-                self._end(ENOUGH)
+                self._end(TARGET_REACHED)
 
     def heard(self, record: Record) -> None:
         """Takes in a record of the ledger as it was written."""
@@ -170,7 +170,7 @@ class Probe:
         """Takes in that a method of a model was called, by which line, and for results with which weights."""
         if method in ("evaluate", "predict") and not self.inside_keras and getattr(model, "built", False):
             self.soft(Event(kind="weights", key=method, value=self._weights(model)))
-        line = users_line(frame)
+        line = user_call_site(frame)
         if line is not None and method != "made":
             key = f"{method} {line.file}:{line.line}"
             self.soft(Event(kind="call", key=key, value=None, info={"source": line.to_dict()}))
@@ -207,11 +207,11 @@ class Probe:
 
     def wrap(self, model: Any) -> None:
         """Stands before a model's training function, if it does not yet."""
-        from keras_repro.training.probes.train_step_probe import StepProbe
+        from keras_repro.training.probes.train_step_probe import TrainStepProbe
 
         function = getattr(model, "train_function", None)
-        if function is not None and not isinstance(function, StepProbe):
-            model.train_function = StepProbe(self, model, function)
+        if function is not None and not isinstance(function, TrainStepProbe):
+            model.train_function = TrainStepProbe(self, model, function)
 
     def described(self, model: Any, tensors: Sequence[Any]) -> dict[str, Any]:
         """For each tensor of a model: the layer that holds it, its class and the line that made it."""
@@ -265,10 +265,10 @@ class Probe:
         self._writer.close()
 
     def _watch_keras(self, module: Any) -> None:
-        from keras_repro.training.probes.custom_loop_probe import LoopProbe
+        from keras_repro.training.probes.custom_loop_probe import CustomLoopProbe
 
         self.makings.watch_keras()
-        LoopProbe(self).install()
+        CustomLoopProbe(self).install()
 
     def _of_model(self) -> dict[str, Any]:
         from keras_repro.training.state.walk import model_state
@@ -282,13 +282,13 @@ class Probe:
         return -1  # a loop of train_on_batch is in none
 
     def _train_function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        from keras_repro.training.probes.train_step_probe import StepProbe
+        from keras_repro.training.probes.train_step_probe import TrainStepProbe
 
         if kwargs.get("force") or (args and args[0]):
             result = wrapped(*args, **kwargs)
         else:
             result = wrapped(*args, **kwargs)
-            if isinstance(result, StepProbe):
+            if isinstance(result, TrainStepProbe):
                 result = result.function
         self._model = instance
         self.wrap(instance)
@@ -319,17 +319,17 @@ class Probe:
             try:
                 found = evidence()
             except Exception as error:  # evidence that cannot be had is no reason to lose the rest
-                found = {"error": in_a_line(error)}
+                found = {"error": one_line_error(error)}
         parting = {
             "number": self._number,
             "event": event.to_dict(),
             "other": None if other is None else other.to_dict(),
-            "parted": code == PARTED,
+            "parted": code == DIVERGED,
             "differences": self._differences,
             "threads": [line.to_dict() for line in self.makings.running_threads()],
             **found,
         }
-        (self.folder / PARTING_NAME).write_text(json.dumps(parting))
+        (self.folder / DIVERGENCE_NAME).write_text(json.dumps(parting))
         self._end(code)
 
     def _end(self, code: int) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import xxhash
 
-from keras_repro.source_code.call_site import users_line
+from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.probes import opens
 
@@ -49,7 +49,7 @@ class OpenedFiles:
         """
         path, mode, flags = args[:3]
         if isinstance(path, str | bytes):
-            self._take(os.fsdecode(path), frame, writes=opens.is_writing(mode, flags))
+            self._take(os.fsdecode(path), frame, writes=opens.opens_for_writing(mode, flags))
 
     def stop(self) -> None:
         """Hears of no more; an audit hook cannot be taken back."""
@@ -75,7 +75,7 @@ class OpenedFiles:
             self._busy.here = False
 
     def _read(self, path: str, frame: Any) -> None:
-        line = users_line(frame)
+        line = user_call_site(frame)
         if line is None or len(self._told) >= _MOST_FILES:
             return
         if (path, line.file, line.line) in self._told:

@@ -46,7 +46,7 @@ class FilesRead:
         """Takes in an audit event of the interpreter."""
         if event != "open" or not isinstance(args[0], str | bytes):
             return
-        self._add(args[0], writes=opens.is_writing(args[1], args[2]))
+        self._add(args[0], writes=opens.opens_for_writing(args[1], args[2]))
 
     def paths(self) -> list[str]:
         """The files that were read and not written, with the script's own modules that were imported."""

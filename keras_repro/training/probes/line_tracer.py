@@ -23,7 +23,7 @@ import xxhash
 from keras_repro.source_code.call_site import is_of_library, is_users_file
 from keras_repro.source_code.statements import Statement, statements_of
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.probes.value_digest import Work, value_digest
+from keras_repro.training.probes.value_digest import DigestBudget, value_digest
 
 _MOST_RUNS_OF_A_LINE = 4096  # in one interval
 _MOST_RUNS_OF_A_FUNCTION = 100_000
@@ -32,7 +32,7 @@ _MOST_LOOKED_AT = 16  # elements of a set
 _MOST_SEEN = 64  # and few of those that come later
 
 
-class LineWatch:
+class LineTracer:
     """Collects, for each line of the user's that ran, one digest for each name in it."""
 
     def __init__(self) -> None:
@@ -205,7 +205,7 @@ def _generators() -> Iterator[tuple[str, bytes]]:
         yield "np.random", keys[:4].tobytes() + int(position).to_bytes(4, "little")
 
 
-class _Looks:
+class _SampledDigests:
     """Looks at the values of a line's names: at those that have taken much work only now and then.
 
     What counts is how much there is to look at, not the time: two runs have to look at the same.
@@ -217,16 +217,16 @@ class _Looks:
     def at(self, name: str, value: Any, run: int) -> bytes | None:
         if self._work[name] > _MOST_WORK and not _is_round(run):
             return None
-        before = Work.done
+        before = DigestBudget.done
         digest = value_digest(value)
-        self._work[name] += Work.done - before
+        self._work[name] += DigestBudget.done - before
         return digest
 
 
 class _Line:
     def __init__(self) -> None:
         self.runs = 0
-        self.looks = _Looks()
+        self.looks = _SampledDigests()
         # When it ran, as a count over all lines, and what it had brought forth by then.
         self.seen: list[list[Any]] = []
         self.whole = xxhash.xxh3_64()
@@ -240,7 +240,7 @@ class _ThreadLine:
 
     def __init__(self) -> None:
         self.runs = 0
-        self.looks = _Looks()
+        self.looks = _SampledDigests()
         self.seen: list[list[Any]] = []
 
     def add(self, values: Iterable[tuple[str, Any]]) -> None:
@@ -258,7 +258,7 @@ class _ThreadLine:
 class _FrameWatch:
     """One running frame: looks at a line when the next one begins."""
 
-    def __init__(self, watch: LineWatch, file: str) -> None:
+    def __init__(self, watch: LineTracer, file: str) -> None:
         self._watch, self._file = watch, file
         self._last: Statement | None = None
 

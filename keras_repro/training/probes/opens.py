@@ -12,7 +12,7 @@ import wrapt
 _WRITES = os.O_WRONLY | os.O_RDWR
 
 
-def is_writing(mode: Any, flags: Any) -> bool:
+def opens_for_writing(mode: Any, flags: Any) -> bool:
     """Whether an audit event `open` with this mode (None where the system was called) and flags writes."""
     return any(c in mode for c in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
 

@@ -13,19 +13,19 @@ import tensorflow as tf
 
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
-from keras_repro.training.data.batch_feed import one_by_one
-from keras_repro.training.replay.recorded_step import StateBefore, Step, process_states
+from keras_repro.training.data.batch_feed import iterator_like
+from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep, process_states
 from keras_repro.training.replay.replay import replay
 from keras_repro.training.state.fast_reader import StateReader
 
 if TYPE_CHECKING:
-    from keras_repro.training.probes.event_log import Probe
+    from keras_repro.training.probes.event_log import EventLog
 
 _HARD_SECTIONS = ("weights", "optimizer")
 _MOST_LEFT = 2000  # batches of an epoch that are looked through to tell another order from other samples
 
 
-class StepProbe:
+class TrainStepProbe:
     """A model's training function with a look before and after each call.
 
     Args:
@@ -34,7 +34,7 @@ class StepProbe:
         function: the training function that Keras has made.
     """
 
-    def __init__(self, probe: Probe, model: Any, function: Any) -> None:
+    def __init__(self, probe: EventLog, model: Any, function: Any) -> None:
         self.function = function
         self._probe, self._model = probe, model
         self._reader = StateReader(model)
@@ -73,13 +73,13 @@ class StepProbe:
         self._reader.refresh(ask=len(copy) > known)
         after = self._reader.tensor_digests()
         whole = all(id(t.variable) in copy for t in self._reader.tensors)
-        step = Step(
+        step = RecordedStep(
             model=model,
             function=self.function,
             batches=tuple(batches),
             spec=spec,
             reader=self._reader,
-            before=StateBefore([copy[id(t.variable)] for t in self._reader.tensors] if whole else ()),
+            before=PreStepState([copy[id(t.variable)] for t in self._reader.tensors] if whole else ()),
             generators=generators,
             after=after,
         )
@@ -111,9 +111,9 @@ class StepProbe:
                 break
         if not batches:
             return None
-        return batches, spec, one_by_one(batches, spec) or iter(batches)
+        return batches, spec, iterator_like(batches, spec) or iter(batches)
 
-    def _evidence(self, step: Step, iterator: Any, place: str) -> dict[str, Any]:
+    def _evidence(self, step: RecordedStep, iterator: Any, place: str) -> dict[str, Any]:
         probe = self._probe
         found: dict[str, Any] = {
             "models": probe.described(step.model, step.reader.tensors),

@@ -26,7 +26,7 @@ _DEEPEST = 5
 _BYTES_A_UNIT = 1 << 14
 
 
-class Work:
+class DigestBudget:
     """How much has been looked at so far: 1 for each value, 1 for each 16 KB of an array."""
 
     done = 0
@@ -34,7 +34,7 @@ class Work:
 
 def value_digest(value: Any, depth: int = 0) -> bytes | None:
     """Bytes that stand for a value, the same in every process; None for what has no value to compare."""
-    Work.done += 1
+    DigestBudget.done += 1
     kind = type(value)
     if value is None or kind in (bool, int, float, complex):
         return f"{kind.__name__} {value!r}".encode()
@@ -185,6 +185,6 @@ def _of_array(value: Any) -> bytes | None:
         array = array[np.linspace(0, shape[0] - 1, rows, dtype=np.int64)]
     if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
         return value_digest(array.reshape(-1)[:_MOST_ITEMS].tolist())
-    Work.done += array.nbytes // _BYTES_A_UNIT
+    DigestBudget.done += array.nbytes // _BYTES_A_UNIT
     flat = np.ascontiguousarray(array).reshape(-1).view("u1")
     return f"{array.dtype} {shape}".encode() + xxhash.xxh3_64_digest(flat.data)

@@ -11,17 +11,17 @@ import keras
 import tensorflow as tf
 import wrapt
 
-from keras_repro.source_code.call_site import users_line
+from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.state.digests import content_of
-from keras_repro.training.state.initial_values import Births
+from keras_repro.training.state.initial_values import InitialValues
 
 if TYPE_CHECKING:
-    from keras_repro.training.probes.event_log import Probe
+    from keras_repro.training.probes.event_log import EventLog
 
 
-class BirthProbe(Births):
-    """Hears of variables as `Births` does, and keeps the first values only of those that one step makes.
+class VariableProbe(InitialValues):
+    """Hears of variables as `InitialValues` does, and keeps the first values of those that one step makes.
 
     Args:
         probe: is told.
@@ -30,7 +30,7 @@ class BirthProbe(Births):
         made: first values by the variable's id, of the step that is under way; None outside of one.
     """
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: EventLog) -> None:
         super().__init__(weakly=True)
         self.made: dict[int, Any] | None = None
         self._probe = probe
@@ -74,7 +74,7 @@ class BirthProbe(Births):
         made = None if owner is None else self._probe.makings.site(owner)
         kind = "" if owner is None else type(owner).__name__
         of_optimizer = isinstance(owner, keras.Optimizer)
-        line = made or users_line(sys._getframe(1))
+        line = made or user_call_site(sys._getframe(1))
         info = {
             "layer": "" if of_optimizer else kind,
             "optimizer": kind if of_optimizer else "",

@@ -1,6 +1,6 @@
 """Stands before a model's training function during one fit, and sees the batches of some of its steps.
 
-    watch = BatchWatch.of(model, epoch_iterator, due=lambda: True)
+    watch = BatchObserver.of(model, epoch_iterator, due=lambda: True)
     watch.stand()
     ...                          # Keras makes a step
     watch.seen()                 # {"order": "0f3a...", "rows": "77c1..."}
@@ -19,10 +19,10 @@ import tensorflow as tf
 
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.data.batch_digests import joint_digests
-from keras_repro.training.data.batch_feed import Feed
+from keras_repro.training.data.batch_feed import BatchFeed
 
 
-class BatchWatch:
+class BatchObserver:
     """A model's training function with a look at the batches that go in.
 
     Args:
@@ -34,16 +34,16 @@ class BatchWatch:
         function: the training function that stands behind.
     """
 
-    def __init__(self, model: Any, feed: Feed, due: Callable[[], bool]) -> None:
+    def __init__(self, model: Any, feed: BatchFeed, due: Callable[[], bool]) -> None:
         self.function: Any = None
         self._model, self._feed, self._due = model, feed, due
         self._batches: list[list[Any]] = []
 
     @classmethod
-    def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchWatch | None:
+    def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchObserver | None:
         """A watch over a fit; None where its batches could not be handed on as they are."""
         spec = keras_api.spec_of_batches(epoch_iterator)
-        feed = None if spec is None else Feed.of(spec, int(epoch_iterator.steps_per_execution or 1))
+        feed = None if spec is None else BatchFeed.of(spec, int(epoch_iterator.steps_per_execution or 1))
         return None if feed is None else cls(model, feed, due)
 
     def stand(self) -> None:

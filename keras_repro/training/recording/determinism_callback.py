@@ -27,7 +27,7 @@ from keras_repro.errors import DivergenceError, RunFolderError
 from keras_repro.ledger.schema import Record
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.portable.mode import portability_of
-from keras_repro.training.recording.batch_observer import BatchWatch
+from keras_repro.training.recording.batch_observer import BatchObserver
 from keras_repro.training.recording.callback_order import FirstInLine, changing_after
 from keras_repro.training.recording.fit_recorder import FitRecorder
 from keras_repro.training.recording.run_recorder import RunRecorder
@@ -88,7 +88,7 @@ class FitCallback(keras.callbacks.Callback):
         self._batches = batches
         self._epoch = self._heard = 0
         self._iterator: Any = None
-        self._watch: BatchWatch | None = None
+        self._watch: BatchObserver | None = None
         self._looked_at_graph = self.stopped_by_us = False
         if self._live is not None:
             run.listener = self._hear
@@ -193,7 +193,7 @@ class FitCallback(keras.callbacks.Callback):
         self._watch = None
         if self._batches and self._iterator is not None:
             at_once = int(self._iterator.steps_per_execution or 1)
-            self._watch = BatchWatch.of(
+            self._watch = BatchObserver.of(
                 self.model,
                 self._iterator,
                 due=lambda: self.run.broken is None and self._is_due(self._heard + at_once),

@@ -16,15 +16,15 @@ from typing import Any
 from keras_repro._version import __version__
 from keras_repro.determinism.switches import read_switches
 from keras_repro.errors import LedgerError, ReproError, ResumeError
-from keras_repro.ledger.position_text import place_in_words
-from keras_repro.ledger.resumed_writer import ContinuedLedger
+from keras_repro.ledger.position_text import position_text
+from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.ledger.schema import Header, Mode, Record, StepRecord
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.provenance.environment import code_digest, gather
-from keras_repro.provenance.redaction import public_arguments, public_path
+from keras_repro.provenance.redaction import redact_arguments, redact_path
 from keras_repro.storage.run_folder import make_run_folder, redirected
 from keras_repro.training.backends.keras3_tf import variables as keras_api
-from keras_repro.training.recording.sidecar_files import Beside
+from keras_repro.training.recording.sidecar_files import SidecarFiles
 from keras_repro.training.recording.weight_snapshots import Keep
 
 
@@ -73,19 +73,19 @@ class RunRecorder:
         self._trained: list[weakref.ref[Any]] = []
         self._overwrite = overwrite
         self._details = dict(details or {})
-        self._ledger: Ledger | None = None
-        self.beside = Beside(self.folder, sketches=sketches, keep=keep)
+        self._ledger: LedgerWriter | None = None
+        self.beside = SidecarFiles(self.folder, sketches=sketches, keep=keep)
 
     @property
-    def ledger(self) -> Ledger:
+    def ledger(self) -> LedgerWriter:
         """The open ledger; made with its header on first use."""
         with self._lock:
             if self._ledger is None:
                 header = self._header()
                 if self._go_on:
-                    self._ledger = ContinuedLedger(self.folder, header)
+                    self._ledger = ResumedLedgerWriter(self.folder, header)
                 else:
-                    self._ledger = Ledger.create(self.folder, header, overwrite=self._overwrite)
+                    self._ledger = LedgerWriter.create(self.folder, header, overwrite=self._overwrite)
                 self.beside.begin(go_on=self._go_on)
         return self._ledger
 
@@ -106,7 +106,7 @@ class RunRecorder:
                 raise  # nothing is lost yet
             if isinstance(error, ResumeError):
                 raise
-            place = place_in_words(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
+            place = position_text(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
             self._break(place, error)
             return None
         if self.listener is not None:
@@ -204,8 +204,8 @@ def _this_command() -> dict[str, Any]:
 
 def published_command(script: str | None, module: str | None, arguments: Sequence[str]) -> dict[str, Any]:
     """A command as it may stand in a ledger."""
-    shown, hidden = public_arguments(arguments)
-    path = None if script is None else public_path(script)
+    shown, hidden = redact_arguments(arguments)
+    path = None if script is None else redact_path(script)
     return {"script": path, "module": module, "arguments": shown, "hidden": hidden}
 
 

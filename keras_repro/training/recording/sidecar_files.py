@@ -21,7 +21,7 @@ from keras_repro.training.recording.weight_snapshots import Keep, Snapshots
 from keras_repro.training.state.walk import StateTensor
 
 
-class Beside:
+class SidecarFiles:
     """Writes what lies beside a ledger. Where that fails, it warns; the ledger and the training go on.
 
     Args:

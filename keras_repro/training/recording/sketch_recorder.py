@@ -20,7 +20,7 @@ from keras_repro.errors import LedgerError
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.linear_sketch import parts_of, sketch_rows
 from keras_repro.storage.sketch_file import SketchedTensor, SketchFile, SketchRecord, SketchWriter
-from keras_repro.training.state.buffers import Reading, fixed_shape
+from keras_repro.training.state.buffers import VariableReader, fixed_shape
 from keras_repro.training.state.walk import StateTensor
 
 
@@ -39,7 +39,7 @@ class SketchedWeights:
             if tensor.section == "weights" and parts_of(dtype) and shape is not None:
                 self._tensors.append(SketchedTensor(tensor.name, dtype, shape))
                 variables.append(tensor.variable)
-        self._reading = Reading(variables)
+        self._reading = VariableReader(variables)
 
     def sketches(self, changed: Set[str]) -> Iterator[tuple[SketchedTensor, np.ndarray]]:
         """The sketches of those that have changed; each is read where it lies."""

@@ -12,12 +12,12 @@ from typing import Any
 
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.snapshot_file import Snapshot, write_snapshot
-from keras_repro.training.data.batch_feed import one_by_one
+from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.recording.weight_snapshots import array_of_value
 from keras_repro.training.state.fast_reader import InFile, StateReader
 
 
-class StateBefore:
+class PreStepState:
     """A state's tensors from before a step: in memory, until they are moved into a file.
 
     Args:
@@ -54,7 +54,7 @@ class StateBefore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class RecordedStep:
     """One step that has just run, and all that is needed to run it again.
 
     Attributes:
@@ -74,13 +74,13 @@ class Step:
     batches: tuple[Any, ...]
     spec: Any
     reader: StateReader
-    before: StateBefore
+    before: PreStepState
     generators: Mapping[str, Any]
     after: Mapping[str, Mapping[str, str]]
 
     def feed(self) -> Any:
         """The batches again, as the training function takes them."""
-        return one_by_one(self.batches, self.spec) if self.spec is not None else iter(self.batches)
+        return iterator_like(self.batches, self.spec) if self.spec is not None else iter(self.batches)
 
 
 def process_states() -> dict[str, Any]:

@@ -19,19 +19,19 @@ import xxhash
 
 from keras_repro.comparison.distances.distance import distance
 from keras_repro.processes.child import TAPS_NAME
-from keras_repro.training.data.batch_feed import one_by_one
+from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.recording.weight_snapshots import array_of_value
-from keras_repro.training.replay.recorded_step import Step, restore_process_states
+from keras_repro.training.replay.recorded_step import RecordedStep, restore_process_states
 from keras_repro.training.replay.tap_file import TapValues
 from keras_repro.training.replay.tapped_step import LEVELS, Tap, TappedStep
 from keras_repro.training.state.fast_reader import Copy, StateReader
-from keras_repro.utils.text import in_a_line
+from keras_repro.utils.text import one_line_error
 
 _TIMES = 3
 _MOST_KINDS = 8  # of gradients that are tried one by one
 
 
-def replay(step: Step, folder: Path) -> dict[str, Any]:
+def replay(step: RecordedStep, folder: Path) -> dict[str, Any]:
     """Runs a step again and again; a step that repeats itself leaves the model as the first run of it did.
 
     Args:
@@ -95,7 +95,7 @@ def repeated(
     }
 
 
-def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
+def _looked_into(step: RecordedStep, folder: Path, *, steady: bool) -> dict[str, Any]:
     """Runs the step with its inside taken out, with less of it where that needs too much or changes its bits.
 
     Args:
@@ -113,7 +113,7 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
             if _is_of_memory(error):
                 why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
                 continue
-            found.setdefault("tapped", {"error": in_a_line(error)})
+            found.setdefault("tapped", {"error": one_line_error(error)})
             break
         if tapped["faithful"] or "tapped" not in found:
             found = {"tapped": tapped} | ({"fewer_taps": "; ".join(why_not)} if why_not else {})
@@ -139,7 +139,7 @@ def _looked_into(step: Step, folder: Path, *, steady: bool) -> dict[str, Any]:
     return found
 
 
-def _disturbing(step: Step, tapped: Mapping[str, Any]) -> tuple[str, ...]:
+def _disturbing(step: RecordedStep, tapped: Mapping[str, Any]) -> tuple[str, ...]:
     """Which gradients change the step's bits where they are taken out, by the last names of their variables.
 
     TensorFlow's graph optimizer does not rewrite what something else uses too. Empty where it is not just
@@ -175,7 +175,7 @@ _OF_LEVEL = {
 }
 
 
-def _tapped(step: Step, level: str, path: Path, *, without: Collection[str] = ()) -> dict[str, Any]:
+def _tapped(step: RecordedStep, level: str, path: Path, *, without: Collection[str] = ()) -> dict[str, Any]:
     """Runs the step with taps: twice as traced once, and once more as traced anew.
 
     Args:
@@ -225,7 +225,7 @@ def _tapped(step: Step, level: str, path: Path, *, without: Collection[str] = ()
 
 
 def _run_tapped(
-    step: Step, tapped: TappedStep, look: Callable[[int, Any], None]
+    step: RecordedStep, tapped: TappedStep, look: Callable[[int, Any], None]
 ) -> tuple[Mapping[str, Mapping[str, str]], list[tuple[dict[str, Any], Tap]]]:
     """The state's digests after the step, and the taps; their values are looked at one by one and let go."""
     step.reader.restore(step.before)
@@ -236,7 +236,7 @@ def _run_tapped(
     model.steps_per_execution = 1  # taps inside the loop over steps would not come out of it
     try:
         for number, batch in enumerate(step.batches):
-            feed = one_by_one([batch], step.spec) if step.spec is not None else iter([batch])
+            feed = iterator_like([batch], step.spec) if step.spec is not None else iter([batch])
             waiting = deque(tapped(feed))
             while waiting:
                 look(seen, array_of_value(waiting.popleft()))

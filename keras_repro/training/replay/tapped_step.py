@@ -15,7 +15,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_repro.source_code.call_site import SourceLine, users_line
+from keras_repro.source_code.call_site import CallSite, user_call_site
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.state.layer_names import layer_names
@@ -110,7 +110,7 @@ class TappedStep:
             if known is not None:
                 tapped._spans.append((begins, tapped._count(), known[0], type(layer).__name__))
                 if tapped._level != "gradients":
-                    tapped._take("output", known, result, users_line(sys._getframe(1)))
+                    tapped._take("output", known, result, user_call_site(sys._getframe(1)))
             return result
 
         def tape_gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
@@ -147,7 +147,7 @@ class TappedStep:
     def _count(self) -> int:
         return 0 if self._graph is None else len(self._graph.get_operations())
 
-    def _take(self, kind: str, owner: tuple[str, Any], values: Any, line: SourceLine | None) -> None:
+    def _take(self, kind: str, owner: tuple[str, Any], values: Any, line: CallSite | None) -> None:
         name, layer = owner
         for value in tf.nest.flatten(values, expand_composites=True):
             if not tf.is_tensor(value) or isinstance(value, tf.Variable):

@@ -19,7 +19,7 @@ from typing import Any
 import keras
 
 from keras_repro.errors import SnapshotError
-from keras_repro.storage.plain_values import NotPlain, detached, pack, unpack
+from keras_repro.storage.plain_values import NotSerializable, deep_copied, pack, unpack
 from keras_repro.training.resume import tensorboard_files
 
 _KEPT: dict[type, tuple[str, ...]] = {
@@ -86,7 +86,7 @@ class CallbackStates:
             name, prefix = type(callback).__name__, f"callbacks/{number}"
             try:
                 state = pack(_state_of(callback), arrays, prefix)
-            except NotPlain as error:
+            except NotSerializable as error:
                 raise SnapshotError(
                     f"get_state of callback {name} must return numbers, texts, arrays and containers of "
                     f"them, it holds a {error}"
@@ -131,7 +131,7 @@ class CallbackStates:
         """
         for callback in self._callbacks:
             if isinstance(callback, keras.callbacks.TensorBoard):
-                tensorboard_files.begin_anew(callback, processes=processes, since=since)
+                tensorboard_files.remove_orphaned(callback, processes=processes, since=since)
 
 
 def tell_joined(
@@ -145,7 +145,7 @@ def tell_joined(
 
 def _state_of(callback: Any) -> Any:
     if _joins(callback):
-        return detached(callback.get_state())
+        return deep_copied(callback.get_state())
     kept = _kept(callback)
     if kept is None:
         return None
@@ -210,7 +210,7 @@ def _plain_attributes(callback: Any) -> dict[str, str]:
         arrays: dict[str, Any] = {}
         try:
             packed = pack(value, arrays, "")
-        except NotPlain:
+        except NotSerializable:
             continue
         found[name] = repr((packed, [a.tobytes() for a in arrays.values()]))
     return found

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import ReproError, SnapshotError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.run_folder import SNAPSHOTS_NAME
 from keras_repro.storage.snapshot_file import Snapshot
 
@@ -21,7 +21,7 @@ MARK = "snapshot"  # the kind of line that names a snapshot in the ledger
 
 
 @dataclass(frozen=True, kw_only=True)
-class Position:
+class SnapshotPosition:
     """Where a snapshot stands.
 
     Attributes:
@@ -43,7 +43,7 @@ class Position:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class RestorePoint:
     """A snapshot that a run can go on from.
 
     Attributes:
@@ -52,12 +52,12 @@ class Found:
         metadata: what was kept beside them.
     """
 
-    position: Position
+    position: SnapshotPosition
     arrays: Mapping[str, Any]
     metadata: Mapping[str, Any]
 
 
-def find(folder: Path) -> Found | None:
+def find_restore_point(folder: Path) -> RestorePoint | None:
     """The newest snapshot of a run folder that is whole; None where there is none.
 
     A snapshot counts that the ledger names, with the digest that the ledger gives; where a newer one is
@@ -88,10 +88,10 @@ def by_age(folder: Path, paths: Iterable[Path]) -> list[Path]:
 
 
 def _marks(folder: Path) -> list[Mapping[str, Any]]:
-    return [r for r in read_ledger(folder).records() if r.get("kind") == MARK]
+    return [r for r in open_ledger(folder).records() if r.get("kind") == MARK]
 
 
-def _read(folder: Path, mark: Mapping[str, Any]) -> Found:
+def _read(folder: Path, mark: Mapping[str, Any]) -> RestorePoint:
     name, digest = mark.get("file"), mark.get("digest")
     if not isinstance(name, str) or Path(name).name != name or not isinstance(digest, str):
         raise SnapshotError(f"{folder}: the ledger names a snapshot as none can be named")
@@ -99,6 +99,8 @@ def _read(folder: Path, mark: Mapping[str, Any]) -> Found:
         arrays = {n: snapshot.array(n) for n in snapshot.arrays}
         metadata = snapshot.metadata
     try:
-        return Found(position=Position(**metadata["position"]), arrays=arrays, metadata=metadata)
+        return RestorePoint(
+            position=SnapshotPosition(**metadata["position"]), arrays=arrays, metadata=metadata
+        )
     except (KeyError, TypeError):
         raise SnapshotError(f"{folder / SNAPSHOTS_NAME / name} is no snapshot to resume from") from None

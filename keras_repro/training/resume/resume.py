@@ -21,7 +21,7 @@ from typing import Any, Literal
 import keras
 
 from keras_repro.errors import ReproError, ResumeError, SnapshotError
-from keras_repro.ledger.reader import LedgerFile, discard_unbegun, read_ledger
+from keras_repro.ledger.reader import LedgerReader, discard_unbegun, open_ledger
 from keras_repro.storage.atomic_files import make_folder
 from keras_repro.storage.plain_values import unpack
 from keras_repro.storage.run_folder import LEDGER_NAME, SNAPSHOTS_NAME
@@ -29,8 +29,14 @@ from keras_repro.storage.run_lock import RunLock
 from keras_repro.storage.snapshot_file import write_snapshot
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.resume.callback_states import tell_joined
-from keras_repro.training.resume.restore_point import MARK, Found, Position, by_age, find
-from keras_repro.training.resume.training_state import WholeState
+from keras_repro.training.resume.restore_point import (
+    MARK,
+    RestorePoint,
+    SnapshotPosition,
+    by_age,
+    find_restore_point,
+)
+from keras_repro.training.resume.training_state import TrainingState
 
 SnapshotEvery = Literal["epoch"] | int
 OnSnapshotError = Literal["warn", "raise"]
@@ -69,7 +75,7 @@ def check_callbacks(callbacks: Sequence[Any]) -> None:
         )
 
 
-def check_epochs(found: Found, epochs: int, folder: Path) -> None:
+def check_epochs(found: RestorePoint, epochs: int, folder: Path) -> None:
     """Holds the number of epochs that a fit is asked for against what is there: a record's end stays its end.
 
     Raises:
@@ -88,7 +94,7 @@ def check_epochs(found: Found, epochs: int, folder: Path) -> None:
         )
 
 
-def check_data(found: LedgerFile, details: Mapping[str, Any]) -> None:
+def check_data(found: LedgerReader, details: Mapping[str, Any]) -> None:
     """Holds the data of a fit against that of the finished one that a ledger holds.
 
     Args:
@@ -144,16 +150,16 @@ class Resume:
         self._folder = folder / SNAPSHOTS_NAME
         self._thread: threading.Thread | None = None
         self.run: RunRecorder | None = None
-        self.found: Found | None = None
+        self.found: RestorePoint | None = None
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = RunLock(folder)
         if resume:
             discard_unbegun(folder)
         self.goes_on = resume and (folder / LEDGER_NAME).exists()
         if self.goes_on:
-            if read_ledger(folder).status == "stopped":
+            if open_ledger(folder).status == "stopped":
                 raise ResumeError(f"{folder} holds a run that was stopped on purpose: choose another folder")
-            self.found = find(folder)
+            self.found = find_restore_point(folder)
         held = list(self._folder.glob(f"{_PREFIX}*"))
         for stale in held:
             if not self.goes_on or stale.suffix != ".h5":  # half of one, of a process that was killed
@@ -173,7 +179,7 @@ class Resume:
         self._join()
         self._lock.close()
 
-    def take(self, position: Position, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
+    def take(self, position: SnapshotPosition, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
         """Writes a snapshot, names it in the ledger, and removes the oldest.
 
         Raises:
@@ -219,7 +225,7 @@ class Resume:
         if thread is not None:
             thread.join()
 
-    def _write(self, position: Position, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
+    def _write(self, position: SnapshotPosition, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
         assert self.run is not None
         path = self._folder / f"{_PREFIX}{position.name}.h5"
         try:
@@ -237,18 +243,18 @@ class Resume:
         self._kept = self._kept[-self._newest :]
 
 
-def has_all_weights(model: Any, found: Found) -> bool:
+def has_all_weights(model: Any, found: RestorePoint) -> bool:
     """Whether a model has made all weights that a snapshot holds."""
-    return not any(n.startswith("state/weights/") for n in WholeState(model).missing(found.arrays))
+    return not any(n.startswith("state/weights/") for n in TrainingState(model).missing(found.arrays))
 
 
-def finished_result(model: Any, callbacks: Sequence[Any], found: Found) -> dict[str, list[Any]]:
+def finished_result(model: Any, callbacks: Sequence[Any], found: RestorePoint) -> dict[str, list[Any]]:
     """Puts the end of a finished run into a model that was built alike, and into callbacks that join.
 
     Returns:
         Its history.
     """
-    WholeState(model).put(found.arrays, found.metadata, whole=False)
+    TrainingState(model).put(found.arrays, found.metadata, whole=False)
     tell_joined(callbacks, found.metadata["callbacks"], found.arrays)
     history = next(c["state"] for c in found.metadata["callbacks"] if c["class"] == "History")
     return dict(unpack(history, found.arrays)["history"])

@@ -25,11 +25,11 @@ from keras_repro.training.data.plans.plan import DataPlan
 from keras_repro.training.portable.operation_check import Finding
 from keras_repro.training.resume import script_resume
 from keras_repro.training.resume.callback_states import CallbackStates
-from keras_repro.training.resume.restore_point import Found, Position
+from keras_repro.training.resume.restore_point import RestorePoint, SnapshotPosition
 from keras_repro.training.resume.resume import Resume
-from keras_repro.training.resume.signals import Interruptions
-from keras_repro.training.resume.stateful_op_check import LookedAt, complaint
-from keras_repro.training.resume.training_state import WholeState
+from keras_repro.training.resume.signals import SignalGuard
+from keras_repro.training.resume.stateful_op_check import StatefulOpCheck, complaint
+from keras_repro.training.resume.training_state import TrainingState
 
 _Gathered = tuple[dict[str, Any], dict[str, Any]]  # arrays, and what is kept beside them
 
@@ -41,7 +41,7 @@ class ResumeCallback(keras.callbacks.Callback):
         resume: takes the snapshots.
         fit: the `FitCallback` of the run.
         plan: how the data is handed to Keras.
-        interruptions: the `Interruptions` to act on.
+        interruptions: the `SignalGuard` to act on.
         strict: whether a training step that cannot be resumed exactly is an error; a warning otherwise.
         processes: those whose files of events are this run's, as `event_files.note_process` gives them.
     """
@@ -51,14 +51,14 @@ class ResumeCallback(keras.callbacks.Callback):
         resume: Resume,
         fit: Any,
         plan: DataPlan,
-        interruptions: Interruptions,
+        interruptions: SignalGuard,
         *,
         processes: Collection[str] = (),
         strict: bool = True,
     ) -> None:
         super().__init__()
         self._strict = strict
-        self._looked_at: LookedAt | None = None
+        self._looked_at: StatefulOpCheck | None = None
         self._processes, self._since = processes, time.time()
         self._interruptions = interruptions
         self._before_test: _Gathered | None = None
@@ -79,12 +79,12 @@ class ResumeCallback(keras.callbacks.Callback):
         # Behind History, which Keras adds. It goes through the list as it was.
         listed.callbacks = [*(c for c in listed.callbacks if c is not self), self]
         others = [c for c in listed.callbacks if not _is_ours(c)]
-        self._state, self._callbacks = WholeState(self.model), CallbackStates(others)
+        self._state, self._callbacks = TrainingState(self.model), CallbackStates(others)
         found = self._resume.found
         self._steps = (self.params or {}).get("steps")
         self._iterator = keras_api.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
-        self._looked_at = self.model.train_function = LookedAt(self.model, self._tell_of)
+        self._looked_at = self.model.train_function = StatefulOpCheck(self.model, self._tell_of)
         if found is None and self._resume.goes_on:
             self._callbacks.begin_anew(processes=self._processes, since=self._since)
         if found is not None and found.position.step == 0:
@@ -107,20 +107,20 @@ class ResumeCallback(keras.callbacks.Callback):
         step = None if found.metadata["ended"] else self._step
         if step is None:
             self._plan.enter_validation()
-        epoch_entry.enter(self.model, self._iterator, step=step, logs=self._logs)
+        epoch_entry.start_epoch_at_step(self.model, self._iterator, step=step, logs=self._logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes a snapshot where one is due."""
         before, self._step, self._logs = self._step, batch + 1, dict(logs or {})
         if self._interruptions.asked:
-            self._take(Position(epoch=self._epoch, step=self._step))
+            self._take(SnapshotPosition(epoch=self._epoch, step=self._step))
             self._interruptions.leave()
         every = self._resume.every
         if every == "epoch" or (self._steps is not None and self._step >= self._steps):
             return  # after the epoch's last step: at its end
         done = self._epoch * (self._steps or 0)
         if (done + self._step) // int(every) > (done + before) // int(every):
-            self._take(Position(epoch=self._epoch, step=self._step))
+            self._take(SnapshotPosition(epoch=self._epoch, step=self._step))
 
     def on_test_begin(self, logs: Any = None) -> None:
         """Keeps the state before validation, where an interruption would go back to."""
@@ -129,7 +129,7 @@ class ResumeCallback(keras.callbacks.Callback):
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Leaves where that is asked for: validation begins anew when the run goes on."""
         if self._interruptions.asked:
-            self._take(Position(epoch=self._epoch, step=self._step), self._before_test)
+            self._take(SnapshotPosition(epoch=self._epoch, step=self._step), self._before_test)
             self._interruptions.leave()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
@@ -139,7 +139,7 @@ class ResumeCallback(keras.callbacks.Callback):
         every, done = self._resume.every, self._steps or 0
         due = every == "epoch" or (epoch + 1) * done // int(every) > ((epoch + 1) * done - 1) // int(every)
         if due or self._interruptions.asked or self.model.stop_training:
-            self._take(Position(epoch=epoch + 1, stopping=bool(self.model.stop_training)))
+            self._take(SnapshotPosition(epoch=epoch + 1, stopping=bool(self.model.stop_training)))
         if self._interruptions.asked:
             self._interruptions.leave()
 
@@ -147,7 +147,7 @@ class ResumeCallback(keras.callbacks.Callback):
         """Takes the snapshot of the end, once the fit has returned."""
         if self._was_over:
             return
-        self._take(Position(epoch=self._epoch, over=True, stopping=bool(self.model.stop_training)))
+        self._take(SnapshotPosition(epoch=self._epoch, over=True, stopping=bool(self.model.stop_training)))
         self._resume.wait()
         if self._interruptions.asked:
             self._interruptions.leave()
@@ -166,7 +166,7 @@ class ResumeCallback(keras.callbacks.Callback):
         return arrays, metadata
 
     def _take(
-        self, position: Position, gathered: tuple[dict[str, Any], dict[str, Any]] | None = None
+        self, position: SnapshotPosition, gathered: tuple[dict[str, Any], dict[str, Any]] | None = None
     ) -> None:
         self._warn_of(self._callbacks.inexact())
         try:
@@ -177,7 +177,7 @@ class ResumeCallback(keras.callbacks.Callback):
             return
         self._resume.take(position, arrays, metadata)
 
-    def _put(self, found: Found) -> None:
+    def _put(self, found: RestorePoint) -> None:
         self._resume.found = None
         if any(n.split("/")[1] in ("weights", "optimizer") for n in self._state.missing(found.arrays)):
             self._make_variables()

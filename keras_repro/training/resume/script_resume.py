@@ -16,10 +16,10 @@ from typing import Any
 
 from keras_repro.errors import ResumeError
 
-_present: Launched | None = None
+_present: ScriptResume | None = None
 
 
-def begin(folder: Path, session: Callable[[], Any]) -> Launched:
+def begin(folder: Path, session: Callable[[], Any]) -> ScriptResume:
     """Makes the fits of this process's trainers resumable from now on.
 
     Args:
@@ -27,16 +27,16 @@ def begin(folder: Path, session: Callable[[], Any]) -> Launched:
         session: gives the `ResumableSession` that records the script.
     """
     global _present
-    _present = Launched(folder, session)
+    _present = ScriptResume(folder, session)
     return _present
 
 
-def present() -> Launched | None:
+def present() -> ScriptResume | None:
     """What `begin` has made; None where it was not called."""
     return _present
 
 
-class Launched:
+class ScriptResume:
     """What a trainer has to know of the launch.
 
     Attributes:

@@ -20,7 +20,7 @@ class Terminated(BaseException):
     """SIGTERM came; `leave_the_process` follows once all is closed."""
 
 
-class Interruptions:
+class SignalGuard:
     """Hears the two signals, in the main thread of a process; elsewhere it hears nothing."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Interruptions:
             raise Terminated
         raise KeyboardInterrupt
 
-    def __enter__(self) -> Interruptions:
+    def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):

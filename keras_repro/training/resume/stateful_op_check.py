@@ -1,6 +1,6 @@
 """Operations of a training step that keep a counter which no snapshot holds: stateful `tf.random` operations.
 
-    model.train_function = LookedAt(model, tell)
+    model.train_function = StatefulOpCheck(model, tell)
     tell([Finding(operation="RandomUniform", layer="noise", source="train.py:12", ...)])
 
 The step is looked at when it is traced for its first run, before that run.
@@ -25,7 +25,7 @@ class HiddenCounterError(ResumeError):
     """A training step keeps what no snapshot holds."""
 
 
-class LookedAt:
+class StatefulOpCheck:
     """A model's training function that is looked at before its first step, and then leaves its place.
 
     Args:

@@ -80,7 +80,7 @@ def note_process(folder: Path, *, goes_on: bool) -> list[str]:
     return noted
 
 
-def begin_anew(callback: Any, *, processes: Collection[str], since: float) -> None:
+def remove_orphaned(callback: Any, *, processes: Collection[str], since: float) -> None:
     """Removes what processes of this run have left that came to no snapshot.
 
     Args:

@@ -1,6 +1,6 @@
 """Everything that determines the rest of a training, as named arrays: taken, and put back.
 
-state = WholeState(model)
+state = TrainingState(model)
 arrays, metadata = state.take()
 state.put(arrays, metadata)            # in another process, with a model built alike
 
@@ -27,7 +27,7 @@ from keras_repro.training.state.walk import StateTensor, StateWalk
 _OPTIONAL = ("seeds", "metrics")
 
 
-class WholeState:
+class TrainingState:
     """The whole state of a model in training.
 
     Args:

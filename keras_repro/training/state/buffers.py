@@ -21,7 +21,7 @@ from keras_repro.training.backends.keras3_tf import variables as keras_api
 _WITH_BUFFER = {"float32", "int64", "uint32", "float64", "float16", "int32"}
 
 
-class Reading:
+class VariableReader:
     """Reads the values of some variables; what does not change from one reading to the next is kept.
 
     Args:

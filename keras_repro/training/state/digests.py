@@ -24,7 +24,7 @@ from keras_repro.storage.digest import (
     tensor_frame,
 )
 from keras_repro.training.backends.keras3_tf import variables as keras_api
-from keras_repro.training.state.buffers import Reading, bits_of, bytes_of, fixed_shape
+from keras_repro.training.state.buffers import VariableReader, bits_of, bytes_of, fixed_shape
 from keras_repro.training.state.walk import StateTensor
 
 # Bytes of a state for each thread, and of a tensor that is worth handing to one.
@@ -68,7 +68,7 @@ class StateDigests:
         # The small ones, and the huge ones that keep all cores busy by themselves.
         self._others = [i for i in sizes if i not in set(shared)]
         self._read_shared, self._read_others = (
-            Reading([self.tensors[i].variable for i in part]) for part in (self._shared, self._others)
+            VariableReader([self.tensors[i].variable for i in part]) for part in (self._shared, self._others)
         )
 
     def digests(self) -> dict[str, dict[str, str]]:

@@ -24,7 +24,7 @@ import xxhash
 from keras_repro.storage.digest import tensor_frame
 from keras_repro.storage.snapshot_file import Snapshot
 from keras_repro.training.state.block_hashing import BLOCK, in_blocks
-from keras_repro.training.state.buffers import Reading, fixed_shape
+from keras_repro.training.state.buffers import VariableReader, fixed_shape
 from keras_repro.training.state.walk import StateTensor, StateWalk, same_tensors
 
 _PART = 1 << 20  # bytes
@@ -102,7 +102,7 @@ class StateReader:
         if self.tensors and same_tensors(self.tensors, tensors):
             return
         self.tensors = tuple(tensors)
-        self._reading = Reading([t.variable for t in self.tensors])
+        self._reading = VariableReader([t.variable for t in self.tensors])
         self._frames = [
             None if shape is None else tensor_frame(t.name, t.variable.dtype.name, shape)
             for t, shape in ((t, fixed_shape(t.variable)) for t in self.tensors)

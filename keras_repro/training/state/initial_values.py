@@ -18,10 +18,10 @@ from keras_repro.training.state.digests import content_of
 
 _installed = False
 # Weak: a fit that fails tells nobody to stop.
-_watching: weakref.WeakSet[Births] = weakref.WeakSet()
+_watching: weakref.WeakSet[InitialValues] = weakref.WeakSet()
 
 
-class Births:
+class InitialValues:
     """Content digests of the variables born while it was watching.
 
     Args:
@@ -59,7 +59,7 @@ class Births:
 
 
 @contextmanager
-def watch(*, keep_values: bool = False) -> Iterator[Births]:
+def watch(*, keep_values: bool = False) -> Iterator[InitialValues]:
     """Watches all variables that are born inside the block, in this thread or another."""
     births = start(keep_values=keep_values)
     try:
@@ -68,15 +68,17 @@ def watch(*, keep_values: bool = False) -> Iterator[Births]:
         stop(births)
 
 
-def start(*, keep_values: bool = False, weakly: bool = False, like: Births | None = None) -> Births:
-    """Begins to watch, as a new `Births` or as the one that is given; `stop` ends it."""
+def start(
+    *, keep_values: bool = False, weakly: bool = False, like: InitialValues | None = None
+) -> InitialValues:
+    """Begins to watch, as a new `InitialValues` or as the one that is given; `stop` ends it."""
     _install()
-    births = Births(keep_values=keep_values, weakly=weakly) if like is None else like
+    births = InitialValues(keep_values=keep_values, weakly=weakly) if like is None else like
     _watching.add(births)
     return births
 
 
-def stop(births: Births) -> None:
+def stop(births: InitialValues) -> None:
     """Ends the watching of one `start`; a second call does nothing."""
     _watching.discard(births)
 

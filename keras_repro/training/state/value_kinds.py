@@ -13,7 +13,7 @@ from keras_repro.source_code.call_site import is_users_file
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 
 
-class Kinds:
+class ValueClassifier:
     """What a value is to the walk; asked once per class, since TensorFlow's checks are slow."""
 
     def __init__(self) -> None:

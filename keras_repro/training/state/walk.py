@@ -18,8 +18,8 @@ from typing import Any
 
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.state.container_order import by_key, items_of, own_method, sort_key
-from keras_repro.training.state.value_kinds import Kinds, slots
-from keras_repro.training.state.walk_cache import Sightings
+from keras_repro.training.state.value_kinds import ValueClassifier, slots
+from keras_repro.training.state.walk_cache import WalkCache
 
 _DEEPEST = 250
 
@@ -55,9 +55,9 @@ class StateWalk:
     def __init__(self, models: Any, optimizers: Any = ()) -> None:
         self._models, self._optimizers = models, optimizers
         self._hidden: list[tuple[Any, str]] | None = None
-        self._kind_of = Kinds()
+        self._kind_of = ValueClassifier()
         self._roots: list[tuple[str, Any]] = []
-        self._sightings: Sightings | None = None
+        self._sightings: WalkCache | None = None
         self._tensors: tuple[StateTensor, ...] = ()
 
     def tensors(self, *, ask: bool = True) -> tuple[StateTensor, ...]:
@@ -77,7 +77,7 @@ class StateWalk:
         roots = [*models.items(), *named.items(), ("global_seed_generator", generator)]
         if not ask and self._is_as_it_was(roots):
             return self._tensors
-        self._roots, self._sightings = roots, Sightings(self._kind_of.plain)
+        self._roots, self._sightings = roots, WalkCache(self._kind_of.plain)
         walk = _Walk(self._kind_of, self._sightings)
         for name, model in models.items():
             walk.visit(model, name)
@@ -139,7 +139,7 @@ def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
 
 
 class _Walk:
-    def __init__(self, kind_of: Kinds, sightings: Sightings) -> None:
+    def __init__(self, kind_of: ValueClassifier, sightings: WalkCache) -> None:
         self.found: list[StateTensor] = []
         self._kind_of = kind_of
         self._sightings = sightings
@@ -288,7 +288,7 @@ _LISTS_OF_KERAS = (
 )
 
 
-def _attributes(value: Any, kind_of: Kinds) -> Iterator[tuple[str, Any]]:
+def _attributes(value: Any, kind_of: ValueClassifier) -> Iterator[tuple[str, Any]]:
     """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
     held = _held_by(value)
     names = sorted(n for n, v in held.items() if kind_of(v) != "plain" and not n.startswith("_self_"))

@@ -15,7 +15,7 @@ Read = Callable[[], Iterable[Any]]
 Held = Callable[[], dict[str, Any]]
 
 
-class Sightings:
+class WalkCache:
     """Notes what a walk sees.
 
     Args:

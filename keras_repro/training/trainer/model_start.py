@@ -11,7 +11,7 @@ import numpy as np
 from keras_repro.determinism.seeds import derive, set_generator
 from keras_repro.errors import ReproError
 from keras_repro.training.backends.keras3_tf import variables as keras_api
-from keras_repro.training.state.initial_values import Births
+from keras_repro.training.state.initial_values import InitialValues
 from keras_repro.training.state.walk import model_state
 
 
@@ -63,7 +63,7 @@ class ModelStart:
         # What a traced step keeps of its first run (operation seeds) must not reach the second.
         self.model.make_train_function(force=True)
 
-    def add_births(self, births: Births) -> None:
+    def add_births(self, births: InitialValues) -> None:
         """Takes in the first values of variables that a fit has made."""
         if self._values is None:
             return

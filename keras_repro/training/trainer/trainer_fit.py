@@ -18,7 +18,7 @@ from typing import Any
 import keras
 
 from keras_repro.errors import DivergenceError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.run_folder import new_folder, redirected
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.data.description import describe_data
@@ -41,7 +41,7 @@ from keras_repro.training.resume.resume import (
     has_all_weights,
 )
 from keras_repro.training.resume.resume_callback import ResumeCallback
-from keras_repro.training.resume.signals import Interruptions, Terminated, leave_the_process
+from keras_repro.training.resume.signals import SignalGuard, Terminated, leave_the_process
 from keras_repro.training.resume.stateful_op_check import HiddenCounterError
 from keras_repro.training.state import initial_values
 from keras_repro.training.trainer.arguments import is_arrays, validation_parts
@@ -188,13 +188,13 @@ class TrainerFit:
         assert self._lasting is not None
         assert self._lasting.found is not None
         found, ledger = self._lasting.found, run.ledger  # which compares the settings
-        check_data(read_ledger(ledger.path), self._details())
+        check_data(open_ledger(ledger.path), self._details())
         history = finished_result(model, self._listed(), found)
         launch = script_resume.present()
         if launch is not None:
             launch.skip(model, found.metadata.get("launched"), ours=self._plan.ours)
         return Run(
-            fingerprint=read_ledger(ledger.path).fingerprint or "",
+            fingerprint=open_ledger(ledger.path).fingerprint or "",
             model=model,
             history=history,
             ledger=ledger.path,
@@ -226,7 +226,7 @@ class TrainerFit:
         if isinstance(options.callbacks, keras.callbacks.CallbackList):
             options.callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
         listed, leave = joined(options.callbacks, callback, model)
-        last, interruptions, leave_too = None, Interruptions(), _nothing
+        last, interruptions, leave_too = None, SignalGuard(), _nothing
         if self._lasting is not None:
             self._lasting.run = run
             processes = self._processes(run.folder, goes_on=self._lasting.goes_on)

@@ -1,6 +1,6 @@
 """What differs between the surroundings of a recorded run and those here, and what that implies.
 
-    [f.what for f in findings(recipe_of("runs/a"), pins={})]     # ['package scikit-learn', 'CPU']
+    [f.what for f in findings(read_run_spec("runs/a"), pins={})]     # ['package scikit-learn', 'CPU']
 
 Told before anything is run. Nothing is imported to find it out.
 """
@@ -18,7 +18,7 @@ from typing import Any, Literal
 from keras_repro.provenance.environment import code_digest, gather
 from keras_repro.provenance.input_files import differing, roots
 from keras_repro.provenance.module_lookup import is_there
-from keras_repro.workflows.reproduce.run_spec import Recipe, as_mapping, as_sequence, file_of
+from keras_repro.workflows.reproduce.run_spec import RunSpec, as_mapping, as_sequence, file_of
 
 # What computes, and what prepares data: another version of these may change bits.
 _FRAMEWORKS = ("tensorflow", "keras", "tf-keras", "jax", "torch")
@@ -34,7 +34,7 @@ Kind = Literal["missing", "changed", "differs", "left", "pinned"]
 
 
 @dataclass(frozen=True)
-class Finding:
+class EnvironmentDifference:
     """One thing that is not here as it was there.
 
     Attributes:
@@ -58,7 +58,7 @@ class Finding:
         return dict(vars(self))
 
 
-def findings(recipe: Recipe, *, pins: Mapping[str, str | None] | None) -> tuple[Finding, ...]:
+def findings(recipe: RunSpec, *, pins: Mapping[str, str | None] | None) -> tuple[EnvironmentDifference, ...]:
     """Lists what differs here, what is missing first.
 
     Args:
@@ -82,24 +82,26 @@ def findings(recipe: Recipe, *, pins: Mapping[str, str | None] | None) -> tuple[
     return tuple(sorted(found, key=lambda f: order.index(f.kind)))
 
 
-def _finding(what: str, both: Iterable[str], implies: str, kind: Kind = "differs") -> Finding:
+def _finding(what: str, both: Iterable[str], implies: str, kind: Kind = "differs") -> EnvironmentDifference:
     then, here = both
-    return Finding(what, then, here, implies, kind)
+    return EnvironmentDifference(what, then, here, implies, kind)
 
 
-def _folder(recipe: Recipe) -> Path:
+def _folder(recipe: RunSpec) -> Path:
     path = file_of(recipe)
     return Path.cwd() if path is None else path.resolve().parent
 
 
-def _script(recipe: Recipe) -> Iterator[Finding]:
+def _script(recipe: RunSpec) -> Iterator[EnvironmentDifference]:
     path = file_of(recipe)
     name = recipe.script or f"module {recipe.module}"
     if path is None and (recipe.script is not None or not is_there(str(recipe.module))):
         where = "go to the folder that it was started in, or name it with --script"
-        yield Finding(name, "there", "not in this folder", where, "missing")
+        yield EnvironmentDifference(name, "there", "not in this folder", where, "missing")
     elif path is not None and recipe.code is None:
-        yield Finding(name, "no digest recorded", "there", "it may be another version", "changed")
+        yield EnvironmentDifference(
+            name, "no digest recorded", "there", "it may be another version", "changed"
+        )
     elif path is not None and (digest := code_digest(path)) != recipe.code:
         there = as_mapping(recipe.environment.get("git")).get("commit")
         back = f"git checkout {str(there)[:12]}" if there else "put the recorded version back"
@@ -107,13 +109,15 @@ def _script(recipe: Recipe) -> Iterator[Finding]:
         yield _finding(name, digests, back, "changed")
 
 
-def _imports(recipe: Recipe) -> Iterator[Finding]:
+def _imports(recipe: RunSpec) -> Iterator[EnvironmentDifference]:
     path = file_of(recipe)
     if path is None:
         return
     for name in _imported(path):
         if name not in sys.stdlib_module_names and not is_there(name, path.resolve().parent):
-            yield Finding(f"package {name}", "imported", "not installed", "install it", "missing")
+            yield EnvironmentDifference(
+                f"package {name}", "imported", "not installed", "install it", "missing"
+            )
 
 
 def _imported(path: Path) -> list[str]:
@@ -131,31 +135,37 @@ def _imported(path: Path) -> list[str]:
     return list(names)
 
 
-def _inputs(recipe: Recipe) -> Iterator[Finding]:
+def _inputs(recipe: RunSpec) -> Iterator[EnvironmentDifference]:
     if not recipe.inputs and recipe.of_whole_script:
         then = "not recorded: the run did not come to its end"
-        yield Finding("files that it read", then, "", "they are not compared", "differs")
+        yield EnvironmentDifference("files that it read", then, "", "they are not compared", "differs")
     changed = differing(recipe.inputs, roots(file_of(recipe)))
     for file in changed[:_MOST_FILES]:
         size, size_here = (f"{b:,} bytes" if b is not None else "" for b in file.bytes)
         what = "code" if file.path.endswith(".py") else "data"
         if file.missing:
-            yield Finding(f"{what} {file.path}", size, "not here", "put it back", "missing")
+            yield EnvironmentDifference(f"{what} {file.path}", size, "not here", "put it back", "missing")
             continue
         here = size_here if size != size_here else "other content"
         implies = "put the recorded version back" if what == "code" else "the training may part from it"
-        yield Finding(f"{what} {file.path}", size, here, implies, "changed" if what == "code" else "differs")
+        yield EnvironmentDifference(
+            f"{what} {file.path}", size, here, implies, "changed" if what == "code" else "differs"
+        )
     if len(changed) > _MOST_FILES:
         more = f"{len(changed) - _MOST_FILES} more files"
         kind: Any = "missing" if any(f.missing for f in changed[_MOST_FILES:]) else "differs"
-        yield Finding(more, "read", "other content or missing", "the training may part from it", kind)
+        yield EnvironmentDifference(
+            more, "read", "other content or missing", "the training may part from it", kind
+        )
 
 
-def _gpu(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
+def _gpu(recipe: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifference]:
     then, now = (_models(e.get("gpu")) for e in (recipe.environment, here))
     used = recipe.switches.get("tf32") not in (None, "no GPU")
     if then and not now and used:
-        yield Finding("GPU", ", ".join(then), "none", "run it on a machine with a GPU", "missing")
+        yield EnvironmentDifference(
+            "GPU", ", ".join(then), "none", "run it on a machine with a GPU", "missing"
+        )
     elif then != now and (used or now):
         shown = (", ".join(models) or "none" for models in (then, now))
         yield _finding("GPU", shown, "kernels may differ: expect grade ulp or different")
@@ -165,7 +175,7 @@ def _models(gpus: Any) -> list[str]:
     return [str(as_mapping(g).get("model"))[:40] for g in as_sequence(gpus)]
 
 
-def _packages(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
+def _packages(recipe: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifference]:
     then, now = (_with_one_tensorflow(e.get("packages")) for e in (recipe.environment, here))
     if not then:
         return
@@ -183,10 +193,12 @@ def _packages(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
         else:
             others += 1
     if others:
-        yield Finding("other packages", f"{len(then)} recorded", f"{others} differ", "usually none")
+        yield EnvironmentDifference(
+            "other packages", f"{len(then)} recorded", f"{others} differ", "usually none"
+        )
     versions = [str(as_mapping(e.get("python")).get("version")) for e in (recipe.environment, here)]
     if versions[0] != versions[1]:
-        yield Finding("Python", versions[0][:20], versions[1], "usually none")
+        yield EnvironmentDifference("Python", versions[0][:20], versions[1], "usually none")
 
 
 def _with_one_tensorflow(packages: Any) -> dict[str, Any]:
@@ -203,7 +215,7 @@ def _distributions(modules: list[str]) -> set[str]:
     return {d.lower().replace("_", "-") for m in modules for d in known.get(m, ())}
 
 
-def _cpu(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
+def _cpu(recipe: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifference]:
     then, now = (as_mapping(e.get("cpu")) for e in (recipe.environment, here))
     if not then:
         return
@@ -230,7 +242,7 @@ def _spoken(flag: str) -> str:
     return {"avx512f": "AVX-512", "amx_tile": "AMX"}.get(flag, flag.upper())
 
 
-def _system(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
+def _system(recipe: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifference]:
     then, now = (as_mapping(e.get("os")) for e in (recipe.environment, here))
     for name, what in (("system", "operating system"), ("machine", "architecture"), ("libc", "C library")):
         values = [str(o.get(name))[:40] for o in (then, now)]
@@ -239,21 +251,21 @@ def _system(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
             yield _finding(what, values, implies)
 
 
-def _git(recipe: Recipe, here: Mapping[str, Any]) -> Iterator[Finding]:
+def _git(recipe: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifference]:
     then, now = (as_mapping(e.get("git")) for e in (recipe.environment, here))
     commits = [str(g.get("commit") or "none")[:12] for g in (then, now)]
     if then.get("commit") and commits[0] != commits[1]:
         yield _finding("git commit", commits, "none where script and data are the same")
     elif then.get("dirty"):
-        yield Finding(
+        yield EnvironmentDifference(
             "git commit", f"{commits[0]} with changes", commits[1], "the changes are not in the commit"
         )
 
 
-def _variables(recipe: Recipe, pins: Mapping[str, str | None] | None) -> Iterator[Finding]:
+def _variables(recipe: RunSpec, pins: Mapping[str, str | None] | None) -> Iterator[EnvironmentDifference]:
     for name in recipe.withheld:
         here = "set" if name in os.environ else "not set"
-        yield Finding(f"variable {name}", "not published in full", here, "set it as it was")
+        yield EnvironmentDifference(f"variable {name}", "not published in full", here, "set it as it was")
     before: Mapping[str, str | None] = recipe.variables if pins is None else pins
     for name, value in sorted(before.items()):
         present = os.environ.get(name)
@@ -264,6 +276,6 @@ def _variables(recipe: Recipe, pins: Mapping[str, str | None] | None) -> Iterato
             else:
                 yield _finding(name, values, "set as it was", "pinned")
     if recipe.switches.get("hash_seed") == "random":
-        yield Finding(
+        yield EnvironmentDifference(
             "hash seed", "random, not recorded", "", "where the order of a set matters, it will not repeat"
         )

@@ -11,13 +11,13 @@ from typing import Any
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.storage.run_folder import LEDGER_NAME
-from keras_repro.workflows.reproduce.run_spec import Recipe
+from keras_repro.workflows.reproduce.run_spec import RunSpec
 
 
-class Beside:
+class LiveMonitor:
     """Compares the new run's ledger with the recorded one while it grows.
 
     Args:
@@ -26,7 +26,7 @@ class Beside:
         parts: is told, once, where they part.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, parts: Callable[[Divergence], None] | None) -> None:
+    def __init__(self, folder: Path, recipe: RunSpec, parts: Callable[[Divergence], None] | None) -> None:
         self._folder, self._recipe, self._parts = folder, recipe, parts
         self._name = recipe.ledger.path.resolve().parent.name
         self._live: LiveComparison | None = None
@@ -41,7 +41,7 @@ class Beside:
         if self._live is None or self._parts is None:
             return
         if self._path is None:
-            made = made_like(self._folder, self._recipe)
+            made = matching_ledgers(self._folder, self._recipe)
             # A script may make several runs, the recorded one under any name: only its own is sure to be it.
             own = [m for m in made if self._recipe.of_whole_script or m.parent.name == self._name]
             self._path = own[0] if own else None
@@ -71,7 +71,7 @@ class Beside:
                 yield json.loads(line)
 
 
-def made_like(folder: Path, recipe: Recipe) -> list[Path]:
+def matching_ledgers(folder: Path, recipe: RunSpec) -> list[Path]:
     """The ledgers of the new run that may be the recorded one's counterpart."""
     if recipe.of_whole_script:
         own = folder / LEDGER_NAME
@@ -79,6 +79,6 @@ def made_like(folder: Path, recipe: Recipe) -> list[Path]:
     found = []
     for path in sorted((folder / "runs").rglob(LEDGER_NAME)):
         with contextlib.suppress(LedgerError):
-            if read_ledger(path).header.get("coverage") == recipe.ledger.header.get("coverage"):
+            if open_ledger(path).header.get("coverage") == recipe.ledger.header.get("coverage"):
                 found.append(path)
     return found

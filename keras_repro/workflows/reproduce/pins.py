@@ -7,14 +7,14 @@ import os
 from keras_repro.determinism.portable_pins import portable_environment
 from keras_repro.determinism.switches import pinned_environment
 from keras_repro.provenance.environment import VARIABLES
-from keras_repro.workflows.reproduce.run_spec import Recipe
+from keras_repro.workflows.reproduce.run_spec import RunSpec
 
 # What a machine sets for itself to compute soundly: another machine's choice may not run here.
 _OWN = ("OPENBLAS_CORETYPE",)
 _THREADS = {"intra_op_threads": "TF_NUM_INTRAOP_THREADS", "inter_op_threads": "TF_NUM_INTEROP_THREADS"}
 
 
-def pins_of(recipe: Recipe) -> dict[str, str | None]:
+def recorded_variables(recipe: RunSpec) -> dict[str, str | None]:
     """The variables that the new run gets, as they were in effect then; None where there was none."""
     pins: dict[str, str | None] = {
         n: recipe.variables.get(n)
@@ -34,7 +34,7 @@ def pins_of(recipe: Recipe) -> dict[str, str | None]:
     return pins
 
 
-def requested_of(recipe: Recipe) -> dict[str, str]:
+def recorded_switches(recipe: RunSpec) -> dict[str, str]:
     """The switches that were pinned in an enforced run, for the new run's header."""
     switched = {} if recipe.seed is None else pinned_environment(recipe.seed)
     if recipe.seed is not None and recipe.portability is not None:

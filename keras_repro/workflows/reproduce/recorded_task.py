@@ -10,17 +10,17 @@ from typing import Any
 from keras_repro.determinism.portable_pins import portable_environment
 from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import LaunchError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.hash_seeds import hash_seeds
 from keras_repro.provenance.environment import code_digest
 from keras_repro.provenance.input_files import differing, roots
-from keras_repro.workflows.reproduce.run_spec import Recipe, file_of, outside, recipe_of
+from keras_repro.workflows.reproduce.run_spec import RunSpec, file_of, outside, read_run_spec
 from keras_repro.workflows.verify import Task, check_task
 
 _MOST_SHOWN = 3
 
 
-def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
+def task_from_runs(runs: Sequence[str | os.PathLike[str]]) -> Task:
     """The task that two runs carried out.
 
     Args:
@@ -30,7 +30,7 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
         LaunchError: what they did cannot be done again: what is missing stands in the message.
         LedgerError: one of them cannot be read.
     """
-    recipes = [recipe_of(r) for r in runs]
+    recipes = [read_run_spec(r) for r in runs]
     for recipe in recipes:
         if recipe.hidden:
             raise LaunchError(
@@ -72,7 +72,7 @@ def task_of(runs: Sequence[str | os.PathLike[str]]) -> Task:
     return task
 
 
-def _hash_seeds(recipes: Sequence[Recipe]) -> tuple[int, ...]:
+def _hash_seeds(recipes: Sequence[RunSpec]) -> tuple[int, ...]:
     """The hash seeds of the runs, where each had one of its own; else those that tell labels apart."""
     held = [str(r.variables.get("PYTHONHASHSEED")) for r in recipes]
     if len(set(held)) == 1:
@@ -82,7 +82,7 @@ def _hash_seeds(recipes: Sequence[Recipe]) -> tuple[int, ...]:
     return hash_seeds(recipes[0].script, len(recipes))
 
 
-def _pinned(recipe: Recipe) -> Mapping[str, str]:
+def _pinned(recipe: RunSpec) -> Mapping[str, str]:
     """What pinned the switches of a run."""
     if recipe.seed is None:
         return {}
@@ -93,10 +93,10 @@ def _pinned(recipe: Recipe) -> Mapping[str, str]:
 
 def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
     """Whether the runs recorded whole scripts, and so number all of their fits."""
-    return all("r" in str(read_ledger(r).header.get("coverage")) for r in runs)
+    return all("r" in str(open_ledger(r).header.get("coverage")) for r in runs)
 
 
-def _check_version(path: Path, recipes: Sequence[Recipe]) -> None:
+def _check_version(path: Path, recipes: Sequence[RunSpec]) -> None:
     recorded = {r.code for r in recipes if r.code is not None}
     if len(recorded) > 1:
         raise LaunchError(f"the runs were made with different versions of {path}: nothing to diagnose")
@@ -104,7 +104,7 @@ def _check_version(path: Path, recipes: Sequence[Recipe]) -> None:
         raise LaunchError(f"{path} has changed since the runs were made: put the recorded version back")
 
 
-def _without_folder(recipe: Recipe) -> tuple[str, ...]:
+def _without_folder(recipe: RunSpec) -> tuple[str, ...]:
     """The arguments, with the run's own folder called the same in all runs."""
     folder = recipe.ledger.path.parent.resolve()
 
@@ -118,7 +118,7 @@ def _without_folder(recipe: Recipe) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _check_inputs(recipe: Recipe) -> None:
+def _check_inputs(recipe: RunSpec) -> None:
     """Says which of the files that a run has read are gone, or are other code now."""
     changed = differing(recipe.inputs, roots(file_of(recipe)))
     gone = [f"{c.path} ({c.bytes[0]:,} bytes)" for c in changed if c.missing]

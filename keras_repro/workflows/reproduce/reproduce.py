@@ -22,13 +22,13 @@ from keras_repro.comparison.grade import grade
 from keras_repro.comparison.result import Comparison, Grade
 from keras_repro.errors import LaunchError
 from keras_repro.processes.child import Outcome, Start, run_child, start_process
-from keras_repro.processes.outcome import check_outcome
-from keras_repro.provenance.redaction import public_arguments
+from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.provenance.redaction import redact_arguments
 from keras_repro.storage.run_folder import LEDGER_NAME
-from keras_repro.workflows.reproduce.environment_diff import Finding, findings
-from keras_repro.workflows.reproduce.live_monitor import Beside, made_like
-from keras_repro.workflows.reproduce.pins import pins_of, requested_of
-from keras_repro.workflows.reproduce.run_spec import Recipe, file_of, recipe_of
+from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, findings
+from keras_repro.workflows.reproduce.live_monitor import LiveMonitor, matching_ledgers
+from keras_repro.workflows.reproduce.pins import recorded_switches, recorded_variables
+from keras_repro.workflows.reproduce.run_spec import RunSpec, file_of, read_run_spec
 from keras_repro.workflows.verify import Task, Watcher, check_task
 
 
@@ -43,10 +43,10 @@ class Preparation:
         findings: what differs here, or is missing.
     """
 
-    recipe: Recipe
+    recipe: RunSpec
     task: Task
     environment: Mapping[str, str]
-    findings: tuple[Finding, ...]
+    findings: tuple[EnvironmentDifference, ...]
 
     @property
     def script_is_here(self) -> bool:
@@ -54,7 +54,7 @@ class Preparation:
         return self.recipe.script is None or file_of(self.recipe) is not None
 
     @property
-    def missing(self) -> tuple[Finding, ...]:
+    def missing(self) -> tuple[EnvironmentDifference, ...]:
         """What stands in the way: something is not here, or is not what was recorded."""
         return tuple(f for f in self.findings if f.kind in ("missing", "changed"))
 
@@ -106,11 +106,11 @@ def prepare(
         LaunchError: the ledger does not say how, or the arguments are not those that were recorded.
         LedgerError: it cannot be read.
     """
-    recipe = recipe_of(run)
+    recipe = read_run_spec(run)
     if script is not None:
         recipe = replace(recipe, script=_below_here(script), module=None)
     given = _arguments(recipe, arguments)
-    pins = pins_of(recipe) if pin else None
+    pins = recorded_variables(recipe) if pin else None
     environment = {n: v for n, v in os.environ.items() if n not in (pins or {})}
     environment |= {n: v for n, v in (pins or {}).items() if v is not None}
     caps = {"max_epochs": "KERAS_MAX_EPOCHS", "max_steps": "KERAS_MAX_STEPS_PER_EPOCH"}
@@ -120,7 +120,7 @@ def prepare(
         module=recipe.module,
         arguments=given,
         seed=recipe.seed,
-        pinned=requested_of(recipe) if pin else {},
+        pinned=recorded_switches(recipe) if pin else {},
         portability=recipe.portability,
         max_epochs=recipe.policies.get("max_epochs"),
         max_steps=recipe.policies.get("max_steps"),
@@ -155,7 +155,7 @@ def reproduce(
     watcher = watcher or Watcher()
     recipe = preparation.recipe
     check_task(preparation.task)
-    beside = Beside(folder, recipe, parts)
+    beside = LiveMonitor(folder, recipe, parts)
     watcher.begins(0, folder / LEDGER_NAME)
 
     def poll() -> None:
@@ -170,13 +170,13 @@ def reproduce(
         poll=poll,
     )
     watcher.ends(0, outcome)
-    check_outcome(outcome, folder, name="the run")
+    raise_for_outcome(outcome, folder, name="the run")
     return _judge(preparation, folder, outcome)
 
 
 def _judge(preparation: Preparation, folder: Path, outcome: Outcome) -> Reproduction:
     recorded = preparation.recipe.ledger.path
-    made = made_like(folder, preparation.recipe)
+    made = matching_ledgers(folder, preparation.recipe)
     if not made:
         raise LaunchError(f"the script made no run like {recorded}; what was recorded is kept in {folder}")
     comparisons = [compare_all([recorded, m], same_script=True) for m in made]
@@ -203,7 +203,7 @@ def _below_here(script: str) -> str:
         ) from None
 
 
-def _arguments(recipe: Recipe, arguments: Sequence[str] | None) -> tuple[str, ...]:
+def _arguments(recipe: RunSpec, arguments: Sequence[str] | None) -> tuple[str, ...]:
     if arguments is None:
         if recipe.hidden:
             raise LaunchError(
@@ -211,7 +211,7 @@ def _arguments(recipe: Recipe, arguments: Sequence[str] | None) -> tuple[str, ..
                 f"them all behind --, as in: keras-repro reproduce {recipe.ledger.path.parent} -- ARGUMENTS"
             )
         return recipe.arguments
-    shown, _ = public_arguments(arguments)
+    shown, _ = redact_arguments(arguments)
     if len(shown) != len(recipe.arguments):
         raise LaunchError(
             f"the run had {len(recipe.arguments)} arguments ('{recipe.command}'), {len(shown)} were given"

@@ -1,6 +1,6 @@
 """What a ledger says of how to do its run again.
 
-    recipe = recipe_of("runs/a")
+    recipe = read_run_spec("runs/a")
     recipe.command                     # 'examples/breast_cancer.py --epochs 5'
 
 Nothing in it is trusted: somebody else may have written the ledger.
@@ -17,16 +17,16 @@ from typing import Any
 
 from keras_repro.determinism.portable_pins import Portability
 from keras_repro.errors import LaunchError
-from keras_repro.ledger.reader import LedgerFile, read_ledger
+from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.provenance.environment import VARIABLES
 from keras_repro.provenance.module_lookup import main_file
-from keras_repro.provenance.redaction import public_value
+from keras_repro.provenance.redaction import redact_value
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recipe:
+class RunSpec:
     """How a run was made.
 
     Attributes:
@@ -46,7 +46,7 @@ class Recipe:
         inputs: the files that it read, as `record.inputs.describe` gave them.
     """
 
-    ledger: LedgerFile
+    ledger: LedgerReader
     script: str | None
     module: str | None
     arguments: tuple[str, ...]
@@ -73,7 +73,7 @@ class Recipe:
         return "r" in str(self.ledger.header.get("coverage"))
 
 
-def recipe_of(run: str | os.PathLike[str]) -> Recipe:
+def read_run_spec(run: str | os.PathLike[str]) -> RunSpec:
     """Reads how a run was made.
 
     Args:
@@ -83,7 +83,7 @@ def recipe_of(run: str | os.PathLike[str]) -> Recipe:
         LaunchError: the ledger does not say which script made it.
         LedgerError: it cannot be read.
     """
-    ledger = read_ledger(run)
+    ledger = open_ledger(run)
     header = ledger.header
     command = as_mapping(header.get("command"))
     script, module = (_text(command.get(n)) for n in ("script", "module"))
@@ -97,11 +97,11 @@ def recipe_of(run: str | os.PathLike[str]) -> Recipe:
     recorded = {
         n: v for n, v in as_mapping(environment.get("variables")).items() if n in VARIABLES and _text(v)
     }
-    sound = {n: v for n, v in recorded.items() if public_value(n, v) == v and "<hidden>" not in v}
+    sound = {n: v for n, v in recorded.items() if redact_value(n, v) == v and "<hidden>" not in v}
     seed = header.get("seed") if header.get("mode") == "enforced" else None
     hidden = command.get("hidden")
     code = environment.get("code")
-    return Recipe(
+    return RunSpec(
         ledger=ledger,
         script=script if module is None else None,
         module=module,
@@ -127,7 +127,7 @@ def recipe_of(run: str | os.PathLike[str]) -> Recipe:
     )
 
 
-def file_of(recipe: Recipe) -> Path | None:
+def file_of(recipe: RunSpec) -> Path | None:
     """The script here, in the user's own tree; None where there is none. Nothing is imported to find it."""
     if recipe.script is not None:
         path = Path(recipe.script)
@@ -135,7 +135,7 @@ def file_of(recipe: Recipe) -> Path | None:
     return main_file(str(recipe.module))
 
 
-def outside(recipe: Recipe) -> bool:
+def outside(recipe: RunSpec) -> bool:
     """Whether the script is named outside of the working folder, as no ledger of ours names it."""
     path = Path(recipe.script or "")
     return path.is_absolute() or ".." in path.parts
@@ -159,7 +159,7 @@ def _portability(header: Mapping[str, Any]) -> Portability | None:
     return Portability(threads=threads if isinstance(threads, int) else 1, strict=False)
 
 
-def _inputs(ledger: LedgerFile) -> Mapping[str, Any]:
+def _inputs(ledger: LedgerReader) -> Mapping[str, Any]:
     found: Mapping[str, Any] = {}
     for record in ledger.typed_records():
         if record.kind == "exit":

@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_repro.errors import ReproError
 from keras_repro.workflows.vary import changes
-from keras_repro.workflows.vary.changes import Baseline, Change, Seen
+from keras_repro.workflows.vary.changes import Baseline, Change, RunFacts
 
 ALL = "all"
 
@@ -38,7 +38,7 @@ class Variation:
     why: str
     pin: str
     change: Callable[[Baseline], Change]
-    achieved: Callable[[Seen], Any] | None = None
+    achieved: Callable[[RunFacts], Any] | None = None
     alone: bool = False
 
 
@@ -63,7 +63,7 @@ def chosen(text: str) -> tuple[Variation, ...]:
     return tuple(v for v in CATALOGUE if v.name in wanted)
 
 
-def _switch(name: str) -> Callable[[Seen], Any]:
+def _switch(name: str) -> Callable[[RunFacts], Any]:
     return lambda seen: seen.switch(name)
 
 

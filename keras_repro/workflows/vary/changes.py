@@ -1,6 +1,6 @@
 """What a variation changes against a baseline that has run: the change, or why it cannot be made here.
 
->>> seen = Seen(header={"switches": [{"name": "intra_op_threads", "achieved": 2}]})
+>>> seen = RunFacts(header={"switches": [{"name": "intra_op_threads", "achieved": 2}]})
 >>> intra_threads(Baseline(seen=seen, environment={})).says
 '2 -> 1'
 """
@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from keras_repro.determinism.switch_requests import as_variable
 
-Place = Literal["same", "elsewhere", "used"]
+WorkspaceKind = Literal["same", "elsewhere", "used"]
 
 
 class NotTriedError(Exception):
@@ -38,11 +38,11 @@ class Change:
     says: str
     variables: Mapping[str, str | None] = field(default_factory=dict)
     varied: Mapping[str, Any] = field(default_factory=dict)
-    place: Place = "same"
+    place: WorkspaceKind = "same"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class RunFacts:
     """What a run's ledger tells of its surroundings.
 
     Attributes:
@@ -81,7 +81,7 @@ class Baseline:
         leftovers: files that it left there, new or changed.
     """
 
-    seen: Seen
+    seen: RunFacts
     environment: Mapping[str, str]
     copied: bool = True
     leftovers: tuple[str, ...] = ()

@@ -1,11 +1,11 @@
 """Runs a script under one changed surrounding after the other, each against the same baseline.
 
-    with Variator(task, folder=..., child_module=...) as variator:
+    with VariationRunner(task, folder=..., child_module=...) as variator:
         result = variator.run(chosen("all"))
         result.repeat.verdict, [o.verdict for o in result.outcomes]
 
 One baseline, one plain repeat of it, then each variation alone: V of them cost at most V + 2 trainings. Each
-run finds the script's folder as it was before the first (`copies.Copies`), at the same path but for the
+run finds the script's folder as it was before the first (`WorkspaceCopies`), at the same path but for the
 variation that changes it; what parts from the baseline ends there.
 """
 
@@ -22,10 +22,10 @@ from types import TracebackType
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.processes.child import POLL_SECONDS, Child, Outcome, Start, start_process
-from keras_repro.processes.file_listing import Listing
-from keras_repro.processes.outcome import check_outcome
-from keras_repro.processes.setting import Setting
-from keras_repro.processes.workspace import Copies
+from keras_repro.processes.file_listing import FileListing
+from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.setting import ChildEnvironment
+from keras_repro.processes.workspace import WorkspaceCopies
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder
 from keras_repro.workflows.diagnose import diagnose
@@ -53,7 +53,7 @@ class Watcher:
         """A run has ended, or a variation is not tried."""
 
 
-class Variator:
+class VariationRunner:
     """Varies the surroundings of one task.
 
     Args:
@@ -92,19 +92,19 @@ class Variator:
         self.trainings = 0
         _clear(folder, overwrite=overwrite)
         make_run_folder(folder)
-        self.copies: Copies | None = None
+        self.copies: WorkspaceCopies | None = None
         if copy:
             try:
-                self.copies = Copies(task.script, folder / COPIES, leave_out=folder)
+                self.copies = WorkspaceCopies(task.script, folder / COPIES, exclude=folder)
             except LaunchError:
                 with contextlib.suppress(OSError):  # it holds something of the user's
                     folder.rmdir()
                 raise
-        self._setting = Setting(environment=_environment(task))
+        self._setting = ChildEnvironment(environment=_environment(task))
         self._baseline: Baseline | None = None
         self._changes: dict[str, Change] = {}
 
-    def __enter__(self) -> Variator:
+    def __enter__(self) -> VariationRunner:
         if self.copies is not None:
             self.copies.__enter__()
         return self
@@ -122,7 +122,7 @@ class Variator:
             LaunchError: the baseline or its repeat failed, or trained nothing that was observed.
             LedgerError: a ledger cannot be read.
         """
-        outside = Listing.below(self._outside(), leave_out=self._folder)
+        outside = FileListing.below(self._outside(), exclude=self._folder)
         baseline = self._run_baseline([v.name for v in variations])
         repeat = self._one(VariedRun(name=REPEAT, change=Change(says="the same surroundings")))
         if repeat.verdict == "could not run":
@@ -156,7 +156,7 @@ class Variator:
 
         uses_leftovers = change.place == "used"
 
-        def setting(varied: bool) -> Setting:
+        def setting(varied: bool) -> ChildEnvironment:
             return self._prepared(change if varied else Change(says=""), again=True)
 
         found = diagnose(
@@ -178,8 +178,8 @@ class Variator:
         """The user's own folders, in which no run should leave anything."""
         return list(self.copies.roots) if self.copies is not None else [Path.cwd()]
 
-    def _notes(self, outside: Listing) -> list[str]:
-        changed = Listing.below(self._outside(), leave_out=self._folder).changed_since(outside)
+    def _notes(self, outside: FileListing) -> list[str]:
+        changed = FileListing.below(self._outside(), exclude=self._folder).changed_since(outside)
         if not changed:
             return []
         what = "a run wrote into your own folder, where all others find it"
@@ -192,12 +192,12 @@ class Variator:
                 self._watcher.polls()
                 time.sleep(POLL_SECONDS)
         try:
-            check_outcome(outcome, run.folder, name="the baseline")
+            raise_for_outcome(outcome, run.folder, name="the baseline")
         except LaunchError as error:
             raise LaunchError(f"{error}{self._where_it_ran()}", error.output) from None
         leftovers: tuple[str, ...] = ()
         if run.place is not None and run.before is not None and self.copies is not None:
-            after = Listing.below(run.place.roots)
+            after = FileListing.below(run.place.roots)
             gone = set(run.before.files) - set(after.files)
             leftovers = (*after.changed_since(run.before), *sorted(gone))
             if leftovers and "leftover-files" in names:
@@ -295,7 +295,7 @@ class Variator:
         run.folder = make_run_folder(self._folder / run.name)
         setting = self._prepared(run.change, run)
         if run.name == BASELINE and run.place is not None:
-            run.before = Listing.below(run.place.roots)
+            run.before = FileListing.below(run.place.roots)
         self._watcher.begins(run.name, run.change.says, run.folder / LEDGER_NAME)
         plan = self._task.plan(run.folder, redirect=True)
         if run.name != BASELINE and not self._keep_going:
@@ -309,7 +309,9 @@ class Variator:
             cwd=setting.cwd,
         )
 
-    def _prepared(self, change: Change, run: VariedRun | None = None, *, again: bool = False) -> Setting:
+    def _prepared(
+        self, change: Change, run: VariedRun | None = None, *, again: bool = False
+    ) -> ChildEnvironment:
         """The surroundings of a run, with the copy that it works in made.
 
         `again` takes for the used copy what the process before it has left, as a diagnosis has it.

@@ -15,14 +15,14 @@ from keras_repro.comparison.distances.layer_distances import distances
 from keras_repro.comparison.distances.summary import how_far
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import LaunchError, ReproError
-from keras_repro.ledger.reader import read_ledger
-from keras_repro.processes.child import PARTED, Outcome
-from keras_repro.processes.file_listing import Listing
-from keras_repro.processes.outcome import check_outcome
-from keras_repro.processes.workspace import Place
+from keras_repro.ledger.reader import open_ledger
+from keras_repro.processes.child import DIVERGED, Outcome
+from keras_repro.processes.file_listing import FileListing
+from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.workspace import Workspace
 from keras_repro.storage.run_folder import LEDGER_NAME
 from keras_repro.workflows.vary.catalogue import Variation
-from keras_repro.workflows.vary.changes import Change, Seen
+from keras_repro.workflows.vary.changes import Change, RunFacts
 from keras_repro.workflows.vary.results import VariationOutcome
 
 
@@ -44,8 +44,8 @@ class VariedRun:
     change: Change
     variation: Variation | None = None
     folder: Path = Path()
-    place: Place | None = None
-    before: Listing | None = None
+    place: Workspace | None = None
+    before: FileListing | None = None
     beside: int = 0
 
 
@@ -70,9 +70,9 @@ def judged(run: VariedRun, outcome: Outcome, baseline: Path) -> VariationOutcome
         pin=run.variation.pin if run.variation else "",
         ledger=str(ledger) if ledger.exists() else None,
     )
-    if outcome.code != PARTED:
+    if outcome.code != DIVERGED:
         try:
-            check_outcome(outcome, run.folder, name="it")
+            raise_for_outcome(outcome, run.folder, name="it")
         except LaunchError as error:
             reason = str(error).removeprefix("it ").removeprefix("it: ")
             return replace(said, verdict="could not run", reason=reason, output=error.output)
@@ -100,11 +100,11 @@ def not_tried(variation: Variation, reason: str) -> VariationOutcome:
     )
 
 
-def seen_in(folder: Path) -> Seen:
-    file = read_ledger(folder)
+def seen_in(folder: Path) -> RunFacts:
+    file = open_ledger(folder)
     fits = [r.extra.get("configuration") for r in file.typed_records() if r.kind == "fit"]
     jit = tuple(bool(c.get("jit_compile")) for c in fits if isinstance(c, dict))
-    return Seen(header=file.header, jit=jit)
+    return RunFacts(header=file.header, jit=jit)
 
 
 def _took_effect(variation: Variation, folder: Path, baseline: Path) -> bool:

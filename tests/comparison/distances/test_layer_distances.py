@@ -12,7 +12,7 @@ import pytest
 from with_weights import State, write_run
 
 from keras_repro.comparison.compare import compare
-from keras_repro.comparison.distances.layer_distances import Distances, distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
 from keras_repro.comparison.distances.summary import how_far
 from keras_repro.comparison.distances.tensor_distance import exact_distance
 from keras_repro.errors import LedgerError
@@ -48,7 +48,7 @@ B = [START, A[1], moved(A[2], 1e-5, "layers/1/kernel"), moved(A[3], 1e-3, *SHAPE
 LAYERS = ("layers/0", "layers/1", "layers/2/cell")
 
 
-def found(tmp_path: Path, **options: object) -> Distances:
+def found(tmp_path: Path, **options: object) -> LayerDistances:
     pair = [write_run(tmp_path / name, s, **options) for name, s in (("a", A), ("b", B))]  # type: ignore[arg-type]
     return distances(*pair)
 

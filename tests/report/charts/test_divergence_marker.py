@@ -9,14 +9,14 @@ import pytest
 
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.report.charts.cells import cells_of
-from keras_repro.report.charts.divergence_marker import Place, mark_of, place_of
+from keras_repro.report.charts.divergence_marker import GridCell, marker_for, place_of
 
 ONE_FIT = ["start", *(f"epoch {n}" for n in range(1, 13)), "end"]
 FITS = [f"fit {f}, {e}" for f in (1, 2) for e in ("start", "epoch 1", "epoch 2")]
 LAYERS = ["layers/1", "layers/10", "layers/1/cell", "embed"]
 
 
-def place(epochs: list[str], **fields: Any) -> Place | None:
+def place(epochs: list[str], **fields: Any) -> GridCell | None:
     return place_of(Divergence(**({"kind": "epoch", "fit": 0} | fields)), epochs=epochs, layers=LAYERS)
 
 
@@ -31,7 +31,7 @@ def place(epochs: list[str], **fields: Any) -> Place | None:
     ],
 )
 def test_one_fit(fields: dict[str, Any], column: int) -> None:
-    assert place(ONE_FIT, **fields) == Place(row=None, column=column)
+    assert place(ONE_FIT, **fields) == GridCell(row=None, column=column)
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_one_fit(fields: dict[str, Any], column: int) -> None:
     ],
 )
 def test_several_fits(fields: dict[str, Any], column: int) -> None:
-    assert place(FITS, **fields) == Place(row=None, column=column)
+    assert place(FITS, **fields) == GridCell(row=None, column=column)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_what_no_epoch_of_the_map_holds(fields: dict[str, Any]) -> None:
     ],
 )
 def test_the_innermost_layer_that_holds_the_tensor(tensor: str | None, row: int | None) -> None:
-    assert place(ONE_FIT, epoch=0, tensor=tensor) == Place(row=row, column=1)
+    assert place(ONE_FIT, epoch=0, tensor=tensor) == GridCell(row=row, column=1)
 
 
 def test_no_divergence() -> None:
@@ -85,9 +85,9 @@ def test_no_divergence() -> None:
 def test_the_mark_of_a_grouped_map() -> None:
     values = np.zeros((1000, 1000))
     cells = cells_of(values, values == 0)  # 5 layers and 3 epochs a cell
-    mark = mark_of(Place(row=999, column=500), cells, row=4, epoch="epoch 500")
+    mark = marker_for(GridCell(row=999, column=500), cells, row=4, epoch="epoch 500")
     assert (mark.row, mark.column, mark.y, mark.height) == (199, 166, 796, 4)
     assert mark.x == pytest.approx(100 * 166 / 334, abs=1e-3)
     assert (mark.words, mark.align, mark.small) == ("parted: epoch 500", "middle", True)
-    whole = mark_of(Place(row=None, column=0), cells, row=4, epoch="start")
+    whole = marker_for(GridCell(row=None, column=0), cells, row=4, epoch="start")
     assert (whole.row, whole.y, whole.height, whole.align) == (None, 0, 800, "start")

@@ -14,7 +14,7 @@ from ledger_builders import BIAS, changed, training, with_fields, write
 from matplotlib.colors import to_rgb
 
 from keras_repro.comparison.compare import compare
-from keras_repro.comparison.distances.layer_distances import Distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.errors import ReproError
 from keras_repro.report.charts.png import write_png
 
@@ -31,11 +31,11 @@ def pair(folder: Path) -> tuple[Path, Path]:
 
 def known(
     *, layers: int = 4, epochs: int = 3, cell: tuple[int, int] | None = None, titles: Any = None
-) -> Distances:
+) -> LayerDistances:
     values = np.zeros((layers, epochs + 1))
     if cell is not None:
         values[cell] = 3e-8
-    return Distances(
+    return LayerDistances(
         epochs=("start", *(f"epoch {n + 1}" for n in range(epochs))),
         layers=tuple(f"layers/{i}" for i in range(layers)),
         titles=titles or tuple(f"d{i}" for i in range(layers)),

@@ -11,14 +11,14 @@ import pytest
 
 from keras_repro.comparison.compare import compare_all
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.report.console.comparison import (
     make_console,
     print_comparison,
     print_error,
     shown_path,
-    visible,
 )
+from keras_repro.utils.text import escape_control_chars
 
 FRAMEWORKS = {"frameworks": {"tensorflow": "2.21.0", "keras": "3.15.1"}}
 
@@ -35,7 +35,7 @@ def make_run(
 ) -> Path:
     """A run whose weights differ from those of the others from one epoch on, where that is given."""
     header = Header(coverage="smr", environment=FRAMEWORKS, created=folder.name)
-    with Ledger.create(folder, header) as ledger:
+    with LedgerWriter.create(folder, header) as ledger:
         for fit in range(fits):
             extra = {"arguments": {"epochs": epochs}}
             ledger.append(Record(kind="fit", fit=fit, sections={"fit": f"{fit:02x}"}, extra=extra))
@@ -174,8 +174,8 @@ def test_values_that_are_no_plain_numbers(tmp_path: Path) -> None:
         ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
     ],
 )
-def test_visible(text: str, shown: str) -> None:
-    assert visible(text) == shown
+def test_control_characters_are_escaped(text: str, shown: str) -> None:
+    assert escape_control_chars(text) == shown
 
 
 def test_an_error_is_a_line_behind_what_it_rests_on(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.processes.child import Outcome
 from keras_repro.report.console.comparison import make_console
 from keras_repro.report.console.progress import ProgressWatcher
@@ -20,11 +20,11 @@ class Terminal(io.StringIO):
         return True
 
 
-def epoch(ledger: Ledger, fit: int, number: int) -> None:
+def epoch(ledger: LedgerWriter, fit: int, number: int) -> None:
     ledger.append(Record(kind="epoch", fit=fit, epoch=number, sections={"weights": "00"}))
 
 
-def fit(ledger: Ledger, number: int, epochs: int | None) -> None:
+def fit(ledger: LedgerWriter, number: int, epochs: int | None) -> None:
     arguments = {} if epochs is None else {"epochs": epochs}
     ledger.append(Record(kind="fit", fit=number, sections={"fit": "00"}, extra={"arguments": arguments}))
 
@@ -36,7 +36,7 @@ def test_in_a_pipe_a_line_a_run(here: Path) -> None:
             folder = here / "runs [bold]" / f"run-{number + 1}"
             watcher.begins(number, folder / "ledger.jsonl")
             watcher.polls(number)
-            with Ledger.create(folder, Header()) as ledger:
+            with LedgerWriter.create(folder, Header()) as ledger:
                 fit(ledger, 0, epochs)
                 for done in range(epochs):
                     epoch(ledger, 0, done)
@@ -73,7 +73,7 @@ def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.Monk
 
         watcher.begins(0, here / "run-1" / "ledger.jsonl")
         assert look(0) == "run 1/2 starting"
-        with Ledger.create(here / "run-1", Header()) as ledger:
+        with LedgerWriter.create(here / "run-1", Header()) as ledger:
             assert look(0) == "run 1/2 starting"
             fit(ledger, 0, 4)
             assert look(0) == "run 1/2 epoch 0/4"
@@ -94,7 +94,7 @@ def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.Monk
 
 def test_half_a_line_is_waited_for(here: Path) -> None:
     file = io.StringIO()
-    with Ledger.create(here / "run", Header()) as ledger:
+    with LedgerWriter.create(here / "run", Header()) as ledger:
         fit(ledger, 0, 2)
         epoch(ledger, 0, 0)
         epoch(ledger, 0, 1)

@@ -19,11 +19,11 @@ from ledger_builders import DATA, digest, record
 from selenium.webdriver.common.keys import Keys
 
 from keras_repro.comparison.compare import compare
-from keras_repro.comparison.distances.layer_distances import Distances, distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
 from keras_repro.comparison.distances.tensor_distance import exact_distance
 from keras_repro.comparison.result import Grade
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.report.html.compare_page import render_comparison
 from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter, sketch_rows
 
@@ -53,7 +53,7 @@ def write_run(
     shapes = {n: ["float32", [8, 8], f"model/{title}/kernel"] for n, title in zip(names, layers, strict=True)}
     fields: dict[str, Any] = {"coverage": "sm", "created": f"today {folder.name}", "environment": ENVIRONMENT}
     with (
-        Ledger.create(folder, Header(**(fields | header))) as ledger,
+        LedgerWriter.create(folder, Header(**(fields | header))) as ledger,
         SketchWriter(folder / SKETCHES_NAME) as writer,
     ):
         extra = {"arguments": {"epochs": epochs}, "data": DATA}
@@ -90,7 +90,7 @@ def write_run(
     return folder
 
 
-def write_page(folder: Path, a: Path, b: Path, known: Distances | None = None) -> Path:
+def write_page(folder: Path, a: Path, b: Path, known: LayerDistances | None = None) -> Path:
     comparison = compare(a, b)
     text = render_comparison(comparison, a, b, distances(a, b) if known is None else known)
     page = folder / "out.html"
@@ -156,11 +156,11 @@ def _place(layer: int, epoch: int) -> Any:
     return SimpleNamespace(layer=layer, epoch=epoch)
 
 
-def grown(layers: int, epochs: int, *, layer: int, epoch: int) -> Distances:
+def grown(layers: int, epochs: int, *, layer: int, epoch: int) -> LayerDistances:
     """Distances that spread from one layer over all and grow."""
     since = np.arange(epochs + 1)[None] - epoch - np.abs(np.arange(layers) - layer)[:, None]
     values = np.where(since < 0, 0.0, 1e-8 * 10 ** (since / 20.0))
-    return Distances(
+    return LayerDistances(
         epochs=("start", *(f"epoch {n + 1}" for n in range(epochs))),
         layers=tuple(f"layers/{i}" for i in range(layers)),
         titles=tuple(f"dense_{i}" for i in range(layers)),

@@ -13,9 +13,9 @@ import pytest
 from markdown_it import MarkdownIt
 
 from keras_repro.errors import LedgerError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.ledger.writer import Ledger
+from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.report.paper.report import render_report, report_data
 
 ENVIRONMENT: dict[str, Any] = {
@@ -79,7 +79,7 @@ def write_run(
         ]
     if status is not None:
         records = [*records, Record(kind="exit", extra={"status": status})]
-    with Ledger.create(folder, Header(**facts | header)) as ledger:
+    with LedgerWriter.create(folder, Header(**facts | header)) as ledger:
         for record in records:
             ledger.append(record)
     return folder
@@ -113,7 +113,7 @@ def test_every_line_of_the_guides_page_is_filled_in(tmp_path: Path) -> None:
     assert line(page, "Wall Time") == "1.8 s of training in 2 epochs"
     assert line(page, "Status") == "finished"
     assert line(page, "Mode") == "observed: run as it is, only recorded"
-    ledger = read_ledger(run)
+    ledger = open_ledger(run)
     assert line(page, "GPU and Driver") == "none"
     assert line(page, "Fingerprint") == f"`{ledger.fingerprint}`"
     assert line(page, "What the Fingerprint Covers").startswith("state at each fit's start, after each")
@@ -169,7 +169,7 @@ def test_the_same_for_machines(tmp_path: Path) -> None:
     found = json.loads(json.dumps(report_data([run]), allow_nan=False))
     assert (found["format"], found["verdict"], len(found["runs"])) == (1, None, 1)
     (page,) = found["runs"]
-    ledger = read_ledger(run)
+    ledger = open_ledger(run)
     assert (page["name"], page["status"], page["mode"]) == ("a", "finished", "observed")
     assert page["fingerprint"] == page["information"]["Fingerprint"] == ledger.fingerprint
     # Nothing is escaped, and what was not recorded is null.
@@ -392,7 +392,7 @@ def test_runs_that_agree(tmp_path: Path) -> None:
     assert page.startswith("# Reproducibility report of 2 runs\n")
     assert "The fingerprints of all 2 runs agree: to the bit, in all that they cover.\n" in page
     assert page.count("## Reproducibility Information") == 2
-    assert f"| 2: b | finished | observed | `{read_ledger(runs[1]).fingerprint}` |\n" in page
+    assert f"| 2: b | finished | observed | `{open_ledger(runs[1]).fingerprint}` |\n" in page
 
 
 def _changed(folder: Path, **changed: Any) -> Path:

@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
-from keras_repro.training.data.batch_feed import one_by_one
+from keras_repro.training.data.batch_feed import iterator_like
 
 X = np.arange(20, dtype="float32").reshape(10, 2)
 Y = np.arange(10, dtype="int64")
@@ -72,7 +72,7 @@ def _same(a: Any, b: Any) -> bool:
 def test_one_batch_comes_again_with_its_spec(name: str) -> None:
     dataset = DATA[name]()
     for batch in dataset:
-        again = one_by_one([batch], dataset.element_spec)
+        again = iterator_like([batch], dataset.element_spec)
         assert again.element_spec == dataset.element_spec
         assert _same(next(again), batch)
         with pytest.raises(StopIteration):
@@ -84,7 +84,7 @@ def test_several_batches_come_again_with_their_spec(name: str) -> None:
     dataset = DATA[name]()
     batches = list(dataset)
     assert len(batches) > 1
-    again = one_by_one(batches, dataset.element_spec)
+    again = iterator_like(batches, dataset.element_spec)
     assert again.element_spec == dataset.element_spec
     assert all(_same(next(again), batch) for batch in batches)
     with pytest.raises(StopIteration):
@@ -107,13 +107,13 @@ def test_a_function_is_not_traced_anew(name: str) -> None:
         batches.append(step(iterator))
     assert len(traced) == 1
     for batch in batches:
-        assert _same(step(one_by_one([batch], dataset.element_spec)), batch)
+        assert _same(step(iterator_like([batch], dataset.element_spec)), batch)
     assert len(traced) == 1
 
 
 def test_a_spec_that_no_batch_fits_gives_none() -> None:
     batch = (tf.constant(X), tf.constant(Y))
-    assert one_by_one([batch], tf.TensorSpec((None, 2), tf.float32)) is None
+    assert iterator_like([batch], tf.TensorSpec((None, 2), tf.float32)) is None
 
 
 # --- digests

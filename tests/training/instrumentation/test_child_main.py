@@ -12,7 +12,7 @@ import tensorflow
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes.child import RECORDING_FAILED
-from keras_repro.processes.outcome import check_outcome
+from keras_repro.processes.outcome import raise_for_outcome
 
 TRAINS = "import keras\nfrom small import X, Y, build\nkeras.utils.set_random_seed(1)\n"
 MAIN = """\
@@ -87,7 +87,7 @@ def test_a_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here
     assert child.ledger.status == "stopped"
     assert child.ledger.fingerprint.endswith("-partial")
     with pytest.raises(LaunchError) as raised:
-        check_outcome(child.outcome, child.folder, name="run 1")
+        raise_for_outcome(child.outcome, child.folder, name="run 1")
     assert raised.value.output.startswith("Traceback (most recent call last):\n")
     assert str(raised.value) == f"run 1 failed with exit code 1; ledger and output kept in {child.folder}"
 
@@ -125,7 +125,7 @@ def test_a_training_killed_between_epochs_can_be_read(launched: Any, written: An
     assert child.ledger.status == "killed"
     assert child.ledger.fingerprint.endswith("-partial")
     with pytest.raises(LaunchError, match=r"^run 1 was killed by SIGKILL; ledger and output kept in "):
-        check_outcome(child.outcome, child.folder, name="run 1")
+        raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
 def test_a_full_disk_ends_the_record_and_not_the_training(launched: Any, written: Any) -> None:
@@ -143,7 +143,7 @@ def test_a_full_disk_ends_the_record_and_not_the_training(launched: Any, written
     )
     assert child.outcome.code == RECORDING_FAILED
     with pytest.raises(LaunchError, match="too large; the script itself ended well; ledger and output kept"):
-        check_outcome(child.outcome, child.folder, name="run 1")
+        raise_for_outcome(child.outcome, child.folder, name="run 1")
     assert "trained 3\n" in child.output
     last = child.output.splitlines()[-1]
     assert last.startswith("keras-repro: recording ended at epoch 2: cannot write ")
@@ -180,9 +180,9 @@ def test_a_training_elsewhere_is_not_observed(
     )
     assert child.outcome.code == 0, child.output
     if message is None:
-        return check_outcome(child.outcome, child.folder, name="run 1")
+        return raise_for_outcome(child.outcome, child.folder, name="run 1")
     with pytest.raises(LaunchError, match=f"^run 1: {message}; ledger and output kept in "):
-        check_outcome(child.outcome, child.folder, name="run 1")
+        raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
 BARE = """\
@@ -207,7 +207,7 @@ def test_layers_that_no_model_holds_are_recorded_as_they_are_left(
 ) -> None:
     child = launched(written(TRAINS + BARE), way)
     assert child.outcome.code == 0, child.output
-    check_outcome(child.outcome, child.folder, name="run 1")
+    raise_for_outcome(child.outcome, child.folder, name="run 1")
     (record,) = child.records
     names = [f"trained by hand 0/dense{n}/{w}" for n in ("", "_1") for w in ("bias", "kernel")]
     assert sorted(record["tensors"]["weights"]) == names
@@ -231,7 +231,7 @@ def test_a_process_that_becomes_another_leaves_no_record(launched: Any, written:
     child = launched(written("import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'pass'])\n"))
     assert child.outcome.code == 0
     with pytest.raises(LaunchError, match=r"^run 1: it left no record: .* os\.exec, .*; output kept in "):
-        check_outcome(child.outcome, child.folder, name="run 1")
+        raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
 def test_models_of_tf_keras_are_named(launched: Any, written: Any, here: Path) -> None:
@@ -242,7 +242,7 @@ def test_models_of_tf_keras_are_named(launched: Any, written: Any, here: Path) -
     assert (child.outcome.code, child.output) == (0, "trained\n")
     message = "tf_keras models are not supported yet: the training was not observed"
     with pytest.raises(LaunchError, match=f"^run 1: {message}"):
-        check_outcome(child.outcome, child.folder, name="run 1")
+        raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
 def test_the_header_says_what_was_run(launched: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from keras_repro.training.instrumentation.perturbations import vary
+from keras_repro.training.instrumentation.perturbations import apply_perturbations
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def listed(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_listings_come_the_other_way_round(listed: list[str], here: Path) -> None:
-    vary(listings="reversed")
+    apply_perturbations(listings="reversed")
     other = listed[::-1]
     assert os.listdir() == os.listdir(".") == os.listdir(here) == other
     with os.scandir() as entries:
@@ -42,8 +42,8 @@ def test_listings_come_the_other_way_round(listed: list[str], here: Path) -> Non
 def test_a_process_is_held_to_some_cpus() -> None:
     cpus = sorted(os.sched_getaffinity(0))[:1]
     code = (
-        "import os\nfrom keras_repro.training.instrumentation.perturbations import vary\n"
-        f"vary(cpus={cpus})\nprint(sorted(os.sched_getaffinity(0)))"
+        "import os\nfrom keras_repro.training.instrumentation.perturbations import apply_perturbations\n"
+        f"apply_perturbations(cpus={cpus})\nprint(sorted(os.sched_getaffinity(0)))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == str(cpus)
@@ -61,7 +61,7 @@ def test_keras_leaves_xla_out_where_it_would_choose_it(monkeypatch: pytest.Monke
     # As it is where there is a GPU.
     monkeypatch.setattr(Trainer, "_resolve_auto_jit_compile", lambda self: True)
     assert compiled("auto")
-    vary(jit=False)
+    apply_perturbations(jit=False)
     assert not compiled("auto")
     assert compiled(True)
 
@@ -69,7 +69,7 @@ def test_keras_leaves_xla_out_where_it_would_choose_it(monkeypatch: pytest.Monke
 def test_threads_take_turns_more_often() -> None:
     before = sys.getswitchinterval()
     try:
-        vary(switch_interval=1e-6)
+        apply_perturbations(switch_interval=1e-6)
         assert sys.getswitchinterval() == pytest.approx(1e-6)
     finally:
         sys.setswitchinterval(before)

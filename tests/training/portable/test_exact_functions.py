@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.python.eager import context
 from tensorflow.python.framework import op_def_library
 
-from keras_repro.determinism.operation_catalogue import reason_against
+from keras_repro.determinism.operation_catalogue import why_not_portable
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.training.portable.exact_functions import REPLACED, use_exact_functions
 
@@ -168,7 +168,7 @@ def test_each_one_that_is_left_out_is_seen(name):
         finally:
             undo()
         assert ((name, "float32") in found) == narrow
-        reasons = [reason_against(o, {t}) for o, t in found]
+        reasons = [why_not_portable(o, {t}) for o, t in found]
         assert any(reasons) == narrow
 
 

@@ -13,7 +13,7 @@ from tensorflow.python.framework import op_def_library
 import keras_repro as kr
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.portable.mode import PortableMode, portability_of
 from keras_repro.training.portable.operation_check import optimized_graph
 
@@ -272,14 +272,14 @@ def test_a_trainer(tmp_path):
     assert dict(context.context()._optimizer_experimental_options) == before
     runs = [portable.fit(X, Y, verbose=0, run_dir=tmp_path / n) for n in "ab"]
     assert runs[0].fingerprint == runs[1].fingerprint
-    ledger = read_ledger(tmp_path / "a")
+    ledger = open_ledger(tmp_path / "a")
     assert ledger.header["determinism"] == "portable"
     assert dict(context.context()._optimizer_experimental_options) == before
     (optimizer,) = [s for s in ledger.header["switches"] if s["name"] == "graph_optimizer"]
     assert optimizer["requested"] == optimizer["achieved"] == GRAPH_OPTIMIZER
     assert [r["portability"]["level"] for r in ledger.records() if r["kind"] == "epoch"] == [LEVEL]
     plain = trainer().fit(X, Y, verbose=0, run_dir=tmp_path / "c")
-    assert read_ledger(tmp_path / "c").header["determinism"] == "bitwise"
+    assert open_ledger(tmp_path / "c").header["determinism"] == "bitwise"
     assert plain.fingerprint != runs[0].fingerprint
     comparison = kr.compare(tmp_path / "a", tmp_path / "c")
     assert comparison.reason == "one run is portable and the other bitwise: two different trainings"

@@ -13,22 +13,22 @@ import pytest
 import tensorflow as tf
 
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.probes.custom_loop_probe import LoopProbe
-from keras_repro.training.probes.event_log import Evidence, Probe
-from keras_repro.training.probes.variable_probe import BirthProbe
+from keras_repro.training.probes.custom_loop_probe import CustomLoopProbe
+from keras_repro.training.probes.event_log import EventLog, Evidence
+from keras_repro.training.probes.variable_probe import VariableProbe
 from keras_repro.training.state import initial_values
 
 X = np.arange(24, dtype="float32").reshape(12, 2) / 10
 
 
-class Looking(Probe):
+class Looking(EventLog):
     """Keeps what it hears, gathers the evidence of some steps, and lets the loop go on."""
 
     def __init__(self, folder: Path, *places: str) -> None:
         super().__init__(folder, target=True, replays=True)
         self.heard_of: list[Event] = []
         self.found: dict[str, Any] = {}
-        self.born = BirthProbe(self)
+        self.born = VariableProbe(self)
         self._gathers = set(places)
 
     def soft(self, event: Event) -> None:
@@ -55,7 +55,7 @@ def looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
     def start(*places: str) -> Looking:
         probe = Looking(tmp_path, *places)
         initial_values.start(like=probe.born)
-        LoopProbe(probe).install()
+        CustomLoopProbe(probe).install()
         started.append(probe)
         return probe
 

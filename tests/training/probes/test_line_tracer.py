@@ -14,8 +14,8 @@ import pytest
 from conftest import TESTS
 
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.probes.line_tracer import LineWatch
-from keras_repro.training.probes.value_digest import Work
+from keras_repro.training.probes.line_tracer import LineTracer
+from keras_repro.training.probes.value_digest import DigestBudget
 
 Watched = Callable[..., dict[int, dict[str, str]]]
 
@@ -28,7 +28,7 @@ def events(tmp_path: Path) -> Callable[..., list[Event]]:
         path = tmp_path / "script.py"
         path.write_text(textwrap.dedent(text))
         code = compile(path.read_text(), str(path), "exec")
-        watch, before = LineWatch(), sys.gettrace()
+        watch, before = LineTracer(), sys.gettrace()
         watch.start()
         try:
             exec(code, {"__name__": "__main__"} | names)
@@ -186,9 +186,9 @@ def test_a_list_that_grows_is_looked_at_now_and_then(events: Callable[..., list[
     """
     found = []
     for last in (0, 0, 1):
-        before = Work.done
+        before = DigestBudget.done
         found.append({e.info["line"]: e.value for e in events(text.format(last=last))})
-        assert Work.done - before < 400_000
+        assert DigestBudget.done - before < 400_000
     assert found[0] == found[1]
     assert found[0][5] != found[2][5]
     assert found[0][3] == found[2][3]  # small values are looked at each time
@@ -462,7 +462,7 @@ def test_an_error_of_the_user_passes_unchanged(watched: Watched) -> None:
 def test_after_the_end_nothing_is_looked_at(tmp_path: Path) -> None:
     path = tmp_path / "script.py"
     path.write_text("def f():\n    x = 1\n    end()\n    y = 2\nf()\n")
-    watch, before = LineWatch(), sys.gettrace()
+    watch, before = LineTracer(), sys.gettrace()
     watch.start()
     try:
         exec(compile(path.read_text(), str(path), "exec"), {"end": watch.stop})

@@ -15,11 +15,11 @@ from training import models
 from training.data.test_batch_digests import DATA, _same
 
 import keras_repro as kr
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.data.batch_digests import joint_digests
-from keras_repro.training.data.batch_feed import Feed
-from keras_repro.training.recording.batch_observer import BatchWatch
+from keras_repro.training.data.batch_feed import BatchFeed
+from keras_repro.training.recording.batch_observer import BatchObserver
 from keras_repro.training.state.fast_reader import StateReader
 
 X, Y = models.data(48)
@@ -30,7 +30,7 @@ X, Y = models.data(48)
 def test_what_is_handed_on_is_what_was_taken(kind: str, at_once: int) -> None:
     batches = list(DATA[kind]())
     spec = DATA[kind]().element_spec
-    feed = Feed.of(spec, at_once)
+    feed = BatchFeed.of(spec, at_once)
     assert feed is not None
     for start in range(0, len(batches), at_once):
         some = batches[start : start + at_once]
@@ -46,7 +46,7 @@ def _parts(batch: Any) -> list[Any]:
 
 
 def test_there_is_no_feed_for_what_cannot_go_through_it() -> None:
-    assert Feed.of(DATA["optional"]().element_spec, 1) is None
+    assert BatchFeed.of(DATA["optional"]().element_spec, 1) is None
 
 
 def _numbers(rows: Any = slice(None), *, x: Any = X, y: Any = Y) -> Any:
@@ -95,7 +95,7 @@ def test_what_is_no_list_of_samples_has_no_rows() -> None:
     assert list(joint_digests([[tf.ones((2, 2)), tf.ones(3)]])) == ["order"]
     assert list(joint_digests([[tf.ones((2, 2)), tf.ones(())]])) == ["order"]
     for kind, samples in (("ragged", False), ("sparse", False), ("a dict and weights", True)):
-        feed = Feed.of(DATA[kind]().element_spec, 1)
+        feed = BatchFeed.of(DATA[kind]().element_spec, 1)
         assert feed is not None
         assert feed.samples == samples
         digests = joint_digests([_parts(next(iter(DATA[kind]())))], samples=samples)
@@ -142,7 +142,7 @@ def test_a_trainer_sees_batches_and_changes_nothing(kind: str, tmp_path: Path) -
         folder = tmp_path / f"{every}"
         runs[every] = trainer.fit(**arguments(), epochs=2, every=every, run_dir=folder, verbose=0)
         states.append(StateReader(runs[every].model).digests())
-        assert not isinstance(runs[every].model.train_function, BatchWatch)
+        assert not isinstance(runs[every].model.train_function, BatchObserver)
     assert states[0] == states[1] == states[2]
     assert len({run.fingerprint for run in runs.values()}) == 1
     steps = {n: [r for r in _records(run.run_dir) if r["kind"] == "step"] for n, run in runs.items()}
@@ -156,7 +156,7 @@ def test_a_trainer_sees_batches_and_changes_nothing(kind: str, tmp_path: Path) -
 
 
 def _records(folder: Path) -> list[dict[str, Any]]:
-    return list(read_ledger(folder).records())
+    return list(open_ledger(folder).records())
 
 
 def test_only_batches_of_recorded_steps_are_taken() -> None:
@@ -165,9 +165,9 @@ def test_only_batches_of_recorded_steps_are_taken() -> None:
     model.make_train_function()
     bare = model.train_function
     iterator = iter(_dataset())
-    feed = Feed.of(iterator.element_spec, 1)
+    feed = BatchFeed.of(iterator.element_spec, 1)
     assert feed is not None
-    watch = BatchWatch(model, feed, lambda: due.pop(0))
+    watch = BatchObserver(model, feed, lambda: due.pop(0))
     watch.stand()
     watch.stand()
     for _ in range(3):
@@ -186,9 +186,9 @@ def test_of_two_watches_the_inner_one_may_leave_first() -> None:
     bare, iterator = model.train_function, iter(_dataset())
     watches = []
     for _ in range(2):
-        feed = Feed.of(iterator.element_spec, 1)
+        feed = BatchFeed.of(iterator.element_spec, 1)
         assert feed is not None
-        watches.append(BatchWatch(model, feed, lambda: True))
+        watches.append(BatchObserver(model, feed, lambda: True))
         watches[-1].stand()
     model.train_function(iterator)
     assert watches[0].seen() == watches[1].seen() == joint_digests([_parts(next(iter(_dataset())))])
@@ -247,7 +247,7 @@ def test_the_launcher_sees_batches_and_changes_nothing(
 @pytest.mark.parametrize("kind", [k for k in DATA if k != "optional"])
 def test_what_is_taken_is_what_next_gives(kind: str) -> None:
     spec = DATA[kind]().element_spec
-    dense = Feed(spec, 1).dense
+    dense = BatchFeed(spec, 1).dense
     assert dense == (kind not in ("ragged", "sparse", "ragged and dense"))
     iterator, plain = iter(DATA[kind]()), iter(DATA[kind]())
     for batch in plain:

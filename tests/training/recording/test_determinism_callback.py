@@ -21,7 +21,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import DivergenceError, LedgerError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 
 
@@ -164,8 +164,8 @@ def test_a_training_is_recorded_and_not_changed(name: str, tmp_path: Path) -> No
     observed, observed_history = _fit(MODES[name], one)
     assert models.weights(observed) == models.weights(bare)
     assert observed_history == history
-    assert one.fingerprint == read_ledger(tmp_path / "one").fingerprint
-    records = list(read_ledger(tmp_path / "one").typed_records())
+    assert one.fingerprint == open_ledger(tmp_path / "one").fingerprint
+    records = list(open_ledger(tmp_path / "one").typed_records())
     kinds = [r.kind for r in records if r.kind != "birth"]
     assert kinds == ["fit", "start", *["epoch"] * len(history[next(iter(history))]), "end"]
     epochs = [r for r in records if r.kind == "epoch"]
@@ -192,14 +192,14 @@ def test_an_average_that_swaps_after_the_last_epoch_is_in_the_end(tmp_path: Path
         Mode(lambda: _mlp(optimizer=keras.optimizers.Adam(**_EMA), run_eagerly=True)),
         kr.DeterminismCallback(tmp_path / "run"),
     )
-    records = list(read_ledger(tmp_path / "run").typed_records())
+    records = list(open_ledger(tmp_path / "run").typed_records())
     assert records[-2].sections["weights"] != records[-1].sections["weights"]
     assert records[-1].tensors["weights"] == _digests(model)["weights"]
 
 
 def test_the_best_weights_that_are_restored_are_in_the_end(tmp_path: Path) -> None:
     model, history = _fit(MODES["best weights"], kr.DeterminismCallback(tmp_path / "run"))
-    records = list(read_ledger(tmp_path / "run").typed_records())
+    records = list(open_ledger(tmp_path / "run").typed_records())
     assert len(history["loss"]) == 2
     assert records[-1].tensors["weights"] == _digests(model)["weights"]
     weights = [r.sections["weights"] for r in records if r.kind == "epoch"]
@@ -248,7 +248,7 @@ def test_stop_ends_the_training_at_the_epoch_that_differs(gan_run: Path, tmp_pat
     assert found is not None
     assert (found.fit, found.epoch) == (0, 1)
     assert found.tensors == ({"section": "optimizer", "tensor": _SLOT},)
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     assert ledger.status == "stopped"
     assert callback.fingerprint == ledger.fingerprint
     assert callback.fingerprint.endswith("-partial")
@@ -260,7 +260,7 @@ def test_raise_ends_the_training_with_an_error(gan_run: Path, tmp_path: Path) ->
     with pytest.raises(DivergenceError, match=rf"at epoch 3/4: weights differ, first in {tensor}") as caught:
         _train_gan(_Flip(tensor, 2), callback)
     assert caught.value.divergence is callback.divergence
-    assert read_ledger(tmp_path / "run").status == "stopped"
+    assert open_ledger(tmp_path / "run").status == "stopped"
 
 
 def test_warn_goes_on_to_the_end(gan_run: Path, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_warn_goes_on_to_the_end(gan_run: Path, tmp_path: Path) -> None:
     assert len(history.epoch) == 4
     assert callback.divergence is not None
     assert callback.divergence.tensors == ({"section": "optimizer", "tensor": "d_optimizer/learning_rate"},)
-    assert read_ledger(tmp_path / "run").status == "finished"
+    assert open_ledger(tmp_path / "run").status == "finished"
 
 
 def test_a_difference_in_what_the_first_step_makes_comes_before_the_first_epoch(
@@ -339,7 +339,7 @@ def test_a_folder_without_a_run_is_taken_and_one_with_a_run_replaced_when_asked(
     model.fit(x, y, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "run")])
     model.fit(x, y, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "run", overwrite=True)])
     assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
-    assert [r.kind for r in read_ledger(tmp_path / "run").typed_records()].count("fit") == 1
+    assert [r.kind for r in open_ledger(tmp_path / "run").typed_records()].count("fit") == 1
 
 
 # The place in the list of callbacks.
@@ -389,12 +389,12 @@ def test_placed_before_what_changes_weights_or_logs_it_says_so(
         UserWarning, match=f"{name} after DeterminismCallback may change .* DeterminismCallback last"
     ):
         small_model.fit(x, y, verbose=0, callbacks=[callback, make()])
-    note = next(read_ledger(tmp_path / "first").typed_records()).extra["notes"]
+    note = next(open_ledger(tmp_path / "first").typed_records()).extra["notes"]
     assert len(note) == 1
     assert note[0].startswith(name)
     # Warnings are errors here: none comes where it is last.
     small_model.fit(x, y, verbose=0, callbacks=[make(), kr.DeterminismCallback(tmp_path / "last")])
-    assert next(read_ledger(tmp_path / "last").typed_records()).extra["notes"] == []
+    assert next(open_ledger(tmp_path / "last").typed_records()).extra["notes"] == []
 
 
 def test_placed_before_callbacks_that_only_watch_it_says_nothing(small_model: Any, tmp_path: Path) -> None:
@@ -410,7 +410,7 @@ def test_placed_before_callbacks_that_only_watch_it_says_nothing(small_model: An
     ]
     small_model.fit(x, y, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "run"), *watching])
     assert (tmp_path / "log.csv").read_text().startswith("epoch,loss")
-    assert read_ledger(tmp_path / "run").fingerprint == read_ledger(tmp_path / "other").fingerprint
+    assert open_ledger(tmp_path / "run").fingerprint == open_ledger(tmp_path / "other").fingerprint
 
 
 def test_the_list_of_callbacks_is_left_as_it_was(small_model: Any, tmp_path: Path) -> None:
@@ -453,7 +453,7 @@ def test_own_logs_are_told_from_what_callbacks_add(tmp_path: Path) -> None:
         model = _vector_model()
         model.fit(x, np.concatenate([y, 1 - y], axis=1), verbose=0, callbacks=[_Adds(), callback])
         fingerprints.append(callback.fingerprint)
-    epoch = next(r for r in read_ledger(tmp_path / "one").typed_records() if r.kind == "epoch")
+    epoch = next(r for r in open_ledger(tmp_path / "one").typed_records() if r.kind == "epoch")
     assert set(epoch.metrics) == {"loss", "mae", "mse", "f1_score"}
     assert epoch.metrics["mse"] != 17.0
     assert len(epoch.metrics["f1_score"]) == 2
@@ -545,7 +545,7 @@ def test_a_stateful_random_operation_is_named(tmp_path: Path) -> None:
     models.fresh()
     model = models.compiled(keras.Sequential([keras.Input((4,)), _Stateful(), layers.Dense(1)]))
     model.fit(x, y, epochs=2, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "run")])
-    epochs = [r for r in read_ledger(tmp_path / "run").typed_records() if r.kind == "epoch"]
+    epochs = [r for r in open_ledger(tmp_path / "run").typed_records() if r.kind == "epoch"]
     assert epochs[0].extra["stateful_random_operations"] == ["RandomUniform"]
     assert "stateful_random_operations" not in epochs[1].extra
 
@@ -566,7 +566,7 @@ def test_several_fits_are_numbered(tmp_path: Path) -> None:
     second = train(tmp_path / "two", tmp_path / "one")
     assert first.fingerprint == second.fingerprint
     assert second.divergence is None
-    positions = [r.position for r in read_ledger(tmp_path / "one").typed_records()]
+    positions = [r.position for r in open_ledger(tmp_path / "one").typed_records()]
     assert [p for p in positions if "birth" not in p] == [
         *("fit 0", "start 0", "epoch 0 0", "epoch 0 1", "end 0"),
         *("fit 1", "start 1", "epoch 1 0", "epoch 1 1", "end 1"),
@@ -589,10 +589,10 @@ def test_a_fit_that_fails_leaves_what_was_recorded(small_model: Any, tmp_path: P
     with pytest.raises(ZeroDivisionError):
         small_model.fit(x, y, epochs=3, verbose=0, callbacks=[fails, callback])
     assert callback.fingerprint.endswith("-partial")
-    assert read_ledger(tmp_path / "run").status == "killed"
+    assert open_ledger(tmp_path / "run").status == "killed"
     fails.fails = False
     small_model.fit(x, y, epochs=2, verbose=0, callbacks=[fails, callback])
-    positions = [r.position for r in read_ledger(tmp_path / "run").typed_records() if r.kind != "birth"]
+    positions = [r.position for r in open_ledger(tmp_path / "run").typed_records() if r.kind != "birth"]
     assert positions == [
         *("fit 0", "start 0", "epoch 0 0"),
         *("fit 1", "start 1", "epoch 1 0", "epoch 1 1", "end 1"),
@@ -676,7 +676,7 @@ def test_a_disk_that_fills_up_does_not_end_the_training(
         observed, history = _fit(Mode(_mlp, callbacks=lambda: [Fills()]), callback)
     assert len(history["loss"]) == 3
     assert models.weights(observed) == models.weights(bare)
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     assert [r.position for r in ledger.typed_records() if r.kind == "epoch"] == ["epoch 0 0"]
     assert callback.fingerprint == ledger.fingerprint
     assert callback.fingerprint.endswith("-partial")
@@ -687,7 +687,7 @@ def test_the_fit_record_says_what_was_trained(small_model: Any, tmp_path: Path) 
     models.fresh(9)
     callback = kr.DeterminismCallback(tmp_path / "run", seed=9)
     small_model.fit(x, y, batch_size=8, epochs=2, verbose=0, callbacks=[callback])
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     record: Record = next(ledger.typed_records())
     assert ledger.header["seed"] == 9
     assert ledger.header["mode"] == "observed"

@@ -17,7 +17,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ReproError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.training.recording.run_recorder import RunRecorder
 
@@ -211,7 +211,7 @@ def _loop(folder: Path, *, seed: int = 5, wrong_epoch: int | None = None) -> kr.
 def test_a_loop_written_by_hand(tmp_path: Path) -> None:
     one, two = _loop(tmp_path / "1"), _loop(tmp_path / "2")
     assert one.fingerprint == two.fingerprint
-    ledger = read_ledger(tmp_path / "1")
+    ledger = open_ledger(tmp_path / "1")
     assert ledger.fingerprint == one.fingerprint
     assert ledger.status == "finished"
     assert ledger.header["seed"] == 5
@@ -253,7 +253,7 @@ def test_train_on_batch(tmp_path: Path) -> None:
         return recorder.fingerprint
 
     assert run(tmp_path / "1") == run(tmp_path / "2")
-    ledger = read_ledger(tmp_path / "1")
+    ledger = open_ledger(tmp_path / "1")
     assert [r.kind for r in ledger.typed_records()].count("end") == 1
 
 
@@ -261,7 +261,7 @@ def test_an_error_in_the_loop_leaves_a_stopped_run(tmp_path: Path) -> None:
     model = _built(models.functional())
     with pytest.raises(ZeroDivisionError), kr.Recorder(tmp_path / "run", model=model):
         raise ZeroDivisionError
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     assert ledger.status == "stopped"
     assert str(ledger.fingerprint).endswith("-partial")
 
@@ -270,7 +270,7 @@ def test_epochs_may_be_numbered_by_the_caller(tmp_path: Path) -> None:
     with kr.Recorder(tmp_path / "run", model=_built(models.functional())) as recorder:
         recorder.epoch(epoch=7)
         recorder.epoch()
-    epochs = [r.epoch for r in read_ledger(tmp_path / "run").typed_records() if r.kind == "epoch"]
+    epochs = [r.epoch for r in open_ledger(tmp_path / "run").typed_records() if r.kind == "epoch"]
     assert epochs == [7, 8]
 
 
@@ -305,7 +305,7 @@ def test_a_disk_that_fills_up_ends_the_recording_only(
     small_files(resource.RLIM_INFINITY)
     recorder.epoch()  # no second warning, and nothing behind the gap
     recorder.end()
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     assert [r.position for r in ledger.typed_records()] == ["fit 0", "start 0", "epoch 0 0"]
     assert ledger.status == "killed"
     assert recorder.fingerprint == ledger.fingerprint
@@ -321,7 +321,7 @@ def test_a_descriptor_that_somebody_closed_ends_the_recording_only(tmp_path: Pat
     with pytest.warns(UserWarning, match="recording ended at epoch 2"):
         recorder.epoch()
     recorder.end()
-    positions = [r.position for r in read_ledger(tmp_path / "run").typed_records()]
+    positions = [r.position for r in open_ledger(tmp_path / "run").typed_records()]
     assert positions == ["fit 0", "start 0", "epoch 0 0"]
 
 
@@ -333,7 +333,7 @@ def test_a_recorder_starts_once_and_records_nothing_behind_its_end(tmp_path: Pat
     recorder.end()
     with pytest.raises(ReproError, match="has ended: make another for another training"):
         recorder.epoch()
-    positions = [r.position for r in read_ledger(tmp_path / "run").typed_records()]
+    positions = [r.position for r in open_ledger(tmp_path / "run").typed_records()]
     assert positions == ["fit 0", "start 0", "epoch 0 0", "end 0"]
 
 

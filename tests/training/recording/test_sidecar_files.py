@@ -15,7 +15,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.comparison.distances.layer_distances import distances
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.sketch_file import SketchFile
 from keras_repro.storage.snapshot_file import Snapshot
 from keras_repro.training.state.walk import model_state
@@ -69,7 +69,7 @@ def true(a: dict[str, np.ndarray], b: dict[str, np.ndarray], layer: str) -> floa
 
 
 def fingerprint(folder: Path) -> str | None:
-    return read_ledger(folder).fingerprint
+    return open_ledger(folder).fingerprint
 
 
 def file_of(record: Any) -> str | None:
@@ -115,7 +115,7 @@ def test_the_fingerprint_is_the_same_with_all_and_with_nothing_beside(tmp_path: 
 
 def test_one_record_for_each_state(tmp_path: Path) -> None:
     trained(tmp_path / "a", built(1, frozen=True))
-    chain = list(read_ledger(tmp_path / "a").typed_records())
+    chain = list(open_ledger(tmp_path / "a").typed_records())
     states = [r for r in chain if r.kind in ("start", "epoch", "end")]
     found = list(SketchFile(tmp_path / "a" / "sketches.bin").records())
     assert [(r.position, r.digest) for r in found] == [(r.position, r.sections["weights"]) for r in states]
@@ -152,7 +152,7 @@ def test_what_is_kept(tmp_path: Path, keep: Any, kept: list[int]) -> None:
     states = trained(folder, built(1, "bfloat16"), keep=keep)
     files = sorted((folder / "snapshots").iterdir()) if kept else []
     assert [p.name for p in files] == [f"fit-1-epoch-{e}.h5" for e in kept]
-    records = {file_of(r): r for r in read_ledger(folder).typed_records() if file_of(r)}
+    records = {file_of(r): r for r in open_ledger(folder).typed_records() if file_of(r)}
     for epoch, path in zip(kept, files, strict=True):
         record = records[f"snapshots/{path.name}"]
         assert record.position == f"epoch 0 {epoch - 1}"
@@ -236,7 +236,7 @@ def test_a_snapshot_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "a" / "snapshots").write_text("in the way")
     with pytest.warns(UserWarning, match="no snapshot: .*all else goes on"):
         trained(tmp_path / "a", built(1), keep=[2])
-    assert read_ledger(tmp_path / "a").status == "finished"
+    assert open_ledger(tmp_path / "a").status == "finished"
 
 
 def test_a_launched_script_tells_how_far(verified: Callable[..., Any]) -> None:

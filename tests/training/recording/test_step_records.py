@@ -14,7 +14,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ReproError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import StepRecord
 from keras_repro.training.state.fast_reader import StateReader
 
@@ -38,7 +38,7 @@ def _fit(
 
 
 def _steps(folder: Path) -> list[StepRecord]:
-    return [StepRecord.from_dict(r) for r in read_ledger(folder).records() if r["kind"] == "step"]
+    return [StepRecord.from_dict(r) for r in open_ledger(folder).records() if r["kind"] == "step"]
 
 
 def _places(folder: Path) -> list[tuple[int, int]]:
@@ -69,10 +69,10 @@ def test_every_step_has_its_state_and_its_loss(build: Any, tmp_path: Path) -> No
         assert len({r.state[section] for r in steps}) == 6
     assert [r.loss for r in steps] == watcher.losses
     assert [r.fit for r in steps] == [0] * 6
-    assert [r.epoch for r in read_ledger(tmp_path / "run").steps(0, 1)] == [1, 1, 1]
-    fit = next(read_ledger(tmp_path / "run").records())
+    assert [r.epoch for r in open_ledger(tmp_path / "run").steps(0, 1)] == [1, 1, 1]
+    fit = next(open_ledger(tmp_path / "run").records())
     assert (fit["steps_recorded"], fit["batches"]) == (1, "not seen")
-    assert read_ledger(tmp_path / "run").header["step_algorithm"] == "xxh3-128"
+    assert open_ledger(tmp_path / "run").header["step_algorithm"] == "xxh3-128"
 
 
 def test_step_records_change_neither_the_training_nor_the_fingerprint(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_step_records_change_neither_the_training_nor_the_fingerprint(tmp_path: 
     by_epoch = _fit(tmp_path / "epoch", "epoch", eagerly=False)
     by_step = _fit(tmp_path / "step", "step", eagerly=False)
     assert models.weights(bare) == models.weights(by_epoch) == models.weights(by_step)
-    one, two = (read_ledger(tmp_path / name) for name in ("epoch", "step"))
+    one, two = (open_ledger(tmp_path / name) for name in ("epoch", "step"))
     assert one.fingerprint == two.fingerprint
     assert _steps(tmp_path / "epoch") == []
     assert [r.to_dict() | {"extra": 0} for r in _chained(one)] == [

@@ -15,15 +15,15 @@ from keras import layers
 from training import models
 
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.probes.callback_probe import HookProbe
-from keras_repro.training.probes.event_log import Evidence, Probe
-from keras_repro.training.probes.variable_probe import BirthProbe
+from keras_repro.training.probes.callback_probe import CallbackProbe
+from keras_repro.training.probes.event_log import EventLog, Evidence
+from keras_repro.training.probes.variable_probe import VariableProbe
 from keras_repro.training.state import initial_values
 
 FIRST, LATER, LAST = "0 0 0", "0 1 1", "0 1 2"
 
 
-class Replaying(Probe):
+class Replaying(EventLog):
     """Replays the steps at some places, and lets the training go on."""
 
     def __init__(self, folder: Path, places: Iterable[str]) -> None:
@@ -31,7 +31,7 @@ class Replaying(Probe):
         self.found: dict[str, dict[str, Any]] = {}
         self.seen: list[str] = []
         self._places_to_replay = set(places)
-        self.born = BirthProbe(self)
+        self.born = VariableProbe(self)
 
     def hard(self, event: Event, *, evidence: Evidence | None = None) -> None:
         if event.kind == "end":
@@ -177,7 +177,7 @@ def train(case: Case, probe: Replaying | None) -> tuple[Any, dict[str, list[floa
     for name, value in case.change.items():
         setattr(model, name, value)
     x, y = case.inputs()
-    callbacks = [] if probe is None else [HookProbe(probe, SimpleNamespace(fit=None))]  # type: ignore[arg-type]
+    callbacks = [] if probe is None else [CallbackProbe(probe, SimpleNamespace(fit=None))]  # type: ignore[arg-type]
     history = model.fit(x, y, batch_size=case.batch_size, epochs=2, verbose=0, callbacks=callbacks)
     return model, history.history
 

@@ -14,7 +14,7 @@ import pytest
 import tensorflow as tf
 
 from keras_repro.training.recording.weight_snapshots import array_of_value
-from keras_repro.training.replay.recorded_step import StateBefore
+from keras_repro.training.replay.recorded_step import PreStepState
 from keras_repro.training.replay.tap_file import TapValues
 
 
@@ -66,7 +66,7 @@ def test_a_state_is_the_same_in_a_file(tmp_path: Path) -> None:
         tf.constant(["a", "b"]),
         tf.constant(3, tf.int64),
     ]
-    before = StateBefore(tensors)
+    before = PreStepState(tensors)
     expected = [t.numpy().tolist() for t in tensors]
     before.move_to(tmp_path / "before.h5")
     assert len(before) == 4
@@ -77,7 +77,7 @@ def test_a_state_is_the_same_in_a_file(tmp_path: Path) -> None:
 
 def test_a_large_tensor_comes_from_the_file_in_parts_and_is_read_without_a_copy(tmp_path: Path) -> None:
     value = np.random.default_rng(0).normal(size=(1001, 777)).astype("float32")
-    before = StateBefore([tf.constant(value)])
+    before = PreStepState([tf.constant(value)])
     before.move_to(tmp_path / "before.h5")
     variable = tf.Variable(tf.zeros(value.shape))
     for held in before:
@@ -92,7 +92,7 @@ def test_a_large_tensor_comes_from_the_file_in_parts_and_is_read_without_a_copy(
 def test_a_state_in_a_file_is_in_memory_no_more(tmp_path: Path) -> None:
     tensors = [tf.zeros(3)]
     alive = weakref.ref(tensors[0])
-    before = StateBefore(tensors)
+    before = PreStepState(tensors)
     tensors.clear()
     assert alive() is not None
     before.move_to(tmp_path / "before.h5")
@@ -100,7 +100,7 @@ def test_a_state_in_a_file_is_in_memory_no_more(tmp_path: Path) -> None:
 
 
 def test_a_state_that_the_disk_cannot_take_stays_in_memory(tmp_path: Path, small_files: None) -> None:
-    before = StateBefore([tf.zeros(4000)])
+    before = PreStepState([tf.zeros(4000)])
     before.move_to(tmp_path / "before.h5")
     (held,) = before
     assert held.shape == (4000,)

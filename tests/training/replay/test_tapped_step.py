@@ -15,23 +15,24 @@ from keras import layers
 from training import models
 
 from keras_repro.processes.child import TAPS_NAME
-from keras_repro.training.replay.recorded_step import StateBefore, Step, process_states
-from keras_repro.training.replay.replay import replay, tapped_step
+from keras_repro.training.replay import tapped_step
+from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep, process_states
+from keras_repro.training.replay.replay import replay
 from keras_repro.training.replay.tapped_step import TappedStep
 from keras_repro.training.state.fast_reader import StateReader
 
 SPEC = (tf.TensorSpec((None, 4), tf.float32), tf.TensorSpec((None, 1), tf.float32))
 
 
-def stepped(model: Any) -> Step:
+def stepped(model: Any) -> RecordedStep:
     """A step of a model that has run twice, and all that is needed to run it again."""
     x, y = models.data(8)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     model.fit(data, verbose=0)
     reader = StateReader(model)
-    before, generators = StateBefore(reader.copy()), process_states()
+    before, generators = PreStepState(reader.copy()), process_states()
     model.train_function(iter(data))
-    return Step(
+    return RecordedStep(
         model=model,
         function=model.train_function,
         batches=((tf.constant(x), tf.constant(y)),),
@@ -43,7 +44,7 @@ def stepped(model: Any) -> Step:
     )
 
 
-def tapped(step: Step, level: str = "all") -> tuple[TappedStep, list[np.ndarray]]:
+def tapped(step: RecordedStep, level: str = "all") -> tuple[TappedStep, list[np.ndarray]]:
     step.reader.restore(step.before)
     found = TappedStep(step.model, level)
     return found, [t.numpy() for t in found(step.feed())]
@@ -295,7 +296,7 @@ def _on_the_host() -> None:
     np.empty(1 << 50)
 
 
-def hungry(error: Any, *levels: str) -> tuple[Step, Hungry]:
+def hungry(error: Any, *levels: str) -> tuple[RecordedStep, Hungry]:
     models.fresh()
     layer = Hungry(error, *levels)
     stack = [keras.Input((4,)), layers.Dense(3), layer, layers.Dense(1)]

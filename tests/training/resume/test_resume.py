@@ -18,7 +18,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ReproError, ResumeError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import OUTPUT_NAME, Outcome, Plan, run_child
 
 Train = Callable[..., Outcome]
@@ -93,11 +93,11 @@ def test_a_resumed_run_is_the_run_that_nothing_interrupted(
     code = {"kill": -signal.SIGKILL, "term": -signal.SIGTERM, "int": 130}[moment.partition(":")[0]]
     assert outcome.code == code, train.said  # type: ignore[attr-defined]
     assert not Path(f"{run_dir}.json").exists()
-    before = list(read_ledger(run_dir).records())
+    before = list(open_ledger(run_dir).records())
     outcome = train(kind, run_dir, every)
     assert outcome.code == 0, train.said  # type: ignore[attr-defined]
     assert result(run_dir) == expected
-    after = read_ledger(run_dir)
+    after = open_ledger(run_dir)
     assert list(after.records())[: len(before)] == before, "no record that was written is lost"
     assert after.fingerprint == expected["fingerprint"]
 
@@ -173,7 +173,7 @@ def interrupted(tmp_path: Path) -> Path:
     """A run that has failed in its second epoch."""
     with pytest.raises(ValueError, match="it fails"):
         _fit(tmp_path / "run", callbacks=[_Stops()])
-    assert read_ledger(tmp_path / "run").status == "killed"
+    assert open_ledger(tmp_path / "run").status == "killed"
     return tmp_path / "run"
 
 
@@ -269,7 +269,7 @@ def test_a_callback_whose_state_is_not_known_is_named_once(tmp_path: Path) -> No
     with pytest.warns(UserWarning, match="callback Counts keeps what a snapshot does not hold") as warned:
         _fit(tmp_path / "run", callbacks=[Counts()])
     assert len(warned) == 1
-    notes = [r["text"] for r in read_ledger(tmp_path / "run").records() if r["kind"] == "note"]
+    notes = [r["text"] for r in open_ledger(tmp_path / "run").records() if r["kind"] == "note"]
     assert [n.split(":")[0] for n in notes] == ["callback Counts keeps what a snapshot does not hold"]
 
 

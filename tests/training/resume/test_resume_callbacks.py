@@ -15,7 +15,7 @@ from training.interrupting import Interrupted, Interrupts
 
 import keras_repro as kr
 from keras_repro.errors import ResumeError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.resume import tensorboard_files
 
 pytestmark = [
@@ -213,7 +213,7 @@ def test_so_is_one_that_samples_candidates(tmp_path: Path) -> None:
 def test_or_noted_where_that_is_asked_for(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="a resumed run may differ: RandomStandardNormal in layer noisy"):
         run = _fit(tmp_path / "run", [], build=_noisy, epochs=1)
-    notes = [r["text"] for r in read_ledger(run.ledger).records() if r["kind"] == "note"]
+    notes = [r["text"] for r in open_ledger(run.ledger).records() if r["kind"] == "note"]
     assert len(notes) == 1
     assert "RandomStandardNormal in layer noisy" in notes[0]
     assert run.status == "finished"

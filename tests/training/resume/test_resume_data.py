@@ -16,7 +16,7 @@ from training.interrupting import Interrupted, Interrupts
 import keras_repro as kr
 from keras_repro.determinism.tf_runtime import set_op_determinism
 from keras_repro.errors import ReproError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.data.plans.pipeline_check import Pipeline
 
 X = np.random.default_rng(3).normal(size=(44, 4)).astype("float32")
@@ -194,7 +194,7 @@ def test_the_batches_of_a_py_dataset_are_in_our_order(tmp_path: Path) -> None:
     epochs = [seen[2 + 6 * n : 8 + 6 * n] for n in range(3)]  # behind the two that tell what a batch is
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 3
-    fit = next(read_ledger(run.ledger).typed_records())
+    fit = next(open_ledger(run.ledger).typed_records())
     assert fit.extra["data"] == {"kind": "PyDataset", "order": "keras_repro"}
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from conftest import CHILD, SCRIPTS, TESTS
 from forkserver import ForkServer
 
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import OUTPUT_NAME, Plan, run_child
 
 EXAMPLE = str(TESTS.parent / "examples" / "digits_cnn.py")
@@ -29,7 +29,7 @@ def test_killed_at_five_moments_it_is_the_run_that_nothing_interrupted(
 
     code, said = train("whole", "never")
     assert code == 0, said
-    whole = read_ledger("whole")
+    whole = open_ledger("whole")
     assert said[-1] == whole.fingerprint
     for moment in MOMENTS:
         code, stopped = train("run", moment)
@@ -44,4 +44,4 @@ def test_killed_at_five_moments_it_is_the_run_that_nothing_interrupted(
 
 
 def _history(run_dir: str) -> list[Any]:
-    return [r["metrics"] for r in read_ledger(run_dir).records() if r["kind"] == "epoch"]
+    return [r["metrics"] for r in open_ledger(run_dir).records() if r["kind"] == "epoch"]

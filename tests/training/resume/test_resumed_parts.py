@@ -23,7 +23,7 @@ import keras_repro as kr
 from keras_repro.training.backends.keras3_tf import epoch_entry
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.resume.callback_states import CallbackStates
-from keras_repro.training.resume.training_state import WholeState
+from keras_repro.training.resume.training_state import TrainingState
 from keras_repro.training.state.walk import model_state
 
 MIDDLE = (1, 2)  # the epoch and the step before which the folder is copied
@@ -234,7 +234,7 @@ def test_all_parts_are_looked_at(whole: Callable[[str], Looks]) -> None:
 
 def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the restoring of one part do nothing, and of no other."""
-    put, put_callbacks = WholeState.put, CallbackStates.put
+    put, put_callbacks = TrainingState.put, CallbackStates.put
     section, _, name = part.partition(": ")
 
     def put_state(self: Any, arrays: Any, metadata: Any, **named: Any) -> None:
@@ -264,10 +264,10 @@ def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         if one is not None and section == "callbacks":
             setattr(one, attribute, before)
 
-    monkeypatch.setattr(WholeState, "put", put_state)
+    monkeypatch.setattr(TrainingState, "put", put_state)
     monkeypatch.setattr(CallbackStates, "put", put_states)
     if part == "position":
-        enter = epoch_entry.enter
+        enter = epoch_entry.start_epoch_at_step
         monkeypatch.setattr(
             epoch_entry, "enter", lambda *given, step, **named: enter(*given, step=step - 1, **named)
         )

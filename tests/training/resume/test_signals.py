@@ -8,11 +8,11 @@ import threading
 
 import pytest
 
-from keras_repro.training.resume.signals import Interruptions, Terminated
+from keras_repro.training.resume.signals import SignalGuard, Terminated
 
 
 def test_a_first_signal_is_kept_and_a_second_leaves_at_once() -> None:
-    with Interruptions() as interruptions:
+    with SignalGuard() as interruptions:
         assert not interruptions.asked
         os.kill(os.getpid(), signal.SIGINT)
         assert interruptions.asked
@@ -22,7 +22,7 @@ def test_a_first_signal_is_kept_and_a_second_leaves_at_once() -> None:
 
 def test_a_second_signal_of_the_other_kind_leaves_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with Interruptions() as interruptions:
+    with SignalGuard() as interruptions:
         os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGTERM) is before
         with pytest.raises(KeyboardInterrupt):
@@ -30,7 +30,7 @@ def test_a_second_signal_of_the_other_kind_leaves_too() -> None:
 
 
 def test_it_leaves_as_the_signal_would_have_it() -> None:
-    with Interruptions() as interruptions:
+    with SignalGuard() as interruptions:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Terminated):
             interruptions.leave()
@@ -38,7 +38,7 @@ def test_it_leaves_as_the_signal_would_have_it() -> None:
 
 def test_handlers_are_put_back() -> None:
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
-    with Interruptions():
+    with SignalGuard():
         assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] != before
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
@@ -46,7 +46,7 @@ def test_handlers_are_put_back() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with Interruptions() as interruptions:
+        with SignalGuard() as interruptions:
             os.kill(os.getpid(), signal.SIGINT)
             assert not interruptions.asked
     finally:
@@ -57,7 +57,7 @@ def test_another_thread_hears_nothing() -> None:
     heard: list[bool] = []
 
     def run() -> None:
-        with Interruptions() as interruptions:
+        with SignalGuard() as interruptions:
             heard.append(interruptions.asked)
 
     thread = threading.Thread(target=run)

@@ -12,7 +12,7 @@ import xxhash
 from training import models
 
 from keras_repro.storage.digest import tensor_frame
-from keras_repro.training.replay.recorded_step import StateBefore
+from keras_repro.training.replay.recorded_step import PreStepState
 from keras_repro.training.state.fast_reader import StateReader
 from keras_repro.training.state.walk import model_state
 
@@ -143,7 +143,7 @@ def test_a_copy_that_was_moved_into_a_file(dtype: str, tmp_path: Path) -> None:
     module.large, module.whole = tf.Variable(large), tf.Variable(large[:1, 0])
     module.number, module.empty = tf.Variable(large[0, 0, 0, 0]), tf.Variable(large[:0])
     reader = StateReader(module)
-    before = StateBefore(reader.copy())
+    before = PreStepState(reader.copy())
     expected = reader.tensor_digests()
     before.move_to(tmp_path / "before.h5")
     assert (tmp_path / "before.h5").stat().st_size > 9_000_000

@@ -15,7 +15,7 @@ from keras import layers
 from training import models
 
 import keras_repro as kr
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.digest import array_digest
 from keras_repro.training.state import initial_values
@@ -92,7 +92,7 @@ def test_a_watcher_that_nobody_holds_is_gone() -> None:
 
 
 def _records(folder: Path) -> dict[str, Record]:
-    return {r.position: r for r in read_ledger(folder).typed_records()}
+    return {r.position: r for r in open_ledger(folder).typed_records()}
 
 
 def _train(build: Any, folder: Path, seed: int = 5) -> Any:

@@ -15,7 +15,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.determinism.tf_runtime import set_op_determinism
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.digest import array_digest
 from keras_repro.training.state.walk import model_state
 
@@ -104,7 +104,7 @@ def test_present_weights_are_the_start_and_nothing_is_cleared(tmp_path: Path) ->
     assert [v.path for v in run.model.variables] == paths
     # A session that had been cleared would count from the first name again.
     assert layers.Dense(2).name not in names
-    start = next(r for r in read_ledger(run.ledger).typed_records() if r.kind == "start")
+    start = next(r for r in open_ledger(run.ledger).typed_records() if r.kind == "start")
     name = "layers/1/kernel"
     assert start.tensors["weights"][name] == array_digest(name, np.full((4, 3), 0.25, "float32"))
 
@@ -120,7 +120,7 @@ def test_optimizer_state_is_part_of_the_start(tmp_path: Path) -> None:
     trainer.fit(x, y, verbose=0, run_dir=tmp_path / "0")
     run = trainer.fit(x, y, verbose=0, run_dir=tmp_path / "1")
     assert int(model.optimizer.iterations) == 4
-    start = next(r for r in read_ledger(run.ledger).typed_records() if r.kind == "start")
+    start = next(r for r in open_ledger(run.ledger).typed_records() if r.kind == "start")
     assert start.tensors["optimizer"] == {n: array_digest(n, v) for n, v in before.items()}
 
 
@@ -133,7 +133,7 @@ def test_seed_generators_are_set_by_their_names(tmp_path: Path) -> None:
             tensor.variable.assign([123, 45])
     trainer = kr.ReproducibleTrainer(model, seed=42, batch_size=8)
     run = trainer.fit(*models.data(), verbose=0, run_dir=tmp_path / "run")
-    start = next(r for r in read_ledger(run.ledger).typed_records() if r.kind == "start")
+    start = next(r for r in open_ledger(run.ledger).typed_records() if r.kind == "start")
     name = "layers/1/layers/0/layers/1/seed_generator"
     value = np.array([kr.derive(42, name), 0], models.named(model, f"{name}/state").variable.dtype.name)
     assert start.latent["seeds"][f"{name}/state"] == array_digest(f"{name}/state", value)
@@ -150,7 +150,7 @@ def test_another_seed_is_another_training_of_the_same_start(tmp_path: Path) -> N
         trainer.fit(x, y, verbose=0, run_dir=tmp_path / str(seed))
         trainer._start.restore(seed, lambda: None)  # type: ignore[union-attr]
     starts = [
-        next(r for r in read_ledger(tmp_path / str(seed)).typed_records() if r.kind == "start")
+        next(r for r in open_ledger(tmp_path / str(seed)).typed_records() if r.kind == "start")
         for seed in (1, 2)
     ]
     assert starts[0].sections["weights"] == starts[1].sections["weights"]

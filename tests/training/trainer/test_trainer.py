@@ -20,7 +20,7 @@ from training import models
 
 import keras_repro as kr
 from keras_repro.errors import DivergenceError, ReproError, RunFolderError, SwitchError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.data.order.permutation import permutation
 
 
@@ -124,7 +124,7 @@ def test_initial_epoch_enters_the_order_there(compiled_steps: int, tmp_path: Pat
     trainer = kr.ReproducibleTrainer(build, seed=1, batch_size=8)
     run = trainer.fit(x, y, epochs=4, initial_epoch=2, verbose=0, run_dir=tmp_path / "run")
     assert _passes(run.model, 20) == [permutation(20, seed=1, epoch=e).tolist() for e in (2, 3)]
-    epochs = [r.epoch for r in read_ledger(run.run_dir).typed_records() if r.kind == "epoch"]
+    epochs = [r.epoch for r in open_ledger(run.run_dir).typed_records() if r.kind == "epoch"]
     assert epochs == [2, 3]
 
 
@@ -278,7 +278,7 @@ def _two_runs(case: Case, shuffle: Any, tmp_path: Path) -> list[kr.Run]:
         trainer.fit(x, y, epochs=2, verbose=0, run_dir=tmp_path / str(n), **case.arguments())
         for n in range(2)
     ]
-    assert runs[0].fingerprint == runs[1].fingerprint == read_ledger(runs[0].ledger).fingerprint
+    assert runs[0].fingerprint == runs[1].fingerprint == open_ledger(runs[0].ledger).fingerprint
     assert runs[0].fingerprint.startswith("kr1-smo-")
     assert runs[0].history == runs[1].history
     assert models.weights(runs[0].model) == models.weights(runs[1].model)
@@ -311,7 +311,7 @@ _SHUFFLED = [
 @pytest.mark.parametrize("name", _SHUFFLED)
 def test_two_shuffled_fits_are_one_training(name: str, tmp_path: Path) -> None:
     runs = _two_runs(CASES[name], "every_epoch", tmp_path)
-    epochs = [r for r in read_ledger(runs[0].ledger).typed_records() if r.kind == "epoch"]
+    epochs = [r for r in open_ledger(runs[0].ledger).typed_records() if r.kind == "epoch"]
     assert len({r.sections["order"] for r in epochs}) == len(epochs) == 2
 
 
@@ -373,7 +373,7 @@ def test_streams_go_through_and_the_order_of_batches_is_ours_where_they_have_an_
     runs = [trainer.fit(make(), epochs=2, verbose=0, run_dir=tmp_path / str(n)) for n in range(2)]
     assert runs[0].fingerprint == runs[1].fingerprint
     assert runs[0].fingerprint.startswith(coverage)
-    fit = next(read_ledger(runs[0].ledger).typed_records())
+    fit = next(open_ledger(runs[0].ledger).typed_records())
     assert fit.extra["data"] == {"kind": kind, "order": order}
 
 
@@ -382,7 +382,7 @@ def test_arrays_are_told_from_each_other(tmp_path: Path) -> None:
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
     described = [
         next(
-            read_ledger(trainer.fit(a, b, verbose=0, run_dir=tmp_path / str(n)).ledger).typed_records()
+            open_ledger(trainer.fit(a, b, verbose=0, run_dir=tmp_path / str(n)).ledger).typed_records()
         ).extra["data"]
         for n, (a, b) in enumerate([(x, y), (x[::-1].copy(), y[::-1].copy()), (x + 1, y)])
     ]
@@ -442,7 +442,7 @@ def test_a_run_is_frozen_and_says_where_it_is(tmp_path: Path) -> None:
     assert run.ledger == tmp_path / "run" / "ledger.jsonl"
     assert (run.status, run.divergence) == ("finished", None)
     assert {n: len(v) for n, v in run.history.items()} == {"loss": 2, "mae": 2}
-    header = read_ledger(run.ledger).header
+    header = open_ledger(run.ledger).header
     assert (header["seed"], header["policies"]) == (42, {"batch_size": 8, "shuffle": "none"})
     determinism = next(s for s in header["switches"] if s["name"] == "op_determinism")
     assert (determinism["requested"], determinism["achieved"], determinism["ok"]) == (True, True, True)
@@ -654,7 +654,7 @@ def test_a_fit_that_fails_leaves_a_stopped_run(tmp_path: Path) -> None:
     trainer = kr.ReproducibleTrainer(_mlp, seed=1, batch_size=8, shuffle="none")
     with pytest.raises(ZeroDivisionError):
         trainer.fit(x, y, epochs=3, verbose=0, callbacks=callback, run_dir=tmp_path / "run")
-    ledger = read_ledger(tmp_path / "run")
+    ledger = open_ledger(tmp_path / "run")
     assert ledger.status == "stopped"
     assert [r.kind for r in ledger.typed_records() if r.kind != "birth"] == ["fit", "start", "epoch", "end"]
 
@@ -678,6 +678,6 @@ def test_when_asked_for_it_is_a_warning_and_recorded(tmp_path: Path) -> None:
             _mlp, seed=1, batch_size=8, switches={"intra_op_threads": 7}, strict=False
         )
     run = trainer.fit(x, y, verbose=0, run_dir=tmp_path / "run")
-    switch = next(s for s in read_ledger(run.ledger).header["switches"] if s["name"] == "intra_op_threads")
+    switch = next(s for s in open_ledger(run.ledger).header["switches"] if s["name"] == "intra_op_threads")
     assert (switch["requested"], switch["ok"]) == (7, False)
     assert "TF_NUM_INTRAOP_THREADS=7" in switch["fix"]

@@ -13,7 +13,7 @@ from conftest import Answer
 from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import LaunchError, LedgerError
 from keras_repro.provenance.environment import code_digest
-from keras_repro.workflows.reproduce.recorded_task import task_of
+from keras_repro.workflows.reproduce.recorded_task import task_from_runs
 from keras_repro.workflows.verify import Task
 
 SCRIPT = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], "hidden": 0}
@@ -40,37 +40,37 @@ def runs(here: Path) -> Callable[..., list[Path]]:
 
 
 def test_the_task_is_that_of_the_header(runs: Callable[..., list[Path]]) -> None:
-    found = task_of(runs(policies={"max_epochs": 2, "max_steps": 5}))
+    found = task_from_runs(runs(policies={"max_epochs": 2, "max_steps": 5}))
     assert found == Task(
         script="train.py", arguments=("--epochs", "3"), keep_hash_seed=True, max_epochs=2, max_steps=5
     )
 
 
 def test_an_enforced_run_is_pinned_again(runs: Callable[..., list[Path]]) -> None:
-    found = task_of(runs(mode="enforced", seed=7))
+    found = task_from_runs(runs(mode="enforced", seed=7))
     assert (found.seed, dict(found.pinned)) == (7, pinned_environment(7))
 
 
 def test_an_observed_run_is_not_pinned_whatever_seed_it_had(runs: Callable[..., list[Path]]) -> None:
-    found = task_of(runs(seed=7))
+    found = task_from_runs(runs(seed=7))
     assert (found.seed, dict(found.pinned)) == (None, {})
 
 
 def test_the_runs_own_folder_is_no_other_argument(runs: Callable[..., list[Path]]) -> None:
     one, two = ({"command": SCRIPT | {"arguments": ["--out", n, f"--log={n}"]}} for n in "ab")
-    assert task_of(runs(one, two)).arguments == ("--out", "a", "--log=a")
+    assert task_from_runs(runs(one, two)).arguments == ("--out", "a", "--log=a")
 
 
 def test_hash_seeds_differ_where_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
     code = code_digest("train.py")
     one, two = ({"environment": {"code": code, "variables": {"PYTHONHASHSEED": n}}} for n in "12")
-    assert not task_of(runs(one, two)).keep_hash_seed
-    assert task_of(runs(one, one)).keep_hash_seed
+    assert not task_from_runs(runs(one, two)).keep_hash_seed
+    assert task_from_runs(runs(one, one)).keep_hash_seed
 
 
 def test_a_module(runs: Callable[..., list[Path]]) -> None:
     command = {"script": None, "module": "json.tool", "arguments": [], "hidden": 0}
-    assert task_of(runs(command=command)) == Task(module="json.tool", keep_hash_seed=True)
+    assert task_from_runs(runs(command=command)) == Task(module="json.tool", keep_hash_seed=True)
 
 
 def _no_script(here: Path) -> None:
@@ -191,9 +191,9 @@ def test_what_is_no_run(here: Path, command: Callable[..., Answer]) -> None:
     assert said.code == 2
     assert len(said.err.splitlines()) == 1
     with pytest.raises(LedgerError):
-        task_of(["a", "b"])
+        task_from_runs(["a", "b"])
 
 
 def test_the_first_that_lacks_something_is_named(runs: Callable[..., list[Path]]) -> None:
     with pytest.raises(LaunchError, match=r"a.ledger\.jsonl does not say which script"):
-        task_of(runs(command={}))
+        task_from_runs(runs(command={}))

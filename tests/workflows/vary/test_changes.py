@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from keras_repro.workflows.vary import changes
-from keras_repro.workflows.vary.changes import Baseline, NotTriedError, Seen
+from keras_repro.workflows.vary.changes import Baseline, NotTriedError, RunFacts
 
 
 def baseline(
@@ -22,7 +22,7 @@ def baseline(
 ) -> Baseline:
     readings = [{"name": name, "achieved": value} for name, value in (switches or {}).items()]
     header = {"switches": readings, "environment": {"cpu": {"flags": list(flags)}}}
-    return Baseline(seen=Seen(header=header, jit=jit), environment=environment or {}, **more)
+    return Baseline(seen=RunFacts(header=header, jit=jit), environment=environment or {}, **more)
 
 
 def test_the_hash_seed_is_another_one() -> None:

@@ -17,9 +17,9 @@ from conftest import CHILD
 from varied import score
 
 from keras_repro.errors import LaunchError, RunFolderError
-from keras_repro.ledger.reader import read_ledger
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.workflows.vary.catalogue import chosen
-from keras_repro.workflows.vary.runner import Variations, Variator, Watcher
+from keras_repro.workflows.vary.runner import VariationRunner, Variations, Watcher
 from keras_repro.workflows.verify import Task
 
 # What a forked child can be given: all that acts once TensorFlow runs, and not before.
@@ -33,7 +33,7 @@ def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
     def vary(script: str, variations: str, *arguments: str, **options: Any) -> Variations:
         task = Task(script=script, arguments=arguments, keep_hash_seed=True)
         given = {"folder": Path("runs"), "child_module": CHILD, "start": forkserver.start} | options
-        with Variator(task, **given) as variator:
+        with VariationRunner(task, **given) as variator:
             return variator.run(chosen(variations))
 
     return vary
@@ -131,7 +131,7 @@ def test_what_a_script_sets_itself_is_not_tried(varied: Any, script: str, here: 
     ]
     for outcome in found.outcomes:
         assert outcome.ledger is not None
-        assert read_ledger(outcome.ledger).status == "finished"
+        assert open_ledger(outcome.ledger).status == "finished"
 
 
 def test_a_script_that_never_repeats_is_not_blamed_on_a_variation(varied: Any, script: str) -> None:
@@ -247,12 +247,12 @@ def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
     for name in ("by_hash_seed.py", "exact.py"):
         (here / name).write_text((score.HERE / name).read_text())
     task = Task(script="by_hash_seed.py", keep_hash_seed=True)
-    with Variator(task, folder=Path("runs"), child_module=CHILD) as variator:
+    with VariationRunner(task, folder=Path("runs"), child_module=CHILD) as variator:
         found = variator.run(chosen("hash-seed,onednn"))
     assert verdicts(found) == {"hash-seed": "differs", "onednn": "repeats"}
     assert sys.flags.hash_randomization or os.environ.get("PYTHONHASHSEED")
     switches = [
-        {s["name"]: s["achieved"] for s in read_ledger(Path("runs", name)).header["switches"]}
+        {s["name"]: s["achieved"] for s in open_ledger(Path("runs", name)).header["switches"]}
         for name in ("baseline", "hash-seed", "onednn")
     ]
     assert [s["hash_seed"] for s in switches][:2] != [s["hash_seed"] for s in switches][1:]
@@ -263,7 +263,8 @@ def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
 def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Runs `keras-repro verify --vary` in this process; what it launches is forked."""
     monkeypatch.setattr(
-        "keras_repro.workflows.vary.runner.Variator", functools.partial(Variator, start=forkserver.start)
+        "keras_repro.workflows.vary.runner.VariationRunner",
+        functools.partial(VariationRunner, start=forkserver.start),
     )
     return functools.partial(command, "verify")
 

@@ -11,7 +11,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def enter(model: Any, epoch_iterator: Any, *, step: int | None, logs: Mapping[str, Any]) -> None:
+def start_epoch_at_step(
+    model: Any, epoch_iterator: Any, *, step: int | None, logs: Mapping[str, Any]
+) -> None:
     """Makes the next epoch begin at a step; the data that it takes has to begin there too.
 
     Where that was its last step, it makes none, and goes on behind it.

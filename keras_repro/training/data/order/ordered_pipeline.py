@@ -86,7 +86,7 @@ def ordered_dataset(
     return pipeline.gathered(indices.skip(skipped).take(last_step - first_step))
 
 
-class HeldOrder:
+class CurrentOrder:
     """The order of one pass at a time, held in a variable.
 
     Making an iterator makes everything in its graph anew: the computation of the order, which takes longest,
@@ -124,7 +124,7 @@ class HeldOrder:
 
 
 def pass_dataset(
-    arrays: Any, samples: int, policy: OrderPolicy, *, order: HeldOrder, take: Take | None = None
+    arrays: Any, samples: int, policy: OrderPolicy, *, order: CurrentOrder, take: Take | None = None
 ) -> Any:
     """The batches of one pass, whichever `order` has entered when an iterator is made.
 

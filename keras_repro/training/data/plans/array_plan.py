@@ -8,7 +8,7 @@ import keras
 
 from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.data.order.ordered_pipeline import (
-    HeldOrder,
+    CurrentOrder,
     OrderPolicy,
     ordered_dataset,
     pass_dataset,
@@ -33,7 +33,7 @@ class ArrayPlan(DataPlan):
         self._epochs, self._first_step, self._at_once = (0, 1), 0, 1
         self._steps = data.steps_per_epoch
         self._samples = 0
-        self._order: HeldOrder | None = None
+        self._order: CurrentOrder | None = None
 
     def prepare(self, model: keras.Model, epochs: int, initial_epoch: int, first_step: int) -> None:
         """Is told what is trained, and at which epoch and step it begins."""
@@ -70,7 +70,7 @@ class ArrayPlan(DataPlan):
         whole = self._policy.steps(self._samples)
         if self._steps is None and whole % self._at_once:
             # Several steps in one call would run over the end of a pass: each pass is its own stream.
-            self._order = HeldOrder(self._samples, self._policy)
+            self._order = CurrentOrder(self._samples, self._policy)
             adapter = adapter.of_known_length()
             return {"x": adapter}
         self._steps = self._steps or whole

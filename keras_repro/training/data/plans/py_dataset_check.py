@@ -13,7 +13,7 @@ from typing import Any
 import keras
 
 from keras_repro.storage.digest import section_digest
-from keras_repro.storage.plain_values import detached
+from keras_repro.storage.plain_values import deep_copied
 
 _HOOKS = ("on_epoch_begin", "on_epoch_end")
 _HOW = "give it get_state() and set_state(state), as a callback has them (docs/resume.md)"
@@ -73,7 +73,7 @@ def joins(dataset: Any) -> bool:
 def state_of(dataset: Any) -> Any:
     """What it keeps; None where it does not say."""
     return (
-        detached(dataset.get_state())
+        deep_copied(dataset.get_state())
         if isinstance(dataset, keras.utils.PyDataset) and joins(dataset)
         else None
     )

@@ -8,7 +8,7 @@ import pytest
 
 from keras_repro.training.data.order.ordered_pipeline import (
     _BLOCK,
-    HeldOrder,
+    CurrentOrder,
     OrderPolicy,
     ordered_dataset,
     pass_dataset,
@@ -179,7 +179,7 @@ def test_the_pipeline_reads_no_seed(tf):
 def test_one_pass_whichever_is_current(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=6, batch_size=batch_size, shuffle=shuffle)
     steps = policy.steps(samples)
-    order = HeldOrder(samples, policy)
+    order = CurrentOrder(samples, policy)
     dataset = pass_dataset(tf.range(samples), samples, policy, order=order)
     for number in (2, 4, 3, 2):
         order.enter(number)
