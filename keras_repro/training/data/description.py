@@ -76,6 +76,18 @@ def stream_kind(x: Any) -> str | None:
     return "iterator" if hasattr(type(x), "__next__") else type(x).__name__
 
 
+def validation_parts(validation_data: Any) -> tuple[Any, ...]:
+    """Return `(x, y, sample_weight)` of `validation_data`, as many of them as were given."""
+    if isinstance(validation_data, tuple | list):
+        return tuple(validation_data[:3])
+    return (validation_data,)
+
+
+def is_arrays(validation_data: Any) -> bool:
+    """Return whether Keras would treat `validation_data` as arrays."""
+    return validation_data is not None and keras_api.is_array_like(*validation_parts(validation_data))
+
+
 def _flat(value: Any, path: str = "") -> dict[str, Any]:
     if value is None:
         return {}

@@ -294,14 +294,13 @@ def _seeds_set() -> dict[str, Any]:
 
 
 def _details_of_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    from keras_repro.training.data.description import describe_data
+    from keras_repro.training.data.description import describe_data, validation_parts
 
     data = describe_data(*(arguments.get(n) for n in ("x", "y", "sample_weight")))
     details: dict[str, Any] = {"data": data}
     validation = arguments.get("validation_data")
     if validation is not None:
-        parts = validation if isinstance(validation, tuple | list) else (validation,)
-        details["validation_data"] = describe_data(*parts[:3])
+        details["validation_data"] = describe_data(*validation_parts(validation))
     plain = ("batch_size", "initial_epoch", "steps_per_epoch", "validation_split", "shuffle")
     chosen = {n: arguments[n] for n in plain if arguments.get(n) is not None}
     chosen = {n: v for n, v in chosen.items() if isinstance(v, int | float | str)}

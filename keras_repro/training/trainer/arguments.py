@@ -1,4 +1,4 @@
-"""The arguments of the trainer: what they must be, and what of the data they hold."""
+"""The arguments of the trainer: what they must be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any, get_args
 import keras
 
 from keras_repro.errors import ReproError
-from keras_repro.training.backends.keras3_tf import variables as keras_api
 from keras_repro.training.data.order.permutation import Shuffle
 
 _FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")
@@ -46,13 +45,3 @@ def check_arguments(arguments: Mapping[str, Any]) -> None:
 def check_compiled(model: keras.Model, which: str) -> None:
     if not getattr(model, "compiled", False):
         raise ReproError(f"{which} is not compiled: call model.compile(...) first")
-
-
-def validation_parts(validation_data: Any) -> tuple[Any, ...]:
-    if isinstance(validation_data, tuple | list):
-        return tuple(validation_data[:3])
-    return (validation_data,)
-
-
-def is_arrays(validation_data: Any) -> bool:
-    return validation_data is not None and keras_api.is_array_like(*validation_parts(validation_data))

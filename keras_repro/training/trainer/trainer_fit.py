@@ -21,7 +21,7 @@ from keras_repro.errors import DivergenceError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.run_folder import new_folder, redirected
 from keras_repro.training.backends.keras3_tf import variables as keras_api
-from keras_repro.training.data.description import describe_data
+from keras_repro.training.data.description import describe_data, is_arrays, validation_parts
 from keras_repro.training.data.plans.plan import DataPlan, FitData
 from keras_repro.training.recording.callback_order import joined
 from keras_repro.training.recording.determinism_callback import Every, FitCallback, OnDivergence
@@ -44,7 +44,6 @@ from keras_repro.training.resume.resume_callback import ResumeCallback
 from keras_repro.training.resume.signals import SignalGuard, Terminated, leave_the_process
 from keras_repro.training.resume.stateful_op_check import HiddenCounterError
 from keras_repro.training.state import initial_values
-from keras_repro.training.trainer.arguments import is_arrays, validation_parts
 from keras_repro.training.trainer.model_start import ModelStart
 from keras_repro.training.trainer.result import Run
 

@@ -269,7 +269,9 @@ def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if part == "position":
         enter = epoch_entry.start_epoch_at_step
         monkeypatch.setattr(
-            epoch_entry, "enter", lambda *given, step, **named: enter(*given, step=step - 1, **named)
+            epoch_entry,
+            "start_epoch_at_step",
+            lambda *given, step, **named: enter(*given, step=step - 1, **named),
         )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import keras
 
-from keras_repro.training.data.description import stream_kind
+from keras_repro.training.data.description import is_arrays, stream_kind, validation_parts
 from keras_repro.training.data.plans.pipeline_check import Pipeline, check_pipeline
 from keras_repro.training.data.plans.py_dataset_check import (
     changes_between_epochs,
@@ -22,7 +22,6 @@ from keras_repro.training.data.plans.py_dataset_check import (
     joins,
     state_of,
 )
-from keras_repro.training.trainer.arguments import is_arrays, validation_parts
 
 
 @dataclass(frozen=True, kw_only=True)
