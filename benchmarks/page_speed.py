@@ -108,7 +108,7 @@ def _write(run: Path, shape: Shape) -> None:
 
 def _compare(runs: list[Path], *options: str) -> tuple[float, float]:
     code = (
-        "import sys, resource, keras_repro.cli as c; code = c.main(sys.argv[1:]); "
+        "import sys, resource, keras_repro.cli.main as c; code = c.main(sys.argv[1:]); "
         "assert 'tensorflow' not in sys.modules; "
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, file=sys.stderr); sys.exit(code)"
     )

@@ -1,4 +1,4 @@
-"""`python -m keras_repro.cli`."""
+"""Run the command line: `python -m keras_repro.cli`."""
 
 import sys
 

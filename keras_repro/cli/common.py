@@ -94,7 +94,7 @@ def write_text(path: str, text: str) -> None:
 
 def fail(message: object, output: str = "") -> int:
     """Prints one line on standard error; returns the exit code of misuse."""
-    from keras_repro.report.console.comparison import print_error
+    from keras_repro.report.console.terminal import print_error
 
     sys.stdout.flush()
     print_error(message, output)

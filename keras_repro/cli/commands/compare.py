@@ -10,7 +10,8 @@ from keras_repro.cli.common import exit_code, write_json, write_text
 
 def command(options: argparse.Namespace) -> int:
     from keras_repro.comparison.compare import compare
-    from keras_repro.report.console.comparison import make_console, print_comparison
+    from keras_repro.report.console.comparison import print_comparison
+    from keras_repro.report.console.terminal import make_console
 
     comparison = compare(options.a, options.b, noise=options.noise)
     write_json(options, comparison.to_dict())

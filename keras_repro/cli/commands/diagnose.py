@@ -14,7 +14,8 @@ from keras_repro.errors import LaunchError
 
 def command(options: argparse.Namespace) -> int:
     from keras_repro.comparison.compare import compare_all
-    from keras_repro.report.console.comparison import make_console, print_comparison
+    from keras_repro.report.console.comparison import print_comparison
+    from keras_repro.report.console.terminal import make_console
     from keras_repro.storage.run_folder import new_folder
     from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_from_runs
 

@@ -12,8 +12,8 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.determinism.portable_pins import machine_in_words
     from keras_repro.determinism.switches import probe_switches
     from keras_repro.provenance.environment import gather
-    from keras_repro.report.console.comparison import make_console
     from keras_repro.report.console.doctor import render_doctor
+    from keras_repro.report.console.terminal import make_console
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # the table is what was asked for
     readings, environment = probe_switches(), gather()

@@ -13,9 +13,9 @@ from keras_repro.errors import ReproError
 
 def command(options: argparse.Namespace) -> int:
     from keras_repro.processes.child import UNOBSERVED
-    from keras_repro.report.console.comparison import make_console
     from keras_repro.report.console.progress import ProgressWatcher
     from keras_repro.report.console.reproduction import print_preparation, print_statement
+    from keras_repro.report.console.terminal import make_console
     from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
     from keras_repro.workflows.reproduce.reproduce import prepare, reproduce
 

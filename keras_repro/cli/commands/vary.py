@@ -27,7 +27,7 @@ MOST_EXPLAINED = 3
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.report.console.comparison import make_console, shown_path
+    from keras_repro.report.console.terminal import make_console, shown_path
     from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
     from keras_repro.storage.run_folder import new_folder
     from keras_repro.workflows import verify

@@ -27,8 +27,9 @@ def command(options: argparse.Namespace) -> int:
 
         return vary.command(options)
     from keras_repro.processes.hash_seeds import hash_seeds
-    from keras_repro.report.console.comparison import make_console, print_comparison
+    from keras_repro.report.console.comparison import print_comparison
     from keras_repro.report.console.progress import ProgressWatcher
+    from keras_repro.report.console.terminal import make_console
     from keras_repro.storage.run_folder import new_folder
     from keras_repro.workflows import verify
 

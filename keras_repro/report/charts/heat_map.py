@@ -38,7 +38,7 @@ from keras_repro.report.charts.divergence_marker import GridCell, Mark, marker_f
 from keras_repro.report.charts.epoch_axis import MANY_COLUMNS, Tick, borders_of, ticks_of
 from keras_repro.report.charts.layer_table import LayerFacts, layer_table, never_in_words
 from keras_repro.report.environment_text import short_number
-from keras_repro.report.html.page import in_page, shortened
+from keras_repro.report.text import script_json, shorten_middle
 from keras_repro.utils.text import escape_control_chars
 
 _HIGHEST_ROW, _LOWEST_ROW, _HEIGHT = 30, 4, 560  # pixels
@@ -116,7 +116,7 @@ def heat_map_of(distances: LayerDistances, *, place: GridCell | None) -> HeatMap
     rows, columns = cells.values.shape
     row = max(_LOWEST_ROW, min(_HIGHEST_ROW, _HEIGHT // rows))
     epochs = [escape_control_chars(e) for e in distances.epochs]
-    names = [shortened(escape_control_chars(n), _LONGEST_NAME) for n in distances.layers]
+    names = [shorten_middle(escape_control_chars(n), _LONGEST_NAME) for n in distances.layers]
     titles = _titles(distances)
     row_names = [group_name(names, i, cells.layers_in_row) for i in range(rows)]
     row_titles = [group_name(titles, i, cells.layers_in_row) for i in range(rows)]
@@ -140,7 +140,7 @@ def heat_map_of(distances: LayerDistances, *, place: GridCell | None) -> HeatMap
         unknown=int(np.isnan(cells.values).sum()),
         words=tuple(_explained(cells, distances)),
         summary=_summary(cells.values, mark, row_titles, layers),
-        data=in_page(
+        data=script_json(
             {
                 "rows": [[t, n] if t != n else [n] for t, n in zip(row_titles, row_names, strict=True)],
                 "columns": column_names,
@@ -163,7 +163,8 @@ def _titles(distances: LayerDistances) -> list[str]:
         counts[title] = counts.get(title, 0) + 1
     pairs = zip(distances.titles, distances.layers, strict=True)
     return [
-        shortened(escape_control_chars(t if t and counts[t] == 1 else n), _LONGEST_NAME) for t, n in pairs
+        shorten_middle(escape_control_chars(t if t and counts[t] == 1 else n), _LONGEST_NAME)
+        for t, n in pairs
     ]
 
 
@@ -174,8 +175,8 @@ def _labels(titles: Sequence[str], names: Sequence[str], row: int, marked: int |
     return tuple(
         Label(
             at=(i + 0.5) * row,
-            text=shortened(titles[i], 24),
-            short=shortened(titles[i], 16),
+            text=shorten_middle(titles[i], 24),
+            short=shorten_middle(titles[i], 16),
             whole=titles[i] if titles[i] == names[i] else f"{titles[i]} ({names[i]})",
             marked=i == marked,
         )

@@ -26,8 +26,8 @@ from keras_repro.report.charts.epoch_axis import EpochAxis, Tick, axis_of
 from keras_repro.report.charts.heat_map import HeatMap, heat_map_of
 from keras_repro.report.charts.metric_curves import chosen
 from keras_repro.report.environment_text import short_number
-from keras_repro.report.html.page import shortened
 from keras_repro.report.run_pair import RunPair, read_pair
+from keras_repro.report.text import shorten_middle
 from keras_repro.utils.text import escape_control_chars
 
 _DOTS = 150  # an inch
@@ -161,7 +161,7 @@ def _draw_curves(axis: Any, name: str, pair: RunPair, below: EpochAxis) -> None:
         held = np.array([np.nan if v is None or not np.isfinite(v) else v for v in values], float)
         marker = "o" if len(places) < 3 else None
         axis.plot(places, held, style, color=colour, linewidth=width, label=run, marker=marker)
-    axis.set_ylabel(shortened(escape_control_chars(name), 20), parse_math=False)
+    axis.set_ylabel(shorten_middle(escape_control_chars(name), 20), parse_math=False)
     axis.set_xlim(0, below.width)
     _set_ticks(axis, below.ticks, below.width)
     if below.parting is not None:
@@ -209,4 +209,4 @@ def _grouped(cells: Cells) -> str:
 
 
 def _plain(text: str) -> str:
-    return shortened(escape_control_chars(text), 40)
+    return shorten_middle(escape_control_chars(text), 40)

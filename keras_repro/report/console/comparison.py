@@ -2,40 +2,29 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_repro.comparison.distances.summary import DistanceAt, DistanceSummary, LayerDistance
+from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.comparison.result import Comparison
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
-from keras_repro.report.console.how_far import how_far_lines
+from keras_repro.report.console.terminal import print_line
 from keras_repro.utils.text import escape_control_chars
 
 _DIGITS = 7
 _MOST_ROWS = 60
 _MOST_METRICS = 4
 _NEAR = 8
-
-
-def make_console(file: IO[str] | None = None) -> Console:
-    """A console that prints to `file`, standard output by default; plain text where that is no terminal."""
-    file = file or sys.stdout
-    width = None if file.isatty() else 100
-    return _Console(file=file, highlight=False, soft_wrap=False, width=width, emoji=False)
-
-
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        # rich would end the process with 1, which says that a difference was found.
-        raise BrokenPipeError
+_MOST = 3
+_LONGEST = 44
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -44,7 +33,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     if comparison.verdict != "incomparable":
         _print_epochs(ledgers, comparison, console)
     for note in comparison.notes:
-        _line(console, f"note: {note}", "yellow")
+        print_line(console, f"note: {note}", "yellow")
     print_verdict(comparison, console)
 
 
@@ -52,30 +41,25 @@ def print_verdict(comparison: Comparison, console: Console) -> None:
     """Prints the verdict: a line to paste into a paper where the runs are identical."""
     if comparison.verdict == "identical":
         versions = _versions(open_ledger(comparison.runs[0]["ledger"]))
-        _line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
+        print_line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
         over = f" over {comparison.within}" if comparison.within else ""
         runs = len({open_ledger(r["ledger"]).digest for r in comparison.runs})
         what = f"{runs} runs, bit for bit{versions}" if runs > 1 else f"one run beside itself{versions}"
         text = f"identical{over}: {what}, fingerprint "
-        _line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
+        print_line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
     elif comparison.divergence is not None:
         divergence = comparison.divergence
         for text in () if comparison.how_far is None else how_far_lines(comparison.how_far):
-            _line(console, text)
+            print_line(console, text)
         if comparison.grade is not None:
-            _line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
-        _line(console, f"cause: {divergence.cause}")
+            print_line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
+        print_line(console, f"cause: {divergence.cause}")
         others = divergence.tensors[1:6]
         if others:
             names = ", ".join(t["tensor"] for t in others)
             more = len(divergence.tensors) - 1 - len(others)
-            _line(console, f"also: {names}" + (f" and {more} more" if more else ""))
-        _line(console, f"diverged: {divergence.describe()}", "bold red")
-
-
-def _line(console: Console, text: str, style: str = "") -> None:
-    # Not broken into lines of our own: a fingerprint has to be copied in one piece.
-    console.print(Text(escape_control_chars(text), style=style), soft_wrap=True)
+            print_line(console, f"also: {names}" + (f" and {more} more" if more else ""))
+        print_line(console, f"diverged: {divergence.describe()}", "bold red")
 
 
 def _versions(ledger: LedgerReader) -> str:
@@ -188,16 +172,57 @@ def _number(value: Any) -> str:
     )
 
 
-def print_error(message: object, output: str = "") -> None:
-    """Prints one clear line on standard error, behind what a script printed last, where that is given."""
-    before = [escape_control_chars(line) for line in output.splitlines()]
-    print(*before, f"keras-repro: {escape_control_chars(message)}", sep="\n", file=sys.stderr)
+def how_far_lines(found: DistanceSummary) -> Iterator[str]:
+    """The lines: where the weights part and in the end, the layers that are furthest apart.
+
+    Each line fits into 60 columns. `~` stands before what was estimated.
+    """
+    if found.parting.largest is None and found.end.largest is None:
+        reason = "; ".join(found.notes) or "no layer is in both runs"
+        yield f"how far apart: not known; {escape_control_chars(reason)}"
+        return
+    if found.parting.at == found.end.at:
+        yield from _place(found.end, "how far apart")
+    else:
+        yield from _place(found.parting, "how far apart where weights part")
+        yield from _place(found.end, "how far apart in the end")
+    for tensor in found.end.tensors[:1]:
+        yield from _exact(tensor)
+    for note in found.notes:
+        yield f"  {escape_control_chars(note)}"
 
 
-def shown_path(path: str | Path) -> str:
-    """A path, relative to the working folder where it is below it."""
-    path = Path(path)
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return str(path)
+def _place(apart: DistanceAt, title: str) -> Iterator[str]:
+    yield f"{title}, {apart.at}: {len(apart.layers)} of {apart.of} layers"
+    known = [layer for layer in apart.layers if layer.distance is not None]
+    for layer in known[:_MOST]:
+        yield f"  {_size(layer):>8}  {_shortened(_name(layer))}"
+    if len(apart.layers) > len(known):
+        yield f"         ?  {len(apart.layers) - len(known)} layers, not known how far"
+
+
+def _exact(tensor: ExactDistance) -> Iterator[str]:
+    """What snapshots tell of a tensor."""
+    name = _shortened(escape_control_chars(tensor.tensor))
+    yield f"  {name}: {tensor.elements:,} of {tensor.of:,} elements,"
+    at = "" if tensor.index is None else f" at {list(tensor.index)}"
+    ulps = "" if tensor.ulps is None else f"{_count(tensor.ulps)} ULPs at most; "
+    largest = "not finite" if tensor.largest is None else f"{tensor.largest:.2g}"
+    yield f"    by {ulps}{largest}{at}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number < 1_000_000 else f"{number:.1e}"
+
+
+def _name(layer: LayerDistance) -> str:
+    same = layer.title == layer.layer
+    return escape_control_chars(layer.layer if same else f"{layer.layer} ({layer.title})")
+
+
+def _size(layer: LayerDistance) -> str:
+    return f"{'' if layer.exact else '~'}{layer.distance:.2g}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"...{text[3 - _LONGEST :]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from keras_repro.report.console.comparison import shown_path
+from keras_repro.report.console.terminal import shown_path
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.utils.text import escape_control_chars
 

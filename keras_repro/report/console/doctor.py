@@ -1,7 +1,7 @@
 """What `keras-repro doctor` prints: each switch, what is in effect, and how to pin it.
 
 >>> from keras_repro.determinism.switches import Reading
->>> from keras_repro.report.console.comparison import make_console
+>>> from keras_repro.report.console.terminal import make_console
 >>> render_doctor([Reading("onednn", True, True, True)], {}, make_console())
 Python      not recorded
 ...

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from keras_repro.ledger.position_text import fit_in_words
 from keras_repro.processes.child import Outcome
-from keras_repro.report.console.comparison import shown_path
+from keras_repro.report.console.terminal import shown_path
 from keras_repro.workflows.verify import Watcher
 
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.report.console.comparison import shown_path
+from keras_repro.report.console.terminal import shown_path
 from keras_repro.utils.text import escape_control_chars
 from keras_repro.workflows.reproduce.environment_diff import NOT_SET, EnvironmentDifference
 from keras_repro.workflows.reproduce.reproduce import Preparation, Reproduction

@@ -12,8 +12,8 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from keras_repro.report.console.comparison import shown_path
 from keras_repro.report.console.progress import Tail
+from keras_repro.report.console.terminal import shown_path
 from keras_repro.utils.text import escape_control_chars
 from keras_repro.workflows.vary.catalogue import Variation
 from keras_repro.workflows.vary.results import VariationOutcome, Variations

@@ -13,14 +13,10 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
-from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.report.templating import templates
-from keras_repro.utils.text import escape_control_chars
-
-_LONGEST = 300
+from keras_repro.report.text import shown
 
 
 def render_html(template: str, **content: Any) -> str:
@@ -48,35 +44,6 @@ def render_html(template: str, **content: Any) -> str:
         content, policy=_as_it_is(policy), style=marked["css"], script=marked["js"]
     )
     return text.encode("ascii", "xmlcharrefreplace").decode()
-
-
-def shown(value: Any) -> Any:
-    """A value as it may stand in a page: control characters visible, and no longer than a few lines."""
-    if isinstance(value, int | float) or value is None or hasattr(value, "__html__"):
-        return value
-    return cut(escape_control_chars(value), _LONGEST)
-
-
-def cut(text: str, longest: int) -> str:
-    """The text, or its beginning and a word on how much was left out."""
-    if len(text) <= longest:
-        return text
-    more = len(text) - longest
-    return f"{text[:longest]}... ({more:,} more character{'' if more == 1 else 's'})"
-
-
-def shortened(text: str, longest: int) -> str:
-    """The text, or its beginning and end: a layer's number mostly stands at the end."""
-    if len(text) <= longest:
-        return text
-    tail = (longest - 3) // 2
-    return f"{text[: longest - 3 - tail]}...{text[len(text) - tail :]}"
-
-
-def in_page(value: Mapping[str, Any]) -> str:
-    """A mapping as JSON that may stand as it is in a script element, which nothing executes."""
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
-    return text.translate({ord(c): f"\\u{ord(c):04x}" for c in "<>&"})
 
 
 def _as_it_is(text: str) -> Any:

@@ -16,7 +16,7 @@ from keras_repro.comparison.distances.layer_distances import LayerDistances, dis
 from keras_repro.comparison.distances.summary import how_far
 from keras_repro.comparison.distances.tensor_distance import exact_distance
 from keras_repro.errors import LedgerError
-from keras_repro.report.console.how_far import how_far_lines
+from keras_repro.report.console.comparison import how_far_lines
 
 RNG = np.random.default_rng(11)
 SHAPES = {

@@ -12,13 +12,8 @@ import pytest
 from keras_repro.comparison.compare import compare_all
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
-from keras_repro.report.console.comparison import (
-    make_console,
-    print_comparison,
-    print_error,
-    shown_path,
-)
-from keras_repro.utils.text import escape_control_chars
+from keras_repro.report.console.comparison import print_comparison
+from keras_repro.report.console.terminal import make_console
 
 FRAMEWORKS = {"frameworks": {"tensorflow": "2.21.0", "keras": "3.15.1"}}
 
@@ -162,32 +157,3 @@ def test_values_that_are_no_plain_numbers(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, precision="nan", matrix=[[1.0, 2.0], [3.0, 4.0]]) for name in "ab"]
     first = printed(runs).splitlines()[1].split("  ")
     assert "nan" in [cell.strip() for cell in first]
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain, ünïcode 漢字", "plain, ünïcode 漢字"),
-        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
-        ("two\r\nlines\t", r"two\x0d\x0alines\x09"),
-        ("\x9b31m", r"\x9b31m"),
-        ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
-    ],
-)
-def test_control_characters_are_escaped(text: str, shown: str) -> None:
-    assert escape_control_chars(text) == shown
-
-
-def test_an_error_is_a_line_behind_what_it_rests_on(capsys: pytest.CaptureFixture[str]) -> None:
-    print_error("no script at \x1b[2Jx.py")
-    print_error("run 1 failed\nkeras-repro: fine\x07", "Traceback:\n  1 / 0\x1b")
-    assert capsys.readouterr().err == (
-        "keras-repro: no script at \\x1b[2Jx.py\nTraceback:\n  1 / 0\\x1b\n"
-        "keras-repro: run 1 failed\\x0akeras-repro: fine\\x07\n"
-    )
-
-
-def test_paths_are_shown_from_here(here: Path) -> None:
-    assert shown_path(here / "runs" / "a") == "runs/a"
-    assert shown_path("runs/a") == "runs/a"
-    assert shown_path("/usr") == "/usr"

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 
 from keras_repro.determinism.switches import SWITCHES, Reading
-from keras_repro.report.console.comparison import make_console
 from keras_repro.report.console.doctor import render_doctor
+from keras_repro.report.console.terminal import make_console
 
 ENVIRONMENT: dict[str, Any] = {
     "python": {"version": "3.11.7"},

@@ -11,8 +11,8 @@ import pytest
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.processes.child import Outcome
-from keras_repro.report.console.comparison import make_console
 from keras_repro.report.console.progress import ProgressWatcher
+from keras_repro.report.console.terminal import make_console
 
 
 class Terminal(io.StringIO):

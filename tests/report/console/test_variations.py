@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from keras_repro.report.console.comparison import make_console
+from keras_repro.report.console.terminal import make_console
 from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
 from keras_repro.workflows.vary.catalogue import CATALOGUE
 from keras_repro.workflows.vary.results import VariationOutcome, Variations

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 import re
 
-from keras_repro.report.html.page import cut, in_page, render_html, shortened, shown
+from keras_repro.report.html.page import render_html
 
 
 def test_the_policy_names_the_style_and_the_script_and_nothing_else() -> None:
@@ -39,18 +38,3 @@ def test_text_is_escaped_cut_and_made_visible() -> None:
     assert title.endswith("x... (119 more characters)")
     assert text.isascii()
     assert "&#28450;" in render_html("page.html.j2", title="\u6f22")
-    assert shown(3) == 3
-
-
-def test_shorter_texts() -> None:
-    assert cut("abc", 3) == "abc"
-    assert cut("abcd", 3) == "abc... (1 more character)"
-    assert shortened("a_long_name_of_layer_37", 15) == "a_long...yer_37"
-    assert [len(shortened("x" * n, 15)) for n in (14, 15, 16, 900)] == [14, 15, 15, 15]
-
-
-def test_json_ends_no_script_element() -> None:
-    value = {"</script><!--&": ["\u2028", "\u6f22", 1.5, None]}
-    text = in_page(value)
-    assert not set("<>&\u2028") & set(text)
-    assert json.loads(text) == value
