@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_repro.storage.digest import array_digest, rows_digest, section_digest
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.digests import array_of
 
 _MOST_BYTES = 1 << 32  # reading more than that would keep a training waiting
@@ -71,7 +71,7 @@ def stream_kind(x: Any) -> str | None:
             return "tf.data" if "tensorflow" in kind.__module__ else kind.__module__.split(".")[0]
         if kind.__name__ == "PyDataset":
             return "PyDataset"
-    if isinstance(x, dict | list | tuple) or keras_api.is_array_like(x):
+    if isinstance(x, dict | list | tuple) or backend.data_adapters.is_array_like(x):
         return None
     return "iterator" if hasattr(type(x), "__next__") else type(x).__name__
 
@@ -85,7 +85,9 @@ def validation_parts(validation_data: Any) -> tuple[Any, ...]:
 
 def is_arrays(validation_data: Any) -> bool:
     """Return whether Keras would treat `validation_data` as arrays."""
-    return validation_data is not None and keras_api.is_array_like(*validation_parts(validation_data))
+    return validation_data is not None and backend.data_adapters.is_array_like(
+        *validation_parts(validation_data)
+    )
 
 
 def _flat(value: Any, path: str = "") -> dict[str, Any]:

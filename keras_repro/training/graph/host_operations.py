@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.source_code.call_site import CallSite, is_users_file
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +50,7 @@ def host_operations(graph: Any) -> Iterator[HostOperation]:
 
 def _is_suspicious(kind: str) -> bool:
     """Whether an operation asks the host or draws from a counter that no state holds."""
-    return kind in keras_api.ON_HOST or kind in keras_api.STATEFUL_RANDOM or kind in keras_api.CLOCK
+    return kind in backend.graphs.ON_HOST or kind in STATEFUL_RANDOM or kind in backend.graphs.CLOCK
 
 
 def _is_seeded(node: Any) -> bool:

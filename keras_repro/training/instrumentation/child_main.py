@@ -24,7 +24,7 @@ from keras_repro.processes.child import NOT_RESUMABLE, RECORDING_FAILED, UNOBSER
 from keras_repro.provenance import input_files
 from keras_repro.storage.run_folder import LEDGER_NAME, redirect_runs
 from keras_repro.storage.run_lock import RunLock
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.instrumentation.run_script import run_as_main
 from keras_repro.training.probes.files_read import FilesRead
 
@@ -100,10 +100,10 @@ class ScriptObserver:
             _pin_seeds(plan.seed)
         # What the script itself sets for TensorFlow is settled when it imports it.
         wrapt.register_post_import_hook(lambda _: remember_environment(), "tensorflow")
-        wrapt.register_post_import_hook(self._instrument, keras_api.TRAINER_MODULE)
-        wrapt.register_post_import_hook(self._watch_optimizers, keras_api.OPTIMIZER_MODULE)
+        wrapt.register_post_import_hook(self._instrument, backend.trainer.TRAINER_MODULE)
+        wrapt.register_post_import_hook(self._watch_optimizers, backend.trainer.OPTIMIZER_MODULE)
         wrapt.register_post_import_hook(self._watch_processes, "multiprocessing.process")
-        for module, (name, owner) in keras_api.OTHER_TRAINERS.items():
+        for module, (name, owner) in backend.trainer.OTHER_TRAINERS.items():
             hook = _unsupported_hook(self.unsupported, name, owner)
             wrapt.register_post_import_hook(hook, module)
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import wrapt
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 
 
 def apply_perturbations(
@@ -43,7 +43,9 @@ def apply_perturbations(
     if switch_interval is not None:
         sys.setswitchinterval(switch_interval)
     if jit is False:
-        wrapt.register_post_import_hook(keras_api.leave_out_auto_jit, keras_api.BASE_TRAINER_MODULE)
+        wrapt.register_post_import_hook(
+            backend.trainer.leave_out_auto_jit, backend.trainer.BASE_TRAINER_MODULE
+        )
 
 
 def _reverse_listings() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_repro.ledger.schema import Record, plain_number
 from keras_repro.storage.digest import section_digest
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.instrumentation.train_on_batch_loop import (
     BatchLoop,
     moved_since_birth,
@@ -68,7 +68,7 @@ class ScriptSession:
     def made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         """Wraps a model's making: models that no fit trains are looked at when the script ends."""
         result = wrapped(*args, **kwargs)
-        inner = not self._outermost() or keras_api.is_made_by_sequential(sys._getframe(1))
+        inner = not self._outermost() or backend.trainer.is_made_by_sequential(sys._getframe(1))
         if not inner and not self.run.closed:
             self._models[id(instance)] = (f"model {self._made}", instance)
             self._made += 1
@@ -221,7 +221,7 @@ class ScriptSession:
         known = {id(t.variable) for t in model_state(held)} if self._applied else set()
         for optimizer in self._applied.values():
             trained = list(getattr(optimizer, "_trainable_variables", ()))
-            loose = [v for v in trained if id(keras_api.raw_variable(v)) not in known]
+            loose = [v for v in trained if id(backend.variables.raw_variable(v)) not in known]
             if loose:
                 named = {str(getattr(v, "path", None) or v.name): v for v in loose}
                 if len(named) < len(loose):
@@ -259,7 +259,7 @@ class ScriptSession:
 
     def _leave_to_others(self, model: Any) -> None:
         """Lets go of a model that a fit or a loop records: it need not be looked at when the script ends."""
-        for known in (model, keras_api.inner_model(model)):
+        for known in (model, backend.trainer.inner_model(model)):
             self._models.pop(id(known), None)
 
     def _end_loops(self) -> None:
@@ -269,7 +269,7 @@ class ScriptSession:
     def _held_numbers(self) -> int:
         """Size of the models that are kept alive only to be looked at in the end; the last does not count."""
         held = [model for _, model in self._models.values()][:-1]
-        return sum(int(np.prod(v.shape)) for model in held for v in keras_api.variables_of(model))
+        return sum(int(np.prod(v.shape)) for model in held for v in backend.variables.variables_of(model))
 
     def _outermost(self) -> bool:
         return getattr(self._inside, "depth", 0) == 0
@@ -290,7 +290,7 @@ class _Depth:
 
 def _seeds_set() -> dict[str, Any]:
     """The seeds that were set, where Keras was there to remember them."""
-    return {"seeds_set": keras_api.seeds_set()} if "keras" in sys.modules else {}
+    return {"seeds_set": backend.random_state.seeds_set()} if "keras" in sys.modules else {}
 
 
 def _details_of_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -308,7 +308,7 @@ def _details_of_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
     steps = arguments.get("steps_per_epoch") or _steps(data, chosen)
     if steps:
         details["arguments"]["steps_requested"] = int(steps)
-    seeded = keras_api.seeds_set()["tensorflow"] is not None
+    seeded = backend.random_state.seeds_set()["tensorflow"] is not None
     if seeded and data.get("kind") == "arrays" and chosen.get("shuffle", True):
         details["frozen_shuffle"] = True
     return details

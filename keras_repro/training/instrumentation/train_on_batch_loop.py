@@ -8,7 +8,7 @@ from typing import Any
 from keras_repro.determinism.seeds import process_generators
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.digest import array_digest, section_digest
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.state import initial_values
 from keras_repro.training.state.initial_values import InitialValues
@@ -87,7 +87,7 @@ class BatchLoop:
                 tensors=tensors,
                 latent=latent,
                 shapes=shapes,
-                extra={"seeds_set": keras_api.seeds_set(), **more},
+                extra={"seeds_set": backend.random_state.seeds_set(), **more},
             )
         )
 

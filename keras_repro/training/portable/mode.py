@@ -21,7 +21,7 @@ import wrapt
 
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.operation_source import source_of_operation
 from keras_repro.training.portable.exact_functions import use_exact_functions
 from keras_repro.training.portable.portability_level import PortabilityLevel, complaint
@@ -99,7 +99,7 @@ class PortableMode:
             )
             sizes = _Sizes(concrete, function, iterator, self._samples, self._last)
             threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
-            if keras_api.asks_for_xla(model) and not model.jit_compile:
+            if backend.trainer.asks_for_xla(model) and not model.jit_compile:
                 reason = (
                     "asks for XLA (jit_compile=True), which compiles for one kind of CPU, and which Keras "
                     "leaves out under op determinism: compile the model with jit_compile=False"
@@ -131,7 +131,7 @@ class PortableMode:
 
     def _watch_keras(self) -> Callable[[], None]:
         """Has Keras make each model's functions within the mode, with a look before the training function."""
-        trainer = sys.modules[keras_api.TRAINER_MODULE].TensorFlowTrainer
+        trainer = sys.modules[backend.trainer.TRAINER_MODULE].TensorFlowTrainer
         originals = {n: trainer.__dict__[n] for n in _MAKERS}
 
         def wrapper(function_name: str) -> Callable[..., Any]:

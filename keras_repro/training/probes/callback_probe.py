@@ -10,7 +10,7 @@ import keras
 
 from keras_repro.source_code.call_site import CallSite, is_users_file
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.determinism_callback import FitCallback
 from keras_repro.training.state.fast_reader import StateReader
 
@@ -43,7 +43,7 @@ class CallbackProbe(keras.callbacks.Callback):
     def on_train_begin(self, logs: Any = None) -> None:
         """Stands around the hooks of the other callbacks."""
         self._probe.wrap(self.model)
-        callbacks = keras_api.calling_list(sys._getframe(1))
+        callbacks = backend.trainer.calling_list(sys._getframe(1))
         reader = StateReader(self.model)
         for callback in getattr(callbacks, "callbacks", ()):
             if not isinstance(callback, (CallbackProbe, FitCallback, keras.callbacks.History)):

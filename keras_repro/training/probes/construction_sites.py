@@ -15,9 +15,10 @@ from typing import Any
 
 import wrapt
 
+from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.source_code.call_site import CallSite, is_users_file, user_call_site
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.probes.line_tracer import LineTracer
 
@@ -143,9 +144,9 @@ class ConstructionSites:
             function = getattr(getattr(dataset, "_map_func", None), "function", None)
             graph = getattr(function, "graph", None)
             for one in host_operations(graph) if graph is not None else ():
-                if one.type in keras_api.ON_HOST:
+                if one.type in backend.graphs.ON_HOST:
                     yield "Python code" + (", in parallel" if parallel is not None else "")
-                elif one.type in keras_api.STATEFUL_RANDOM:
+                elif one.type in STATEFUL_RANDOM:
                     yield f"a stateful random operation ({one.type})" + (
                         "" if one.seeded else " without a seed"
                     )

@@ -17,7 +17,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.batch_digests import joint_digests
 from keras_repro.training.data.batch_feed import BatchFeed
 
@@ -42,7 +42,7 @@ class BatchObserver:
     @classmethod
     def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchObserver | None:
         """A watch over a fit; None where its batches could not be handed on as they are."""
-        spec = keras_api.spec_of_batches(epoch_iterator)
+        spec = backend.trainer.spec_of_batches(epoch_iterator)
         feed = None if spec is None else BatchFeed.of(spec, int(epoch_iterator.steps_per_execution or 1))
         return None if feed is None else cls(model, feed, due)
 
@@ -78,7 +78,7 @@ class BatchObserver:
         batches: list[list[Any]] = []
         for _ in range(self._feed.at_once):
             try:
-                batches.append(keras_api.next_parts(iterator, dense=self._feed.dense))
+                batches.append(backend.data_adapters.next_parts(iterator, dense=self._feed.dense))
             except StopIteration:
                 break
         if not batches:

@@ -25,7 +25,7 @@ from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import DivergenceError, RunFolderError
 from keras_repro.ledger.schema import Record
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.portable.mode import portability_of
 from keras_repro.training.recording.batch_observer import BatchObserver
 from keras_repro.training.recording.callback_order import FirstInLine, changing_after
@@ -108,7 +108,7 @@ class FitCallback(keras.callbacks.Callback):
         if self.fit is not None:
             self.fit.release()  # of a fit that failed nobody told us
         self.fit = None
-        callbacks = keras_api.calling_list(sys._getframe(1))
+        callbacks = backend.trainer.calling_list(sys._getframe(1))
         notes = self._placement(callbacks)
         with self.run.guarded("the start of a fit"):
             self._first = FirstInLine.put_into(callbacks)
@@ -119,7 +119,7 @@ class FitCallback(keras.callbacks.Callback):
             arguments = {k: None if v is None else int(v) for k, v in params.items()}
             details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
             if self._every:
-                self._iterator = keras_api.calling_epoch_iterator(sys._getframe(1))
+                self._iterator = backend.trainer.calling_epoch_iterator(sys._getframe(1))
                 seen = "seen" if self._watch_batches() else "not seen"
                 details = {"steps_recorded": self._every, "batches": seen} | details
             details["arguments"] = arguments | dict(details.get("arguments", {}))
@@ -140,7 +140,7 @@ class FitCallback(keras.callbacks.Callback):
         super().on_train_batch_end(batch, logs)
         if not self._every:
             return
-        last = batch - keras_api.steps_not_made(self._iterator)
+        last = batch - backend.trainer.steps_not_made(self._iterator)
         due = self._is_due(last + 1)
         self._heard = last + 1
         if due and self.fit is not None and self.run.broken is None:
@@ -206,7 +206,7 @@ class FitCallback(keras.callbacks.Callback):
         details: dict[str, Any] = {"seconds": seconds}
         if not self._looked_at_graph:
             self._looked_at_graph = True
-            random_operations = keras_api.stateful_random_operations(self.model)
+            random_operations = backend.graphs.stateful_random_operations(self.model)
             if random_operations:
                 details["stateful_random_operations"] = random_operations
             portability = portability_of(self.model)

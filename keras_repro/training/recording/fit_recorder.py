@@ -9,7 +9,7 @@ from typing import Any
 from keras_repro.determinism.seeds import process_generators
 from keras_repro.ledger.schema import Record, StepRecord, plain_number
 from keras_repro.storage.digest import array_digest, section_digest
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.recording.sketch_recorder import SketchedWeights
 from keras_repro.training.state import initial_values
@@ -68,7 +68,7 @@ class FitRecorder:
         """
         named = self._models if isinstance(self._models, Mapping) else {"": self._models}
         configuration = {n: model_configuration(m) for n, m in named.items()}
-        details.setdefault("seeds_set", keras_api.seeds_set())
+        details.setdefault("seeds_set", backend.random_state.seeds_set())
         details["models"] = [self.run.number_of(m) for m in named.values()]
         self.run.append(
             Record(

@@ -23,7 +23,7 @@ from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.provenance.environment import code_digest, gather
 from keras_repro.provenance.redaction import redact_arguments, redact_path
 from keras_repro.storage.run_folder import make_run_folder, redirected
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.sidecar_files import SidecarFiles
 from keras_repro.training.recording.weight_snapshots import Keep
 
@@ -178,7 +178,7 @@ class RunRecorder:
     def _header(self) -> Header:
         self._details.setdefault("command", _this_command())
         environment = dict(gather(_folder_of_script()))
-        environment["frameworks"] = keras_api.versions()
+        environment["frameworks"] = backend.trainer.versions()
         script = getattr(sys.modules.get("__main__"), "__file__", None)
         if script is not None and (digest := code_digest(script)) is not None:
             environment["code"] = digest

@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_repro.storage.run_folder import SNAPSHOTS_NAME
 from keras_repro.storage.snapshot_file import write_snapshot
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import bytes_of
 from keras_repro.training.state.walk import StateTensor
 
@@ -77,7 +77,7 @@ class Snapshots:
         path = self._folder / f"fit-{fit + 1}-{place}.h5"
         self._folder.mkdir(exist_ok=True)
         weights = [t for t in tensors if t.section == "weights"]
-        values = keras_api.read_all([t.variable for t in weights])
+        values = backend.variables.read_all([t.variable for t in weights])
         arrays = {t.name: array_of_value(value) for t, value in zip(weights, values, strict=True)}
         digest = write_snapshot(path, arrays, metadata={"kind": kind, "fit": fit, "epoch": epoch})
         if self._keep == "last":

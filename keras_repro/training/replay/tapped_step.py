@@ -16,7 +16,7 @@ import keras
 import tensorflow as tf
 
 from keras_repro.source_code.call_site import CallSite, user_call_site
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.state.layer_names import layer_names
 from keras_repro.training.state.walk import model_state
@@ -118,7 +118,7 @@ class TappedStep:
             if tapped._level == "forward":
                 return result
             for source, one in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
-                name = tapped._weights.get(id(keras_api.raw_variable(source)), "")
+                name = tapped._weights.get(id(backend.variables.raw_variable(source)), "")
                 if name.rpartition("/")[2] not in tapped._without:
                     tapped._take("gradient", (name, None), one, None)
             return result

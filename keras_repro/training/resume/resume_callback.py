@@ -19,8 +19,7 @@ import keras
 
 from keras_repro.errors import LedgerError, ReproError
 from keras_repro.storage.plain_values import pack, unpack
-from keras_repro.training.backends.keras3_tf import epoch_entry
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.plan import DataPlan
 from keras_repro.training.portable.operation_check import Finding
 from keras_repro.training.resume import script_resume
@@ -75,14 +74,14 @@ class ResumeCallback(keras.callbacks.Callback):
 
         What callbacks do as an epoch begins (a learning rate that they set) is then still to be done.
         """
-        listed = keras_api.calling_list(sys._getframe(1))
+        listed = backend.trainer.calling_list(sys._getframe(1))
         # Behind History, which Keras adds. It goes through the list as it was.
         listed.callbacks = [*(c for c in listed.callbacks if c is not self), self]
         others = [c for c in listed.callbacks if not _is_ours(c)]
         self._state, self._callbacks = TrainingState(self.model), CallbackStates(others)
         found = self._resume.found
         self._steps = (self.params or {}).get("steps")
-        self._iterator = keras_api.calling_epoch_iterator(sys._getframe(1))
+        self._iterator = backend.trainer.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
         self._looked_at = self.model.train_function = StatefulOpCheck(self.model, self._tell_of)
         if found is None and self._resume.goes_on:
@@ -107,7 +106,7 @@ class ResumeCallback(keras.callbacks.Callback):
         step = None if found.metadata["ended"] else self._step
         if step is None:
             self._plan.enter_validation()
-        epoch_entry.start_epoch_at_step(self.model, self._iterator, step=step, logs=self._logs)
+        backend.epoch_entry.start_epoch_at_step(self.model, self._iterator, step=step, logs=self._logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Takes a snapshot where one is due."""

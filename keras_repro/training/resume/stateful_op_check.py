@@ -12,9 +12,9 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.errors import ResumeError
 from keras_repro.source_code.call_site import is_users_file
-from keras_repro.training.backends.keras3_tf.variables import STATEFUL_RANDOM
 from keras_repro.training.portable.operation_check import Finding, traced_step
 
 _REASON = "it keeps a counter that no snapshot holds"

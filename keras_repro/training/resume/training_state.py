@@ -19,7 +19,7 @@ import numpy as np
 
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.plain_values import pack, unpack
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.weight_snapshots import array_of_value
 from keras_repro.training.state.walk import StateTensor, StateWalk
 
@@ -45,7 +45,7 @@ class TrainingState:
             no array, as JSON can hold it.
         """
         tensors = self._walk.tensors(ask=False)
-        values = keras_api.read_all([t.variable for t in tensors])
+        values = backend.variables.read_all([t.variable for t in tensors])
         arrays = {_name(t): array_of_value(v) for t, v in zip(tensors, values, strict=True)}
         generators = pack(_generators(), arrays, "generators")
         return arrays, {"generators": generators}
@@ -102,10 +102,10 @@ def _generators() -> dict[str, Any]:
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
         states["numpy"] = numpy_random.get_state()
-    generator = keras_api.global_tensorflow_generator()
+    generator = backend.random_state.global_tensorflow_generator()
     if generator is not None:
         states["tensorflow"] = np.asarray(generator.state.numpy())
-    eager = keras_api.eager_operation_seeds()
+    eager = backend.random_state.eager_operation_seeds()
     if eager is not None:
         states["eager"] = eager.getstate()
     return states
@@ -115,9 +115,9 @@ def _set_generators(states: Mapping[str, Any]) -> None:
     random.setstate(states["python"])
     if "numpy" in states:
         np.random.set_state(states["numpy"])
-    generator = keras_api.global_tensorflow_generator()
+    generator = backend.random_state.global_tensorflow_generator()
     if generator is not None and "tensorflow" in states:
         generator.state.assign(states["tensorflow"])
-    eager = keras_api.eager_operation_seeds()
+    eager = backend.random_state.eager_operation_seeds()
     if eager is not None and "eager" in states:
         eager.setstate(states["eager"])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from keras_repro.storage.digest import string_bytes
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 
 _WITH_BUFFER = {"float32", "int64", "uint32", "float64", "float16", "int32"}
 
@@ -30,7 +30,7 @@ class VariableReader:
 
     def __init__(self, variables: Sequence[Any]) -> None:
         self.variables = tuple(variables)
-        self._read = keras_api.reader(self.variables)
+        self._read = backend.variables.reader(self.variables)
         self._plain = [_is_plain(v) for v in self.variables]
         self._all_plain = all(self._plain)
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.value_kinds import is_of_users
 
 _PLAIN_KEYS = (str, int, float, bool, bytes, type(None))
@@ -41,7 +41,7 @@ def _is_plain_key(key: Any) -> bool:
 
 def sort_key(value: Any) -> tuple[str, list[Any], list[Any]]:
     """Class and name, numbers in them by size: what counts up has another number of digits elsewhere."""
-    if is_of_users(value) and not keras_api.is_saveable(value):
+    if is_of_users(value) and not backend.variables.is_saveable(value):
         return type(value).__name__, [], []
     name, number = (_parts(getattr(value, n, "")) for n in ("name", "_unique_id"))
     return type(value).__name__, name, number

@@ -23,7 +23,7 @@ from keras_repro.storage.digest import (
     tensor_digest,
     tensor_frame,
 )
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import VariableReader, bits_of, bytes_of, fixed_shape
 from keras_repro.training.state.walk import StateTensor
 
@@ -40,7 +40,7 @@ def content_of(variable: Any) -> bytes:
     Args:
         variable: a `tf.Variable` of any dtype, on any device.
     """
-    return content_digest(bytes_of(keras_api.read_all([variable])[0]))
+    return content_digest(bytes_of(backend.variables.read_all([variable])[0]))
 
 
 class StateDigests:
@@ -130,7 +130,7 @@ def array_of(value: Any) -> Any:
 
 
 def _digest_of(tensor: StateTensor) -> str:
-    value = keras_api.read_all([tensor.variable])[0]
+    value = backend.variables.read_all([tensor.variable])[0]
     return tensor_digest(tensor.name, _dtype(tensor), value.shape.as_list(), content_digest(bytes_of(value)))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.walk import StateTensor
 
 _DEEPEST = 50
@@ -44,7 +44,7 @@ def owners_of(model: Any, tensors: Iterable[StateTensor]) -> dict[str, tuple[str
     names = layer_names(model)
     holders: dict[int, tuple[int, str, Any]] = {}
     for name, layer in [("", model), *names]:
-        held = [keras_api.raw_variable(v) for v in _held(layer)]
+        held = [backend.variables.raw_variable(v) for v in _held(layer)]
         for variable in held:
             # The innermost is the one that holds the fewest.
             known = holders.get(id(variable))
@@ -75,7 +75,7 @@ def _children(value: Any) -> Iterator[tuple[str, Any]]:
     elif isinstance(value, list | tuple):
         yield from ((str(i), v) for i, v in enumerate(value))
     else:
-        if keras_api.is_graph_of_layers(value):
+        if backend.variables.is_graph_of_layers(value):
             yield "layers", list(value.layers)
         held = {n: v for n, v in vars(value).items() if not n.startswith("_self_")}  # TensorFlow's own
         public = [n for n in sorted(held) if not n.startswith("_")]

@@ -10,7 +10,7 @@ from typing import Any
 from weakref import ProxyTypes
 
 from keras_repro.source_code.call_site import is_users_file
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 
 
 class ValueClassifier:
@@ -24,7 +24,7 @@ class ValueClassifier:
         self._known: dict[type, str] = {}
         self.plain: set[type] = set(ProxyTypes)
         self._checks: list[tuple[str, Any]] = [
-            ("variable", lambda v: keras_api.is_keras_variable(v) or isinstance(v, tf.Variable)),
+            ("variable", lambda v: backend.variables.is_keras_variable(v) or isinstance(v, tf.Variable)),
             ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
             # Any other mapping is an object, or left alone: its methods are code that may do anything.
             ("mapping", lambda v: isinstance(v, dict)),
@@ -32,8 +32,8 @@ class ValueClassifier:
             ("set", lambda v: isinstance(v, set | frozenset)),
             ("optimizer", lambda v: isinstance(v, Optimizer)),
             ("metric", lambda v: isinstance(v, Metric)),
-            ("graph", keras_api.is_graph_of_layers),
-            ("object", lambda v: keras_api.is_saveable(v) or isinstance(v, tf.Module)),
+            ("graph", backend.variables.is_graph_of_layers),
+            ("object", lambda v: backend.variables.is_saveable(v) or isinstance(v, tf.Module)),
             ("object", lambda v: isinstance(v, SimpleNamespace) or is_of_users(v)),
         ]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.container_order import by_key, items_of, own_method, sort_key
 from keras_repro.training.state.value_kinds import ValueClassifier, slots
 from keras_repro.training.state.walk_cache import WalkCache
@@ -73,7 +73,7 @@ class StateWalk:
         """
         models = dict(self._models) if isinstance(self._models, Mapping) else {"": self._models}
         named = self._optimizers if isinstance(self._optimizers, Mapping) else _numbered(self._optimizers)
-        generator = keras_api.global_seed_generator()
+        generator = backend.random_state.global_seed_generator()
         roots = [*models.items(), *named.items(), ("global_seed_generator", generator)]
         if not ask and self._is_as_it_was(roots):
             return self._tensors
@@ -257,8 +257,8 @@ class _Walk:
         return all(self._kind_of.of_class(kind, walk) == "plain" for kind in kinds)
 
     def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
-        raw = keras_api.raw_variable(variable)
-        self._sightings.value(keras_api.raw_variable, variable)
+        raw = backend.variables.raw_variable(variable)
+        self._sightings.value(backend.variables.raw_variable, variable)
         if id(variable) in self._seen or raw is None or id(raw) in self._seen:
             return
         self._see(variable)
@@ -325,4 +325,4 @@ _CONTAINERS = (list, tuple, deque, set, frozenset)
 def _all_variables(value: Any) -> Iterator[Any]:
     for variable in getattr(value, "variables", ()):
         yield variable
-        yield keras_api.raw_variable(variable)
+        yield backend.variables.raw_variable(variable)

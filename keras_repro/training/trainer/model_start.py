@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_repro.determinism.seeds import derive, set_generator
 from keras_repro.errors import ReproError
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.initial_values import InitialValues
 from keras_repro.training.state.walk import model_state
 
@@ -43,9 +43,9 @@ class ModelStart:
         """
         if self._values is None:
             # What cannot be built now is born in the first step, under the same seed.
-            batch = first_batch() if keras_api.has_call(self.model) else None
+            batch = first_batch() if backend.trainer.has_call(self.model) else None
             if batch is not None:
-                keras_api.build_on(self.model, batch)
+                backend.trainer.build_on(self.model, batch)
             self._take()
         values = self._values or {}
         for tensor in model_state(self.model):

@@ -31,7 +31,7 @@ from keras_repro.determinism.seeds import clear_and_seed, set_seeds
 from keras_repro.determinism.switches import apply_switches
 from keras_repro.errors import ReproError
 from keras_repro.storage.run_folder import new_folder
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.order.ordered_pipeline import OrderPolicy
 from keras_repro.training.data.order.permutation import Shuffle
 from keras_repro.training.data.plans.plan import FitData
@@ -230,7 +230,7 @@ class ReproducibleTrainer:
                 f"validation_split must be a share from 0 to less than 1, received {validation_split!r}"
             )
         if validation_split and validation_data is None:
-            split = keras_api.split_off_validation((x, y, sample_weight), validation_split)
+            split = backend.data_adapters.split_off_validation((x, y, sample_weight), validation_split)
             (x, y, sample_weight), validation_data = split
         data = FitData(
             x=x,
@@ -337,7 +337,7 @@ class ReproducibleTrainer:
     def _with_batch_size(self, x: Any, arguments: dict[str, Any]) -> dict[str, Any]:
         if "batch_size" in arguments:
             raise TypeError("batch_size is fixed by the trainer")
-        return arguments | ({"batch_size": self.batch_size} if keras_api.is_array_like(x) else {})
+        return arguments | ({"batch_size": self.batch_size} if backend.data_adapters.is_array_like(x) else {})
 
     def _policy(self) -> OrderPolicy:
         return OrderPolicy(seed=self.seed, batch_size=self.batch_size, shuffle=self.shuffle)

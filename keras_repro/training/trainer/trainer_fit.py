@@ -20,7 +20,7 @@ import keras
 from keras_repro.errors import DivergenceError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.run_folder import new_folder, redirected
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.description import describe_data, is_arrays, validation_parts
 from keras_repro.training.data.plans.plan import DataPlan, FitData
 from keras_repro.training.recording.callback_order import joined
@@ -177,9 +177,9 @@ class TrainerFit:
         check_epochs(found, self._options.epochs, run.folder)
         if not found.position.over:
             return False
-        batch = None if model.built or not keras_api.has_call(model) else self._plan.first_batch()
+        batch = None if model.built or not backend.trainer.has_call(model) else self._plan.first_batch()
         if batch is not None:
-            keras_api.build_on(model, batch)
+            backend.trainer.build_on(model, batch)
         return has_all_weights(model, found)
 
     def _recorded(self, model: keras.Model, run: RunRecorder) -> Run:

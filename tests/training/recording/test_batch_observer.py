@@ -16,7 +16,7 @@ from training.data.test_batch_digests import DATA, _same
 
 import keras_repro as kr
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.keras3_tf import data_adapters
 from keras_repro.training.data.batch_digests import joint_digests
 from keras_repro.training.data.batch_feed import BatchFeed
 from keras_repro.training.recording.batch_observer import BatchObserver
@@ -251,9 +251,9 @@ def test_what_is_taken_is_what_next_gives(kind: str) -> None:
     assert dense == (kind not in ("ragged", "sparse", "ragged and dense"))
     iterator, plain = iter(DATA[kind]()), iter(DATA[kind]())
     for batch in plain:
-        parts = keras_api.next_parts(iterator, dense=dense)
+        parts = data_adapters.next_parts(iterator, dense=dense)
         assert all(map(_same, parts, _parts(batch)))
         assert len(parts) == len(_parts(batch))
     for _ in range(2):
         with pytest.raises(StopIteration):
-            keras_api.next_parts(iterator, dense=dense)
+            data_adapters.next_parts(iterator, dense=dense)

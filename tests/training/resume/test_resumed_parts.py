@@ -20,8 +20,7 @@ from keras import layers
 from training import models
 
 import keras_repro as kr
-from keras_repro.training.backends.keras3_tf import epoch_entry
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.keras3_tf import epoch_entry, random_state
 from keras_repro.training.resume.callback_states import CallbackStates
 from keras_repro.training.resume.training_state import TrainingState
 from keras_repro.training.state.walk import model_state
@@ -130,7 +129,7 @@ def parts(model: Any, callbacks: list[Any]) -> dict[str, Any]:
         found[f"{tensor.section}: {tensor.name}"] = (value.dtype.name, value.shape, value.tobytes())
     found["generators: python"] = random.getstate()
     found["generators: numpy"] = repr(np.random.get_state())
-    generator, eager = keras_api.global_tensorflow_generator(), keras_api.eager_operation_seeds()
+    generator, eager = random_state.global_tensorflow_generator(), random_state.eager_operation_seeds()
     found["generators: tensorflow"] = None if generator is None else generator.state.numpy().tobytes()
     found["generators: eager operations"] = None if eager is None else eager.getstate()
     for callback in [*callbacks, model.history]:
@@ -241,7 +240,7 @@ def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         variables = [t.variable for t in self._walk.tensors() if f"{t.section}: {t.name}" == part]
         before = [v.numpy() for v in variables]
         python, numpy = random.getstate(), np.random.get_state()
-        generator, eager = keras_api.global_tensorflow_generator(), keras_api.eager_operation_seeds()
+        generator, eager = random_state.global_tensorflow_generator(), random_state.eager_operation_seeds()
         tensorflow = None if generator is None else generator.state.numpy()
         operations = None if eager is None else eager.getstate()
         put(self, arrays, metadata, **named)

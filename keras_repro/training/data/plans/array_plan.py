@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.order.ordered_pipeline import (
     CurrentOrder,
     OrderPolicy,
@@ -56,7 +56,7 @@ class ArrayPlan(DataPlan):
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `fit` that say what to train on."""
-        adapter = keras_api.ordered_adapter(
+        adapter = backend.data_adapters.ordered_adapter(
             self.data.x,
             self.data.y,
             sample_weight=self.data.sample_weight,

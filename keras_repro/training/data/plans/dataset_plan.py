@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.pipeline_check import Pipeline, check_pipeline
 from keras_repro.training.data.plans.plan import DataPlan, FitData, parts_of_batch
 from keras_repro.training.data.plans.py_dataset_check import batch_digest
@@ -37,7 +37,7 @@ class DatasetPlan(DataPlan):
     def check_enterable(self) -> None:
         """Says why it cannot be entered at a position, where it cannot."""
         check_pipeline(self.pipeline, name="x")
-        if keras_api.is_of_unknown_length(self.data.x):
+        if backend.data_adapters.is_of_unknown_length(self.data.x):
             raise TypeError(
                 "x: the length of this tf.data.Dataset is not known, and a step that finds no more data may "
                 "move seed generators or not, not the same each time: tell its length with "

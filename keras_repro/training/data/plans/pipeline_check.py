@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_repro.storage.digest import array_digest
+from keras_repro.training.backends.active import backend
 
 
 def _words(text: str) -> frozenset[str]:
@@ -152,9 +153,7 @@ def _plain(value: Any) -> Any:
 
 
 def _operations(graph: Any) -> set[str]:
-    from keras_repro.training.backends.keras3_tf.variables import operation_types
-
-    return operation_types(graph)
+    return set(backend.graphs.operation_types(graph))
 
 
 def _moves(operation: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.order.ordered_pipeline import OrderPolicy
 from keras_repro.training.data.order.permutation import permutation, permuted
 from keras_repro.training.data.plans.plan import DataPlan, FitData, parts_of_batch
@@ -54,7 +54,7 @@ class PyDatasetPlan(DataPlan):
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `fit` that say what to train on."""
-        adapter = keras_api.py_dataset_adapter(
+        adapter = backend.data_adapters.py_dataset_adapter(
             self._ordered,
             like=self.data.x,
             class_weight=self.data.class_weight,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_repro.training.backends.keras3_tf import variables as keras_api
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.description import stream_kind
 from keras_repro.training.data.order.ordered_pipeline import OrderPolicy
 from keras_repro.training.data.plans.array_plan import ArrayPlan
@@ -18,7 +18,7 @@ def plan_of(data: FitData, policy: OrderPolicy) -> DataPlan:
         data: the data.
         policy: the trainer's order.
     """
-    if keras_api.is_array_like(data.x, data.y, data.sample_weight):
+    if backend.data_adapters.is_array_like(data.x, data.y, data.sample_weight):
         return ArrayPlan(data, policy)
     alone = data.y is None and data.sample_weight is None  # Keras says what is wrong with others
     kind = stream_kind(data.x)

@@ -1,0 +1,47 @@
+"""Traced graphs of TensorFlow.
+
+Private names checked with Keras 3.15 and TensorFlow 2.21.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+
+
+def stateful_random_operations(model: Any) -> list[str]:
+    """Types of the stateful `tf.random` operations in the model's traced training step.
+
+    They keep a counter that is neither saved nor seen (docs/limits.md).
+    """
+    found: set[str] = set()
+    for graph in _traced_graphs(getattr(model, "train_function", None)):
+        found.update(operation_types(graph) & STATEFUL_RANDOM)
+    return sorted(found)
+
+
+# Types of the operations that call Python from inside a graph.
+ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
+CLOCK = frozenset({"Timestamp"})
+
+
+def operation_types(graph: Any) -> set[str]:
+    """Types of the operations in a graph and in the functions of its library."""
+    definition = graph.as_graph_def(add_shapes=False)
+    found = {str(node.op) for node in definition.node}
+    for function in definition.library.function:
+        found.update(str(node.op) for node in function.node_def)
+    return found
+
+
+def _traced_graphs(train_function: Any) -> Iterator[Any]:
+    # Others put something before the function that Keras has made.
+    while hasattr(train_function, "function"):
+        train_function = train_function.function
+    for cell in getattr(train_function, "__closure__", None) or ():
+        function = cell.cell_contents
+        listed = getattr(function, "_list_all_concrete_functions", None)
+        for concrete in listed() if listed is not None else ():
+            yield concrete.graph
