@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from keras_repro.cli.common import CHILD_MODULE
-from keras_repro.processes.child import start_process
+from keras_repro.processes.child import Launcher, start_interpreter
 from keras_repro.storage.trace_file import TRACE_NAME, read_trace
 from keras_repro.workflows.diagnose import diagnose
 from keras_repro.workflows.verify import Task, verify
@@ -103,18 +102,16 @@ def _measure(width: int, steps: int, parts_at: int) -> None:
 
         def start(command: Sequence[str], environment: Mapping[str, str], output: Any) -> Any:
             began = time.perf_counter()
-            children.append(Watched(start_process(command, environment, output), began))
+            children.append(Watched(start_interpreter(command, environment, output), began))
             return children[-1]
 
-        found = verify(task, folder=Path(folder, "verify"), child_module=CHILD_MODULE, runs=2, start=start)
+        found = verify(task, folder=Path(folder, "verify"), runs=2, launcher=Launcher(start))
         recording = children[0]
         for number, child in enumerate(children, start=1):
             _row(f"verify, run {number}", child.seconds, bare.seconds, None, child.peak)
         children.clear()
         where = Path(folder, "diagnosis")
-        said = diagnose(
-            task, found.comparison.divergence, folder=where, child_module=CHILD_MODULE, start=start
-        )
+        said = diagnose(task, found.comparison.divergence, folder=where, launcher=Launcher(start))
         for number, child in enumerate(children, start=1):
             made = _steps(where / str(number))
             more = (child.peak - recording.peak) / state

@@ -16,7 +16,8 @@ import pytest
 
 from keras_repro.determinism.tf_runtime import set_op_determinism
 from keras_repro.ledger.reader import LedgerReader, open_ledger
-from keras_repro.processes.child import OUTPUT_NAME, Outcome, run_child
+from keras_repro.processes.child import Outcome
+from keras_repro.processes.protocol import OUTPUT_NAME
 from keras_repro.workflows import verify as verification
 from keras_repro.workflows.reproduce import reproduce as reproduction
 
@@ -26,7 +27,6 @@ sys.path.insert(0, str(TESTS))
 
 from forkserver import ForkServer  # noqa: E402
 
-CHILD = "keras_repro.training.instrumentation.child_main"
 SCRIPTS = TESTS / "scripts"
 
 
@@ -98,9 +98,8 @@ def verified(forkserver: ForkServer, here: Path) -> Callable[..., verification.V
         return verification.verify(
             verification.Task(script=_path(script), arguments=arguments),
             folder=Path("runs"),
-            child_module=CHILD,
             runs=runs,
-            start=forkserver.start,
+            launcher=forkserver.launcher,
             **options,
         )
 
@@ -116,9 +115,7 @@ def launched(forkserver: ForkServer, here: Path) -> Callable[..., Child]:
         folder.mkdir()
         path = None if script is None else _path(script)
         plan = verification.Task(script=path, arguments=arguments).plan(folder, redirect=True)
-        outcome = run_child(
-            replace(plan, **changed), child_module=CHILD, environment=os.environ, start=forkserver.start
-        )
+        outcome = forkserver.launcher.start(replace(plan, **changed), environment=os.environ).wait()
         return Child(outcome, (folder / OUTPUT_NAME).read_text(), folder)
 
     return launch
@@ -131,8 +128,9 @@ def command(
     """Runs `keras-repro` in this process; what it launches is forked."""
     from keras_repro.cli import main as cli
 
-    monkeypatch.setattr(verification, "verify", partial(verification.verify, start=forkserver.start))
-    monkeypatch.setattr(reproduction, "reproduce", partial(reproduction.reproduce, start=forkserver.start))
+    for module, name in ((verification, "verify"), (reproduction, "reproduce")):
+        forked = partial(getattr(module, name), launcher=forkserver.launcher)
+        monkeypatch.setattr(module, name, forked)
     before = signal.getsignal(signal.SIGTERM)
 
     def run(*arguments: object) -> Answer:

@@ -1,7 +1,7 @@
 """A process that has imported TensorFlow and Keras and forks a child for each launch: about 1 s, not 8.
 
     with ForkServer() as server:
-        verify(Task(script="train.py"), folder=..., child_module=..., start=server.start)
+        verify(Task(script="train.py"), folder=..., launcher=server.launcher)
 
 It forks before TensorFlow's runtime starts: nothing in it may list devices or run an operation. What acts
 when the interpreter or TensorFlow is loaded (PYTHONHASHSEED, most TF_*) is the server's own in its children;
@@ -24,12 +24,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+from keras_repro.processes.child import Launcher
+
 _LONGEST_REQUEST = 1 << 20
 _MODULES = "keras_repro.training."
 
 
 class ForkServer:
-    """Starts the server; `start` may be given to `run_child` and `verify`.
+    """Starts the server; `launcher` may be passed to `verify` and the other workflows.
 
     Args:
         hash_seed: PYTHONHASHSEED of the server and so of all its children; the caller's by default.
@@ -55,7 +57,7 @@ class ForkServer:
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
     ) -> ForkedProcess:
-        """Forks a child for `-m keras_repro.training.MODULE PLAN`, as `launch.start_process` would."""
+        """Forks a child for `-m keras_repro.training.MODULE PLAN`, as `child.start_interpreter` would."""
         option, module, *arguments = command
         assert (option, module.startswith(_MODULES)) == ("-m", True), command
         request = {
@@ -65,6 +67,11 @@ class ForkServer:
             "cwd": os.getcwd(),
         }
         return ForkedProcess(self, self.ask(request, [] if output is None else [output.fileno()]))
+
+    @property
+    def launcher(self) -> Launcher:
+        """Starts children as forks of this server."""
+        return Launcher(self.start)
 
     def ask(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
         """Sends one request and waits for its answer."""
@@ -105,6 +112,11 @@ class ForkServerPool:
         if seed not in self._servers:
             self._servers[seed] = ForkServer(hash_seed=seed)
         return self._servers[seed].start(command, environment, output)
+
+    @property
+    def launcher(self) -> Launcher:
+        """Starts children as forks of these servers."""
+        return Launcher(self.start)
 
     def __enter__(self) -> ForkServerPool:
         return self

@@ -29,7 +29,7 @@ Run = Callable[..., Answer]
 @pytest.fixture
 def run(command: Run, here: Path, forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs `keras-repro run --resume`, the script in a forked child."""
-    monkeypatch.setattr(launch, "Child", partial(launch.Child, start=forkserver.start))
+    monkeypatch.setattr(launch, "LAUNCHER", forkserver.launcher)
     for name in ("two_fits.py", "plain_fit.py", "small.py"):
         shutil.copy(SCRIPTS / name, name)
     return partial(command, "run", "--resume")

@@ -11,8 +11,6 @@ from typing import Any
 
 from keras_repro.errors import ReproError
 
-CHILD_MODULE = "keras_repro.training.instrumentation.child_main"
-
 SAME, DIFFERENT, MISUSE = 0, 1, 2
 
 

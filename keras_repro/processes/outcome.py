@@ -9,7 +9,8 @@ from typing import Any
 
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import LedgerReader, open_ledger
-from keras_repro.processes.child import OUTPUT_NAME, RECORDING_FAILED, Outcome
+from keras_repro.processes.child import Outcome
+from keras_repro.processes.protocol import OUTPUT_NAME, RECORDING_FAILED
 from keras_repro.storage.run_folder import LEDGER_NAME
 
 _LAST_LINES = 15

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from keras_repro.processes.child import Plan
+from keras_repro.processes.protocol import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

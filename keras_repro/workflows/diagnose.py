@@ -17,18 +17,10 @@ from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import LaunchError
-from keras_repro.processes.child import (
-    DIVERGED,
-    DIVERGENCE_NAME,
-    TAPS_NAME,
-    TARGET_REACHED,
-    Outcome,
-    Start,
-    run_child,
-    start_process,
-)
+from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TAPS_NAME, TARGET_REACHED
 from keras_repro.processes.setting import ChildEnvironment
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.engine import Evidence, explain
@@ -60,8 +52,7 @@ def diagnose(
     divergence: Divergence | None,
     *,
     folder: Path,
-    child_module: str,
-    start: Start = start_process,
+    launcher: Launcher = LAUNCHER,
     begins: Callable[[int], None] = lambda number: None,
     setting: Callable[[bool], ChildEnvironment] | None = None,
     varied: str | None = None,
@@ -73,8 +64,7 @@ def diagnose(
         task: what to run; the same that parted.
         divergence: where it did, as far as that is known: no training goes on beyond its epoch.
         folder: gets a folder `1`, `2`, ... for each process.
-        child_module: the module that carries plans out.
-        start: starts a process.
+        launcher: starts each process.
         begins: is told the number of each process (from 1) as it begins.
         setting: gives the surroundings of a process, those of the second run if it is called with True;
             by default the caller's, with another hash seed for the second.
@@ -98,8 +88,7 @@ def diagnose(
             divergence,
             left,
             folder=folder,
-            child_module=child_module,
-            start=start,
+            launcher=launcher,
             begins=begins,
             setting=setting,
             varied=varied,
@@ -112,8 +101,7 @@ def _diagnose(
     left: LeftoverWorkspace | None,
     *,
     folder: Path,
-    child_module: str,
-    start: Start,
+    launcher: Launcher,
     begins: Callable[[int], None],
     setting: Callable[[bool], ChildEnvironment] | None,
     varied: str | None,
@@ -141,14 +129,8 @@ def _diagnose(
             place = left.place(made)
             given = given.changed({"PWD": str(place.cwd)})
             given = replace(given, cwd=place.cwd, script=place.script)
-        outcome = run_child(
-            given.plan(plan),
-            child_module=child_module,
-            environment=given.environment,
-            start=start,
-            cwd=given.cwd,
-        )
-        return _child(outcome, where)
+        child = launcher.start(given.plan(plan), environment=given.environment, cwd=given.cwd)
+        return _child(child.wait(), where)
 
     first = run(0, last=last)
     second = None

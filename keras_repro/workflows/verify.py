@@ -7,7 +7,7 @@
 Traceback (most recent call last):
 keras_repro.errors.LaunchError: no script at train.py
 
-`verify(task, folder=..., child_module=...)` then returns a `Verification`: its comparison, and how each
+`verify(task, folder=...)` then returns a `Verification`: its comparison, and how each
 child ended.
 """
 
@@ -26,9 +26,10 @@ from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER, Portability
 from keras_repro.determinism.switch_requests import requests_in
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.child import DIVERGED, Outcome, Plan, Start, run_child, start_process
+from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.protocol import DIVERGED, Plan
 from keras_repro.provenance.module_lookup import is_there
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder
 from keras_repro.workflows.estimate import estimated_seconds
@@ -167,25 +168,23 @@ def verify(
     task: Task,
     *,
     folder: Path,
-    child_module: str,
     runs: int = 3,
     overwrite: bool = False,
     keep_going: bool = False,
     watcher: Watcher | None = None,
-    start: Start = start_process,
+    launcher: Launcher = LAUNCHER,
 ) -> Verification:
     """Runs a task `runs` times, one after another, and compares the runs.
 
     Args:
         task: what to run.
         folder: gets a run folder `run-1`, `run-2`, ... for each child.
-        child_module: the module that carries plans out in a child.
         runs: how many children, at least 2.
         overwrite: whether runs in `folder` may be replaced.
         keep_going: whether all run to their end; else a run that parts from the first ends there, and no
             further one begins.
         watcher: is told of progress.
-        start: starts a child process.
+        launcher: starts each child.
 
     Raises:
         LaunchError: a child failed, was killed, or trained nothing that was observed.
@@ -204,13 +203,8 @@ def verify(
         plan = task.plan(run_folder, redirect=True)
         if number and not keep_going:
             plan = replace(plan, reference=str((folders[0] / LEDGER_NAME).resolve()))
-        outcome = run_child(
-            plan,
-            child_module=child_module,
-            environment=task.environment(number),
-            start=start,
-            poll=lambda number=number: watcher.polls(number),  # type: ignore[misc]
-        )
+        child = launcher.start(plan, environment=task.environment(number))
+        outcome = child.wait(lambda number=number: watcher.polls(number))  # type: ignore[misc]
         watcher.ends(number, outcome)
         if outcome.code == DIVERGED and plan.reference is not None:
             outcomes.append(outcome)

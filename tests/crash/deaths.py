@@ -23,9 +23,8 @@ from crash.points import Points, Recorded, Score
 from crash.states import Left, Tree
 from forkserver import ForkServer
 
-from keras_repro.processes.child import Plan, run_child
+from keras_repro.processes.protocol import Plan
 
-_CHILD = "keras_repro.training.instrumentation.child_main"
 _SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "stopped.py"
 
 
@@ -57,7 +56,7 @@ def deaths(
         process.mkdir(parents=True)
         arguments = (str(run_dir), str(number), str(_share(number)), str(process / "log"))
         plan = Plan(folder=process, script=str(_SCRIPT), arguments=arguments)
-        outcome = run_child(plan, child_module=_CHILD, environment=os.environ, start=server.start)
+        outcome = server.launcher.start(plan, environment=os.environ).wait()
         return outcome.code, (process / "output.txt").read_text(errors="replace")
 
     with ThreadPoolExecutor(at_once) as pool:

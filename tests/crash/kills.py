@@ -30,9 +30,8 @@ from forkserver import ForkServer
 
 from keras_repro.errors import ReproError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.child import OUTPUT_NAME, Child, Plan
+from keras_repro.processes.protocol import OUTPUT_NAME, Plan
 
-_CHILD = "keras_repro.training.instrumentation.child_main"
 _SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "interrupted.py"
 _KILLS_OF_A_RUN = 4
 _LONGEST = 600.0  # seconds
@@ -201,7 +200,7 @@ class Kills:
             path.unlink(missing_ok=True)
         arguments = (kind.model, str(run_dir), kind.every, "never", kind.by)
         plan = Plan(folder=process, script=str(_SCRIPT), arguments=arguments)
-        child = Child(plan, child_module=_CHILD, environment=os.environ, start=self._server.start)
+        child = self._server.launcher.start(plan, environment=os.environ)
         starts: dict[str, float] = {}
         latest = time.monotonic() + _LONGEST
         while (outcome := child.poll()) is None:
@@ -209,7 +208,7 @@ class Kills:
             starts |= {m: now for m, path in marks.items() if m not in starts and path.exists()}
             due = kill_after is not None and since in starts and now >= starts[since] + kill_after
             if due or now > latest:
-                os.kill(child._process.pid, signal.SIGKILL)
+                os.kill(child.process.pid, signal.SIGKILL)
                 kill_after, latest = None, math.inf
                 (process / "killed").touch()
             time.sleep(0.002)

@@ -145,7 +145,7 @@ def launcher() -> Iterator[Callable[[Case], Result]]:
     before = signal.getsignal(signal.SIGTERM)
     with ForkServerPool() as pool:
         for module, name, original in zip(modules, LAUNCHING, originals, strict=True):
-            setattr(module, name, partial(original, start=pool.start))
+            setattr(module, name, partial(original, launcher=pool.launcher))
         try:
             yield _run
         finally:

@@ -15,21 +15,23 @@ import pytest
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes import child as launch
-from keras_repro.processes.child import Outcome, Plan, run_child, start_process
+from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
+from keras_repro.processes.protocol import Plan
 
 
 @pytest.fixture
 def run(here: Path) -> Callable[..., Outcome]:
     """Runs some lines of Python as the child's module; they are given the plan in `sys.argv[1]`."""
 
-    def run_lines(lines: str, **options: Any) -> Outcome:
+    def run_lines(lines: str, *, keep_output: bool = True, **wait: Any) -> Outcome:
         (here / "child.py").write_text(lines)
         folder = here / "run"
         folder.mkdir(exist_ok=True)
         plan = Plan(folder=folder, script="a.py", arguments=("--x", "1"))
         environment = dict(os.environ) | {"PYTHONPATH": str(here)}
-        return run_child(plan, child_module="child", environment=environment, **options)
+        launcher = Launcher(module="child")
+        return launcher.start(plan, environment=environment, keep_output=keep_output).wait(**wait)
 
     return run_lines
 
@@ -150,16 +152,11 @@ def test_the_fork_server_starts_what_a_fresh_interpreter_would_be(
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
     said = []
-    for start in (start_process, forkserver.start):
+    for launcher in (LAUNCHER, forkserver.launcher):
         folder = here / f"run-{len(said)}"
         folder.mkdir()
         plan = Plan(folder=folder, script="script.py", arguments=("--x",))
-        outcome = run_child(
-            plan,
-            child_module="keras_repro.training.instrumentation.child_main",
-            environment=os.environ,
-            start=start,
-        )
+        outcome = launcher.start(plan, environment=os.environ).wait()
         assert outcome.code == 5
         said.append(sorted((folder / "output.txt").read_text().splitlines()))
     assert said[0] == said[1]

@@ -18,18 +18,18 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
 from forkserver import ForkedProcess, ForkServer  # noqa: E402
 
+from keras_repro.processes.child import Launcher  # noqa: E402
 from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen  # noqa: E402
 from keras_repro.workflows.vary.runner import VariationRunner, Variations  # noqa: E402
 from keras_repro.workflows.verify import Task  # noqa: E402
 
-CHILD = "keras_repro.training.instrumentation.child_main"
 # What acts before a forked child begins; all other variables act later.
 EARLY = ("PYTHONHASHSEED", "TF_ENABLE_ONEDNN_OPTS", "LC_ALL", "TZ")
 
@@ -49,6 +49,11 @@ class Servers:
             with _set({name: environment.get(name) for name in EARLY}):
                 self._servers[key] = ForkServer()
         return self._servers[key].start(command, environment, output)
+
+    @property
+    def launcher(self) -> Launcher:
+        """Starts children as forks of these servers."""
+        return Launcher(self.start)
 
     def close(self) -> None:
         """Ends them all."""
@@ -83,7 +88,7 @@ def script_of(name: str) -> Path:
     return HERE / f"by_{name.replace('-', '_')}.py"
 
 
-def run(name: str, variations: str, start: Any) -> Variations:
+def run(name: str, variations: str, launcher: Launcher) -> Variations:
     """Varies the surroundings of one script, in a copy of this folder."""
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
@@ -92,7 +97,7 @@ def run(name: str, variations: str, start: Any) -> Variations:
         os.chdir(project)
         try:
             task = Task(script=script_of(name).name, keep_hash_seed=True)
-            with VariationRunner(task, folder=Path("runs"), child_module=CHILD, start=start) as variator:
+            with VariationRunner(task, folder=Path("runs"), launcher=launcher) as variator:
                 return variator.run(chosen(variations))
         finally:
             os.chdir(before)
@@ -105,7 +110,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for name in wanted:
             began = time.monotonic()
-            found = run(name, "all", servers.start)
+            found = run(name, "all", servers.launcher)
             said = {
                 v: tuple(o.name for o in found.with_verdict(v))
                 for v in ("differs", "could not run", "not tried")

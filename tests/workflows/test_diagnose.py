@@ -24,7 +24,7 @@ def explaining(
     command: Callable[..., Answer], forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
     """Runs `keras-repro` in this process; what it launches, to diagnose too, is forked."""
-    monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, start=forkserver.start))
+    monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, launcher=forkserver.launcher))
 
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
         answer = command(*arguments, "--json", "said.json")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from keras_repro.cli.common import CHILD_MODULE, check_json, exit_code, write_json
+from keras_repro.cli.common import check_json, exit_code, write_json
 from keras_repro.errors import LaunchError
 
 
@@ -60,14 +60,12 @@ def explain(
     found = None
     if created:
         try:
-            found = diagnose(
-                task, parted, folder=folder, child_module=CHILD_MODULE, begins=begins, created=created
-            )
+            found = diagnose(task, parted, folder=folder, begins=begins, created=created)
         except LaunchError as error:  # it may need what was not copied
             console.print(f"not in a copy of its folder: {error}", markup=False, soft_wrap=True)
     if found is None:
         upto_there = parted if upto else None
-        found = diagnose(task, upto_there, folder=folder, child_module=CHILD_MODULE, begins=begins)
+        found = diagnose(task, upto_there, folder=folder, begins=begins)
     notes = comparison.notes
     if found.cause == "unknown":
         # What the ledgers tell is not lost where running it again tells nothing.

@@ -7,12 +7,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from keras_repro.cli.common import CHILD_MODULE, check_json, exit_code, fail, write_json
+from keras_repro.cli.common import check_json, exit_code, fail, write_json
 from keras_repro.errors import ReproError
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.processes.child import UNOBSERVED
+    from keras_repro.processes.protocol import UNOBSERVED
     from keras_repro.report.console.progress import ProgressWatcher
     from keras_repro.report.console.reproduction import print_preparation, print_statement
     from keras_repro.report.console.terminal import make_console
@@ -45,9 +45,7 @@ def command(options: argparse.Namespace) -> int:
 
     try:
         with ProgressWatcher(console, 1) as watcher:
-            result = reproduce(
-                preparation, folder=Path(folder), child_module=CHILD_MODULE, watcher=watcher, parts=parts
-            )
+            result = reproduce(preparation, folder=Path(folder), watcher=watcher, parts=parts)
     except KeyboardInterrupt:
         return fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
     print_statement(result, console)

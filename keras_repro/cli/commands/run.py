@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.cli.common import (
-    CHILD_MODULE,
     MISUSE,
     SAME,
     check_json,
@@ -29,6 +28,7 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.ledger.reader import open_ledger
     from keras_repro.processes import child as launch
     from keras_repro.processes.outcome import raise_for_outcome
+    from keras_repro.processes.protocol import NOT_RESUMABLE, UNOBSERVED
     from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
     from keras_repro.workflows import verify
 
@@ -41,16 +41,12 @@ def command(options: argparse.Namespace) -> int:
         folder = new_folder(folder_name(options))
     else:
         folder = make_run_folder(options.run_dir, overwrite=options.force)
-        for stale in (folder / LEDGER_NAME, *folder.glob(f"{launch.UNOBSERVED}*")):
+        for stale in (folder / LEDGER_NAME, *folder.glob(f"{UNOBSERVED}*")):
             stale.unlink(missing_ok=True)
-    start = _resumable if options.resume else launch.run_child
-    outcome = start(
-        replace(task.plan(folder, redirect=False), resume=options.resume),
-        child_module=CHILD_MODULE,
-        environment=task.environment(),
-        keep_output=False,
-    )
-    if options.resume and outcome.code == launch.NOT_RESUMABLE:
+    plan = replace(task.plan(folder, redirect=False), resume=options.resume)
+    child = launch.LAUNCHER.start(plan, environment=task.environment(), keep_output=False)
+    outcome = _outcome_of_resumable(child) if options.resume else child.wait()
+    if options.resume and outcome.code == NOT_RESUMABLE:
         return MISUSE  # the child has said why
     number = _interrupting(outcome.code)
     if options.resume and number:
@@ -84,11 +80,9 @@ def _interrupting(code: int) -> int:
     return -code if code < 0 else signal.SIGINT if code == 128 + signal.SIGINT else 0
 
 
-def _resumable(plan: Any, *, child_module: str, environment: Any, keep_output: bool) -> Any:
-    """As `launch.run_child`, but waits for a child that is told to leave: it has a snapshot to write."""
-    from keras_repro.processes import child as launch
-
-    child = launch.Child(plan, child_module=child_module, environment=environment, keep_output=keep_output)
+def _outcome_of_resumable(child: Any) -> Any:
+    """Wait for a child; pass signals on to it, since it has a snapshot to write when it is interrupted."""
+    from keras_repro.processes.child import POLL_SECONDS
 
     def hand_on(number: int, frame: Any) -> None:
         # Ctrl-C has reached the child too, for which a second one means to leave at once.
@@ -98,7 +92,7 @@ def _resumable(plan: Any, *, child_module: str, environment: Any, keep_output: b
     before = {n: signal.signal(n, hand_on) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         while (outcome := child.poll()) is None:
-            time.sleep(launch.POLL_SECONDS)
+            time.sleep(POLL_SECONDS)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

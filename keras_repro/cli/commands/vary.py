@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.cli.common import (
-    CHILD_MODULE,
     DIFFERENT,
     SAME,
     check_file,
@@ -57,7 +56,6 @@ def command(options: argparse.Namespace) -> int:
             VariationRunner(
                 task,
                 folder=folder,
-                child_module=CHILD_MODULE,
                 copy=not options.no_copy,
                 overwrite=options.force,
                 keep_going=options.keep_going,

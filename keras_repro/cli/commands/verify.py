@@ -9,7 +9,6 @@ from typing import Any
 
 from keras_repro.cli.commands.diagnose import explain
 from keras_repro.cli.common import (
-    CHILD_MODULE,
     check_json,
     exit_code,
     fail,
@@ -46,7 +45,6 @@ def command(options: argparse.Namespace) -> int:
             result = verify.verify(
                 task,
                 folder=folder,
-                child_module=CHILD_MODULE,
                 runs=options.runs,
                 overwrite=options.force,
                 keep_going=options.keep_going,

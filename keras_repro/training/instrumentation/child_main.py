@@ -20,7 +20,7 @@ import wrapt
 
 from keras_repro.determinism.tf_runtime import remember_environment
 from keras_repro.errors import PortabilityError, ReproError, ResumeError, RunFolderError
-from keras_repro.processes.child import NOT_RESUMABLE, RECORDING_FAILED, UNOBSERVED, Plan
+from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, UNOBSERVED, Plan
 from keras_repro.provenance import input_files
 from keras_repro.storage.run_folder import LEDGER_NAME, redirect_runs
 from keras_repro.storage.run_lock import RunLock

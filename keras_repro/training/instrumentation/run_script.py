@@ -10,7 +10,7 @@ import sys
 import types
 from typing import Any
 
-from keras_repro.processes.child import Plan
+from keras_repro.processes.protocol import Plan
 
 
 def run_as_main(plan: Plan) -> None:

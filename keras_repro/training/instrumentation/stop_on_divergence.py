@@ -5,7 +5,7 @@ from __future__ import annotations
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.schema import Record
-from keras_repro.processes.child import DIVERGED
+from keras_repro.processes.protocol import DIVERGED
 from keras_repro.training.recording.run_recorder import RunRecorder
 
 

@@ -2,7 +2,7 @@
 
 The first process only writes its trace. Each later one holds its own events against a trace while it runs;
 at the first hard event that differs it gathers the evidence, with the state from just before it still in its
-hands, writes `parting.json`, and ends.
+hands, writes `divergence.json`, and ends.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.ledger.schema import Record
-from keras_repro.processes.child import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
+from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import TRACE_NAME, Event, Interval, TraceWriter, read_trace
 from keras_repro.training.probes.entropy_calls import Entropy

@@ -18,7 +18,7 @@ import tensorflow as tf
 import xxhash
 
 from keras_repro.comparison.distances.distance import distance
-from keras_repro.processes.child import TAPS_NAME
+from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.recording.weight_snapshots import array_of_value
 from keras_repro.training.replay.recorded_step import RecordedStep, restore_process_states

@@ -2,7 +2,7 @@
 
     preparation = prepare("runs/a")
     [f.what for f in preparation.findings]                                           # []
-    reproduce(preparation, folder=Path("again"), child_module=CHILD).grade.name      # 'bitwise'
+    reproduce(preparation, folder=Path("again")).grade.name      # 'bitwise'
 
 The command is that of the ledger, the script that of the user's own tree: nothing else of a run folder
 is executed.
@@ -21,7 +21,7 @@ from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.grade import grade
 from keras_repro.comparison.result import Comparison, Grade
 from keras_repro.errors import LaunchError
-from keras_repro.processes.child import Outcome, Start, run_child, start_process
+from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.provenance.redaction import redact_arguments
 from keras_repro.storage.run_folder import LEDGER_NAME
@@ -134,20 +134,18 @@ def reproduce(
     preparation: Preparation,
     *,
     folder: Path,
-    child_module: str,
     watcher: Watcher | None = None,
     parts: Callable[[Divergence], None] | None = None,
-    start: Start = start_process,
+    launcher: Launcher = LAUNCHER,
 ) -> Reproduction:
     """Runs it, compares while it trains, and grades what came of it.
 
     Args:
         preparation: what `prepare` gave.
         folder: the new run's folder.
-        child_module: the module that carries plans out in a child.
         watcher: is told of progress.
         parts: is told, once, where the new run parts from the recorded one; it goes on to its end.
-        start: starts a child process.
+        launcher: starts the child.
 
     Raises:
         LaunchError: the script failed, was killed, or trained nothing that was observed.
@@ -162,13 +160,8 @@ def reproduce(
         watcher.polls(0)
         beside.look()
 
-    outcome = run_child(
-        preparation.task.plan(folder, redirect=True),
-        child_module=child_module,
-        environment=preparation.environment,
-        start=start,
-        poll=poll,
-    )
+    plan = preparation.task.plan(folder, redirect=True)
+    outcome = launcher.start(plan, environment=preparation.environment).wait(poll)
     watcher.ends(0, outcome)
     raise_for_outcome(outcome, folder, name="the run")
     return _judge(preparation, folder, outcome)

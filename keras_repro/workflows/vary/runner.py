@@ -1,6 +1,6 @@
 """Runs a script under one changed surrounding after the other, each against the same baseline.
 
-    with VariationRunner(task, folder=..., child_module=...) as variator:
+    with VariationRunner(task, folder=...) as variator:
         result = variator.run(chosen("all"))
         result.repeat.verdict, [o.verdict for o in result.outcomes]
 
@@ -15,13 +15,13 @@ import contextlib
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
 from keras_repro.errors import LaunchError, RunFolderError
-from keras_repro.processes.child import POLL_SECONDS, Child, Outcome, Start, start_process
+from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.setting import ChildEnvironment
@@ -59,13 +59,12 @@ class VariationRunner:
     Args:
         task: what to run.
         folder: gets a run folder for the baseline, the repeat and each variation, by name.
-        child_module: the module that carries plans out in a child.
         copy: whether runs work in copies of the folder.
         overwrite: whether runs in `folder` may be replaced.
         keep_going: whether runs that part from the baseline go on to their end.
         jobs: how many run side by side, where that cannot change a result.
         watcher: is told of progress.
-        start: starts a child process.
+        launcher: starts each child.
 
     Raises:
         LaunchError: there is no such script; the folder cannot be copied.
@@ -77,17 +76,16 @@ class VariationRunner:
         task: Task,
         *,
         folder: Path,
-        child_module: str,
         copy: bool = True,
         overwrite: bool = False,
         keep_going: bool = False,
         jobs: int = 1,
         watcher: Watcher | None = None,
-        start: Start = start_process,
+        launcher: Launcher = LAUNCHER,
     ) -> None:
         check_task(task)
-        self._task, self._folder, self._child_module = task, folder, child_module
-        self._keep_going, self._jobs, self._start = keep_going, jobs if copy else 1, start
+        self._task, self._folder = task, folder
+        self._keep_going, self._jobs, self._launcher = keep_going, jobs if copy else 1, launcher
         self._watcher = watcher or Watcher()
         self.trainings = 0
         _clear(folder, overwrite=overwrite)
@@ -164,8 +162,7 @@ class VariationRunner:
             # What a run leaves at its end may be what differs: then it has to come to its end.
             None if uses_leftovers else divergence,
             folder=self._folder / outcome.name / "diagnosis",
-            child_module=self._child_module,
-            start=self._start,
+            launcher=self._launcher,
             setting=setting,
             varied=None if outcome.name == REPEAT else f"{outcome.name} ({change.says})",
         )
@@ -187,10 +184,7 @@ class VariationRunner:
 
     def _run_baseline(self, names: Sequence[str]) -> Baseline:
         run = VariedRun(name=BASELINE, change=Change(says="as it is, with a fixed hash seed"))
-        with self._running(run) as child:
-            while (outcome := child.poll()) is None:
-                self._watcher.polls()
-                time.sleep(POLL_SECONDS)
+        outcome = self._begin(run).wait(self._watcher.polls)
         try:
             raise_for_outcome(outcome, run.folder, name="the baseline")
         except LaunchError as error:
@@ -276,20 +270,7 @@ class VariationRunner:
         return []
 
     def _one(self, run: VariedRun) -> VariationOutcome:
-        with self._running(run) as child:
-            while (outcome := child.poll()) is None:
-                self._watcher.polls()
-                time.sleep(POLL_SECONDS)
-        return self._finished(run, outcome)
-
-    @contextlib.contextmanager
-    def _running(self, run: VariedRun) -> Iterator[Child]:
-        child = self._begin(run)
-        try:
-            yield child
-        except BaseException:
-            child.end()
-            raise
+        return self._finished(run, self._begin(run).wait(self._watcher.polls))
 
     def _begin(self, run: VariedRun) -> Child:
         run.folder = make_run_folder(self._folder / run.name)
@@ -301,13 +282,7 @@ class VariationRunner:
         if run.name != BASELINE and not self._keep_going:
             plan = replace(plan, reference=str(self._ledger(BASELINE)))
         self.trainings += 1
-        return Child(
-            setting.plan(plan),
-            child_module=self._child_module,
-            environment=setting.environment,
-            start=self._start,
-            cwd=setting.cwd,
-        )
+        return self._launcher.start(setting.plan(plan), environment=setting.environment, cwd=setting.cwd)
 
     def _prepared(
         self, change: Change, run: VariedRun | None = None, *, again: bool = False

@@ -16,9 +16,10 @@ from keras_repro.comparison.distances.summary import how_far
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import LaunchError, ReproError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.child import DIVERGED, Outcome
+from keras_repro.processes.child import Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.protocol import DIVERGED
 from keras_repro.processes.workspace import Workspace
 from keras_repro.storage.run_folder import LEDGER_NAME
 from keras_repro.workflows.vary.catalogue import Variation

@@ -11,8 +11,8 @@ import pytest
 import tensorflow
 
 from keras_repro.errors import LaunchError
-from keras_repro.processes.child import RECORDING_FAILED
 from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.protocol import RECORDING_FAILED
 
 TRAINS = "import keras\nfrom small import X, Y, build\nkeras.utils.set_random_seed(1)\n"
 MAIN = """\

@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers
 from training import models
 
-from keras_repro.processes.child import TAPS_NAME
+from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.training.replay import tapped_step
 from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep, process_states
 from keras_repro.training.replay.replay import replay

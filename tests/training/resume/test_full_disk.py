@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHILD, SCRIPTS
+from conftest import SCRIPTS
 from forkserver import ForkServer
 
-from keras_repro.processes.child import OUTPUT_NAME, Plan, run_child
+from keras_repro.processes.protocol import OUTPUT_NAME, Plan
 
 OLDER = ["resume-epoch-2-step-0.h5", "resume-epoch-3-step-0.h5"]
 
@@ -26,7 +26,7 @@ def trained(forkserver: ForkServer, tmp_path: Path) -> Callable[..., dict[str, A
         process.mkdir()
         given = (str(tmp_path / "disk"), *arguments)
         plan = Plan(folder=process, script=str(SCRIPTS / "full_disk.py"), arguments=given)
-        outcome = run_child(plan, child_module=CHILD, environment=os.environ, start=forkserver.start)
+        outcome = forkserver.launcher.start(plan, environment=os.environ).wait()
         output = (process / OUTPUT_NAME).read_text()
         assert outcome.code == 0, output
         said: dict[str, Any] = json.loads(output.splitlines()[-1])

@@ -12,14 +12,15 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from conftest import CHILD, SCRIPTS
+from conftest import SCRIPTS
 from forkserver import ForkServer
 from training import models
 
 import keras_repro as kr
 from keras_repro.errors import ReproError, ResumeError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.child import OUTPUT_NAME, Outcome, Plan, run_child
+from keras_repro.processes.child import Outcome
+from keras_repro.processes.protocol import OUTPUT_NAME, Plan
 
 Train = Callable[..., Outcome]
 
@@ -37,7 +38,7 @@ def train(forkserver: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> I
         plan_folder.mkdir()
         arguments = (kind, run_dir, str(every), moment)
         plan = Plan(folder=plan_folder, script=str(SCRIPTS / "interrupted.py"), arguments=arguments)
-        outcome = run_child(plan, child_module=CHILD, environment=os.environ, start=forkserver.start)
+        outcome = forkserver.launcher.start(plan, environment=os.environ).wait()
         train.said = (plan_folder / OUTPUT_NAME).read_text()  # type: ignore[attr-defined]
         return outcome
 

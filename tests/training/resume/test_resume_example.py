@@ -7,11 +7,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from conftest import CHILD, SCRIPTS, TESTS
+from conftest import SCRIPTS, TESTS
 from forkserver import ForkServer
 
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.child import OUTPUT_NAME, Plan, run_child
+from keras_repro.processes.protocol import OUTPUT_NAME, Plan
 
 EXAMPLE = str(TESTS.parent / "examples" / "digits_cnn.py")
 # 45 steps an epoch, a snapshot every 10.
@@ -24,7 +24,7 @@ def test_killed_at_five_moments_it_is_the_run_that_nothing_interrupted(
     def train(run_dir: str, moment: str) -> tuple[int, list[str]]:
         arguments = (moment, EXAMPLE, "--run-dir", run_dir, "--epochs", "2", "--snapshot-every", "10")
         plan = Plan(folder=here, script=str(SCRIPTS / "killed_at.py"), arguments=arguments)
-        outcome = run_child(plan, child_module=CHILD, environment=os.environ, start=forkserver.start)
+        outcome = forkserver.launcher.start(plan, environment=os.environ).wait()
         return outcome.code, (here / OUTPUT_NAME).read_text().splitlines()
 
     code, said = train("whole", "never")

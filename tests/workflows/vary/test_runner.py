@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import CHILD
 from varied import score
 
 from keras_repro.errors import LaunchError, RunFolderError
@@ -32,7 +31,7 @@ def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
 
     def vary(script: str, variations: str, *arguments: str, **options: Any) -> Variations:
         task = Task(script=script, arguments=arguments, keep_hash_seed=True)
-        given = {"folder": Path("runs"), "child_module": CHILD, "start": forkserver.start} | options
+        given = {"folder": Path("runs"), "launcher": forkserver.launcher} | options
         with VariationRunner(task, **given) as variator:
             return variator.run(chosen(variations))
 
@@ -45,7 +44,7 @@ def verdicts(found: Variations) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ["file-order", "leftover-files"])
 def test_only_the_line_that_a_script_depends_on_differs(forkserver: Any, name: str) -> None:
-    found = score.run(name, LATE, forkserver.start)
+    found = score.run(name, LATE, forkserver.launcher)
     said = verdicts(found)
     assert found.repeat.verdict == "repeats"
     assert said.pop(name) == "differs"
@@ -247,7 +246,7 @@ def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
     for name in ("by_hash_seed.py", "exact.py"):
         (here / name).write_text((score.HERE / name).read_text())
     task = Task(script="by_hash_seed.py", keep_hash_seed=True)
-    with VariationRunner(task, folder=Path("runs"), child_module=CHILD) as variator:
+    with VariationRunner(task, folder=Path("runs")) as variator:
         found = variator.run(chosen("hash-seed,onednn"))
     assert verdicts(found) == {"hash-seed": "differs", "onednn": "repeats"}
     assert sys.flags.hash_randomization or os.environ.get("PYTHONHASHSEED")
@@ -264,7 +263,7 @@ def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> C
     """Runs `keras-repro verify --vary` in this process; what it launches is forked."""
     monkeypatch.setattr(
         "keras_repro.workflows.vary.runner.VariationRunner",
-        functools.partial(VariationRunner, start=forkserver.start),
+        functools.partial(VariationRunner, launcher=forkserver.launcher),
     )
     return functools.partial(command, "verify")
 
