@@ -19,10 +19,10 @@ from typing import Any
 import blake3
 
 from keras_repro.errors import LedgerError
+from keras_repro.ledger.chain import ALGORITHM, FIRST_LINK, fingerprint, next_link
 from keras_repro.ledger.line_format import LONGEST_LINE, checked_body, data_in
 from keras_repro.ledger.schema import CHAINED_KINDS, ENDS, Header, Record, StepRecord
 from keras_repro.storage.atomic_files import open_regular_file
-from keras_repro.storage.digest import ALGORITHM, FIRST_LINK, fingerprint, next_link
 from keras_repro.storage.run_folder import LEDGER_NAME, redirected
 
 

@@ -17,10 +17,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.errors import LedgerError, ResumeError
+from keras_repro.ledger.chain import next_link
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
-from keras_repro.storage.digest import next_link
 
 _SWITCH = "switch "
 _SHORT = 24  # characters of a setting that is shown with its value

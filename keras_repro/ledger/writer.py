@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import LedgerError, RunFolderError
+from keras_repro.ledger.chain import FIRST_LINK, fingerprint, next_link
 from keras_repro.ledger.line_format import line_of, step_line
 from keras_repro.ledger.schema import ENDS, Header, Record, StepRecord
 from keras_repro.storage.atomic_files import sync
-from keras_repro.storage.digest import FIRST_LINK, fingerprint, next_link
 from keras_repro.storage.run_folder import LEDGER_NAME, folder_in_use_message, make_run_folder
 from keras_repro.utils.closeable import Closeable
 

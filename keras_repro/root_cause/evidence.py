@@ -16,7 +16,7 @@ from keras_repro.root_cause.suspects import (
     suspects_of,
     thread_suspects,
 )
-from keras_repro.source_code.dataflow import hashes
+from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.storage.trace_file import Interval
 
 SET_SEED = "keras.utils.set_random_seed(42)"
@@ -116,7 +116,7 @@ class DiagnosisCase:
     def _goes_by_hashes(self) -> bool:
         """Whether the user's code names a set or a hash, or a line of it has held a set."""
         held = any("sets" in e.info for i in self.evidence.second for e in i.soft if e.kind == "line")
-        return held or hashes(self.files)
+        return held or SourceModel(set(self.files)).uses_hashes()
 
     def soft(self, kind: str, *, here: bool = False) -> list[Mapping[str, Any]]:
         """The soft differences of a kind, or only those of the interval that the differing event ends."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from keras_repro.source_code.dataflow import SourceModel
-from keras_repro.source_code.fixes import (
+from keras_repro.source_code.nondeterminism import (
     DRAW,
     NAME,
     RACE,
@@ -23,8 +23,8 @@ from keras_repro.source_code.fixes import (
     nondeterminism_level,
     only_waits,
 )
-from keras_repro.source_code.rewrite import goes_through
-from keras_repro.source_code.statement import statement_text
+from keras_repro.source_code.rewrite import iterates_over
+from keras_repro.source_code.statements import statement_text
 from keras_repro.storage.trace_file import Interval
 
 # The process's own generators, which a line may draw from through a library.
@@ -120,7 +120,9 @@ def _comes_to_the_same(file: str, line: int, names: set[str], known: set[str]) -
     assigned = code.assigned_by(file, line)
     if assigned != {"return"}:
         names = names - {"return"}  # of a comprehension's own frame
-    return bool(assigned) and assigned <= known - names and code.only_gone_through(file, line, names)
+    return (
+        bool(assigned) and assigned <= known - names and code.are_comprehension_variables(file, line, names)
+    )
 
 
 def thread_suspects(first: Iterable[Interval], second: Iterable[Interval]) -> list[Suspect]:
@@ -301,7 +303,7 @@ def _strength(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> i
     own = _OWN & set(suspect.names)
     if own - set(seeded) or suspect.reads or _ENTROPY in suspect.names:
         return SOURCE
-    if suspect.sets and goes_through(suspect.code, suspect.sets):
+    if suspect.sets and iterates_over(suspect.code, suspect.sets):
         return SOURCE
     # A generator that differs, made of what does not.
     if makes_generator(suspect.code) and set(suspect.names) <= code.set_by(suspect.file, suspect.line):
@@ -316,7 +318,9 @@ def _strength(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> i
 
 def _generators_behind(suspect: Suspect, code: SourceModel) -> set[tuple[str, int]]:
     """The lines that made what a line draws from, where they gave it no seed."""
-    return code.made_by(suspect.file, suspect.line, set(suspect.names), draws=True, tells=makes_unseeded)
+    return code.definitions_reaching(
+        suspect.file, suspect.line, set(suspect.names), draws=True, matches=makes_unseeded
+    )
 
 
 def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> Suspect:
@@ -335,9 +339,11 @@ def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Collection[s
         # In which order coroutines go on shows first in any line of theirs.
         found = code.drawing_coroutines()
     else:
-        found = code.made_by(*where, names, draws=False, tells=nondeterminism_level)
+        found = code.definitions_reaching(*where, names, draws=False, matches=nondeterminism_level)
         if not found:  # a generator that is handed straight to something that shows no value
-            found = code.made_by(*where, names, draws=False, tells=makes_unseeded, anywhere=True)
+            found = code.definitions_reaching(
+                *where, names, draws=False, matches=makes_unseeded, anywhere=True
+            )
     if len(found) != 1:
         return suspect
     (file, line), *_ = found

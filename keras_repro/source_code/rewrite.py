@@ -1,10 +1,10 @@
-"""A line of code written anew so that it repeats, by its syntax: seeds, sets, listings of files, hashes.
+"""Rewrite a line of code so that it is reproducible, by its syntax: seeds, sets, file listings, hashes.
 
->>> rewritten("seed = int(time.time())", is_chance=lambda text: "time" in text)
+>>> rewritten("seed = int(time.time())", is_nondeterministic=lambda text: "time" in text)
 'seed = 42'
->>> rewritten("index = {n: i for i, n in enumerate(set(names))}", is_chance=lambda text: False)
+>>> rewritten("index = {n: i for i, n in enumerate(set(names))}", is_nondeterministic=lambda text: False)
 'index = {n: i for i, n in enumerate(sorted(set(names)))}'
->>> rewritten("x = [table[n] for n in names]", is_chance=lambda text: False, sets={"names"})
+>>> rewritten("x = [table[n] for n in names]", is_nondeterministic=lambda text: False, sets={"names"})
 'x = [table[n] for n in sorted(names)]'
 """
 
@@ -14,8 +14,7 @@ import ast
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-_Change = tuple[int, int, str]
-_Asks = Callable[[str], bool]
+_Change = tuple[int, int, str]  # bytes from and to, and the new text
 
 _SEED = "42"
 
@@ -41,8 +40,8 @@ _LISTINGS = {"listdir", "glob", "iglob", "rglob", "iterdir", "scandir"}
 _IN_ANY_ORDER = {"imap_unordered": "imap"}
 _MAKES_SETS = {"set", "frozenset"}
 
-# What goes through what it is given, and keeps the order in which it came.
-_GOES_THROUGH = {
+# Calls that iterate over an argument and keep its order.
+_ITERATES = {
     "enumerate",
     "list",
     "tuple",
@@ -55,46 +54,48 @@ _GOES_THROUGH = {
     "deque",
     "chain",
 }
-# What does not care for the order.
-_NO_ORDER = {"sorted", "set", "frozenset", "len", "sum", "min", "max", "any", "all", "Counter"}
+# Calls whose result does not depend on the order of an argument.
+_ORDER_INSENSITIVE = {"sorted", "set", "frozenset", "len", "sum", "min", "max", "any", "all", "Counter"}
 
 
-def rewritten(code: str, *, is_chance: _Asks, sets: Collection[str] = ()) -> str | None:
-    """The code with what makes it differ put right; None where nothing of that kind is in it.
+def rewritten(
+    code: str, *, is_nondeterministic: Callable[[str], bool], sets: Collection[str] = ()
+) -> str | None:
+    """Return the code without its nondeterminism; None if no rewriting applies.
 
     Args:
         code: a statement in one line, or the head of a compound one.
-        is_chance: tells of a piece of code whether it names a source of chance.
+        is_nondeterministic: whether a piece of code names a source of nondeterminism.
         sets: names that hold sets.
     """
     tree = _parsed(code)
     if tree is None:
         return None
-    data = code.encode()
-    for find in (_seeds, _order, _hashes):
-        changes = list(find(tree, code, is_chance, frozenset(sets)))
-        if changes:
-            for begin, end, text in sorted(changes, reverse=True):
-                data = data[:begin] + text.encode() + data[end:]
+    seeded = _seed_changes(tree, code, is_nondeterministic)
+    for changes in (seeded, _order_changes(tree, sets), _hash_changes(tree)):
+        data = code.encode()
+        for begin, end, text in sorted(changes, reverse=True):
+            data = data[:begin] + text.encode() + data[end:]
+        if data != code.encode():
             return data.decode()
     return None
 
 
-def goes_by_chance(code: str) -> bool:
-    """Whether a set or a listing of files in a statement may show its order; True where that is not known."""
+def may_show_order(code: str) -> bool:
+    """Return whether the order of a set or a file listing may reach a value; True if that is unknown."""
     tree = _parsed(code)
     if tree is None:
         return True
-    calm = _calm(tree)
+    ignored = _order_insensitive(tree)
     return any(
-        id(node) not in calm
+        id(node) not in ignored
         and (is_set(node) or (isinstance(node, ast.Call) and _name_of(node) in _LISTINGS))
         for node in ast.walk(tree)
     )
 
 
-def goes_through(code: str, sets: Collection[str]) -> bool:
-    """Whether a statement takes the order of a set: goes through one of these names, or pops from it."""
+def iterates_over(code: str, sets: Collection[str]) -> bool:
+    """Return whether a statement iterates over one of the sets or pops from it."""
     tree = _parsed(code)
     if tree is None:
         return False
@@ -106,79 +107,63 @@ def goes_through(code: str, sets: Collection[str]) -> bool:
         and ast.unparse(n.func.value) in sets
         for n in ast.walk(tree)
     )
-    return pops or any(_order(tree, code, lambda _: False, frozenset(sets)))
+    return pops or any(_order_changes(tree, sets))
 
 
-def _seeds(
-    tree: ast.AST, code: str, is_chance: Callable[[str], bool], sets: frozenset[str]
-) -> Iterator[_Change]:
-    """A number in place of a seed that is another one each time."""
+def _seed_changes(tree: ast.AST, code: str, is_nondeterministic: Callable[[str], bool]) -> Iterator[_Change]:
+    """A number in place of the first seed that differs each time, or that is missing."""
     for node in ast.walk(tree):
-        found: list[ast.AST] = []
+        seeds: list[ast.AST] = []
         if isinstance(node, ast.Call):
-            named = _SEED_KEYWORDS | ({"default"} if _is_option_of_seed(node) else set())
-            found += [k.value for k in node.keywords if k.arg in named]
+            keywords = _SEED_KEYWORDS | ({"default"} if _defines_seed_option(node) else set())
+            seeds += [k.value for k in node.keywords if k.arg in keywords]
             if _name_of(node) in _SEEDING:
-                found += node.args[:1]
+                seeds += node.args[:1]
         elif isinstance(node, ast.Assign) and any(_name_of(t).lower().endswith("seed") for t in node.targets):
-            found.append(node.value)
-        for value in found:
+            seeds.append(node.value)
+        for value in seeds:
             text = ast.get_source_segment(code, value) or ""
-            none = isinstance(value, ast.Constant) and value.value is None
-            if none or (is_chance(text) and not _makes_generator(value)):
+            is_none = isinstance(value, ast.Constant) and value.value is None
+            if is_none or (is_nondeterministic(text) and not _creates_generator(value)):
                 yield _span(value, _SEED)
                 return
-        if isinstance(node, ast.Call) and _lacks_seed(node):
-            end = _span(node, "")[1]
-            yield end - 1, end - 1, f"{', ' if node.args or node.keywords else ''}seed={_SEED}"
-            return
-        if isinstance(node, ast.Call) and _is_seed_call(node) and not node.args and not node.keywords:
-            end = _span(node, "")[1]
-            yield end - 1, end - 1, _SEED
-            return
+        if isinstance(node, ast.Call):
+            given = bool(node.args or node.keywords)
+            before_bracket = _span(node, "")[1] - 1
+            if _lacks_seed(node):
+                yield before_bracket, before_bracket, f"{', ' if given else ''}seed={_SEED}"
+                return
+            if _name_of(node) == "seed" and not given:
+                yield before_bracket, before_bracket, _SEED
+                return
 
 
-def _order(
-    tree: ast.AST, code: str, is_chance: Callable[[str], bool], sets: frozenset[str]
-) -> Iterator[_Change]:
-    """`sorted(...)` around sets that are gone through, and around listings of files."""
-    calm = _calm(tree)
+def _order_changes(tree: ast.AST, sets: Collection[str]) -> Iterator[_Change]:
+    """`sorted(...)` around sets that are iterated over, and around file listings."""
+    ignored = _order_insensitive(tree)
     for node in ast.walk(tree):
-        if id(node) in calm:
+        if id(node) in ignored:
             continue
-        for part in _gone_through(node):
-            if id(part) not in calm and is_set(part, sets):
-                if (
-                    isinstance(node, ast.Call)
-                    and _name_of(node) == "list"
-                    and isinstance(node.func, ast.Name)
-                ):
+        for part in _iterated(node):
+            if id(part) not in ignored and is_set(part, sets):
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "list":
                     yield _span(node.func, "sorted")
                 else:
-                    yield from _around(part)
+                    yield from _sorted_around(part)
         if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
             continue
         if node.func.attr in _LISTINGS:
             by_name = ", key=lambda entry: entry.name" if node.func.attr == "scandir" else ""
-            yield from _around(node, by_name)
+            yield from _sorted_around(node, by_name)
         elif node.func.attr in _IN_ANY_ORDER:
             end = _span(node.func, "")[1]
             yield end - len(node.func.attr), end, _IN_ANY_ORDER[node.func.attr]
 
 
-def _calm(tree: ast.AST) -> set[int]:
-    """The parts of code that stand where no order shows."""
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _name_of(n) in _NO_ORDER]
-    return {id(n) for call in calls for part in call.args for n in ast.walk(part)}
-
-
-def _hashes(
-    tree: ast.AST, code: str, is_chance: Callable[[str], bool], sets: frozenset[str]
-) -> Iterator[_Change]:
-    """A hash of text that is the same in each process."""
+def _hash_changes(tree: ast.AST) -> Iterator[_Change]:
+    """A hash of text that is the same in each process, in place of the first `hash(...)`."""
     for node in ast.walk(tree):
-        named = isinstance(node, ast.Call) and ast.unparse(node.func) == "hash"
-        if isinstance(node, ast.Call) and named and len(node.args) == 1:
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "hash" and len(node.args) == 1:
             begin, end, _ = _span(node.args[0], "")
             yield _span(node.func, "zlib.crc32")
             yield begin, begin, "str("
@@ -186,22 +171,30 @@ def _hashes(
             return
 
 
-def _gone_through(node: ast.AST) -> Iterator[ast.AST]:
-    """What a piece of code goes through, item by item, with its order showing."""
+def _order_insensitive(tree: ast.AST) -> set[int]:
+    """The ids of nodes whose order does not reach a value."""
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _name_of(n) in _ORDER_INSENSITIVE]
+    return {id(n) for call in calls for part in call.args for n in ast.walk(part)}
+
+
+def _iterated(node: ast.AST) -> Iterator[ast.AST]:
+    """What a piece of code iterates over in an order that reaches its value."""
     if isinstance(node, ast.For):
         yield node.iter
     elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp):
         yield from (g.iter for g in node.generators)
-    elif isinstance(node, ast.Call) and _name_of(node) in _GOES_THROUGH:
+    elif isinstance(node, ast.Call) and _name_of(node) in _ITERATES:
         yield from (a for a in node.args if not isinstance(a, ast.Starred))
     elif isinstance(node, ast.Starred):
         yield node.value
 
 
 def is_set(node: ast.AST, sets: Collection[str] = ()) -> bool:
-    """Whether an expression gives a set, as far as its text tells; `sets` are names that hold one.
+    """Return whether an expression is a set, as far as its text shows.
 
-    A name `x[]` says that `x` is a dict of sets.
+    Args:
+        node: the expression.
+        sets: names that hold sets; `x[]` if `x` is a dict of sets.
     """
     if isinstance(node, ast.Set | ast.SetComp):
         return True
@@ -214,12 +207,8 @@ def is_set(node: ast.AST, sets: Collection[str] = ()) -> bool:
     return isinstance(node, ast.Name | ast.Attribute) and ast.unparse(node) in sets
 
 
-def _is_seed_call(node: ast.AST) -> bool:
-    return isinstance(node, ast.Call) and _name_of(node) == "seed"
-
-
 def _lacks_seed(call: ast.Call) -> bool:
-    """Whether it makes a pipeline whose order or values go by a seed, and it is given none."""
+    """Whether a call creates a pipeline that takes a seed and is given none."""
     name = _name_of(call)
     of_folder = name.endswith(("_dataset_from_directory", "_dataset_from_array"))
     random = name == "random" and ast.unparse(call.func).endswith("Dataset.random")
@@ -228,14 +217,14 @@ def _lacks_seed(call: ast.Call) -> bool:
     )
 
 
-def _is_option_of_seed(call: ast.Call) -> bool:
-    """Whether it is what `argparse` or the like is told of an option that holds a seed."""
+def _defines_seed_option(call: ast.Call) -> bool:
+    """Whether a call defines a command-line option for a seed, as with `argparse`."""
     return any(
         isinstance(a, ast.Constant) and isinstance(a.value, str) and "seed" in a.value for a in call.args
     )
 
 
-def _makes_generator(node: ast.AST) -> bool:
+def _creates_generator(node: ast.AST) -> bool:
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
     return any(_name_of(c) in _SEEDING - {"seed", "set_seed", "set_random_seed"} for c in calls)
 
@@ -246,10 +235,10 @@ def _name_of(node: Any) -> str:
     return str(getattr(inner, "id", getattr(inner, "attr", "")))
 
 
-def _around(node: ast.AST, more: str = "") -> Iterator[_Change]:
+def _sorted_around(node: ast.AST, key: str = "") -> Iterator[_Change]:
     begin, end, _ = _span(node, "")
     yield begin, begin, "sorted("
-    yield end, end, f"{more})"
+    yield end, end, f"{key})"
 
 
 def _span(node: Any, text: str) -> _Change:

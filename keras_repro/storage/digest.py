@@ -1,7 +1,7 @@
-"""Named arrays to canonical bytes, to digests, to the fingerprint.
+"""Named arrays to canonical bytes, to digests.
 
 A tensor's digest commits to its name, dtype, shape and little-endian C-order bytes; a section's to its
-tensors' digests; a link of the chain to the link before it; the fingerprint prints the last link.
+tensors' digests.
 
     >>> import numpy as np
     >>> array_digest("kernel", np.arange(3, dtype="float32"))
@@ -20,10 +20,6 @@ from typing import Any
 
 import blake3
 import numpy as np
-
-ALGORITHM = "blake3"
-SCHEME = "kr1"
-FIRST_LINK = "0" * 64
 
 _SHOWN = 32  # hex digits of a digest in the ledger: 128 bits
 _PARALLEL_BYTES = 1 << 20  # below this, waking other cores costs more than it brings
@@ -69,9 +65,9 @@ def tensor_frame(name: str, dtype: str, shape: Iterable[int]) -> bytes:
     dimensions = tuple(shape)
     return b"".join(
         (
-            _framed(b"tensor"),
-            _framed(_encoded(name)),
-            _framed(_encoded(dtype)),
+            framed(b"tensor"),
+            framed(encoded(name)),
+            framed(encoded(dtype)),
             struct.pack(f"<q{len(dimensions)}q", len(dimensions), *dimensions),
         )
     )
@@ -103,8 +99,8 @@ def array_digest(name: str, array: Any) -> str:
 def string_bytes(values: Any) -> bytes:
     """The canonical bytes of an array of strings or bytes: each framed by its length."""
     flat = np.asarray(values, dtype=object).reshape(-1)
-    encoded = (v if isinstance(v, bytes) else _encoded(str(v)) for v in flat)
-    return b"".join(_framed(e) for e in encoded)
+    encoded = (v if isinstance(v, bytes) else encoded(str(v)) for v in flat)
+    return b"".join(framed(e) for e in encoded)
 
 
 def section_digest(tensors: Mapping[str, str]) -> str:
@@ -117,38 +113,7 @@ def section_digest(tensors: Mapping[str, str]) -> str:
         32 hexadecimal digits.
     """
     framed = "".join(f"{len(name)}:{name}={tensors[name]};" for name in sorted(tensors))
-    return blake3.blake3(_encoded(framed)).hexdigest()[:_SHOWN]
-
-
-def next_link(link: str, position: str, sections: Mapping[str, str]) -> str:
-    """Adds one record to the chain.
-
-    Args:
-        link: the link before, 64 hexadecimal digits; `FIRST_LINK` at the start.
-        position: what the record is and where it stands, such as `"epoch 0 3"`.
-        sections: digests by section name, taken in sorted order.
-
-    Returns:
-        The new link, 64 hexadecimal digits.
-    """
-    parts = [bytes.fromhex(link), _framed(_encoded(position))]
-    for name in sorted(sections):
-        parts += [_framed(_encoded(name)), _framed(_encoded(sections[name]))]
-    return blake3.blake3(b"".join(parts)).hexdigest()
-
-
-def fingerprint(link: str, coverage: str, *, partial: bool = False) -> str:
-    """The line that a paper prints.
-
-    Args:
-        link: the chain's last link.
-        coverage: the letters of what the chain commits to (docs/ledger.md).
-        partial: whether the run was stopped or killed before its end.
-
-    Returns:
-        Such as `"kr1-smr-0f3a..."`, with `-partial` behind it where the run did not end.
-    """
-    return f"{SCHEME}-{coverage}-{link[:_SHOWN]}" + ("-partial" if partial else "")
+    return blake3.blake3(encoded(framed)).hexdigest()[:_SHOWN]
 
 
 def rows_digest(arrays: Iterable[Any]) -> str:
@@ -171,7 +136,7 @@ def rows_digest(arrays: Iterable[Any]) -> str:
         if values.dtype.kind in "OSU" or values.ndim == 0:
             return ""
         values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
-        described += _framed(f"{values.dtype.name} {list(values.shape[1:])}".encode())
+        described += framed(f"{values.dtype.name} {list(values.shape[1:])}".encode())
         raw = values.reshape(len(values), -1).view(np.uint8) if values.size else None
         hashed = _row_hashes(raw, position) if raw is not None else np.zeros(len(values), np.uint64)
         rows = hashed if rows is None else _mixed(rows * np.uint64(0x9E3779B97F4A7C15) + hashed)
@@ -213,10 +178,12 @@ def _mixed(values: Any) -> Any:
     return values ^ (values >> np.uint64(31))
 
 
-def _encoded(text: str) -> bytes:
+def encoded(text: str) -> bytes:
+    """Return a text as UTF-8."""
     # A name in a ledger may hold half a surrogate pair: JSON can write one.
     return text.encode("utf-8", "surrogatepass")
 
 
-def _framed(data: bytes) -> bytes:
+def framed(data: bytes) -> bytes:
+    """Return bytes with their length before them."""
     return struct.pack("<q", len(data)) + data

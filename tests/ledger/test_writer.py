@@ -18,11 +18,11 @@ import pytest
 
 from keras_repro.determinism.switch_table import BY_NAME
 from keras_repro.errors import LedgerError, RunFolderError
+from keras_repro.ledger.chain import FIRST_LINK
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.provenance.environment import gather
-from keras_repro.storage.digest import FIRST_LINK
 
 GOLDEN = Path(__file__).parents[2] / "docs" / "golden"
 

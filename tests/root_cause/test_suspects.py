@@ -13,8 +13,8 @@ from keras_repro.root_cause.suspects import (
     suspects_of,
     thread_suspects,
 )
-from keras_repro.source_code.dataflow import SourceModel, hashes, the_one_statement
-from keras_repro.source_code.rewrite import goes_through
+from keras_repro.source_code.dataflow import SourceModel
+from keras_repro.source_code.rewrite import iterates_over
 from keras_repro.storage.trace_file import Event, Interval
 
 
@@ -145,16 +145,16 @@ def test_threads_that_came_by_in_another_order_raced() -> None:
 
 
 def test_the_set_of_an_event_is_no_set(script) -> None:
-    assert not hashes([str(script("stop = threading.Event()\nstop.set()\n"))])
-    assert hashes([str(script("names = list(set(words))\n"))])
+    assert not SourceModel({str(script("stop = threading.Event()\nstop.set()\n"))}).uses_hashes()
+    assert SourceModel({str(script("names = list(set(words))\n"))}).uses_hashes()
 
 
-def test_the_one_statement(script) -> None:
+def test_only_statement(script) -> None:
     file = script("options = tf.data.Options()\noptions.deterministic = False\n")
-    found = the_one_statement([str(file)], r"deterministic\s*=\s*False")
+    found = SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False")
     assert found == {"file": str(file), "line": 2, "code": "options.deterministic = False"}
     file = script("a.deterministic = False\nb.deterministic = False\n")
-    assert the_one_statement([str(file)], r"deterministic\s*=\s*False") is None
+    assert SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False") is None
 
 
 def test_a_line_that_only_the_other_run_came_by_is_none() -> None:
@@ -282,7 +282,7 @@ def test_what_is_gone_through_in_another_order_to_the_same_end_is_no_suspect(scr
     ],
 )
 def test_taking_the_order_of_a_set(code: str, sets: set[str], goes: bool) -> None:
-    assert goes_through(code, sets) is goes
+    assert iterates_over(code, sets) is goes
 
 
 # --- what no value shows

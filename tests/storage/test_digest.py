@@ -10,11 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_repro.storage.digest import (
-    FIRST_LINK,
     array_digest,
     content_digest,
-    fingerprint,
-    next_link,
     rows_digest,
     section_digest,
     tensor_digest,
@@ -141,14 +138,10 @@ NAMES = st.text(alphabet="a:=;12\n\0ß\ud800", max_size=6)
 DIGESTS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
 
-def test_golden_sections_and_links():
+def test_golden_sections():
     assert section_digest({}) == "af1349b9f5f9a1a6a0404dea36dcc949"
     assert section_digest({"b": "1" * 32, "a": "0" * 32}) == "51ee313a668351db5353460c29ced8d3"
     assert section_digest({"a": "0" * 32, "b": "1" * 32}) == "51ee313a668351db5353460c29ced8d3"
-    assert (
-        next_link("ab" * 32, "epoch 0 3", {"weights": "0" * 32, "metrics": "1" * 32})
-        == "200e92cd8770924c748028fb774d70688c1c78fba02cf9ff3f0f13092a678777"
-    )
 
 
 @settings(deadline=None, derandomize=True, max_examples=300)
@@ -169,25 +162,6 @@ def test_different_sections_have_different_digests(a, b):
 )
 def test_names_cannot_pose_as_framing(a, b):
     assert section_digest(a) != section_digest(b)
-
-
-@settings(deadline=None, derandomize=True, max_examples=300)
-@given(
-    st.tuples(st.text(max_size=5), st.dictionaries(NAMES, NAMES, max_size=3)),
-    st.tuples(st.text(max_size=5), st.dictionaries(NAMES, NAMES, max_size=3)),
-)
-def test_different_records_have_different_links(a, b):
-    assert (next_link(FIRST_LINK, *a) == next_link(FIRST_LINK, *b)) == (a == b)
-
-
-def test_a_link_depends_on_the_one_before():
-    sections = {"weights": "0" * 32}
-    assert next_link("00" * 32, "epoch 0 0", sections) != next_link("01" + "00" * 31, "epoch 0 0", sections)
-
-
-def test_fingerprint():
-    assert fingerprint("ab" * 32, "smr") == "kr1-smr-abababababababababababababababab"
-    assert fingerprint("ab" * 32, "s", partial=True) == "kr1-s-abababababababababababababababab-partial"
 
 
 X = np.arange(12, dtype="float32").reshape(4, 3)

@@ -1,13 +1,15 @@
-"""How far apart a tensor is from another run's, exactly: from both values.
+"""How far apart two values of a tensor are, element by element.
 
 >>> import numpy as np
 >>> a = np.array([1.0, 1e-30, 2.0], "float32")
 >>> b = np.array([1.0, 3e-30, 2.0], "float32")
->>> found = exact_distance("layers/0/kernel", a, b)
->>> found.elements, found.index, found.ulps > 10_000_000, found.scaled < 1e-20
-(1, (1,), True, True)
+>>> distance(a, b)["ulps"] > 10_000_000
+True
+>>> exact = exact_distance("layers/0/kernel", a, b)
+>>> exact.elements, exact.index, exact.scaled < 1e-20
+(1, (1,), True)
 
-Near zero a difference of no weight is millions of representable values (ULPs) wide: so it is also told in
+Near zero, a negligible difference is millions of representable values (ULPs) wide. So it is also given in
 ULPs of the tensor's own scale, which are those of its largest element.
 """
 
@@ -19,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.comparison.distances.distance import distance, is_counted
-
-_BLOCK = 1 << 20
+# Elements: intermediate results need several times the memory.
+_BLOCK = 1 << 16
+_EXACT_BLOCK = 1 << 20
 
 # Bits of the significand, with the one that is not stored.
 _SIGNIFICAND = {
@@ -34,22 +36,42 @@ _SIGNIFICAND = {
 }
 
 
+def distance(a: Any, b: Any) -> dict[str, Any]:
+    """Return how far apart two tensors are, as plain values.
+
+    Returns:
+        `elements`, the number of elements whose bits differ; `of`, the number of elements; `largest`, the
+        largest finite absolute difference; for floats `ulps`, the largest number of representable values
+        from one element to the other (0 from -0.0 to 0.0). None if there is no such number, as for NaN.
+    """
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return {"elements": int(a.size), "of": int(a.size), "largest": None, "ulps": None}
+    left, right = a.reshape(-1), b.reshape(-1)
+    count, largest, ulps = 0, None, None
+    for start in range(0, a.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        differing, gap, steps = _block_distance(left[block], right[block])
+        count += differing
+        largest = gap if largest is None else max(largest, gap or 0.0)
+        ulps = steps if ulps is None else max(ulps, steps or 0)
+    return {"elements": count, "of": int(a.size), "largest": largest, "ulps": ulps}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExactDistance:
-    """How far apart a tensor is.
+    """How far apart two values of a tensor are.
 
     Attributes:
-        tensor: its structural name.
-        dtype: as TensorFlow names it.
-        elements: how many elements differ in their bits.
-        of: how many there are.
-        largest: the largest absolute difference that is finite; None where there is none.
-        index: where the largest is, or the first difference that is not finite; None where nothing differs.
-        ulps: the largest number of representable values from one element to the other; None for what is
-            no float.
-        scaled: the largest difference in ULPs of the largest element of both; None where it is not finite.
-        apart: Euclidean norm of the difference.
-        norms: those of both tensors.
+        tensor: the structural name.
+        dtype: the dtype as TensorFlow names it.
+        elements: the number of elements whose bits differ.
+        of: the number of elements.
+        largest: the largest finite absolute difference; None if there is none.
+        index: the index of the largest difference, or of the first that is not finite; None if all are equal.
+        ulps: the largest number of representable values from one element to the other; None if not a float.
+        scaled: the largest difference in ULPs of the largest element of both; None if it is not finite.
+        apart: the Euclidean norm of the difference.
+        norms: the Euclidean norms of both values.
     """
 
     tensor: str
@@ -64,32 +86,33 @@ class ExactDistance:
     norms: tuple[float, float]
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form: what is not finite is None."""
-        found = asdict(self) | {"norms": list(self.norms)}
-        found["index"] = None if self.index is None else list(self.index)
-        found["norms"] = [n if math.isfinite(n) else None for n in self.norms]
-        return found | {"apart": self.apart if math.isfinite(self.apart) else None}
+        """Return the JSON form; None in place of a number that is not finite."""
+        return asdict(self) | {
+            "index": None if self.index is None else list(self.index),
+            "apart": self.apart if math.isfinite(self.apart) else None,
+            "norms": [n if math.isfinite(n) else None for n in self.norms],
+        }
 
 
 def significand(dtype: str) -> int | None:
-    """Bits of a float's significand, the hidden one too; None for what is no float that is known."""
+    """Return the bits of a float's significand, with the hidden one; None if it is no known float."""
     return _SIGNIFICAND.get(dtype)
 
 
 def exact_distance(tensor: str, a: np.ndarray, b: np.ndarray) -> ExactDistance:
-    """How far apart two values of a tensor are.
+    """Return how far apart two values of a tensor are.
 
     Args:
-        tensor: its name.
-        a: the value in the first run.
-        b: that in the other, of the same dtype and shape.
+        tensor: the tensor's name.
+        a: its value in the first run.
+        b: its value in the second run, of the same dtype and shape.
     """
     left, right = a.reshape(-1), b.reshape(-1)
     squares, scale, elements, ulps = np.zeros(3), 0.0, 0, None
-    place, size = None, -1.0  # of the largest difference; infinite where it is not finite
+    place, size = None, -1.0  # of the largest difference; a difference that is not finite counts as infinite
     largest = None
-    for start in range(0, left.size, _BLOCK):
-        x, y = left[start : start + _BLOCK], right[start : start + _BLOCK]
+    for start in range(0, left.size, _EXACT_BLOCK):
+        x, y = left[start : start + _EXACT_BLOCK], right[start : start + _EXACT_BLOCK]
         gap = distance(x, y)
         elements += gap["elements"]
         if gap["ulps"] is not None:
@@ -105,14 +128,14 @@ def exact_distance(tensor: str, a: np.ndarray, b: np.ndarray) -> ExactDistance:
         scale = max(scale, float(sizes[np.isfinite(sizes)].max(initial=0)))
         if not gap["elements"]:
             continue
-        unlike = ~_same_bits(x, y)
+        unlike = _unlike(x, y)
         finite = gaps[unlike & np.isfinite(gaps)]
         if finite.size:
             largest = max(largest or 0.0, float(finite.max()))
         order = np.where(unlike, np.where(np.isfinite(gaps), gaps, np.inf), -1.0)
-        here = int(np.argmax(order))
-        if order[here] > size:
-            place, size = start + here, float(order[here])
+        position = int(np.argmax(order))
+        if order[position] > size:
+            place, size = start + position, float(order[position])
     return ExactDistance(
         tensor=tensor,
         dtype="string" if a.dtype.kind == "O" else a.dtype.name,
@@ -135,8 +158,43 @@ def _scaled(dtype: Any, size: float, scale: float) -> float | None:
     return 0.0 if size <= 0 else size / math.ldexp(1.0, math.frexp(scale)[1] - bits)
 
 
-def _same_bits(x: np.ndarray, y: np.ndarray) -> Any:
-    if not is_counted(x.dtype):
-        return x == y
-    bits = f"u{x.dtype.itemsize}"
-    return x.view(bits) == y.view(bits)
+def _block_distance(left: Any, right: Any) -> tuple[int, float | None, int | None]:
+    """How many elements differ, by how much at most, and by how many representable values."""
+    unlike = _unlike(left, right)
+    count = int(np.count_nonzero(unlike))
+    if not count or not _has_ulps(left.dtype):
+        return count, None, None
+    unlike &= ~(np.isnan(left) | np.isnan(right))
+    left, right = left[unlike], right[unlike]
+    with np.errstate(all="ignore"):
+        gaps = np.abs(left.astype("f8") - right.astype("f8"))
+    gaps = gaps[np.isfinite(gaps)]
+    x, y = _ordered(left), _ordered(right)
+    # Their difference may need all 64 bits, without a sign.
+    steps = np.where(x > y, x - y, y - x).view("u8")
+    return count, float(gaps.max()) if gaps.size else None, int(steps.max()) if steps.size else None
+
+
+def _unlike(left: Any, right: Any) -> Any:
+    """Which elements differ, floats by their bits."""
+    return _bits(left) != _bits(right) if _has_ulps(left.dtype) else left != right
+
+
+def _has_ulps(dtype: Any) -> bool:
+    """Whether a dtype is a float whose bits enumerate its values in order: also bfloat16 and float8."""
+    return (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name in (
+        "bfloat16",
+        "float8_e4m3fn",
+        "float8_e5m2",
+    )
+
+
+def _bits(values: Any) -> Any:
+    return values.view(f"i{values.dtype.itemsize}")
+
+
+def _ordered(values: Any) -> Any:
+    """Floats as integers that enumerate the representable values in order."""
+    bits = _bits(values).astype("i8")
+    lowest = -(1 << (8 * values.dtype.itemsize - 1))
+    return np.where(bits < 0, lowest - bits, bits)

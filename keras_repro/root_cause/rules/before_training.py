@@ -9,7 +9,7 @@ from keras_repro.comparison.config_diff import first_config_difference
 from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, as_source, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
-from keras_repro.source_code.statement import statement_text
+from keras_repro.source_code.statements import statement_text
 
 _SHOWN = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
 

@@ -10,17 +10,11 @@ from typing import Any
 from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.suspects import shares
-from keras_repro.source_code.dataflow import SourceModel, hashes, the_one_statement
-from keras_repro.source_code.fixes import (
-    DRAW,
-    SOURCE,
-    makes_generator,
-    nondeterminism_level,
-    suggest_fix,
-    with_seed,
-)
+from keras_repro.source_code.dataflow import SourceModel
+from keras_repro.source_code.fixes import suggest_fix, with_seed
+from keras_repro.source_code.nondeterminism import DRAW, SOURCE, makes_generator, nondeterminism_level
 from keras_repro.source_code.rewrite import rewritten
-from keras_repro.source_code.statement import statement_text
+from keras_repro.source_code.statements import statement_text
 
 _IN_ORDER = "take the results in the order in which the work was given, such as pool.map(...) gives them"
 _ONE_EACH = "give each piece of work a generator of its own, such as np.random.default_rng((42, number))"
@@ -65,7 +59,7 @@ def conclude(case: DiagnosisCase, found: Explanation) -> Explanation:
             fix = suggest_fix(str(source["code"])) or fix
     if fix is None and source is not None:
         fix = _what_to_change(case, found.cause, source)
-    if fix is None and of_hashes and hashes(case.files):
+    if fix is None and of_hashes and SourceModel(set(case.files)).uses_hashes():
         fix = "go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
     variable = found.variable or (tensors[0][1] if tensors else None)
     return replace(
@@ -163,7 +157,7 @@ def _narrowed(source: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _as_they_come(files: Iterable[str]) -> Mapping[str, Any] | None:
     """The one line that takes the results of work as they come, if there is just one."""
-    return the_one_statement(files, r"\b(as_completed|imap_unordered)\(")
+    return SourceModel(set(files)).only_statement(r"\b(as_completed|imap_unordered)\(")
 
 
 def _only_draws(code: str) -> bool:
@@ -175,9 +169,10 @@ def _only_draws(code: str) -> bool:
 
 def _through_a_set(files: Collection[str]) -> Mapping[str, Any] | None:
     """The one line that goes through a set, or takes the hash of something, if there is just one."""
-    sets = SourceModel(set(files)).sets()
-    return the_one_statement(
-        files, lambda text: rewritten(text, is_chance=lambda _: False, sets=sets) not in (None, text)
+    code = SourceModel(set(files))
+    sets = code.sets()
+    return code.only_statement(
+        lambda text: rewritten(text, is_nondeterministic=lambda _: False, sets=sets) not in (None, text)
     )
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase, as_source
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.source_code.dataflow import the_one_statement
-from keras_repro.source_code.fixes import SOURCE, nondeterminism_level, suggest_fix
-from keras_repro.source_code.statement import statement_text
+from keras_repro.source_code.dataflow import SourceModel
+from keras_repro.source_code.fixes import suggest_fix
+from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
+from keras_repro.source_code.statements import statement_text
 
 
 def data(case: DiagnosisCase) -> Explanation | None:
@@ -127,7 +128,7 @@ def _pipeline(case: DiagnosisCase, order: str) -> tuple[Mapping[str, Any] | None
     """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
     stage, risk = riskiest(case, order)
     if "not deterministic" in risk and "deterministic" not in (stage or {}).get("code", ""):
-        stage = the_one_statement(case.files, r"deterministic\s*=\s*False") or stage
+        stage = SourceModel(set(case.files)).only_statement(r"deterministic\s*=\s*False") or stage
     said = [f"in the pipeline: {risk}"] if risk else []
     if case.near():
         return as_source(case.root(*case.calls(), here=True)), said

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from keras_repro.comparison.distances.distance import distance
+from keras_repro.comparison.distances.tensor_distance import distance
 from keras_repro.root_cause.evidence import DiagnosisCase
 
 Tap = Mapping[str, Any]

@@ -16,8 +16,9 @@ from keras_repro.root_cause.rules.replay_taps import (
     operation_for,
     tap_in_words,
 )
-from keras_repro.source_code.dataflow import the_one_statement
-from keras_repro.source_code.fixes import nondeterminism_level, suggest_fix
+from keras_repro.source_code.dataflow import SourceModel
+from keras_repro.source_code.fixes import suggest_fix
+from keras_repro.source_code.nondeterminism import nondeterminism_level
 
 Operations = Sequence[Mapping[str, Any]]
 
@@ -89,7 +90,7 @@ def _seeded_otherwise(case: DiagnosisCase, tapped: Mapping[str, Any]) -> Explana
     if chosen is None or None in seeds or len(set(seeds)) < 2:
         return None
     patterns = (r"\brandom\.set_seed\(", r"\b(set_seed|set_random_seed)\(")
-    source = next((s for p in patterns if (s := the_one_statement(case.files, p))), None)
+    source = next((s for p in patterns if (s := SourceModel(set(case.files)).only_statement(p))), None)
     return case.said(
         "operation",
         f"{chosen['type']} draws by TensorFlow's seed, {seeds[0]} in one run and {seeds[1]} in the other",

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 import xxhash
 
-from keras_repro.comparison.distances.distance import distance
+from keras_repro.comparison.distances.tensor_distance import distance
 from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.recording.weight_snapshots import array_of_value

@@ -14,7 +14,6 @@ from with_weights import State, write_run
 from keras_repro.comparison.compare import compare
 from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
 from keras_repro.comparison.distances.summary import how_far
-from keras_repro.comparison.distances.tensor_distance import exact_distance
 from keras_repro.errors import LedgerError
 from keras_repro.report.console.comparison import how_far_lines
 
@@ -231,44 +230,3 @@ def test_hostile_names_are_shown_escaped(tmp_path: Path) -> None:
     assert far is not None
     assert "\x1b" not in "".join(how_far_lines(far))
     assert "\\x1b[2J\\u202e" in "".join(how_far_lines(far))
-
-
-# Exact distances of one tensor.
-
-
-def test_where_and_by_how_much() -> None:
-    a = np.zeros((300, 5000), "f4")
-    a[0, 0] = 4.0
-    b = a.copy()
-    b[7, 3], b[299, 4999] = 1e-30, -0.5
-    result = exact_distance("w", a, b)
-    assert (result.elements, result.of, result.largest, result.index) == (2, 1_500_000, 0.5, (299, 4999))
-    assert result.scaled == 0.5 / 2**-21  # the ULP of numbers from 4 to 8
-    assert result.ulps == 0x3F000000
-    assert (result.apart, result.norms[0]) == (0.5, 4.0)
-
-
-@pytest.mark.parametrize(
-    ("dtype", "ulp"), [("float16", 2**-10), ("bfloat16", 2**-7), ("float32", 2**-23), ("float64", 2**-52)]
-)
-def test_one_ulp(dtype: str, ulp: float) -> None:
-    a = np.array([1.0, 0.0, -1.5]).astype(getattr(ml_dtypes, dtype, dtype))
-    b = a.copy()
-    b.view(f"u{b.itemsize}")[2] += 1
-    result = exact_distance("w", a, b)
-    assert (result.dtype, result.ulps, result.scaled, result.largest) == (dtype, 1, 1.0, ulp)
-    assert result.index == (2,)
-
-
-def test_what_is_not_finite_or_no_float() -> None:
-    a = np.array([1.0, np.inf, 2.0], "f4")
-    result = exact_distance("w", a, np.array([1.5, np.inf, np.nan], "f4"))
-    assert (result.elements, result.index, result.largest, result.scaled) == (2, (2,), 0.5, None)
-    assert json.dumps(result.to_dict(), allow_nan=False)
-    result = exact_distance("w", np.array([0.0], "f4"), np.array([-0.0], "f4"))
-    assert (result.elements, result.index, result.scaled, result.ulps) == (1, (0,), 0.0, 0)
-    result = exact_distance("w", np.array([3, 4]), np.array([3, 9]))
-    assert (result.elements, result.index, result.largest, result.scaled) == (1, (1,), 5.0, None)
-    words = [np.array([b"a", w], object) for w in (b"b", b"c")]
-    assert exact_distance("w", *words).elements == 1
-    assert exact_distance("w", a, a).index is None

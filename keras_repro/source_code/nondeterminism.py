@@ -1,0 +1,66 @@
+"""How clearly the text of a line names a source of nondeterminism.
+
+>>> nondeterminism_level("rng = np.random.default_rng()") == SOURCE
+True
+>>> nondeterminism_level("x = rng.normal(size=3)") == DRAW
+True
+>>> nondeterminism_level("x = 1")
+0
+"""
+
+from __future__ import annotations
+
+import re
+
+GENERATORS = r"(?:default_rng|RandomState|Random|PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)"
+
+# A line is a source itself; draws from a generator; is reached by threads in varying order; or makes a
+# temporary file name, which differs each time and seldom matters.
+SOURCE, DRAW, RACE, NAME = 4, 3, 2, 1
+
+_FACTORY = r"|default_factory\s*=\s*[\w.]*\b" + GENERATORS + r"\b(?!\()"
+_SOURCE = re.compile(
+    r"default_rng\(\s*(None)?\s*\)|\bRandomState\(\s*\)|\bRandom\(\s*\)|\b(PCG64|Philox|SFC64|MT19937)\(\s*\)"
+    r"|\bSeedSequence\(\s*\)|from_non_deterministic_state|\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits)\b"
+    r"|\b(randbelow|getpid|secrets)\b|\b(time|time_ns|perf_counter|perf_counter_ns|monotonic|monotonic_ns)\("
+    r"|\b(now|utcnow|today|timestamp)\(|\b(set|frozenset|hash|listdir|scandir|iterdir|glob|rglob|iglob)\("
+    r"|\bas_completed\(|imap_unordered\(|\bseed\(\s*\)" + _FACTORY
+)
+_UNSEEDED = re.compile(
+    r"\b" + GENERATORS + r"\(\s*(None)?\s*\)|\bSystemRandom\(|from_non_deterministic_state" + _FACTORY
+)
+_SLEEP = re.compile(r"(await )?(\w+\.)?sleep\(")
+_TEMPORARY = re.compile(r"\b(mkdtemp|mkstemp|mktemp|NamedTemporaryFile|TemporaryDirectory)\(")
+_DRAW = re.compile(
+    r"\.(normal|uniform|random|gauss|integers|choice|choices|permutation|permuted|shuffle|randint|rand|randn"
+    r"|sample|randrange"
+    r"|standard_normal|getrandbits|randbytes|binomial|poisson|beta|laplace|exponential|bytes|\w+variate"
+    r"|triangular|standard_\w+|negative_binomial|hypergeometric|wald|gamma|dirichlet|multinomial|lognormal"
+    r"|truncated_normal|categorical|rvs|random_sample"
+    r"|multivariate_normal|geometric|logistic|gumbel|pareto|rayleigh|vonmises|weibull|zipf|chisquare)\("
+    r"|train_test_split\(|\w*KFold\(|\w*ShuffleSplit\(|\bsplit_dataset\("
+)
+
+
+def nondeterminism_level(code: str) -> int:
+    """Return `SOURCE`, `DRAW` or `NAME` by a line's text; 0 if it names no source of nondeterminism."""
+    if only_waits(code):
+        return 0
+    if _SOURCE.search(code):
+        return SOURCE
+    return DRAW if _DRAW.search(code) else NAME if _TEMPORARY.search(code) else 0
+
+
+def only_waits(code: str) -> bool:
+    """Return whether a line only sleeps: a duration is no value."""
+    return _SLEEP.match(code) is not None
+
+
+def makes_generator(code: str) -> bool:
+    """Return whether a line's text creates a generator, seeded or not."""
+    return re.search(rf"\b{GENERATORS}\b", code) is not None
+
+
+def makes_unseeded(code: str) -> bool:
+    """Return whether a line's text creates a generator without a seed."""
+    return _UNSEEDED.search(code) is not None
