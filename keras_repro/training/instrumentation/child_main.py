@@ -26,7 +26,7 @@ from keras_repro.storage.run_folder import LEDGER_NAME, redirect_runs
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.backends.active import backend
 from keras_repro.training.instrumentation.run_script import run_as_main
-from keras_repro.training.probes.files_read import FilesRead
+from keras_repro.training.probes.file_access import InputFiles
 
 
 def main(arguments: list[str]) -> int:
@@ -91,7 +91,7 @@ class ScriptObserver:
             from keras_repro.training.probes.event_log import EventLog
 
             self.probe = EventLog(plan.folder, **plan.probe)
-        self._files = FilesRead(plan.folder)
+        self._files = InputFiles(plan.folder)
         self._files.install()
         sys.addaudithook(self._audit)
         if plan.redirect:
@@ -156,7 +156,11 @@ class ScriptObserver:
 
     def lines(self) -> contextlib.AbstractContextManager[None]:
         """Watches the script's lines, where it is to be diagnosed."""
-        return contextlib.nullcontext() if self.probe is None else self.probe.watching_lines()
+        if self.probe is None:
+            return contextlib.nullcontext()
+        from keras_repro.training.probes.installer import watching_lines
+
+        return watching_lines(self.probe)
 
     def _session(self) -> Any:
         """The session, made on first use: before it, nothing of it is loaded into the script's process."""
@@ -180,7 +184,7 @@ class ScriptObserver:
                 go_on=plan.resume and (plan.folder / LEDGER_NAME).exists(),
                 redirect=False,
                 watching=True,
-                listener=None if self.probe is None else self.probe.heard,
+                listener=None if self.probe is None else self.probe.record_written,
                 details={
                     "command": command,
                     "seed": self.plan.seed,
@@ -210,7 +214,9 @@ class ScriptObserver:
 
             PortableMode(**self.plan.portability).__enter__()  # until the process ends
         if self.probe is not None:
-            self.probe.install(module)
+            from keras_repro.training.probes import installer
+
+            installer.install(self.probe, module)
         trainer = module.TensorFlowTrainer
         wrap = wrapt.wrap_function_wrapper
         for method, handler in (
@@ -243,16 +249,16 @@ class ScriptObserver:
             handler = getattr(self._session(), name)
             if self.probe is None:
                 return handler(wrapped, instance, args, kwargs)
-            self.probe.called(name, sys._getframe(1), instance)
+            self.probe.method_called(name, sys._getframe(1), instance)
             with self.probe.in_keras():
                 return handler(wrapped, instance, args, kwargs)
 
         return handle
 
     def _audit(self, event: str, args: tuple[Any, ...]) -> None:
-        self._files.hear(event, args)
+        self._files.on_audit_event(event, args)
         if self.probe is not None and event == "open":
-            self.probe.files.hear(args, sys._getframe(1))
+            self.probe.files.on_audit_event(event, args, sys._getframe(1))
         if event in _STARTS_A_PROCESS and not _only_asks(sys._getframe(1)):
             self.processes += 1
 

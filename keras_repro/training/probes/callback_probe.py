@@ -1,4 +1,4 @@
-"""What each callback's hook does to a model's state, for a diagnosis."""
+"""Report what the hooks of callbacks change in a model's state."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import keras
 from keras_repro.source_code.call_site import CallSite, is_users_file
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.active import backend
+from keras_repro.training.probes.train_step_probe import TrainStepProbe
 from keras_repro.training.recording.determinism_callback import FitCallback
 from keras_repro.training.state.fast_reader import StateReader
 
@@ -29,20 +30,20 @@ _HOOKS = (
 
 
 class CallbackProbe(keras.callbacks.Callback):
-    """Tells a probe of epochs, and of hooks that change weights or optimizer.
+    """Report epochs, and hooks of callbacks that change weights or the optimizer.
 
     Args:
-        probe: is told.
-        recorder: the callback that records the same fit.
+        log: receives the events.
+        recorder: the callback that records the fit.
     """
 
-    def __init__(self, probe: EventLog, recorder: FitCallback) -> None:
+    def __init__(self, log: EventLog, recorder: FitCallback) -> None:
         super().__init__()
-        self._probe, self._recorder = probe, recorder
+        self._log, self._recorder = log, recorder
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Stands around the hooks of the other callbacks."""
-        self._probe.wrap(self.model)
+        """Wrap the hooks of the other callbacks."""
+        TrainStepProbe.install(self._log, self.model)
         callbacks = backend.trainer.calling_list(sys._getframe(1))
         reader = StateReader(self.model)
         for callback in getattr(callbacks, "callbacks", ()):
@@ -51,19 +52,20 @@ class CallbackProbe(keras.callbacks.Callback):
                     self._watch(callback, hook, reader)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Passes on that an epoch begins."""
+        """Report the start of an epoch."""
         fit = self._recorder.fit.number if self._recorder.fit is not None else 0
-        self._probe.epoch_begins(self.model, fit, epoch, (self.params or {}).get("steps"))
+        self._log.begin_epoch(self.model, fit, epoch, (self.params or {}).get("steps"))
+        TrainStepProbe.install(self._log, self.model)
 
     def _watch(self, callback: Any, hook: str, reader: StateReader) -> None:
         plain = getattr(keras.callbacks.Callback, hook)
         if getattr(type(callback), hook, plain) is plain and hook not in vars(callback):
             return
-        original, probe = getattr(callback, hook), self._probe
+        original, log = getattr(callback, hook), self._log
         name = type(callback).__name__
 
         def watched(*args: Any, **kwargs: Any) -> Any:
-            if not probe.active:
+            if not log.active:
                 return original(*args, **kwargs)
             reader.refresh(ask=False)
             before = reader.digests()
@@ -73,14 +75,14 @@ class CallbackProbe(keras.callbacks.Callback):
             changed = {s: after[s] for s in ("weights", "optimizer") if before.get(s) != after.get(s)}
             if changed:
                 info = {"callback": name, "hook": hook, "source": _defined(original)}
-                probe.soft(Event(kind="hook", key=f"{name}.{hook}", value=changed, info=info))
+                log.note(Event(kind="hook", key=f"{name}.{hook}", value=changed, info=info))
             return result
 
         setattr(callback, hook, watched)
 
 
 def _defined(function: Any) -> dict[str, Any] | None:
-    """The line where the user's code defines a hook, None for one of Keras."""
+    """Return the line where the user's code defines a hook, None for a hook of Keras."""
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
     if code is None or not is_users_file(code.co_filename):
         return None

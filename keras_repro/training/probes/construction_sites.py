@@ -31,17 +31,17 @@ class ConstructionSites:
     """Remembers which line made what.
 
     Args:
-        say: is given an event for each pipeline, thread and data set that may not repeat.
+        emit: receives an event for each pipeline, thread and data set that may not repeat.
         lines: the watch over the user's lines, which has to look at Python code in graphs too.
     """
 
-    def __init__(self, say: Callable[[Event], None], lines: LineTracer) -> None:
-        self._say, self._lines = say, lines
+    def __init__(self, emit: Callable[[Event], None], lines: LineTracer) -> None:
+        self._emit, self._lines = emit, lines
         self._sites: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
         self._inner: weakref.WeakSet[Any] = weakref.WeakSet()
         self._threads: weakref.WeakKeyDictionary[Any, CallSite] = weakref.WeakKeyDictionary()
 
-    def site(self, made: Any) -> CallSite | None:
+    def site_of(self, made: Any) -> CallSite | None:
         """The line that made an object, None if nothing saw it."""
         try:
             return self._sites.get(made)
@@ -100,7 +100,7 @@ class ConstructionSites:
         if users or module.startswith(("concurrent.futures", "multiprocessing")):
             line = user_call_site(sys._getframe(1))
             if line is not None:
-                self._risk("thread", self._threads.setdefault(instance, line), ["a thread"])
+                self._emit_risk("thread", self._threads.setdefault(instance, line), ["a thread"])
         return wrapped(*args, **kwargs)
 
     def _made(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -112,14 +112,14 @@ class ConstructionSites:
             if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
                 workers = kwargs.get("workers", args[0] if args else 1)
                 risks = [f"{workers} workers"] if isinstance(workers, int) and workers > 1 else []
-                self._risk("PyDataset", line, risks)
+                self._emit_risk("PyDataset", line, risks)
         return wrapped(*args, **kwargs)
 
     def _pipeline(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
         line = user_call_site(sys._getframe(1))
         if line is not None:
-            self._risk(name, line, list(self._risks(name, result, args, kwargs)))
+            self._emit_risk(name, line, list(self._risks(name, result, args, kwargs)))
         return result
 
     def _static(self, name: str, original: Any) -> Any:
@@ -129,7 +129,7 @@ class ConstructionSites:
             line = user_call_site(sys._getframe(1))
             if line is not None:
                 risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
-                self._risk(name, line, risks)
+                self._emit_risk(name, line, risks)
             return result
 
         return made
@@ -152,7 +152,7 @@ class ConstructionSites:
                     )
 
     def _on_host(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        with self._lines.here():
+        with self._lines.trace_thread():
             return wrapped(*args, **kwargs)
 
     def _seeding(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -160,13 +160,13 @@ class ConstructionSites:
         if result == (None, None):
             line = user_call_site(sys._getframe(1))
             if line is not None:
-                self._risk("random operation", line, ["no seed"])
+                self._emit_risk("random operation", line, ["no seed"])
         return result
 
-    def _risk(self, what: str, line: CallSite, risks: list[str]) -> None:
+    def _emit_risk(self, what: str, line: CallSite, risks: list[str]) -> None:
         key = f"{what} {line.file}:{line.line}"
         info = {"what": what, "risks": list(dict.fromkeys(risks)), "source": line.to_dict()}
-        self._say(Event(kind="made", key=key, value=None, info=info))
+        self._emit(Event(kind="made", key=key, value=None, info=info))
 
 
 def _made_by_user(frame: Any, made: Any) -> bool:

@@ -21,6 +21,7 @@ import wrapt
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.graph.host_operations import host_operations
+from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
 from keras_repro.training.replay.recorded_step import process_states
 from keras_repro.training.replay.replay import repeated
 from keras_repro.training.state.fast_reader import StateReader
@@ -38,11 +39,11 @@ class CustomLoopProbe:
     """Tells a probe of the steps of loops by hand.
 
     Args:
-        probe: is told.
+        log: receives the events.
     """
 
-    def __init__(self, probe: EventLog) -> None:
-        self._probe = probe
+    def __init__(self, log: EventLog) -> None:
+        self._log = log
         self._layers: dict[int, Any] = {}
         self._optimizers: dict[int, Any] = {}
         self._fed: list[Any] = []  # what layers were called with
@@ -68,7 +69,7 @@ class CustomLoopProbe:
         wrapt.wrap_function_wrapper(Function, "__call__", self._function)
 
     def _looks(self) -> bool:
-        return self._probe.active and not self._probe.inside_keras
+        return self._log.active and not self._log.inside_keras
 
     def _called(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if self._depth or not self._looks():
@@ -113,14 +114,14 @@ class CustomLoopProbe:
         self._in_function, self._applied, self._calls_layers = True, bool(known), bool(known)
         before, generators = self._copy(), process_states()
         try:
-            with self._probe.keeping_births(before):
+            with self._log.variables.storing_initial_values(before):
                 result = wrapped(*args, **kwargs)
         finally:
             self._in_function = False
         self._known[id(instance)] = _Known(instance, self._applied, self._calls_layers or self._applied)
         if self._calls_layers and not self._applied:
             self._give(args, kwargs)
-        if self._applied and self._probe.active:
+        if self._applied and self._log.active:
             self._fed, self._given = [], []
 
             def again() -> None:
@@ -145,11 +146,11 @@ class CustomLoopProbe:
         self._begun = self._steps
         self._last = self._present().tensor_digests()
         value = {s: self._last[s] for s in _HARD_SECTIONS if s in self._last}
-        self._probe.hard(
+        self._log.check(
             Event(kind="begin", key=f"-1 0 {self._steps}", value=value),
             evidence=lambda: {
-                "models": self._probe.described(self._roots(), self._present().tensors),
-                "layers": self._probe.layers(self._roots()),
+                "models": describe_owners(self._log.sites, self._roots(), self._present().tensors),
+                "layers": describe_layers(self._log.sites, self._roots()),
                 **self._stepping(),
             },
         )
@@ -159,19 +160,19 @@ class CustomLoopProbe:
 
     def _copy(self) -> dict[int, Any]:
         """The values of all variables that are there, by their ids; none where they are not asked for."""
-        if not self._probe.follows:
+        if not self._log.follows:
             return {}
-        return {id(v): tf.identity(v) for v in self._probe.born.variables()}
+        return {id(v): tf.identity(v) for v in self._log.variables.variables()}
 
     def _ended(self, fed: list[Any], replay: Callable[[], dict[str, Any]] | None) -> None:
         """Tells of a step, into which some batches went: each what one call was given."""
-        probe, number = self._probe, self._steps
+        log, number = self._log, self._steps
         self._steps += 1
         place = f"-1 0 {number}"
         reader = self._present()
         with contextlib.suppress(Exception):  # what is no batch of samples has no digest
             rows = [row for batch in fed for row in row_digests(_arrays(batch))]
-            probe.soft(Event(kind="batch", key=place, value=batch_digests(_arrays(fed)), info={"rows": rows}))
+            log.note(Event(kind="batch", key=place, value=batch_digests(_arrays(fed)), info={"rows": rows}))
         after = reader.tensor_digests()
         value: dict[str, Any] = {s: after[s] for s in _HARD_SECTIONS if s in after}
         value |= self._moved(reader, after)
@@ -180,17 +181,17 @@ class CustomLoopProbe:
         def evidence() -> dict[str, Any]:
             roots = self._roots()
             found: dict[str, Any] = {
-                "models": probe.described(roots, reader.tensors),
-                "layers": probe.layers(roots),
+                "models": describe_owners(log.sites, roots, reader.tensors),
+                "layers": describe_layers(log.sites, roots),
             }
             if any(isinstance(v, tf.data.Dataset | tf.data.Iterator) for v in tf.nest.flatten(fed)):
                 found["draws_data"] = True
             found |= self._stepping()
-            if replay is not None and probe.replays:
+            if replay is not None and log.replays:
                 found["replay"] = replay()
             return found
 
-        probe.hard(Event(kind="end", key=place, value=value), evidence=evidence)
+        log.check(Event(kind="end", key=place, value=value), evidence=evidence)
 
     def _moved(
         self, reader: StateReader, after: Mapping[str, Mapping[str, str]]
@@ -203,7 +204,7 @@ class CustomLoopProbe:
                 now, before = after["seeds"][tensor.name], known.get(tensor.name)
                 if before not in (None, now):
                     found |= {tensor.name: now, f"{tensor.name} before": str(before)}
-                elif before is None and self._probe.born.has_moved(tensor.variable):
+                elif before is None and self._log.variables.has_moved(tensor.variable):
                     found[tensor.name] = now
         return {"seeds": found} if found else {}
 

@@ -14,18 +14,23 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_repro.ledger.schema import Record
 from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import TRACE_NAME, Event, Interval, TraceWriter, read_trace
-from keras_repro.training.probes.entropy_calls import Entropy
-from keras_repro.training.probes.file_access import OpenedFiles
+from keras_repro.training.probes.construction_sites import ConstructionSites
+from keras_repro.training.probes.file_access import FileReads
+from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
 from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.utils.text import one_line_error
 
+if TYPE_CHECKING:
+    from keras_repro.training.probes.variable_probe import VariableProbe
+
 _MOST_DIFFERENCES = 3000
+_NO_FIT = -1  # number of the fit of a custom training loop
 _MOST_READERS = 2  # each keeps its model
 
 Evidence = Callable[[], dict[str, Any]]
@@ -47,7 +52,11 @@ class EventLog:
         inside_keras: how deep in Keras's own training it is, whose steps are looked at by themselves.
         lines: the watch over the user's lines.
         files: the watch over the files that they open.
+        variables: the record of initial values, once Keras is imported.
+        model: the model that was trained last, or None.
     """
+
+    variables: VariableProbe
 
     def __init__(
         self,
@@ -59,13 +68,12 @@ class EventLog:
         replays: bool = False,
         target: bool = False,
     ) -> None:
-        from keras_repro.training.probes.construction_sites import ConstructionSites
-
         self.folder, self.replays, self.active = folder, replays, True
         self.inside_keras = 0
         self.lines = LineTracer()
-        self.makings = ConstructionSites(self.soft, self.lines)
-        self.files = OpenedFiles(self.soft)
+        self.sites = ConstructionSites(self.note, self.lines)
+        self.files = FileReads(self.note)
+        self.model: Any = None
         self._until, self._last, self._target = until, last, target
         self._writer = TraceWriter(folder / TRACE_NAME)
         self._reference: Iterator[Interval] | None = None if reference is None else read_trace(reference)
@@ -83,41 +91,13 @@ class EventLog:
         """Whether it is held against another trace, or stops to replay."""
         return self._reference is not None or self._target
 
-    def install(self, trainer: Any) -> None:
-        """Begins with Keras, whose trainer module has just been imported."""
-        import wrapt
-
-        from keras_repro.training.probes.variable_probe import VariableProbe
-        from keras_repro.training.state import initial_values
-
-        wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", self._train_function)
-        self.born = VariableProbe(self)
-        initial_values.start(like=self.born)
-        self.born.watch_variables()
-
-    @contextlib.contextmanager
-    def watching_lines(self) -> Iterator[None]:
-        """Watches the lines that run in the block, and what they make."""
-        import wrapt
-
-        self.makings.watch_threads()
-        Entropy(self.soft).watch()
-        wrapt.register_post_import_hook(self.files.watch_h5py, "h5py._hl.files")
-        wrapt.register_post_import_hook(lambda _: self.makings.watch_pipelines(), "tensorflow")
-        wrapt.register_post_import_hook(self._watch_keras, "keras")
-        self.lines.start()
-        try:
-            yield
-        finally:
-            self.lines.stop()
-
-    def soft(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
         """Takes in what happened on the way."""
         if self.active:
             with self._lock:
                 self._soft.append(event)
 
-    def hard(self, event: Event, *, evidence: Evidence | None = None) -> None:
+    def check(self, event: Event, *, evidence: Evidence | None = None) -> None:
         """Takes in what has to be the same; ends the process where it is not, or where enough was seen."""
         if not self.active or os.getpid() != self._pid:
             return
@@ -135,24 +115,24 @@ class EventLog:
                 del self._differences[_MOST_DIFFERENCES:]
                 other = interval.hard
                 if other is None or not other.same(event):
-                    self._part(event, other, evidence, DIVERGED)
+                    self._diverge(event, other, evidence, DIVERGED)
             if self._number == self._until:
-                self._part(event, other, evidence if self._target else None, TARGET_REACHED)
+                self._diverge(event, other, evidence if self._target else None, TARGET_REACHED)
             if self._is_last(event):
-                self._end(TARGET_REACHED)
+                self._exit(TARGET_REACHED)
 
-    def heard(self, record: Record) -> None:
+    def record_written(self, record: Record) -> None:
         """Takes in a record of the ledger as it was written."""
         tensors: dict[str, dict[str, str]] = {section: dict(held) for section, held in record.tensors.items()}
         if record.kind == "fit":
             kept = {n: record.extra.get(n) for n in ("data", "validation_data", "configuration", "arguments")}
-            self.soft(Event(kind="fit", key=record.position, value=kept))
+            self.note(Event(kind="fit", key=record.position, value=kept))
             self._places.clear()
         elif record.kind in ("evaluation", "prediction"):
-            self.soft(Event(kind="data", key=record.position, value=record.extra.get("data")))
+            self.note(Event(kind="data", key=record.position, value=record.extra.get("data")))
         extra: dict[str, Any] = {"seeds_set": record.extra.get("seeds_set")} if record.kind == "fit" else {}
         value: Any = tensors or dict(record.sections)
-        self.hard(
+        self.check(
             Event(kind="record", key=record.position, value=value, info=extra | {"kind": record.kind}),
             evidence=self._of_model,
         )
@@ -166,133 +146,54 @@ class EventLog:
         finally:
             self.inside_keras -= 1
 
-    def called(self, method: str, frame: Any, model: Any) -> None:
+    def method_called(self, method: str, frame: Any, model: Any) -> None:
         """Takes in that a method of a model was called, by which line, and for results with which weights."""
         if method in ("evaluate", "predict") and not self.inside_keras and getattr(model, "built", False):
-            self.soft(Event(kind="weights", key=method, value=self._weights(model)))
+            self.note(Event(kind="weights", key=method, value=self._weights(model)))
         line = user_call_site(frame)
         if line is not None and method != "made":
             key = f"{method} {line.file}:{line.line}"
-            self.soft(Event(kind="call", key=key, value=None, info={"source": line.to_dict()}))
+            self.note(Event(kind="call", key=key, value=None, info={"source": line.to_dict()}))
 
-    def place(self, model: Any) -> str:
+    def position(self, model: Any) -> str:
         """Where a model's next step stands: numbers of the fit, of the epoch and of the step in it."""
-        fit, epoch, step = self._places.setdefault(id(model), [self._fit(), 0, 0])
+        fit, epoch, step = self._places.setdefault(id(model), [_NO_FIT, 0, 0])
         return f"{fit} {epoch} {step}"
 
-    def stepped(self, model: Any, steps: int) -> None:
+    def count_steps(self, model: Any, steps: int) -> None:
         """Counts the steps that a call has made."""
         self._places[id(model)][2] += steps
 
-    def epoch_begins(self, model: Any, fit: int, epoch: int, steps: int | None) -> None:
+    def begin_epoch(self, model: Any, fit: int, epoch: int, steps: int | None) -> None:
         """Hears that an epoch begins, and how many steps it will have, if that is known."""
         self._places[id(model)] = [fit, epoch, 0]
         self._steps = steps
-        self.wrap(model)
-        self._model = model
-
-    @contextlib.contextmanager
-    def keeping_births(self, values: dict[int, Any]) -> Iterator[None]:
-        """Adds the first values of the variables that are made in the block, by their ids."""
-        self.born.made = values
-        try:
-            yield
-        finally:
-            self.born.made = None
+        self.model = model
 
     def steps_left(self, place: str) -> int:
         """How many steps an epoch would have after the one at a place, as far as that is known."""
         step = int(place.split()[2])
         return max(0, self._steps - step - 1) if self._steps is not None else sys.maxsize
 
-    def wrap(self, model: Any) -> None:
-        """Stands before a model's training function, if it does not yet."""
-        from keras_repro.training.probes.train_step_probe import TrainStepProbe
-
-        function = getattr(model, "train_function", None)
-        if function is not None and not isinstance(function, TrainStepProbe):
-            model.train_function = TrainStepProbe(self, model, function)
-
-    def described(self, model: Any, tensors: Sequence[Any]) -> dict[str, Any]:
-        """For each tensor of a model: the layer that holds it, its class and the line that made it."""
-        from keras_repro.training.state.layer_names import layer_names, owners_of
-
-        found: dict[str, Any] = {}
-        named = dict(layer_names(model))
-        for name, (path, layer) in owners_of(model, tensors).items():
-            # What a library made inside of a layer is a matter of the layer that the user made.
-            while self.makings.is_inner(layer) and "/" in path:
-                path = path.rpartition("/")[0]
-                layer = named.get(path, layer)
-            line = self.makings.site(layer)
-            found[name] = {
-                "layer": path,
-                "class": type(layer).__name__,
-                "source": None if line is None else line.to_dict(),
-            }
-        return found | self._optimizer(model)
-
-    def layers(self, model: Any) -> dict[str, Any]:
-        """For each layer of a model: its class, the line that made it, and whether a library did."""
-        from keras_repro.training.state.layer_names import layer_names
-
-        found = {}
-        for name, layer in layer_names(model):
-            line = self.makings.site(layer)
-            found[name] = {
-                "class": type(layer).__name__,
-                "source": None if line is None else line.to_dict(),
-                "inner": self.makings.is_inner(layer),
-            }
-        return found
-
-    def _optimizer(self, model: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        line = self.makings.site(getattr(model, "optimizer", None))
-        if line is not None:
-            found["optimizer"] = {
-                "layer": "",
-                "class": type(model.optimizer).__name__,
-                "source": line.to_dict(),
-            }
-        return found
-
     def close(self) -> None:
         """Ends the looking; the script is over."""
+        self._stop_probes()
+        self._writer.close()
+
+    def _stop_probes(self) -> None:
         self.active = False
         self.lines.stop()
         self.files.stop()
-        self._writer.close()
-
-    def _watch_keras(self, module: Any) -> None:
-        from keras_repro.training.probes.custom_loop_probe import CustomLoopProbe
-
-        self.makings.watch_keras()
-        CustomLoopProbe(self).install()
 
     def _of_model(self) -> dict[str, Any]:
         from keras_repro.training.state.walk import model_state
 
-        model = getattr(self, "_model", None)
-        if model is None:
+        if self.model is None:
             return {}
-        return {"models": self.described(model, model_state(model)), "layers": self.layers(model)}
-
-    def _fit(self) -> int:
-        return -1  # a loop of train_on_batch is in none
-
-    def _train_function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        from keras_repro.training.probes.train_step_probe import TrainStepProbe
-
-        if kwargs.get("force") or (args and args[0]):
-            result = wrapped(*args, **kwargs)
-        else:
-            result = wrapped(*args, **kwargs)
-            if isinstance(result, TrainStepProbe):
-                result = result.function
-        self._model = instance
-        self.wrap(instance)
-        return result
+        return {
+            "models": describe_owners(self.sites, self.model, model_state(self.model)),
+            "layers": describe_layers(self.sites, self.model),
+        }
 
     def _weights(self, model: Any) -> str | None:
         from keras_repro.training.state.fast_reader import StateReader
@@ -309,11 +210,8 @@ class EventLog:
             return False
         return event.key == f"epoch {self._last['fit']} {self._last['epoch']}"
 
-    def _part(self, event: Event, other: Event | None, evidence: Evidence | None, code: int) -> None:
-        # What follows is ours: it must not be seen as the script's doing.
-        self.active = False
-        self.lines.stop()
-        self.files.stop()
+    def _diverge(self, event: Event, other: Event | None, evidence: Evidence | None, code: int) -> None:
+        self._stop_probes()  # our own calls must not appear in the trace
         found: dict[str, Any] = {}
         if evidence is not None:
             try:
@@ -326,13 +224,13 @@ class EventLog:
             "other": None if other is None else other.to_dict(),
             "parted": code == DIVERGED,
             "differences": self._differences,
-            "threads": [line.to_dict() for line in self.makings.running_threads()],
+            "threads": [line.to_dict() for line in self.sites.running_threads()],
             **found,
         }
         (self.folder / DIVERGENCE_NAME).write_text(json.dumps(parting))
-        self._end(code)
+        self._exit(code)
 
-    def _end(self, code: int) -> None:
+    def _exit(self, code: int) -> None:
         self._writer.close()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(ValueError, OSError):  # the script may have closed it

@@ -1,7 +1,10 @@
-"""Which lines of the user's code open which files to read, with a digest of what is in them.
+"""Record which files a script opens: its inputs for the ledger, and for a diagnosis the lines that read them.
 
-For a diagnosis: what one run reads may be what an earlier one has left. Files that this process has written
-itself are its own matter. What is opened by C++ alone (a `TFRecordDataset`, say) is not heard.
+    files = InputFiles()
+    files.on_audit_event("open", ("data/x.npy", "rb", 0))
+    files.paths()                                     # the absolute path of data/x.npy
+
+Files that are opened by C++ alone (by a `TFRecordDataset`, for example) are not recorded.
 """
 
 from __future__ import annotations
@@ -11,55 +14,140 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import wrapt
 import xxhash
 
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.probes import opens
 
-_PART = 1 << 20  # bytes
-_MOST_PARTS = 64
-_MOST_FILES = 2000
+_WRITES = os.O_WRONLY | os.O_RDWR
+_SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
+_BLOCK = 1 << 20  # bytes
+_MAX_BLOCKS = 64
+_MAX_FILES = 2000
 
 
-class OpenedFiles:
-    """Hears of files that are opened, and tells of those that a line of the user's reads.
+class FileAccess:
+    """Receive each file that is opened, from Python's audit events and from h5py."""
 
-    Args:
-        tell: is given an event for each.
-    """
-
-    def __init__(self, tell: Callable[[Event], None]) -> None:
-        self._tell = tell
-        self._written: set[str] = set()
-        self._told: set[tuple[str, str, int]] = set()
-        self._busy = threading.local()
-        self._stopped = False
-        prefixes = {sys.prefix, sys.base_prefix, "/proc", "/sys", "/dev", "/etc", "/usr"}
-        self._left_out = tuple(os.path.join(p, "") for p in prefixes)
-
-    def hear(self, args: tuple[Any, ...], frame: Any) -> None:
-        """Takes in what an audit event `open` says.
+    def on_audit_event(self, event: str, args: tuple[Any, ...], frame: Any = None) -> None:
+        """Called for each audit event of Python.
 
         Args:
-            args: of the event: path, mode and flags.
-            frame: that opens.
+            event: its name.
+            args: of `"open"`: path, mode (None for `os.open`) and flags.
+            frame: the frame that raises it, if the line is to be reported.
         """
-        path, mode, flags = args[:3]
-        if isinstance(path, str | bytes):
-            self._take(os.fsdecode(path), frame, writes=opens.opens_for_writing(mode, flags))
+        if event != "open" or not isinstance(args[0], str | bytes):
+            return
+        path, mode, flags = args
+        writes = any(c in mode for c in "wax+") if isinstance(mode, str) else bool((flags or 0) & _WRITES)
+        self._on_open(os.fsdecode(path), frame, writes=writes)
 
-    def stop(self) -> None:
-        """Hears of no more; an audit hook cannot be taken back."""
-        self._stopped = True
+    def install(self) -> None:
+        """Also receive the files that h5py opens, which raise no audit event."""
+        wrapt.register_post_import_hook(self.watch_h5py, "h5py._hl.files")
 
     def watch_h5py(self, module: Any) -> None:
-        """Also hears of what h5py opens, by C alone."""
-        opens.watch_h5py(module, lambda path, frame, writes: self._take(path, frame, writes=writes))
+        """Wrap the constructor of `h5py.File` in its module, `h5py._hl.files`."""
 
-    def _take(self, path: str, frame: Any, *, writes: bool) -> None:
+        def construct(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            name = args[0] if args else kwargs.get("name")
+            mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+            if isinstance(name, str | bytes | os.PathLike):
+                self._on_open(os.fsdecode(name), sys._getframe(1), writes=mode not in (None, "r"))
+            return wrapped(*args, **kwargs)
+
+        wrapt.wrap_function_wrapper(module.File, "__init__", construct)
+
+    def _on_open(self, path: str, frame: Any, *, writes: bool) -> None:
+        raise NotImplementedError
+
+
+class InputFiles(FileAccess):
+    """Collect the files that a script reads, for its ledger.
+
+    Files of the Python installation are excluded: the versions of their packages are recorded.
+
+    Args:
+        exclude: folders whose files do not count.
+    """
+
+    def __init__(self, *exclude: str | os.PathLike[str]) -> None:
+        self._read: dict[str, None] = {}
+        self._written: set[str] = set()
+        own = Path(__file__).parents[2]
+        installed = {str(own), sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+        folders = {os.path.realpath(f) + os.sep for f in (*installed, *exclude)}
+        self._excluded = (*_SYSTEM, *folders)
+
+    def install(self) -> None:
+        """Also receive what h5py opens, and the files of a folder that Keras makes a dataset of."""
+        super().install()
+        wrapt.register_post_import_hook(self._watch_folders, "keras.src.utils.dataset_utils")
+
+    def paths(self) -> list[str]:
+        """Return the files that were read and not written, with the script's imported modules."""
+        modules = [getattr(m, "__file__", None) for m in list(sys.modules.values())]
+        for path in modules:
+            if isinstance(path, str) and path.endswith(".py"):
+                self._on_open(path, None, writes=False)
+        return [p for p in self._read if p not in self._written and self._counts(os.path.realpath(p))]
+
+    def _on_open(self, path: str, frame: Any, *, writes: bool) -> None:
+        if path.endswith(".pyc"):
+            return
+        try:
+            absolute = os.path.abspath(path)
+        except OSError:  # the working folder was deleted
+            return
+        if writes:
+            self._written.add(absolute)
+        else:
+            self._read[absolute] = None
+
+    def _counts(self, path: str) -> bool:
+        packages = {"site-packages", "dist-packages"} & set(Path(path).parts)
+        caches = {".cache", "__pycache__"} & set(Path(path).parts)
+        generated = path.endswith("/keras.json") or os.path.basename(path).startswith("__autograph_generated")
+        return not (path.startswith(self._excluded) or packages or caches or generated)
+
+    def _watch_folders(self, module: Any) -> None:
+        def index_directory(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            result = wrapped(*args, **kwargs)
+            for path in result[0]:
+                self._on_open(os.fspath(path), None, writes=False)
+            return result
+
+        wrapt.wrap_function_wrapper(module, "index_directory", index_directory)
+
+
+class FileReads(FileAccess):
+    """Report which line of the user's code reads which file, with a digest of its content.
+
+    For a diagnosis: a run may read what an earlier run wrote. Files that this process wrote itself are
+    excluded.
+
+    Args:
+        emit: receives an event for each pair of file and line.
+    """
+
+    def __init__(self, emit: Callable[[Event], None]) -> None:
+        self._emit = emit
+        self._written: set[str] = set()
+        self._reported: set[tuple[str, str, int]] = set()
+        self._busy = threading.local()
+        self._stopped = False
+        self._excluded = (*_SYSTEM, os.path.join(sys.prefix, ""), os.path.join(sys.base_prefix, ""))
+
+    def stop(self) -> None:
+        """Report nothing more; an audit hook cannot be removed."""
+        self._stopped = True
+
+    def _on_open(self, path: str, frame: Any, *, writes: bool) -> None:
         if self._stopped or getattr(self._busy, "here", False) or path.endswith((".py", ".pyc")):
             return
         self._busy.here = True
@@ -67,23 +155,23 @@ class OpenedFiles:
             real = os.path.realpath(path)
             if writes:
                 self._written.add(real)
-            elif not real.startswith(self._left_out) and real not in self._written:
-                self._read(real, frame)
-        except (OSError, ValueError):  # the working folder is gone
+            elif not real.startswith(self._excluded) and real not in self._written:
+                self._report(real, frame)
+        except (OSError, ValueError):  # the working folder was deleted
             return
         finally:
             self._busy.here = False
 
-    def _read(self, path: str, frame: Any) -> None:
+    def _report(self, path: str, frame: Any) -> None:
         line = user_call_site(frame)
-        if line is None or len(self._told) >= _MOST_FILES:
+        if line is None or len(self._reported) >= _MAX_FILES:
             return
-        if (path, line.file, line.line) in self._told:
+        if (path, line.file, line.line) in self._reported:
             return
-        self._told.add((path, line.file, line.line))
+        self._reported.add((path, line.file, line.line))
         digest = _digest(path)
         if digest is not None:
-            self._tell(
+            self._emit(
                 Event(
                     kind="opened",
                     key=f"{path} {line.file}:{line.line}",
@@ -94,18 +182,18 @@ class OpenedFiles:
 
 
 def _digest(path: str) -> str | None:
-    """A digest of a file's bytes, of a large one of parts all over it; None where there is no such file."""
+    """Return a digest of a file's bytes, of a large file of blocks all over it; None if it is no file."""
     try:
         status = os.stat(path)
         if not stat.S_ISREG(status.st_mode):
             return None
-        parts = -(-status.st_size // _PART)
-        step = max(1, parts / _MOST_PARTS)
+        blocks = -(-status.st_size // _BLOCK)
+        step = max(1, blocks / _MAX_BLOCKS)
         hasher = xxhash.xxh3_64(str(status.st_size).encode())
         with open(path, "rb") as file:
-            for number in range(min(parts, _MOST_PARTS)):
-                file.seek(int(number * step) * _PART)
-                hasher.update(file.read(_PART))
+            for number in range(min(blocks, _MAX_BLOCKS)):
+                file.seek(int(number * step) * _BLOCK)
+                hasher.update(file.read(_BLOCK))
         return hasher.hexdigest()
     except OSError:
         return None

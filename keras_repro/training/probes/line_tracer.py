@@ -61,7 +61,7 @@ class LineTracer:
         self._busy.here = True
 
     @contextlib.contextmanager
-    def here(self) -> Iterator[None]:
+    def trace_thread(self) -> Iterator[None]:
         """Watches what runs in the block also in a thread that Python did not start."""
         before = sys.gettrace()
         if before is None and self._running:

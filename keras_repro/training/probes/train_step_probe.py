@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.data.batch_feed import iterator_like
+from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
 from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep, process_states
 from keras_repro.training.replay.replay import replay
 from keras_repro.training.state.fast_reader import StateReader
@@ -29,46 +30,53 @@ class TrainStepProbe:
     """A model's training function with a look before and after each call.
 
     Args:
-        probe: is told what is seen.
+        log: receives the events.
         model: the model.
         function: the training function that Keras has made.
     """
 
-    def __init__(self, probe: EventLog, model: Any, function: Any) -> None:
+    def __init__(self, log: EventLog, model: Any, function: Any) -> None:
         self.function = function
-        self._probe, self._model = probe, model
+        self._log, self._model = log, model
         self._reader = StateReader(model)
+
+    @classmethod
+    def install(cls, log: EventLog, model: Any) -> None:
+        """Wrap `model.train_function`, if it is set and not wrapped yet."""
+        function = getattr(model, "train_function", None)
+        if function is not None and not isinstance(function, cls):
+            model.train_function = cls(log, model, function)
 
     def __call__(self, iterator: Any) -> Any:
         """Runs the step."""
-        probe, model = self._probe, self._model
-        if not probe.active or not tf.executing_eagerly():
+        log, model = self._log, self._model
+        if not log.active or not tf.executing_eagerly():
             return self.function(iterator)
         taken = self._taken(iterator)
         if taken is None:
             return self.function(iterator)  # it has no more batches, and says so in its own way
         batches, spec, feed = taken
-        place = probe.place(model)
+        place = log.position(model)
         self._reader.refresh(ask=False)
         before = self._reader.tensor_digests()
-        probe.hard(
+        log.check(
             Event(kind="begin", key=place, value=_hard(before)),
             evidence=lambda: {
-                "models": probe.described(model, self._reader.tensors),
-                "layers": probe.layers(model),
+                "models": describe_owners(log.sites, model, self._reader.tensors),
+                "layers": describe_layers(log.sites, model),
             },
         )
         for batch in batches:
-            probe.soft(
+            log.note(
                 Event(kind="batch", key=place, value=batch_digests(batch), info={"rows": row_digests(batch)})
             )
         generators = process_states()
         copy: dict[int, Any] = {}
-        if probe.follows:
+        if log.follows:
             held = zip(self._reader.tensors, self._reader.copy(), strict=True)
             copy = {id(tensor.variable): value for tensor, value in held}
         known = len(copy)
-        with probe.keeping_births(copy):
+        with log.variables.storing_initial_values(copy):
             result = self.function(feed)
         self._reader.refresh(ask=len(copy) > known)
         after = self._reader.tensor_digests()
@@ -85,11 +93,11 @@ class TrainStepProbe:
         )
         copy.clear()
         value = _hard(after) | _moved(before, after)
-        probe.hard(
+        log.check(
             Event(kind="end", key=place, value=value),
             evidence=lambda: self._evidence(step, iterator, place),
         )
-        probe.stepped(model, max(1, len(batches)))
+        log.count_steps(model, max(1, len(batches)))
         return result
 
     def _taken(self, iterator: Any) -> tuple[list[Any], Any, Any] | None:
@@ -114,19 +122,19 @@ class TrainStepProbe:
         return batches, spec, iterator_like(batches, spec) or iter(batches)
 
     def _evidence(self, step: RecordedStep, iterator: Any, place: str) -> dict[str, Any]:
-        probe = self._probe
+        log = self._log
         found: dict[str, Any] = {
-            "models": probe.described(step.model, step.reader.tensors),
-            "layers": probe.layers(step.model),
+            "models": describe_owners(log.sites, step.model, step.reader.tensors),
+            "layers": describe_layers(log.sites, step.model),
             "rest": self._rest(iterator, place),
         }
-        if probe.replays and step.before and step.batches:
-            found["replay"] = replay(step, probe.folder)
+        if log.replays and step.before and step.batches:
+            found["replay"] = replay(step, log.folder)
         return found
 
     def _rest(self, iterator: Any, place: str) -> list[list[str]]:
         """The rows of the batches that the epoch would still have had."""
-        left = self._probe.steps_left(place)
+        left = self._log.steps_left(place)
         rows: list[list[str]] = []
         while isinstance(iterator, tf.data.Iterator) and len(rows) < min(left, _MOST_LEFT):
             try:

@@ -1,11 +1,12 @@
-"""Tells a probe of each variable that is made: its first value, and the layer that it belongs to."""
+"""Report each new variable: its initial value, and the layer that it belongs to."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -13,68 +14,76 @@ import wrapt
 
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import Event
+from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.state.digests import content_of
 from keras_repro.training.state.initial_values import InitialValues
 
-if TYPE_CHECKING:
-    from keras_repro.training.probes.event_log import EventLog
-
 
 class VariableProbe(InitialValues):
-    """Hears of variables as `InitialValues` does, and keeps the first values of those that one step makes.
+    """Report the initial values of variables, and store those of the variables that a step creates.
 
     Args:
-        probe: is told.
-
-    Attributes:
-        made: first values by the variable's id, of the step that is under way; None outside of one.
+        emit: receives an event for each variable.
+        sites: the lines that constructed layers and optimizers.
+        is_active: whether variables are still reported.
     """
 
-    def __init__(self, probe: EventLog) -> None:
+    def __init__(
+        self, emit: Callable[[Event], None], sites: ConstructionSites, *, is_active: Callable[[], bool]
+    ) -> None:
         super().__init__(weakly=True)
-        self.made: dict[int, Any] | None = None
-        self._probe = probe
+        self._emit, self._sites, self._is_active = emit, sites, is_active
+        self._values_of_step: dict[int, Any] | None = None
         self._seen: dict[int, weakref.ref[Any]] = {}
         self._first: dict[int, bytes] = {}
 
     def watch_variables(self) -> None:
-        """Hears also of the `tf.Variable`s that the user's code makes itself."""
+        """Report also each `tf.Variable` that the user's code constructs."""
         from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
-        def made(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        def construct(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
             result = wrapped(*args, **kwargs)
-            if self._probe.active and tf.executing_eagerly():
-                with contextlib.suppress(Exception):  # one that has no value yet has none to tell
+            if self._is_active() and tf.executing_eagerly():
+                with contextlib.suppress(Exception):  # it may have no value yet
                     self.note(instance)
             return result
 
-        wrapt.wrap_function_wrapper(ResourceVariable, "__init__", made)
+        wrapt.wrap_function_wrapper(ResourceVariable, "__init__", construct)
+
+    @contextlib.contextmanager
+    def storing_initial_values(self, values: dict[int, Any]) -> Iterator[None]:
+        """Add the initial values of the variables that are created in the block to `values`, by their ids."""
+        self._values_of_step = values
+        try:
+            yield
+        finally:
+            self._values_of_step = None
 
     def variables(self) -> list[Any]:
-        """The variables that were made since it began, and that are still there."""
-        held = [(key, ref()) for key, ref in list(self._seen.items())]
-        self._seen = {key: self._seen[key] for key, variable in held if variable is not None}
-        self._first = {key: first for key, first in self._first.items() if key in self._seen}
-        return [variable for _, variable in held if variable is not None]
+        """Return the variables created since the start that still exist."""
+        alive = {key: variable for key, ref in list(self._seen.items()) if (variable := ref()) is not None}
+        self._seen = {key: self._seen[key] for key in alive}
+        self._first = {key: self._first[key] for key in alive}
+        return list(alive.values())
 
     def has_moved(self, variable: Any) -> bool:
-        """Whether a variable holds something else than at first; True where its birth was not seen."""
+        """Return whether a variable differs from its initial value; True if that is unknown."""
         return self._first.get(id(variable)) != content_of(variable)
 
     def note(self, variable: Any) -> None:
-        """Tells of a variable's first value."""
-        if not self._probe.active:
+        """Report a variable's initial value."""
+        if not self._is_active():
             return
         content = content_of(variable)
         self._seen.setdefault(id(variable), weakref.ref(variable))
         self._first.setdefault(id(variable), content)
-        if self.made is not None:
-            self.made.setdefault(id(variable), tf.identity(variable))
+        if self._values_of_step is not None:
+            self._values_of_step.setdefault(id(variable), tf.identity(variable))
         owner = _owner_at(sys._getframe(1))
-        made = None if owner is None else self._probe.makings.site(owner)
+        site = None if owner is None else self._sites.site_of(owner)
         kind = "" if owner is None else type(owner).__name__
         of_optimizer = isinstance(owner, keras.Optimizer)
-        line = made or user_call_site(sys._getframe(1))
+        line = site or user_call_site(sys._getframe(1))
         info = {
             "layer": "" if of_optimizer else kind,
             "optimizer": kind if of_optimizer else "",
@@ -82,11 +91,11 @@ class VariableProbe(InitialValues):
             "seed": variable.dtype.is_integer and variable.shape.rank == 1,
         }
         name = str(getattr(variable, "name", ""))
-        self._probe.soft(Event(kind="birth", key=name, value=content.hex()[:32], info=info))
+        self._emit(Event(kind="birth", key=name, value=content.hex()[:32], info=info))
 
 
 def _owner_at(frame: Any) -> Any:
-    """The innermost layer or optimizer in whose method a frame is."""
+    """Return the innermost layer or optimizer in whose method a frame is."""
     while frame is not None:
         owner = frame.f_locals.get("self")
         if isinstance(owner, keras.Layer | keras.Optimizer):

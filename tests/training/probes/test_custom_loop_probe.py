@@ -28,13 +28,13 @@ class Looking(EventLog):
         super().__init__(folder, target=True, replays=True)
         self.heard_of: list[Event] = []
         self.found: dict[str, Any] = {}
-        self.born = VariableProbe(self)
+        self.variables = VariableProbe(self.note, self.sites, is_active=lambda: True)
         self._gathers = set(places)
 
-    def soft(self, event: Event) -> None:
+    def note(self, event: Event) -> None:
         self.heard_of.append(event)
 
-    def hard(self, event: Event, *, evidence: Evidence | None = None) -> None:
+    def check(self, event: Event, *, evidence: Evidence | None = None) -> None:
         self.heard_of.append(event)
         if event.key in self._gathers:
             assert evidence is not None
@@ -54,14 +54,14 @@ def looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
 
     def start(*places: str) -> Looking:
         probe = Looking(tmp_path, *places)
-        initial_values.start(like=probe.born)
+        initial_values.start(like=probe.variables)
         CustomLoopProbe(probe).install()
         started.append(probe)
         return probe
 
     yield start
     for probe in started:
-        initial_values.stop(probe.born)
+        initial_values.stop(probe.variables)
         probe.close()
 
 

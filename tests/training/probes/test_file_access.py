@@ -1,4 +1,4 @@
-"""Files that the user's lines open to read: by which line, with what in them."""
+"""Which lines of the user's code read which files, with what content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import h5py
 import pytest
 
 from keras_repro.storage.trace_file import Event
-from keras_repro.training.probes.file_access import OpenedFiles
+from keras_repro.training.probes.file_access import FileReads
 
 SCRIPT = """
 import os
@@ -37,37 +37,37 @@ def script(tmp_path: Path) -> dict[str, Any]:
 
 
 @pytest.fixture
-def heard(tmp_path: Path) -> Any:
-    """The events of what is opened from here on; an audit hook stays, so it is told to be silent."""
+def events(tmp_path: Path) -> Any:
+    """Return the events of files opened from here on; the hook cannot be removed, only silenced."""
     for name in ("data.txt", "other.txt"):
         (tmp_path / name).write_text("a")
     events: list[Event] = []
-    files, on = OpenedFiles(events.append), [True]
+    files, on = FileReads(events.append), [True]
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
         if event == "open" and on[0]:
-            files.hear(args, sys._getframe(1))
+            files.on_audit_event(event, args, sys._getframe(1))
 
     sys.addaudithook(hook)
     yield events
     on[0] = False
 
 
-def test_a_file_is_told_once_for_each_line_with_what_is_in_it(
-    script: dict[str, Any], heard: list[Event], tmp_path: Path
+def test_each_pair_of_file_and_line_is_reported_once_with_a_digest(
+    script: dict[str, Any], events: list[Event], tmp_path: Path
 ) -> None:
     data, other = tmp_path / "data.txt", tmp_path / "other.txt"
     for _ in range(3):
         script["reads"](data)
     script["reads_by_number"](str(other))
-    assert [e.info["file"] for e in heard] == [str(data.resolve()), str(other.resolve())]
-    assert [e.info["source"]["line"] for e in heard] == [4, 7]
-    assert heard[0].info["source"]["code"].endswith("# here")
-    assert heard[0].value == heard[1].value != ""
+    assert [e.info["file"] for e in events] == [str(data.resolve()), str(other.resolve())]
+    assert [e.info["source"]["line"] for e in events] == [4, 7]
+    assert events[0].info["source"]["code"].endswith("# here")
+    assert events[0].value == events[1].value != ""
 
 
-def test_what_this_process_wrote_itself_is_left_out(
-    script: dict[str, Any], heard: list[Event], tmp_path: Path
+def test_files_written_by_this_process_are_not_reported(
+    script: dict[str, Any], events: list[Event], tmp_path: Path
 ) -> None:
     data = tmp_path / "data.txt"
     data.write_text("written here")
@@ -77,11 +77,11 @@ def test_what_this_process_wrote_itself_is_left_out(
     with pytest.raises(FileNotFoundError):
         script["reads"](tmp_path / "never.txt")
     script["reads"]("/proc/self/status")
-    assert heard == []
+    assert events == []
 
 
-def test_a_large_file_is_looked_at_all_over(tmp_path: Path, script: dict[str, Any]) -> None:
-    """Parts of 1 MB, 64 of them: of 100 MB each part may be one that is looked at, and the size counts."""
+def test_digest_of_a_large_file_covers_all_of_it(tmp_path: Path, script: dict[str, Any]) -> None:
+    """The digest covers 64 blocks of 1 MB, from the first to the last, and the size."""
     data, found = tmp_path / "data.bin", []
     frame = script["frame"]()
     for size, at in ((100 << 20, None), (100 << 20, 0), (100 << 20, (98 << 20) + 500), (101 << 20, None)):
@@ -91,28 +91,28 @@ def test_a_large_file_is_looked_at_all_over(tmp_path: Path, script: dict[str, An
                 file.seek(at)
                 file.write(b"x")
         events: list[Event] = []
-        OpenedFiles(events.append).hear((str(data), "r", 0), frame)
+        FileReads(events.append).on_audit_event("open", (str(data), "r", 0), frame)
         found += [e.value for e in events]
     assert len(set(found)) == 4
 
 
-def test_nothing_is_heard_after_the_end(tmp_path: Path, script: dict[str, Any]) -> None:
+def test_nothing_is_reported_after_stop(tmp_path: Path, script: dict[str, Any]) -> None:
     data = tmp_path / "data.txt"
     data.write_text("a")
     events: list[Event] = []
-    files = OpenedFiles(events.append)
+    files = FileReads(events.append)
     frame = script["frame"]()
-    files.hear((str(data), "r", 0), frame)
+    files.on_audit_event("open", (str(data), "r", 0), frame)
     files.stop()
     (tmp_path / "other.txt").write_text("a")
-    files.hear((str(tmp_path / "other.txt"), "r", 0), frame)
+    files.on_audit_event("open", (str(tmp_path / "other.txt"), "r", 0), frame)
     assert [e.info["file"] for e in events] == [str(data.resolve())]
 
 
-def test_what_h5py_opens(tmp_path: Path, written_by: Callable[[Path], None]) -> None:
+def test_files_opened_by_h5py_are_reported(tmp_path: Path, written_by: Callable[[Path], None]) -> None:
     written_by(tmp_path / "w.h5")
     events: list[Event] = []
-    files = OpenedFiles(events.append)
+    files = FileReads(events.append)
     opener = h5py.File.__init__
     try:
         files.watch_h5py(sys.modules["h5py._hl.files"])

@@ -31,9 +31,9 @@ class Replaying(EventLog):
         self.found: dict[str, dict[str, Any]] = {}
         self.seen: list[str] = []
         self._places_to_replay = set(places)
-        self.born = VariableProbe(self)
+        self.variables = VariableProbe(self.note, self.sites, is_active=lambda: True)
 
-    def hard(self, event: Event, *, evidence: Evidence | None = None) -> None:
+    def check(self, event: Event, *, evidence: Evidence | None = None) -> None:
         if event.kind == "end":
             self.seen.append(event.key)
             if event.key in self._places_to_replay:
@@ -52,13 +52,13 @@ def replaying(tmp_path: Path) -> Iterator[Callable[..., Replaying]]:
         folder = tmp_path / str(len(started))
         folder.mkdir()
         probe = Replaying(folder, places)
-        initial_values.start(like=probe.born)
+        initial_values.start(like=probe.variables)
         started.append(probe)
         return probe
 
     yield start
     for probe in started:
-        initial_values.stop(probe.born)
+        initial_values.stop(probe.variables)
         probe.close()
 
 

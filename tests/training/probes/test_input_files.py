@@ -1,4 +1,4 @@
-"""Which files a launched script reads, as its ledger tells: data and its own code, and nothing else."""
+"""Input files in the ledger of a launched script: data and its own code, and nothing else."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import Child
 
-from keras_repro.training.probes.files_read import FilesRead
+from keras_repro.training.probes.file_access import InputFiles
 
 SCRIPT = """
 import os, sys
@@ -34,7 +34,7 @@ model.save_weights("w.weights.h5")
 """
 
 
-def test_the_ledger_names_what_was_read(written: Callable[..., str], launched: Any, here: Path) -> None:
+def test_ledger_lists_files_that_were_read(written: Callable[..., str], launched: Any, here: Path) -> None:
     (here / "own.py").write_text("def scale(x):\n    return x * 2\n")
     np.save(here / "x.npy", np.ones((4, 2), "float32"))
     with h5py.File(here / "y.h5", "w") as file:
@@ -73,15 +73,15 @@ def test_the_ledger_names_what_was_read(written: Callable[..., str], launched: A
         ("import", ("x.npy", None, 0), False),
     ],
 )
-def test_what_counts(here: Path, event: str, args: Any, read: bool) -> None:
-    files = FilesRead()
+def test_which_files_count_as_inputs(here: Path, event: str, args: Any, read: bool) -> None:
+    files = InputFiles()
     before = set(files.paths())
-    files.hear(event, args)
+    files.on_audit_event(event, args)
     assert bool(set(files.paths()) - before) == read
 
 
-def test_a_file_that_is_written_later_is_no_input(here: Path) -> None:
-    files = FilesRead()
-    files.hear("open", ("x.npy", "rb", 0))
-    files.hear("open", ("x.npy", "wb", 0))
+def test_file_that_is_written_later_is_no_input(here: Path) -> None:
+    files = InputFiles()
+    files.on_audit_event("open", ("x.npy", "rb", 0))
+    files.on_audit_event("open", ("x.npy", "wb", 0))
     assert str(here / "x.npy") not in files.paths()
