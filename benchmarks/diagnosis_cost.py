@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.processes.child import Launcher, start_interpreter
+from keras_repro.processes.task import Task
 from keras_repro.storage.trace_file import TRACE_NAME, read_trace
 from keras_repro.workflows.diagnose import diagnose
-from keras_repro.workflows.verify import Task, verify
+from keras_repro.workflows.verify import verify
 
 SCRIPT = """
 import sys

@@ -18,6 +18,7 @@ from keras_repro.determinism.tf_runtime import set_op_determinism
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.protocol import OUTPUT_NAME
+from keras_repro.processes.task import Task
 from keras_repro.workflows import verify as verification
 from keras_repro.workflows.reproduce import reproduce as reproduction
 
@@ -96,7 +97,7 @@ def verified(forkserver: ForkServer, here: Path) -> Callable[..., verification.V
 
     def verify(script: str, *arguments: str, runs: int = 2, **options: Any) -> verification.Verification:
         return verification.verify(
-            verification.Task(script=_path(script), arguments=arguments),
+            Task(script=_path(script), arguments=arguments),
             folder=Path("runs"),
             runs=runs,
             launcher=forkserver.launcher,
@@ -114,7 +115,7 @@ def launched(forkserver: ForkServer, here: Path) -> Callable[..., Child]:
         folder = here / "run"
         folder.mkdir()
         path = None if script is None else _path(script)
-        plan = verification.Task(script=path, arguments=arguments).plan(folder, redirect=True)
+        plan = Task(script=path, arguments=arguments).plan(folder, redirect=True)
         outcome = forkserver.launcher.start(replace(plan, **changed), environment=os.environ).wait()
         return Child(outcome, (folder / OUTPUT_NAME).read_text(), folder)
 

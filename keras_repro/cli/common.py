@@ -25,7 +25,7 @@ def task_of_options(options: argparse.Namespace, *, enforced: bool) -> Any:
     """The `examine.verify.Task` that the options ask for."""
     from keras_repro.determinism.portable_pins import Portability, portable_environment
     from keras_repro.determinism.switches import pinned_environment
-    from keras_repro.workflows.verify import Task
+    from keras_repro.processes.task import Task
 
     pinned, portability = pinned_environment(options.pin_seed) if enforced else {}, None
     if options.portable:

@@ -24,6 +24,7 @@ from typing import Any
 import blake3
 
 from keras_repro.provenance.redaction import public_file
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings
 
 # Beyond this, together, files are told apart by their size alone: a run must not wait for its record.
 _MOST_BYTES = 4 << 30
@@ -94,7 +95,7 @@ def differing(listed: Any, roots: Mapping[str, Path]) -> list[Changed]:
         roots: of this machine.
     """
     found = []
-    for entry in _mappings(_mapping(listed).get("files")):
+    for entry in as_mappings(as_mapping(listed).get("files")):
         root, path, size = (entry.get(n) for n in ("root", "path", "bytes"))
         if (
             not isinstance(root, str)
@@ -136,11 +137,3 @@ def _digest(path: str | os.PathLike[str]) -> str | None:
     except OSError:
         return None
     return hasher.hexdigest()[:32]
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _mappings(value: Any) -> list[Mapping[str, Any]]:
-    return [v for v in value if isinstance(v, Mapping)] if isinstance(value, list) else []

@@ -13,6 +13,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from keras_repro.utils.untrusted_json import as_mapping
+
 NOT_RECORDED = "not recorded"
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly")
@@ -20,8 +22,7 @@ _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-mac
 
 def part(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """One fact that is a mapping; empty where it was not recorded."""
-    value = environment.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return as_mapping(environment.get(name))
 
 
 def tensorflow_version(environment: Mapping[str, Any]) -> str | None:

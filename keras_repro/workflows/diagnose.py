@@ -21,12 +21,11 @@ from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TAPS_NAME, TARGET_REACHED
-from keras_repro.processes.setting import ChildEnvironment
+from keras_repro.processes.task import ChildEnvironment, Task
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.engine import Evidence, explain
 from keras_repro.storage.run_folder import make_run_folder
 from keras_repro.storage.trace_file import TRACE_NAME, read_trace
-from keras_repro.workflows.verify import Task
 
 MOST_TRAININGS = 4
 
@@ -36,7 +35,7 @@ _SIDE_BY_SIDE = ("thread", "workers", "parallel", "not deterministic")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Child:
+class _DiagnosingRun:
     """One diagnosing process that has ended: its folder, and what it wrote where it parted."""
 
     folder: Path
@@ -112,7 +111,7 @@ def _diagnose(
     last = _last(divergence)
     made = 0
 
-    def run(hash_seed: int, *, hurried: bool = False, **probe: Any) -> _Child:
+    def run(hash_seed: int, *, hurried: bool = False, **probe: Any) -> _DiagnosingRun:
         nonlocal made
         made += 1
         begins(made)
@@ -175,7 +174,7 @@ def _elsewhere(found: Explanation, recorded: Divergence | None) -> Iterator[str]
         yield f"where they part changes from time to time: the recorded runs did so {recorded.place()}"
 
 
-def _not_again(first: _Child, made: int) -> Explanation:
+def _not_again(first: _DiagnosingRun, made: int) -> Explanation:
     """What is known where the trainings did not part: no more than what of the script runs side by side."""
     side_by_side = [
         event.info
@@ -201,15 +200,15 @@ def _last(divergence: Divergence | None) -> dict[str, int] | None:
     return {"fit": divergence.fit, "epoch": divergence.epoch or 0}
 
 
-def _child(outcome: Outcome, folder: Path) -> _Child:
+def _child(outcome: Outcome, folder: Path) -> _DiagnosingRun:
     parting = folder / DIVERGENCE_NAME
     if outcome.code in (DIVERGED, TARGET_REACHED):
         found = json.loads(parting.read_text()) if parting.exists() else None
-        return _Child(folder=folder, parting=found)
+        return _DiagnosingRun(folder=folder, parting=found)
     raise_for_outcome(outcome, folder, name="a diagnosing run")
     if not (folder / TRACE_NAME).exists():
         raise LaunchError(f"a diagnosing run left no trace in {folder}")
-    return _Child(folder=folder, parting=None)
+    return _DiagnosingRun(folder=folder, parting=None)
 
 
 def _is_conclusive(parting: Mapping[str, Any]) -> bool:
@@ -219,7 +218,7 @@ def _is_conclusive(parting: Mapping[str, Any]) -> bool:
     return bool(replay) and not replay["agrees"] and not batches
 
 
-def _same_place(second: _Child, third: _Child | None) -> bool:
+def _same_place(second: _DiagnosingRun, third: _DiagnosingRun | None) -> bool:
     return (
         third is not None
         and third.parting is not None

@@ -38,7 +38,7 @@ from keras_repro.determinism.portable_pins import Portability, portable_environm
 from keras_repro.determinism.switches import pinned_environment  # noqa: E402
 from keras_repro.ledger.reader import open_ledger  # noqa: E402
 from keras_repro.processes.protocol import CHILD_MODULE  # noqa: E402
-from keras_repro.workflows.verify import Task  # noqa: E402
+from keras_repro.processes.task import Task  # noqa: E402
 
 CPUS = ("native", "Haswell", "EPYC", "Skylake-Client", "max")
 OPTIMIZERS = ("mlp-adamw", "mlp-sgd", "mlp-rmsprop", "mlp-adafactor")

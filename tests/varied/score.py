@@ -26,9 +26,10 @@ sys.path.insert(0, str(HERE.parent))
 from forkserver import ForkedProcess, ForkServer  # noqa: E402
 
 from keras_repro.processes.child import Launcher  # noqa: E402
+from keras_repro.processes.task import Task  # noqa: E402
 from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen  # noqa: E402
-from keras_repro.workflows.vary.runner import VariationRunner, Variations  # noqa: E402
-from keras_repro.workflows.verify import Task  # noqa: E402
+from keras_repro.workflows.vary.results import Variations  # noqa: E402
+from keras_repro.workflows.vary.runner import VariationRunner  # noqa: E402
 
 # What acts before a forked child begins; all other variables act later.
 EARLY = ("PYTHONHASHSEED", "TF_ENABLE_ONEDNN_OPTS", "LC_ALL", "TZ")

@@ -8,7 +8,8 @@ import pytest
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.workflows.verify import Task, Verification, check_task
+from keras_repro.processes.task import Task, check_task
+from keras_repro.workflows.verify import Verification
 
 
 def divergence(verification: Verification) -> dict[str, Any]:

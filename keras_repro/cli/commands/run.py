@@ -29,11 +29,11 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.processes import child as launch
     from keras_repro.processes.outcome import raise_for_outcome
     from keras_repro.processes.protocol import NOT_RESUMABLE, UNOBSERVED
+    from keras_repro.processes.task import check_task
     from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
-    from keras_repro.workflows import verify
 
     task = task_of_options(options, enforced=True)
-    verify.check_task(task)
+    check_task(task)
     check_json(options)
     if options.resume:
         folder = _folder_to_go_on(options)

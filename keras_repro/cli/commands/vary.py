@@ -26,10 +26,10 @@ MOST_EXPLAINED = 3
 
 
 def command(options: argparse.Namespace) -> int:
+    from keras_repro.processes.task import check_task
     from keras_repro.report.console.terminal import make_console, shown_path
     from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
     from keras_repro.storage.run_folder import new_folder
-    from keras_repro.workflows import verify
     from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen
     from keras_repro.workflows.vary.runner import VariationRunner
 
@@ -39,7 +39,7 @@ def command(options: argparse.Namespace) -> int:
         return SAME
     variations = chosen(options.vary)
     task = replace(task_of_options(options, enforced=options.enforce), keep_hash_seed=True)
-    verify.check_task(task)
+    check_task(task)
     check_json(options)
     check_file(options.html)
     folder = Path(options.run_dir) if options.run_dir else new_folder(folder_name(options))

@@ -26,6 +26,7 @@ def command(options: argparse.Namespace) -> int:
 
         return vary.command(options)
     from keras_repro.processes.hash_seeds import hash_seeds
+    from keras_repro.processes.task import check_task
     from keras_repro.report.console.comparison import print_comparison
     from keras_repro.report.console.progress import ProgressWatcher
     from keras_repro.report.console.terminal import make_console
@@ -34,7 +35,7 @@ def command(options: argparse.Namespace) -> int:
 
     console = make_console()
     task = task_of_options(options, enforced=options.enforce)
-    verify.check_task(task)
+    check_task(task)
     check_json(options)
     if not task.keep_hash_seed:
         task = replace(task, hash_seeds=hash_seeds(task.script, options.runs))

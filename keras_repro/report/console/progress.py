@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
 from keras_repro.ledger.position_text import fit_in_words
 from keras_repro.processes.child import Outcome
+from keras_repro.processes.task import Watcher
 from keras_repro.report.console.terminal import shown_path
-from keras_repro.workflows.verify import Watcher
 
 
 class ProgressWatcher(Watcher):
@@ -41,7 +41,7 @@ class ProgressWatcher(Watcher):
         self._began = 0.0
         self._finished: list[float] = []
 
-    def begins(self, number: int, ledger: Path) -> None:
+    def on_start(self, number: int, ledger: Path) -> None:
         """Opens the run's line."""
         self._began = time.monotonic()
         self._tail = Tail(ledger)
@@ -49,7 +49,7 @@ class ProgressWatcher(Watcher):
             title = f"run {number + 1}/{self._runs}"
             self._task = self._progress.add_task(title, total=1.0, epochs="starting", left="")
 
-    def polls(self, number: int) -> None:
+    def on_poll(self, number: int) -> None:
         """Looks how far the run's ledger is."""
         if not self._live or self._task is None or self._tail is None:
             return
@@ -61,7 +61,7 @@ class ProgressWatcher(Watcher):
             share = min(1.0, taken / (sum(self._finished) / len(self._finished)))
         self._progress.update(self._task, completed=share, epochs=self._tail.text, left=left)
 
-    def ends(self, number: int, outcome: Outcome) -> None:
+    def on_end(self, number: int, outcome: Outcome) -> None:
         """Closes the run's line."""
         self._finished.append(outcome.seconds)
         if self._live and self._task is not None:

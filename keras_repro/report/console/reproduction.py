@@ -13,9 +13,10 @@ from rich.text import Text
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.console.terminal import shown_path
 from keras_repro.utils.text import escape_control_chars
+from keras_repro.utils.untrusted_json import as_mapping
 from keras_repro.workflows.reproduce.environment_diff import NOT_SET, EnvironmentDifference
 from keras_repro.workflows.reproduce.reproduce import Preparation, Reproduction
-from keras_repro.workflows.reproduce.run_spec import RunSpec, as_mapping
+from keras_repro.workflows.reproduce.run_spec import RunSpec
 
 _NARROW = 80
 _HEADS = {

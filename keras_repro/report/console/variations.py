@@ -17,7 +17,8 @@ from keras_repro.report.console.terminal import shown_path
 from keras_repro.utils.text import escape_control_chars
 from keras_repro.workflows.vary.catalogue import Variation
 from keras_repro.workflows.vary.results import VariationOutcome, Variations
-from keras_repro.workflows.vary.runner import BASELINE, REPEAT, Watcher
+from keras_repro.workflows.vary.runner import BASELINE, REPEAT
+from keras_repro.workflows.vary.watcher import VariationWatcher
 
 _STYLES = {"repeats": "green", "differs": "bold red", "could not run": "yellow", "not tried": "dim"}
 
@@ -85,7 +86,7 @@ def _line(console: Console, text: str, style: str = "") -> None:
     console.print(Text(escape_control_chars(text), style=style), soft_wrap=True)
 
 
-class VaryWatcher(Watcher):
+class VaryWatcher(VariationWatcher):
     """Shows how far each run is: a live line for each on a terminal, a plain line as it ends elsewhere.
 
     Args:
@@ -99,12 +100,12 @@ class VaryWatcher(Watcher):
         )
         self._running: dict[str, tuple[TaskID | None, Tail, str, float]] = {}
 
-    def begins(self, name: str, change: str, ledger: Path) -> None:
+    def on_start(self, name: str, change: str, ledger: Path) -> None:
         """Opens a run's line."""
         task = self._progress.add_task(name) if self._console.is_terminal else None
         self._running[name] = (task, Tail(ledger), change, time.monotonic())
 
-    def polls(self) -> None:
+    def on_poll(self) -> None:
         """Looks how far the ledgers are."""
         for name, (task, tail, change, began) in self._running.items():
             if task is not None:
@@ -113,7 +114,7 @@ class VaryWatcher(Watcher):
                 text = f"{name} ({change}): {tail.text}, {taken:.0f} s"
                 self._progress.update(task, description=escape_control_chars(text))
 
-    def ends(self, name: str, outcome: VariationOutcome) -> None:
+    def on_end(self, name: str, outcome: VariationOutcome) -> None:
         """Closes a run's line."""
         task, _, change, _ = self._running.pop(name, (None, None, "", 0.0))
         if task is not None:

@@ -18,7 +18,8 @@ from typing import Any, Literal
 from keras_repro.provenance.environment import code_digest, gather
 from keras_repro.provenance.input_files import differing, roots
 from keras_repro.provenance.module_lookup import is_there
-from keras_repro.workflows.reproduce.run_spec import RunSpec, as_mapping, as_sequence, file_of
+from keras_repro.utils.untrusted_json import as_mapping, as_sequence
+from keras_repro.workflows.reproduce.run_spec import RunSpec, file_of
 
 # What computes, and what prepares data: another version of these may change bits.
 _FRAMEWORKS = ("tensorflow", "keras", "tf-keras", "jax", "torch")

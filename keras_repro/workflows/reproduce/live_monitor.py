@@ -36,7 +36,7 @@ class LiveMonitor:
         with contextlib.suppress(LedgerError):
             self._live = LiveComparison(recipe.ledger.path)
 
-    def look(self) -> None:
+    def poll(self) -> None:
         """Takes in what was written since."""
         if self._live is None or self._parts is None:
             return

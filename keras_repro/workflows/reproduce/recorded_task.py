@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,15 @@ from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.hash_seeds import hash_seeds
-from keras_repro.provenance.environment import code_digest
+from keras_repro.processes.task import Task, check_task
+from keras_repro.provenance.environment import VARIABLES, code_digest
 from keras_repro.provenance.input_files import differing, roots
 from keras_repro.workflows.reproduce.run_spec import RunSpec, file_of, outside, read_run_spec
-from keras_repro.workflows.verify import Task, check_task
 
 _MOST_SHOWN = 3
+# What a machine sets for itself to compute soundly: another machine's choice may not run here.
+_OWN = ("OPENBLAS_CORETYPE",)
+_THREADS = {"intra_op_threads": "TF_NUM_INTRAOP_THREADS", "inter_op_threads": "TF_NUM_INTEROP_THREADS"}
 
 
 def task_from_runs(runs: Sequence[str | os.PathLike[str]]) -> Task:
@@ -72,6 +75,31 @@ def task_from_runs(runs: Sequence[str | os.PathLike[str]]) -> Task:
     return task
 
 
+def recorded_variables(recipe: RunSpec) -> dict[str, str | None]:
+    """The variables that the new run gets, as they were in effect then; None where there was none."""
+    pins: dict[str, str | None] = {
+        n: recipe.variables.get(n)
+        for n in VARIABLES
+        if n not in _OWN and n not in recipe.withheld and (n in recipe.variables or n in os.environ)
+    }
+    for switch, variable in _THREADS.items():
+        count = recipe.switches.get(switch)
+        if variable not in recipe.variables and isinstance(count, int) and count > 0:
+            pins[variable] = str(count)
+    onednn = recipe.switches.get("onednn")
+    if isinstance(onednn, bool) and "TF_ENABLE_ONEDNN_OPTS" not in recipe.variables:
+        pins["TF_ENABLE_ONEDNN_OPTS"] = str(int(onednn))
+    seed = recipe.switches.get("hash_seed")
+    if isinstance(seed, int):
+        pins["PYTHONHASHSEED"] = str(seed)
+    return pins
+
+
+def recorded_switches(recipe: RunSpec) -> dict[str, str]:
+    """Return the switches that were pinned in an enforced run, for the new run's header."""
+    return {n: v for n, v in recipe.variables.items() if n in _pinned(recipe)}
+
+
 def _hash_seeds(recipes: Sequence[RunSpec]) -> tuple[int, ...]:
     """The hash seeds of the runs, where each had one of its own; else those that tell labels apart."""
     held = [str(r.variables.get("PYTHONHASHSEED")) for r in recipes]
@@ -82,7 +110,7 @@ def _hash_seeds(recipes: Sequence[RunSpec]) -> tuple[int, ...]:
     return hash_seeds(recipes[0].script, len(recipes))
 
 
-def _pinned(recipe: RunSpec) -> Mapping[str, str]:
+def _pinned(recipe: RunSpec) -> dict[str, str]:
     """What pinned the switches of a run."""
     if recipe.seed is None:
         return {}

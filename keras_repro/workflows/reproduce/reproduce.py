@@ -23,13 +23,13 @@ from keras_repro.comparison.result import Comparison, Grade
 from keras_repro.errors import LaunchError
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.task import Task, Watcher, check_task
 from keras_repro.provenance.redaction import redact_arguments
 from keras_repro.storage.run_folder import LEDGER_NAME
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, findings
 from keras_repro.workflows.reproduce.live_monitor import LiveMonitor, matching_ledgers
-from keras_repro.workflows.reproduce.pins import recorded_switches, recorded_variables
+from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
 from keras_repro.workflows.reproduce.run_spec import RunSpec, file_of, read_run_spec
-from keras_repro.workflows.verify import Task, Watcher, check_task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,16 +153,16 @@ def reproduce(
     watcher = watcher or Watcher()
     recipe = preparation.recipe
     check_task(preparation.task)
-    beside = LiveMonitor(folder, recipe, parts)
-    watcher.begins(0, folder / LEDGER_NAME)
+    monitor = LiveMonitor(folder, recipe, parts)
+    watcher.on_start(0, folder / LEDGER_NAME)
 
     def poll() -> None:
-        watcher.polls(0)
-        beside.look()
+        watcher.on_poll(0)
+        monitor.poll()
 
     plan = preparation.task.plan(folder, redirect=True)
     outcome = launcher.start(plan, environment=preparation.environment).wait(poll)
-    watcher.ends(0, outcome)
+    watcher.on_end(0, outcome)
     raise_for_outcome(outcome, folder, name="the run")
     return _judge(preparation, folder, outcome)
 

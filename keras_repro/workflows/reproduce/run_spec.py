@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.provenance.environment import VARIABLES
 from keras_repro.provenance.module_lookup import main_file
 from keras_repro.provenance.redaction import redact_value
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings, as_sequence, as_text
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
@@ -86,7 +87,7 @@ def read_run_spec(run: str | os.PathLike[str]) -> RunSpec:
     ledger = open_ledger(run)
     header = ledger.header
     command = as_mapping(header.get("command"))
-    script, module = (_text(command.get(n)) for n in ("script", "module"))
+    script, module = (as_text(command.get(n)) for n in ("script", "module"))
     if not script and not module:
         raise LaunchError(
             f"{ledger.path} does not say which script made it (a notebook?): it cannot be run again"
@@ -95,7 +96,7 @@ def read_run_spec(run: str | os.PathLike[str]) -> RunSpec:
         raise LaunchError(f"{ledger.path} names a module {module[:60]!r}, which can be none")
     environment = as_mapping(header.get("environment"))
     recorded = {
-        n: v for n, v in as_mapping(environment.get("variables")).items() if n in VARIABLES and _text(v)
+        n: v for n, v in as_mapping(environment.get("variables")).items() if n in VARIABLES and as_text(v)
     }
     sound = {n: v for n, v in recorded.items() if redact_value(n, v) == v and "<hidden>" not in v}
     seed = header.get("seed") if header.get("mode") == "enforced" else None
@@ -117,12 +118,8 @@ def read_run_spec(run: str | os.PathLike[str]) -> RunSpec:
         environment=environment,
         variables=sound,
         withheld=tuple(sorted(recorded.keys() - sound.keys())),
-        switches={
-            str(s.get("name")): s.get("achieved")
-            for s in as_sequence(header.get("switches"))
-            if isinstance(s, Mapping)
-        },
-        code=_text(code),
+        switches={str(s.get("name")): s.get("achieved") for s in as_mappings(header.get("switches"))},
+        code=as_text(code),
         inputs=_inputs(ledger),
     )
 
@@ -141,20 +138,10 @@ def outside(recipe: RunSpec) -> bool:
     return path.is_absolute() or ".." in path.parts
 
 
-def as_mapping(value: Any) -> Mapping[str, Any]:
-    """The value where it is a mapping, else an empty one."""
-    return value if isinstance(value, Mapping) else {}
-
-
-def as_sequence(value: Any) -> Sequence[Any]:
-    """The value where it is a list, else an empty one."""
-    return value if isinstance(value, list | tuple) else ()
-
-
 def _portability(header: Mapping[str, Any]) -> Portability | None:
     if header.get("determinism") != "portable":
         return None
-    readings = [r for r in as_sequence(header.get("switches")) if isinstance(r, Mapping)]
+    readings = as_mappings(header.get("switches"))
     threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
     return Portability(threads=threads if isinstance(threads, int) else 1, strict=False)
 
@@ -165,7 +152,3 @@ def _inputs(ledger: LedgerReader) -> Mapping[str, Any]:
         if record.kind == "exit":
             found = as_mapping(record.extra.get("inputs"))
     return found
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None

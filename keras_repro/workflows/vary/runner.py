@@ -24,33 +24,19 @@ from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
-from keras_repro.processes.setting import ChildEnvironment
+from keras_repro.processes.task import ChildEnvironment, Task, check_task
 from keras_repro.processes.workspace import WorkspaceCopies
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder
 from keras_repro.workflows.diagnose import diagnose
 from keras_repro.workflows.vary.catalogue import CATALOGUE, Variation
 from keras_repro.workflows.vary.changes import Baseline, Change, NotTriedError
-from keras_repro.workflows.vary.results import VariationOutcome as VariationOutcome
-from keras_repro.workflows.vary.results import Variations as Variations
+from keras_repro.workflows.vary.results import VariationOutcome, Variations
 from keras_repro.workflows.vary.varied_run import VariedRun, judged, not_tried, seen_in
-from keras_repro.workflows.verify import Task, check_task
+from keras_repro.workflows.vary.watcher import VariationWatcher
 
 BASELINE, REPEAT, COPIES = "baseline", "repeat", "copies"
 _HASH_SEED = "1"
-
-
-class Watcher:
-    """Is told what happens while variations run; the default does nothing."""
-
-    def begins(self, name: str, change: str, ledger: Path) -> None:
-        """A run has started; its ledger will appear at `ledger`."""
-
-    def polls(self) -> None:
-        """Called about ten times a second."""
-
-    def ends(self, name: str, outcome: VariationOutcome) -> None:
-        """A run has ended, or a variation is not tried."""
 
 
 class VariationRunner:
@@ -80,13 +66,13 @@ class VariationRunner:
         overwrite: bool = False,
         keep_going: bool = False,
         jobs: int = 1,
-        watcher: Watcher | None = None,
+        watcher: VariationWatcher | None = None,
         launcher: Launcher = LAUNCHER,
     ) -> None:
         check_task(task)
         self._task, self._folder = task, folder
         self._keep_going, self._jobs, self._launcher = keep_going, jobs if copy else 1, launcher
-        self._watcher = watcher or Watcher()
+        self._watcher = watcher or VariationWatcher()
         self.trainings = 0
         _clear(folder, overwrite=overwrite)
         make_run_folder(folder)
@@ -184,7 +170,7 @@ class VariationRunner:
 
     def _run_baseline(self, names: Sequence[str]) -> Baseline:
         run = VariedRun(name=BASELINE, change=Change(says="as it is, with a fixed hash seed"))
-        outcome = self._begin(run).wait(self._watcher.polls)
+        outcome = self._begin(run).wait(self._watcher.on_poll)
         try:
             raise_for_outcome(outcome, run.folder, name="the baseline")
         except LaunchError as error:
@@ -199,7 +185,7 @@ class VariationRunner:
         ended = VariationOutcome(
             name=BASELINE, changes=run.change.says, verdict="repeats", seconds=outcome.seconds
         )
-        self._watcher.ends(BASELINE, ended)
+        self._watcher.on_end(BASELINE, ended)
         self._baseline = Baseline(
             seen=seen_in(run.folder),
             environment=self._setting.environment,
@@ -227,7 +213,7 @@ class VariationRunner:
                 change = variation.change(baseline)
             except NotTriedError as reason:
                 found[variation.name] = not_tried(variation, str(reason))
-                self._watcher.ends(variation.name, found[variation.name])
+                self._watcher.on_end(variation.name, found[variation.name])
                 continue
             self._changes[variation.name] = change
             runs[variation.name] = VariedRun(name=variation.name, change=change, variation=variation)
@@ -262,7 +248,7 @@ class VariationRunner:
                     if outcome is not None:
                         del children[slot]
                         found[run.name] = self._finished(run, outcome)
-                self._watcher.polls()
+                self._watcher.on_poll()
                 time.sleep(POLL_SECONDS)
         finally:
             for _, child in children.values():
@@ -270,14 +256,14 @@ class VariationRunner:
         return []
 
     def _one(self, run: VariedRun) -> VariationOutcome:
-        return self._finished(run, self._begin(run).wait(self._watcher.polls))
+        return self._finished(run, self._begin(run).wait(self._watcher.on_poll))
 
     def _begin(self, run: VariedRun) -> Child:
         run.folder = make_run_folder(self._folder / run.name)
         setting = self._prepared(run.change, run)
         if run.name == BASELINE and run.place is not None:
             run.before = FileListing.below(run.place.roots)
-        self._watcher.begins(run.name, run.change.says, run.folder / LEDGER_NAME)
+        self._watcher.on_start(run.name, run.change.says, run.folder / LEDGER_NAME)
         plan = self._task.plan(run.folder, redirect=True)
         if run.name != BASELINE and not self._keep_going:
             plan = replace(plan, reference=str(self._ledger(BASELINE)))
@@ -306,7 +292,7 @@ class VariationRunner:
 
     def _finished(self, run: VariedRun, outcome: Outcome) -> VariationOutcome:
         found = replace(judged(run, outcome, self._ledger(BASELINE)), seconds=outcome.seconds)
-        self._watcher.ends(run.name, found)
+        self._watcher.on_end(run.name, found)
         return found
 
     def _ledger(self, name: str) -> Path:

@@ -34,14 +34,14 @@ def test_in_a_pipe_a_line_a_run(here: Path) -> None:
     with ProgressWatcher(make_console(file), 2) as watcher:
         for number, epochs in enumerate((3, 1)):
             folder = here / "runs [bold]" / f"run-{number + 1}"
-            watcher.begins(number, folder / "ledger.jsonl")
-            watcher.polls(number)
+            watcher.on_start(number, folder / "ledger.jsonl")
+            watcher.on_poll(number)
             with LedgerWriter.create(folder, Header()) as ledger:
                 fit(ledger, 0, epochs)
                 for done in range(epochs):
                     epoch(ledger, 0, done)
-                    watcher.polls(number)
-            watcher.ends(number, Outcome(0, 7.25))
+                    watcher.on_poll(number)
+            watcher.on_end(number, Outcome(0, 7.25))
     assert file.getvalue() == (
         "run 1/2: 7.2 s, 3 epochs, runs [bold]/run-1/ledger.jsonl\n"
         "run 2/2: 7.2 s, 1 epoch, runs [bold]/run-2/ledger.jsonl\n"
@@ -51,8 +51,8 @@ def test_in_a_pipe_a_line_a_run(here: Path) -> None:
 def test_a_run_without_a_ledger_names_none(here: Path) -> None:
     file = io.StringIO()
     with ProgressWatcher(make_console(file), 3) as watcher:
-        watcher.begins(0, here / "run-1" / "ledger.jsonl")
-        watcher.ends(0, Outcome(1, 0.1))
+        watcher.on_start(0, here / "run-1" / "ledger.jsonl")
+        watcher.on_end(0, Outcome(1, 0.1))
     assert file.getvalue() == "run 1/3: 0.1 s, 0 epochs\n"
 
 
@@ -66,12 +66,12 @@ def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.Monk
     with ProgressWatcher(make_console(file), 2) as watcher:
 
         def look(number: int) -> str:
-            watcher.polls(number)
+            watcher.on_poll(number)
             assert watcher._task is not None
             task = next(t for t in watcher._progress.tasks if t.id == watcher._task)
             return f"{task.description} {task.fields['epochs']} {task.fields['left']}".strip()
 
-        watcher.begins(0, here / "run-1" / "ledger.jsonl")
+        watcher.on_start(0, here / "run-1" / "ledger.jsonl")
         assert look(0) == "run 1/2 starting"
         with LedgerWriter.create(here / "run-1", Header()) as ledger:
             assert look(0) == "run 1/2 starting"
@@ -83,11 +83,11 @@ def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.Monk
             epoch(ledger, 0, 1)
             fit(ledger, 1, None)
             assert look(0).startswith("run 1/2 fit 2, epoch 0/?")
-        watcher.ends(0, Outcome(0, 100.0))
-        watcher.begins(1, here / "run-2" / "ledger.jsonl")
+        watcher.on_end(0, Outcome(0, 100.0))
+        watcher.on_start(1, here / "run-2" / "ledger.jsonl")
         # It takes as long as the first: 100 s but the 10 that have passed.
         assert look(1) == "run 2/2 starting about 1 min 30 s left"
-        watcher.ends(1, Outcome(0, 100.0))
+        watcher.on_end(1, Outcome(0, 100.0))
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "\n").splitlines()
     assert "run 1/2: 100.0 s, 2 epochs, run-1/ledger.jsonl" in [line.strip() for line in lines]
 
@@ -101,11 +101,11 @@ def test_half_a_line_is_waited_for(here: Path) -> None:
     whole = (here / "run" / "ledger.jsonl").read_bytes()
     path = here / "growing.jsonl"
     with ProgressWatcher(make_console(file), 2) as watcher:
-        watcher.begins(0, path)
+        watcher.on_start(0, path)
         for size in range(0, len(whole), 40):
             path.write_bytes(whole[:size])
             assert watcher._tail is not None
             watcher._tail.read()
         path.write_bytes(whole)
-        watcher.ends(0, Outcome(0, 1.0))
+        watcher.on_end(0, Outcome(0, 1.0))
     assert file.getvalue() == "run 1/2: 1.0 s, 2 epochs, growing.jsonl\n"

@@ -89,10 +89,10 @@ def test_progress_is_a_line_a_run() -> None:
     file = io.StringIO()
     with VaryWatcher(make_console(file)) as watcher:
         for outcome in (replace(REPEAT, seconds=2.0), replace(DIFFERS, seconds=1.0)):
-            watcher.begins(outcome.name, "2 -> 1", Path("none"))
-            watcher.polls()
-            watcher.ends(outcome.name, outcome)
-        watcher.ends(NOT_TRIED.name, NOT_TRIED)
+            watcher.on_start(outcome.name, "2 -> 1", Path("none"))
+            watcher.on_poll()
+            watcher.on_end(outcome.name, outcome)
+        watcher.on_end(NOT_TRIED.name, NOT_TRIED)
     assert file.getvalue().splitlines() == [
         "repeat: 2.0 s",
         "intra-threads (2 -> 1): differs from epoch 10 of fit 2, 1.0 s",

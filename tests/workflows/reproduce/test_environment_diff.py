@@ -14,7 +14,7 @@ from keras_repro.errors import LaunchError
 from keras_repro.provenance.environment import VARIABLES, code_digest, gather
 from keras_repro.provenance.input_files import describe, roots
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, findings
-from keras_repro.workflows.reproduce.pins import recorded_switches, recorded_variables
+from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
 from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
 
 COMMAND = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], "hidden": 0}

@@ -12,9 +12,9 @@ from conftest import Answer
 
 from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import LaunchError, LedgerError
+from keras_repro.processes.task import Task
 from keras_repro.provenance.environment import code_digest
 from keras_repro.workflows.reproduce.recorded_task import task_from_runs
-from keras_repro.workflows.verify import Task
 
 SCRIPT = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], "hidden": 0}
 

@@ -17,9 +17,11 @@ from varied import score
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
+from keras_repro.processes.task import Task
 from keras_repro.workflows.vary.catalogue import chosen
-from keras_repro.workflows.vary.runner import VariationRunner, Variations, Watcher
-from keras_repro.workflows.verify import Task
+from keras_repro.workflows.vary.results import Variations
+from keras_repro.workflows.vary.runner import VariationRunner
+from keras_repro.workflows.vary.watcher import VariationWatcher
 
 # What a forked child can be given: all that acts once TensorFlow runs, and not before.
 LATE = "intra-threads,cpu-count,working-directory,file-order,leftover-files,variables"
@@ -180,19 +182,19 @@ def test_without_copies_it_runs_in_the_folder_itself(varied: Any, script: str, h
     assert "left.txt" in found.notes[0]
 
 
-class Counting(Watcher):
+class Counting(VariationWatcher):
     """Counts how many run at one time."""
 
     def __init__(self) -> None:
         self.running: list[str] = []
         self.seen: dict[str, int] = {}
 
-    def begins(self, name: str, change: str, ledger: Path) -> None:
+    def on_start(self, name: str, change: str, ledger: Path) -> None:
         self.running.append(name)
         for one in self.running:
             self.seen[one] = max(self.seen.get(one, 0), len(self.running))
 
-    def ends(self, name: str, outcome: Any) -> None:
+    def on_end(self, name: str, outcome: Any) -> None:
         if name in self.running:
             self.running.remove(name)
 
