@@ -12,6 +12,7 @@ from keras_repro.ledger.schema import Record
 if TYPE_CHECKING:
     from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.config_diff import first_config_difference
+from keras_repro.utils.untrusted_json import as_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def environment_differences(
         if models[0] != models[1]:
             said = f"{what} differs: {models[0]:.60} and {models[1]:.60}"
             notes.append(f"{said} ({_across_cpus(a, b)})" if name == "cpu" else said)
-    packages = [_mapping(e.get("packages")) for e in (mine, other)]
+    packages = [as_mapping(e.get("packages")) for e in (mine, other)]
     for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
         left, right = (p.get(name) for p in packages)
         if left != right:
@@ -165,7 +166,7 @@ def _seeding_advice(
     seeded: str = "a seed is set: it was set after the model was built, or the weights do not come from it",
 ) -> str | None:
     """What the seeds explain, and what to do; `seeded` where both runs set the same."""
-    seeds = [_mapping(r.extra.get("seeds_set")) for r in records or ()]
+    seeds = [as_mapping(r.extra.get("seeds_set")) for r in records or ()]
     if not seeds or any("keras" not in s for s in seeds):
         return None  # what was not recorded is not known
     call = "call keras.utils.set_random_seed before building"
@@ -210,7 +211,7 @@ def _data(
     only_metrics = divergence.section == "metrics"
     fields = ("data",) if divergence.index is not None else ("data", "validation_data")
     for name in fields if source else ():
-        left, right = (_mapping(r.extra.get(name)) for r in source)
+        left, right = (as_mapping(r.extra.get(name)) for r in source)
         if name == "validation_data" and not only_metrics:
             continue
         what = {"data": "the data", "validation_data": "the validation data"}[name]
@@ -252,11 +253,6 @@ def _without_epochs(value: Any) -> Any:
     if not isinstance(value, Mapping):
         return value
     return {k: v for k, v in value.items() if k not in ("epochs", "epochs_requested")}
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    # From a ledger, which somebody else may have written.
-    return value if isinstance(value, Mapping) else {}
 
 
 def _model_of(value: Any) -> str:

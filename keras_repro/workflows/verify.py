@@ -1,7 +1,10 @@
 """Run a script several times in fresh processes and compare the recorded runs.
 
-verification = verify(Task(script="train.py"), folder=Path("runs"))
-verification.comparison.verdict                # 'identical'
+>>> verify(Task(script="train.py"), folder=Path("runs"), runs=3)
+Traceback (most recent call last):
+keras_repro.errors.LaunchError: no script at train.py
+
+If there is one, the result is a `Verification`: the comparison of all runs, and how each child ended.
 """
 
 from __future__ import annotations

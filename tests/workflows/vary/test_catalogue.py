@@ -9,7 +9,7 @@ import pytest
 from keras_repro.errors import ReproError
 from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen
 
-PAGE = Path(__file__).parents[2] / "docs" / "vary.md"
+PAGE = Path(__file__).parents[3] / "docs" / "vary.md"
 
 
 def test_the_page_lists_the_catalogue() -> None:
