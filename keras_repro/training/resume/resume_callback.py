@@ -19,7 +19,9 @@ import keras
 
 from keras_repro.errors import LedgerError, ReproError
 from keras_repro.storage.plain_values import pack, unpack
+from keras_repro.training.backends.keras3_tf import epoch_entry
 from keras_repro.training.backends.active import backend
+from keras_repro.training.data.plans.ordered_plan import steps_per_call
 from keras_repro.training.data.plans.plan import DataPlan
 from keras_repro.training.portable.operation_check import Finding
 from keras_repro.training.resume import script_resume
@@ -105,7 +107,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self._logs = unpack(found.metadata["logs"], found.arrays)
         step = None if found.metadata["ended"] else self._step
         if step is None:
-            self._plan.enter_validation()
+            self._plan.resume_validation()
         backend.epoch_entry.start_epoch_at_step(self.model, self._iterator, step=step, logs=self._logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -156,7 +158,7 @@ class ResumeCallback(keras.callbacks.Callback):
         metadata["epochs"] = (self.params or {}).get("epochs")  # as asked for
         metadata["ended"] = ended  # whether Keras has left the epoch's data
         metadata["callbacks"] = self._callbacks.take(arrays)
-        metadata["data"] = pack(self._plan.kept(self._iterator), arrays, "data")
+        metadata["data"] = pack(self._plan.state(self._iterator), arrays, "data")
         metadata["logs"] = pack(_plain(self._logs), arrays, "logs")
         metadata["record"] = self._fit.fit.kept()
         launch = script_resume.present()
@@ -183,7 +185,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self._state.put(found.arrays, found.metadata)
         self._callbacks.put(found.metadata["callbacks"], found.arrays, processes=self._processes)
         step = 0 if found.metadata["ended"] else found.position.step
-        self._plan.go_on(unpack(found.metadata["data"], found.arrays), self._iterator, step)
+        self._plan.restore(unpack(found.metadata["data"], found.arrays), self._iterator, step)
         self._fit.fit.go_on(found.metadata["record"])
         ledger: Any = self._fit.run.ledger
         ledger.skip_to(found.metadata["link"])
@@ -206,8 +208,7 @@ class ResumeCallback(keras.callbacks.Callback):
             self.model.train_function(data)
         except (StopIteration, tf.errors.OutOfRangeError):
             batch = self._plan.first_batch()
-            count = int(getattr(self.model, "steps_per_execution", 1) or 1)
-            self.model.train_function(iter([batch] * count))
+            self.model.train_function(iter([batch] * steps_per_call(self.model)))
 
     def _warn_of(self, names: list[str]) -> None:
         for name in names:

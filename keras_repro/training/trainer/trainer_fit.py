@@ -148,7 +148,7 @@ class TrainerFit:
                 options.on_snapshot_error,
             )
             check_callbacks(self._listed())
-            self._plan.check_enterable()
+            self._plan.check_resumable()
         folder = new_folder("trainer") if options.run_dir is None else options.run_dir
         if options.lasting:
             self._lasting = Resume(
@@ -161,7 +161,7 @@ class TrainerFit:
             )
         return RunRecorder(
             folder,
-            coverage="smo" if self._plan.ours else "sm",
+            coverage="smo" if self._plan.controls_order else "sm",
             overwrite=options.overwrite,
             details=self._header,
             sketches=options.sketches,
@@ -191,7 +191,7 @@ class TrainerFit:
         history = finished_result(model, self._listed(), found)
         launch = script_resume.present()
         if launch is not None:
-            launch.skip(model, found.metadata.get("launched"), ours=self._plan.ours)
+            launch.skip(model, found.metadata.get("launched"), ours=self._plan.controls_order)
         return Run(
             fingerprint=open_ledger(ledger.path).fingerprint or "",
             model=model,
@@ -207,12 +207,12 @@ class TrainerFit:
             initial_epoch, first_step = self._lasting.begins(options.epochs)
         plan.prepare(model, options.epochs, initial_epoch, first_step)
         given = plan.arguments()
-        details, order = self._details(), plan.order_digest if plan.ours else None
+        details, order = self._details(), plan.order_digest if plan.controls_order else None
         callback = FitCallback(
             run,
             details=details,
             order=order,
-            on_epoch=plan.enter,
+            on_epoch=plan.on_epoch_begin,
             unborn=None if self._start is None else self._start.was_later,
             reference=options.reference,
             on_divergence=options.on_divergence,

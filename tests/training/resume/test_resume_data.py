@@ -1,4 +1,4 @@
-"""Resuming on data that is no array: a PyDataset, a tf.data.Dataset; and what is refused, with the reason."""
+"""Resume on a PyDataset or a tf.data.Dataset; other data is refused, with the reason."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ Y = X.sum(axis=1, keepdims=True)
 
 @pytest.fixture(autouse=True)
 def _seeded() -> None:
-    """The same each time, as in fresh processes: a shuffle's seed follows from TensorFlow's too."""
+    """Set TensorFlow's seed as in a fresh process: a shuffle's seed depends on it too."""
     tf.random.set_seed(1)
 
 
 class Rows(keras.utils.PyDataset):  # type: ignore[misc]
-    """A function of the index: six batches, the last of them smaller."""
+    """Six batches, each a function of its index; the last one is smaller."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
@@ -46,7 +46,7 @@ class Rows(keras.utils.PyDataset):  # type: ignore[misc]
 
 
 class Turns(Rows):
-    """Another order of its rows in each epoch, which it keeps, and says so."""
+    """Rows in another order in each epoch, with `get_state` and `set_state`."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
@@ -97,7 +97,7 @@ DATA: dict[str, Callable[[], Any]] = {
     "turns": lambda: Turns(workers=2),
     "fixed": lambda: _slices().map(_double, num_parallel_calls=2).batch(8).prefetch(2),
     "shuffled": lambda: _slices().shuffle(20, seed=3).map(_double).batch(8).prefetch(2),
-    "told length": lambda: (
+    "set length": lambda: (
         _filtered().shuffle(9, seed=1).batch(8).apply(tf.data.experimental.assert_cardinality(6))
     ),
 }
@@ -116,7 +116,7 @@ def _traced() -> Any:
 
 
 def _model() -> Any:
-    """The same, run eagerly: tracing takes longer than all else here."""
+    """Return the same model, run eagerly: tracing would take most of the time."""
     model = _traced()
     model.run_eagerly = True
     return model
@@ -133,8 +133,8 @@ def _result(run: Any) -> dict[str, Any]:
     return {"fingerprint": run.fingerprint, "history": run.history, "weights": weights}
 
 
-def _is_the_same(folder: Path, make: Callable[[], Any], moments: Any, **given: Any) -> None:
-    """Interrupts a training at each moment in turn, in one run; what comes of it is as without."""
+def _check_resumed(folder: Path, make: Callable[[], Any], moments: Any, **given: Any) -> None:
+    """Interrupt one run at each moment in turn, and compare its result with an uninterrupted run."""
     whole = _result(_fit(folder / "whole", make(), **given))
     for moment in moments:
         with pytest.raises(KeyboardInterrupt if moment.endswith("signal") else Interrupted):
@@ -146,20 +146,20 @@ def _is_the_same(folder: Path, make: Callable[[], Any], moments: Any, **given: A
 
 @pytest.mark.parametrize("kind", DATA)
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_an_epoch_is_entered_where_it_was_left(kind: str, tmp_path: Path) -> None:
+def test_epoch_is_resumed_in_its_middle(kind: str, tmp_path: Path) -> None:
     build = _traced if kind == "shuffled" else _model
-    _is_the_same(tmp_path, DATA[kind], ["0.5", "1.end", "2.2"], build=build)
+    _check_resumed(tmp_path, DATA[kind], ["0.5", "1.end", "2.2"], build=build)
 
 
 @pytest.mark.parametrize("kind", STREAMS)
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
-def test_with_steps_per_epoch_the_stream_goes_on(kind: str, tmp_path: Path) -> None:
-    _is_the_same(tmp_path, STREAMS[kind], ["1.end", "2.1"], steps_per_epoch=4, snapshot_every=3)
+def test_stream_continues_with_steps_per_epoch(kind: str, tmp_path: Path) -> None:
+    _check_resumed(tmp_path, STREAMS[kind], ["1.end", "2.1"], steps_per_epoch=4, snapshot_every=3)
 
 
 @pytest.mark.parametrize("kind", ["turns", "shuffled"])
-def test_it_goes_on_behind_an_epochs_last_step(kind: str, tmp_path: Path) -> None:
-    """In validation, Keras has left the epoch's data; at the last step, it has not."""
+def test_resume_after_last_step_of_epoch(kind: str, tmp_path: Path) -> None:
+    """During validation Keras has closed the epoch's data; at the last step it has not."""
     validation = Turns if kind == "turns" else DATA["fixed"]
     given = {"validation_data": validation(), "snapshot_every": "epoch"}
     whole = _result(_fit(tmp_path / "whole", DATA[kind](), **given))
@@ -173,14 +173,14 @@ def test_it_goes_on_behind_an_epochs_last_step(kind: str, tmp_path: Path) -> Non
     assert set(run.history) == {"loss", "mae", "val_loss", "val_mae"}
 
 
-def test_whether_it_can_be_resumed_changes_no_bit(tmp_path: Path) -> None:
+def test_snapshots_do_not_change_training_on_streams(tmp_path: Path) -> None:
     for kind in ("turns", "shuffled"):
-        can = _result(_fit(tmp_path / kind / "can", DATA[kind](), epochs=2))
-        cannot = {"resume": False, "snapshot_every": None, "epochs": 2}
-        assert _result(_fit(tmp_path / kind / "cannot", DATA[kind](), **cannot)) == can
+        resumable = _result(_fit(tmp_path / kind / "resumable", DATA[kind](), epochs=2))
+        plain = {"resume": False, "snapshot_every": None, "epochs": 2}
+        assert _result(_fit(tmp_path / kind / "plain", DATA[kind](), **plain)) == resumable
 
 
-def test_the_batches_of_a_py_dataset_are_in_our_order(tmp_path: Path) -> None:
+def test_batches_of_py_dataset_are_in_our_order(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Seen(Rows):
@@ -191,14 +191,14 @@ def test_the_batches_of_a_py_dataset_are_in_our_order(tmp_path: Path) -> None:
     off = {"resume": False, "snapshot_every": None, "epochs": 3}
     run = _fit(tmp_path / "run", Seen(), **off)
     assert run.fingerprint.startswith("kr1-smo-")
-    epochs = [seen[2 + 6 * n : 8 + 6 * n] for n in range(3)]  # behind the two that tell what a batch is
+    epochs = [seen[2 + 6 * n : 8 + 6 * n] for n in range(3)]  # after the two of the check
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 3
     fit = next(open_ledger(run.ledger).typed_records())
     assert fit.extra["data"] == {"kind": "PyDataset", "order": "keras_repro"}
 
 
-def test_a_model_that_makes_its_slots_in_the_first_step(tmp_path: Path) -> None:
+def test_optimizer_built_in_first_step_is_restored(tmp_path: Path) -> None:
     def make() -> Any:
         return _slices().map(lambda x, y: x).shuffle(20, seed=3).batch(8)
 
@@ -221,13 +221,13 @@ class _Counted(Rows):
         return X[:8] * self.count, Y[:8]
 
 
-class _Forgets(Rows):
+class _WithoutState(Rows):
     def on_epoch_end(self) -> None:
         np.random.shuffle(self.y)
 
 
 def _unseeded() -> Any:
-    """Made where nothing has been seeded."""
+    """Make a shuffle while no seed is set."""
     set_op_determinism(False)
     tf.random.set_seed(None)
     try:
@@ -242,28 +242,28 @@ _images = tf.data.Dataset.from_tensor_slices(np.zeros((8, 4, 4, 1), "float32"))
 REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "generator": (
         lambda: ((X[:8], Y[:8]) for _ in range(9)),
-        "x: a run on a generator cannot be resumed: what it will give next is known to nobody but itself; "
-        "give arrays, a PyDataset",
+        "x: a run on a generator cannot be resumed, because its position cannot be restored: use arrays, a "
+        "PyDataset",
     ),
     "draws": (_Drawn, "batch 0 of _Drawn draws from a generator of the process"),
-    "counts": (_Counted, "batch 0 of _Counted is another each time"),
-    "keeps": (_Forgets, "_Forgets changes between epochs .on_epoch_end., and what it keeps is not known"),
-    "unseeded": (_unseeded, "its shuffle has no seed: give shuffle"),
+    "counts": (_Counted, "batch 0 of _Counted differs each time it is made"),
+    "keeps": (_WithoutState, "_WithoutState changes between epochs .on_epoch_end., and its state is unknown"),
+    "unseeded": (_unseeded, "its shuffle has no seed: use shuffle"),
     "from_generator": (
         lambda: tf.data.Dataset.from_generator(lambda: iter([X]), output_signature=tf.TensorSpec([44, 4])),
-        "it takes its elements from a Python generator: give a PyDataset, or arrays",
+        "it reads a Python generator: use a PyDataset, or arrays",
     ),
     "python": (
         lambda: _slices().map(lambda x, y: (tf.numpy_function(np.sin, [x], tf.float32), y)).batch(8),
-        "its map calls Python, of which nobody knows",
+        "its map calls Python code, which is not known to be deterministic",
     ),
     "random": (
         lambda: _slices().map(lambda x, y: (x + tf.random.uniform([4]), y)).batch(8),
-        "its map holds RandomUniform, which does not give the same twice",
+        "its map contains RandomUniform, which is not deterministic",
     ),
     "random layer": (
         lambda: _images.map(lambda x: _flip(x, training=True)).batch(8),
-        "it uses a variable, as a random layer of Keras does; put the layer into the model",
+        "it uses a variable, as a random layer of Keras does; move the layer into the model",
     ),
     "loose order": (
         lambda: _slices().map(_double, num_parallel_calls=2, deterministic=False).batch(8),
@@ -271,44 +271,50 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     ),
     "two shuffles": (
         lambda: _slices().shuffle(9, seed=1).batch(8).shuffle(3, seed=2),
-        "its shuffle goes on changing with another shuffle behind it",
+        "its shuffle reshuffles on every pass and is followed by another shuffle",
     ),
     "shuffled, repeated": (
         lambda: _slices().shuffle(9, seed=1).batch(8).repeat(2),
-        "with repeat behind it: leave that out .Keras begins a new pass by itself.",
+        "is followed by repeat: remove that stage .Keras starts a new pass by itself.",
     ),
     "unknown": (
         lambda: tf.data.Dataset.random(seed=1).map(lambda n: (X[:8], Y[:8])),
-        "it is not known that its RandomDataset",
+        "its RandomDataset is not known to be deterministic",
     ),
-    "unknown length": (lambda: _filtered().batch(8), "the length of this tf.data.Dataset is not known"),
+    "unknown length": (
+        lambda: _filtered().batch(8),
+        "the number of batches of this tf.data.Dataset is unknown",
+    ),
     "file": (lambda: _slices().batch(8).cache("cached"), "it caches in a file"),
 }
 
 
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_cannot_be_entered_is_refused_before_training(kind: str, tmp_path: Path) -> None:
-    make, said = REFUSED[kind]
-    with pytest.raises(TypeError, match=said):
+def test_data_that_cannot_be_resumed_is_refused_before_training(kind: str, tmp_path: Path) -> None:
+    make, message = REFUSED[kind]
+    with pytest.raises(TypeError, match=message):
         _fit(tmp_path / "run", make())
     assert not (tmp_path / "run" / "ledger.jsonl").exists()
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
-        (lambda: ((X[:8], Y[:8]) for _ in range(9)), "validation_data: a generator gives its batches once"),
-        (lambda: _slices().shuffle(9, seed=1).batch(8), "validation_data: its shuffle goes on changing"),
+        (lambda: ((X[:8], Y[:8]) for _ in range(9)), "validation_data: a generator can be read only once"),
+        (
+            lambda: _slices().shuffle(9, seed=1).batch(8),
+            "validation_data: the dataset reshuffles on every pass",
+        ),
         (_Drawn, "validation_data: batch 0 of _Drawn draws from a generator"),
-        (lambda: Turns(workers=2), "validation_data: the workers of Turns begin before Keras calls"),
+        (lambda: Turns(workers=2), "validation_data: the workers of Turns make batches before Keras calls"),
     ],
 )
-def test_validation_data_that_cannot_be_gone_through_again(make: Any, said: str, tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=said):
+def test_validation_data_that_may_change_is_refused(make: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=message):
         _fit(tmp_path / "run", Rows(), validation_data=make())
 
 
-def test_a_dataset_without_batches(tmp_path: Path) -> None:
+def test_py_dataset_without_batches_is_refused(tmp_path: Path) -> None:
     class Empty(Rows):
         def __len__(self) -> int:
             return 0
@@ -317,13 +323,13 @@ def test_a_dataset_without_batches(tmp_path: Path) -> None:
         _fit(tmp_path / "run", Empty())
 
 
-def test_what_changes_between_epochs_is_refused_with_steps(tmp_path: Path) -> None:
+def test_py_dataset_that_changes_between_epochs_is_refused_with_steps(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match="leave out steps_per_epoch"):
         _fit(tmp_path / "run", Turns(), steps_per_epoch=4)
 
 
 @pytest.mark.parametrize("kind", ["two workers", "fixed", "shuffled"])
-def test_other_data_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_data_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Interrupted):
         _fit(tmp_path / "run", DATA[kind](), "0.4")
     monkeypatch.setitem(globals(), "X", X + 1)
@@ -331,11 +337,11 @@ def test_other_data_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.Mo
         _fit(tmp_path / "run", DATA[kind]())
 
 
-def test_a_pipeline_is_not_run_to_be_looked_at() -> None:
+def test_pipeline_is_not_run_by_its_inspection() -> None:
     def fail(x: Any, y: Any) -> Any:
         tf.debugging.assert_less(x, -99.0)
         return x, y
 
-    looked_at = Pipeline(_slices().map(fail).shuffle(9, seed=4).batch(8))
-    assert (looked_at.reasons, looked_at.reshuffled) == ((), True)
-    assert looked_at.digest != Pipeline(_slices().map(fail).shuffle(9, seed=5).batch(8)).digest
+    pipeline = Pipeline(_slices().map(fail).shuffle(9, seed=4).batch(8))
+    assert (pipeline.reasons, pipeline.reshuffled) == ((), True)
+    assert pipeline.digest != Pipeline(_slices().map(fail).shuffle(9, seed=5).batch(8)).digest

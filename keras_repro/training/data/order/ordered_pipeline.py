@@ -1,7 +1,7 @@
-"""Batch and shuffle policies: arrays in, a `tf.data` pipeline in our order out.
+"""Make a `tf.data` pipeline of arrays, in the order of a policy.
 
-The order is computed inside the graph, in blocks, and the batches are gathered in parallel: the pipeline can
-be entered at any step without running through the ones before it, and Python has no part in it.
+The order is computed inside the graph, in blocks, and batches are gathered in parallel. The pipeline can
+start at any step without computing the steps before it, and runs no Python code.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from keras_repro.training.data.order.permutation import Domain, Shuffle, encrypt
 
 Take = Callable[[Any, Any], Any]
 
-_BLOCK = 8192  # samples whose places are computed at once: large enough to make its cost vanish
+_BLOCK = 8192  # samples whose order is computed at once; large enough to make the cost negligible
 
 
 @dataclass(frozen=True, kw_only=True)
 class OrderPolicy:
-    """What decides the order and the batches of a training.
+    """The order and the batches of a training.
 
     Attributes:
         seed: the run's seed.
-        batch_size: samples a batch; the last batch of a pass may be smaller.
+        batch_size: samples per batch; the last batch of a pass may be smaller.
         shuffle: `"every_epoch"`, `"once"` or `"none"`.
     """
 
@@ -36,16 +36,16 @@ class OrderPolicy:
     shuffle: Shuffle = "every_epoch"
 
     def steps(self, samples: int) -> int:
-        """Batches in one pass."""
+        """Return the number of batches in one pass."""
         return -(-samples // self.batch_size)
 
     def keys(self, first_pass: int, last_pass: int) -> np.ndarray:
-        """The round keys of some passes, int64 of shape `(last_pass - first_pass, rounds)`."""
+        """Return the round keys of some passes, int64 of shape `(last_pass - first_pass, rounds)`."""
         table = [epoch_keys(self.seed, self.shuffle, p) for p in range(first_pass, last_pass)]
         return np.stack(table) if table else np.zeros((0, 1), np.int64)
 
     def digest(self, samples: int, *, first_step: int, last_step: int) -> str:
-        """Commits to the order of some steps without computing it: to all that it is a function of.
+        """Return a digest of the order of some steps: of everything that determines it.
 
         Returns:
             32 hexadecimal digits.
@@ -66,18 +66,19 @@ def ordered_dataset(
     last_step: int,
     take: Take | None = None,
 ) -> Any:
-    """The batches from one step to another, counted over all passes, as one stream.
+    """Return the batches from one step to another, counted over all passes, as one stream.
 
     Args:
         arrays: a structure of tensors (tuples, dicts) of `samples` rows each.
-        samples: how many rows.
+        samples: the number of rows.
         policy: order and batch size.
-        first_step: the first step, 0 is the first batch of the first pass.
-        last_step: one behind the last.
-        take: gives the rows of the structure at an index tensor; `tf.gather` on each array by default.
+        first_step: the first step; 0 is the first batch of the first pass.
+        last_step: the step after the last.
+        take: function of the structure and an index tensor that returns those rows; `tf.gather` on each array
+            by default.
 
     Returns:
-        A `tf.data.Dataset` of `last_step - first_step` batches. No state but its position.
+        A `tf.data.Dataset` of `last_step - first_step` batches, with no state except its position.
     """
     pipeline = _Pipeline(arrays, samples, policy, first_step, last_step, take)
     first_block = pipeline.block_of(first_step)
@@ -89,11 +90,10 @@ def ordered_dataset(
 class CurrentOrder:
     """The order of one pass at a time, held in a variable.
 
-    Making an iterator makes everything in its graph anew: the computation of the order, which takes longest,
-    is kept out of it.
+    A new iterator rebuilds everything in its graph, so the expensive part, the order, is computed outside it.
 
     Args:
-        samples: how many rows there are.
+        samples: the number of rows.
         policy: the order.
     """
 
@@ -106,14 +106,14 @@ class CurrentOrder:
         traced = tf.autograph.experimental.do_not_convert(self._set)
         self._set_to = tf.function(traced, input_signature=[tf.TensorSpec([None], tf.int64)])
 
-    def enter(self, number: int, step: int = 0) -> None:
-        """Goes to a pass, counted from 0, and in it to a step: what comes before is left out."""
+    def start(self, number: int, step: int = 0) -> None:
+        """Go to a step of a pass, which is counted from 0."""
         if self._policy.shuffle != "none":
             self._set_to(self._policy.keys(number, number + 1)[0])
         self._first.assign(step * self._policy.batch_size)
 
-    def left(self) -> Any:
-        """The row numbers from the step on that was entered."""
+    def remaining_rows(self) -> Any:
+        """Return the row numbers of the pass from the chosen step on."""
         return self.rows.read_value()[self._first.read_value() :]
 
     def _set(self, keys: Any) -> None:
@@ -126,26 +126,26 @@ class CurrentOrder:
 def pass_dataset(
     arrays: Any, samples: int, policy: OrderPolicy, *, order: CurrentOrder, take: Take | None = None
 ) -> Any:
-    """The batches of one pass, whichever `order` has entered when an iterator is made.
+    """Return the batches of one pass: the current one of `order` when an iterator is made.
 
-    For training functions that take several batches in one call: a stream would run over the pass's end.
+    For training functions that make several steps in one call: with a stream, a call could run past a pass.
 
     Args:
         arrays: as for `ordered_dataset`.
         samples: as for `ordered_dataset`.
         policy: as for `ordered_dataset`.
-        order: the order of the present pass.
+        order: the order of the current pass.
         take: as for `ordered_dataset`.
     """
     import tensorflow as tf
 
     pipeline = _Pipeline(arrays, samples, policy, 0, 0, take)
-    cut = tf.autograph.experimental.do_not_convert(lambda _: pipeline.batches(order.left()))
+    cut = tf.autograph.experimental.do_not_convert(lambda _: pipeline.batches(order.remaining_rows()))
     return pipeline.gathered(tf.data.Dataset.range(1).flat_map(cut))
 
 
 class _Pipeline:
-    """The parts that both ways of walking through the passes share."""
+    """What a stream and a single pass have in common."""
 
     def __init__(
         self,
@@ -168,22 +168,22 @@ class _Pipeline:
         self._keys = tf.constant(policy.keys(self.first_pass, self.last_pass))
 
     def block_of(self, step: int) -> int:
-        """The block that a step lies in, counted over all passes."""
+        """Return the block of a step, counted over all passes."""
         return step // self.steps * self.blocks + step % self.steps // self.per_block
 
     def indices(self, first_block: Any, last_block: Any) -> Any:
-        """A dataset of the row numbers of each batch, from one block to another."""
+        """Return a dataset of the row numbers of each batch, from one block to another."""
         blocks = self._tf.data.Dataset.range(first_block, last_block)
-        # AutoGraph has nothing to do here, and takes longer for it than the tracing.
+        # AutoGraph has nothing to convert here, and takes longer than tracing.
         rows = self._tf.autograph.experimental.do_not_convert(self._rows)
         batches = self._tf.autograph.experimental.do_not_convert(self.batches)
         return blocks.map(rows).prefetch(1).flat_map(batches)
 
     def gathered(self, indices: Any) -> Any:
-        """A dataset of the batches themselves."""
+        """Return a dataset of the batches themselves."""
         tf = self._tf
-        held = tf.data.Dataset.from_tensors(self._arrays).repeat()
-        dataset = tf.data.Dataset.zip((indices, held)).map(
+        arrays = tf.data.Dataset.from_tensors(self._arrays).repeat()
+        dataset = tf.data.Dataset.zip((indices, arrays)).map(
             lambda rows, data: self._take(data, rows), num_parallel_calls=tf.data.AUTOTUNE
         )
         options = tf.data.Options()
@@ -193,7 +193,7 @@ class _Pipeline:
         return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     def _rows(self, number: Any) -> Any:
-        """The row numbers of one block, in their order."""
+        """Return the row numbers of one block, in order."""
         tf, size = self._tf, self.per_block * self._policy.batch_size
         start = number % self.blocks * size
         positions = tf.range(start, tf.minimum(start + size, self._samples))
@@ -203,15 +203,15 @@ class _Pipeline:
         return _permuted(tf, positions, keys, self._samples)
 
     def batches(self, rows: Any) -> Any:
-        """Row numbers as a dataset of them, cut into batches: the full ones at once, the rest behind them."""
+        """Return a dataset that splits row numbers into batches: first the full ones, then the rest."""
         tf, batch_size = self._tf, self._policy.batch_size
         full = tf.size(rows, out_type=tf.int64) // batch_size
         whole = tf.reshape(rows[: full * batch_size], [full, batch_size])
         dataset = tf.data.Dataset.from_tensor_slices(whole)
         if self._samples % batch_size:
             rest = rows[full * batch_size :]
-            left = tf.cast(tf.size(rest, out_type=tf.int64) > 0, tf.int64)
-            dataset = dataset.concatenate(tf.data.Dataset.from_tensors(rest).take(left))
+            has_rest = tf.cast(tf.size(rest, out_type=tf.int64) > 0, tf.int64)
+            dataset = dataset.concatenate(tf.data.Dataset.from_tensors(rest).take(has_rest))
         return dataset
 
 
@@ -223,13 +223,13 @@ def _permuted(tf: Any, positions: Any, keys: Any, samples: int) -> Any:
         where=tf.where,
     )
     domain = Domain.of(samples)
-    walked = encrypt(positions, keys, domain, operations)
+    encrypted = encrypt(positions, keys, domain, operations)
     if domain.a * domain.b == samples:
-        return walked
+        return encrypted
     return tf.while_loop(
         lambda rows: tf.reduce_any(rows >= samples),
         lambda rows: [tf.where(rows >= samples, encrypt(rows, keys, domain, operations), rows)],
-        [walked],
+        [encrypted],
     )[0]
 
 

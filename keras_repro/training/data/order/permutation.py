@@ -1,4 +1,4 @@
-"""The order of samples: a pure function of (seed, pass, position), entered anywhere in O(1).
+"""The order of samples: a pure function of (seed, pass, position), in O(1) for any position.
 
     >>> [permuted(10, seed=42, epoch=0, position=p) for p in range(10)]
     [7, 6, 0, 8, 3, 9, 4, 2, 1, 5]
@@ -6,9 +6,9 @@
     True
 
 The permutation is a generalized Feistel cipher over `Z_a x Z_b` with `a * b >= n`, walked along its cycle
-where it leaves the range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). It needs only
-integer arithmetic and hashed keys, so that no release of NumPy or TensorFlow can change it, and the same
-lines compute it in NumPy and inside a TensorFlow graph.
+if it leaves the range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). It needs only
+integer arithmetic and hashed keys, so no release of NumPy or TensorFlow can change it, and the same code
+computes it in NumPy and inside a TensorFlow graph.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MASK = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Domain:
-    """The two factors whose product covers `size` positions with almost nothing to spare."""
+    """The two factors of the smallest domain that covers `size` positions."""
 
     size: int
     a: int
@@ -40,7 +40,7 @@ class Domain:
 
     @classmethod
     def of(cls, size: int) -> Domain:
-        """The domain for `size` samples, 1 to 2**40.
+        """Return the domain for `size` samples, 1 to 2**40.
 
         Raises:
             ValueError: the size is out of that range.
@@ -52,12 +52,12 @@ class Domain:
 
 
 def epoch_keys(seed: int, shuffle: Shuffle, epoch: int) -> np.ndarray:
-    """The round keys of one pass over the data.
+    """Return the round keys of one pass over the data.
 
     Args:
         seed: the run's seed.
         shuffle: the policy; under `"once"` all passes share their keys.
-        epoch: number of the pass, from 0.
+        epoch: index of the pass, from 0.
 
     Returns:
         `ROUNDS` keys of 32 bits, dtype int64.
@@ -69,17 +69,17 @@ def epoch_keys(seed: int, shuffle: Shuffle, epoch: int) -> np.ndarray:
 
 
 def permutation(size: int, *, seed: int, epoch: int, shuffle: Shuffle = "every_epoch") -> np.ndarray:
-    """The whole order of one pass: which sample stands at each position, int64 of shape `(size,)`."""
+    """Return the whole order of one pass: the sample at each position, int64 of shape `(size,)`."""
     return permuted(size, seed=seed, epoch=epoch, position=np.arange(size), shuffle=shuffle)
 
 
 def permuted(size: int, *, seed: int, epoch: int, position: Any, shuffle: Shuffle = "every_epoch") -> Any:
-    """Which samples stand at some positions of one pass.
+    """Return the samples at some positions of one pass.
 
     Args:
         size: number of samples.
         seed: the run's seed.
-        epoch: number of the pass, from 0.
+        epoch: index of the pass, from 0.
         position: a position or an array of them, each from 0 to `size - 1`.
         shuffle: `"every_epoch"`, `"once"` or `"none"`.
 
@@ -97,14 +97,14 @@ def permuted(size: int, *, seed: int, epoch: int, position: Any, shuffle: Shuffl
 
 
 def encrypt(values: Any, keys: Any, domain: Domain, operations: Any = np) -> Any:
-    """One walk through all rounds.
+    """Encrypt values: apply all rounds once.
 
     Args:
         values: int64, each below `a * b` of the domain.
         keys: `ROUNDS` int64 keys, indexable.
         domain: the domain.
-        operations: has `right_shift`, `bitwise_xor`, `bitwise_and` and `where`: NumPy, or what
-            `control.data` makes of TensorFlow.
+        operations: has `right_shift`, `bitwise_xor`, `bitwise_and` and `where`: NumPy, or the TensorFlow
+            operations of `ordered_pipeline`.
 
     Returns:
         int64, each below `a * b`, different for different values.
@@ -117,7 +117,7 @@ def encrypt(values: Any, keys: Any, domain: Domain, operations: Any = np) -> Any
 
 
 def _added(half: Any, other: Any, key: Any, modulus: int, operations: Any) -> Any:
-    """`half` plus a number below `modulus` that depends on the other half, modulo `modulus`."""
+    """Return `half` plus a number below `modulus` that depends on the other half, modulo `modulus`."""
     # A product of 32 bits with the modulus, shifted down, is a remainder without a division.
     share = operations.right_shift(_mixed(other, key, operations) * modulus, 32)
     total = half + share
@@ -125,7 +125,7 @@ def _added(half: Any, other: Any, key: Any, modulus: int, operations: Any) -> An
 
 
 def _mixed(values: Any, key: Any, operations: Any) -> Any:
-    """A 32-bit mixer of a value and a key, in 64-bit arithmetic that does not overflow."""
+    """Mix a 32-bit value with a key, in 64-bit arithmetic that does not overflow."""
     shift, xor, both = operations.right_shift, operations.bitwise_xor, operations.bitwise_and
     values = xor(both(values, _MASK), key)
     values = both(xor(values, shift(values, 16)) * _FACTORS[0], _MASK)

@@ -1,22 +1,23 @@
-"""How a `tf.data.Dataset` is handed to `Model.fit`: as it is, with a count of how far Keras has come in it.
+"""Pass a `tf.data.Dataset` to `Model.fit` unchanged, and count how far Keras has read it.
 
-A snapshot says how many iterators Keras has made and how many elements the last of them has given. Another
-process makes as many, and takes as many elements: a pipeline that gives the same again is then where it was.
-The iterators before the last concern only a shuffle that goes on changing: it draws a seed for each.
+A snapshot holds how many iterators Keras has made and how many elements it has taken from the last one.
+Another process makes as many iterators, and takes as many elements: a deterministic pipeline is then at the
+same position. The earlier iterators matter only to a shuffle that reshuffles: it draws a seed for each.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.pipeline_check import Pipeline, check_pipeline
-from keras_repro.training.data.plans.plan import DataPlan, FitData, parts_of_batch
+from keras_repro.training.data.plans.plan import DataPlan, FitData, unpack_batch
 from keras_repro.training.data.plans.py_dataset_check import batch_digest
 
 
 class DatasetPlan(DataPlan):
-    """How a `tf.data.Dataset` is handed to `Model.fit`.
+    """Pass a `tf.data.Dataset` to `Model.fit`.
 
     Args:
         data: the dataset, as `x`.
@@ -24,100 +25,89 @@ class DatasetPlan(DataPlan):
 
     def __init__(self, data: FitData) -> None:
         super().__init__(data)
-        self._pipeline: Pipeline | None = None
-        self._made = 0
+        self._iterators_made = 0
 
-    @property
-    def pipeline(self) -> Pipeline:
-        """What is known of the dataset."""
-        if self._pipeline is None:
-            self._pipeline = Pipeline(self.data.x)
-        return self._pipeline
+    @cached_property
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(self.data.x)
 
-    def check_enterable(self) -> None:
-        """Says why it cannot be entered at a position, where it cannot."""
-        check_pipeline(self.pipeline, name="x")
+    def check_resumable(self) -> None:
+        check_pipeline(self._pipeline, name="x")
         if backend.data_adapters.is_of_unknown_length(self.data.x):
             raise TypeError(
-                "x: the length of this tf.data.Dataset is not known, and a step that finds no more data may "
-                "move seed generators or not, not the same each time: tell its length with "
-                ".apply(tf.data.experimental.assert_cardinality(batches))"
+                "x: the number of batches of this tf.data.Dataset is unknown, so the end of an epoch cannot "
+                "be reproduced exactly: set it with .apply(tf.data.experimental.assert_cardinality(batches))"
             )
         self.check_validation()
 
     def first_batch(self) -> Any:
-        """A batch as the first is; not it, where asking for it would change the order of the next pass."""
-        if not self.pipeline.reshuffled:
-            return parts_of_batch(next(iter(self.data.x)))
+        """Return the first batch; one of zeros if drawing it would change the order of the next pass."""
+        if not self._pipeline.reshuffled:
+            return unpack_batch(next(iter(self.data.x)))
         import tensorflow as tf
 
         def zeros(spec: Any) -> Any:
             return tf.zeros([1 if d is None else d for d in spec.shape], spec.dtype)
 
-        return parts_of_batch(tf.nest.map_structure(zeros, self.data.x.element_spec))
+        return unpack_batch(tf.nest.map_structure(zeros, self.data.x.element_spec))
 
     def details(self, *, content: bool) -> dict[str, Any]:
-        """What tells the data from others."""
-        own = {"pipeline": self.pipeline.digest, "first": first_digest(self.pipeline)} if content else {}
-        return own | super().details(content=content)
+        if not content:
+            return {}
+        first = next(iter(self._pipeline.before_shuffle.take(1)), None)
+        digest = "" if first is None else batch_digest(first)
+        return {"pipeline": self._pipeline.digest, "first": digest}
 
     def watch(self, epoch_iterator: Any) -> None:
-        """Counts the iterators that Keras makes."""
-        self._made = 0
+        """Count the iterators that Keras makes."""
+        self._iterators_made = 0
         give = type(epoch_iterator)._get_iterator
 
         def counted() -> Any:
-            self._made += 1
+            self._iterators_made += 1
             return give(epoch_iterator)
 
         epoch_iterator._get_iterator = counted
 
-    def kept(self, epoch_iterator: Any) -> Any:
-        """How far Keras has come."""
+    def state(self, epoch_iterator: Any) -> Any:
         return {
-            "made": self._made,
+            "made": self._iterators_made,
             "open": epoch_iterator._current_iterator is not None,
             "taken": int(epoch_iterator._steps_seen),
             "length": epoch_iterator._num_batches,
-            **super().kept(epoch_iterator),
+            **super().state(epoch_iterator),
         }
 
-    def go_on(self, kept: Any, epoch_iterator: Any, step: int) -> None:
-        """Makes as many iterators, and takes as many elements from the last."""
-        super().go_on(kept, epoch_iterator, step)
-        epoch_iterator._num_batches = kept["length"]
+    def restore(self, state: Any, epoch_iterator: Any, step: int) -> None:
+        """Make as many iterators, and take as many elements from the last."""
+        super().restore(state, epoch_iterator, step)
+        epoch_iterator._num_batches = state["length"]
         across = epoch_iterator.steps_per_epoch is not None  # one iterator for several epochs
-        within = step > 0 or (across and kept["open"])
-        if self.pipeline.reshuffled:
-            for _ in range(self._made, kept["made"] - within):
+        within = step > 0 or (across and state["open"])
+        if self._pipeline.reshuffled:
+            for _ in range(self._iterators_made, state["made"] - within):
                 iter(type(epoch_iterator)._get_iterator(epoch_iterator))
-        self._made = kept["made"] - within
+        self._iterators_made = state["made"] - within
         if not within:
             return
         current = iter(epoch_iterator._get_iterator())
-        for _ in range(kept["taken"]):
+        for _ in range(state["taken"]):
             next(current)
         if across:
             epoch_iterator._current_iterator = current
-            epoch_iterator._steps_seen = kept["taken"] - step
+            epoch_iterator._steps_seen = state["taken"] - step
             return
         give = epoch_iterator._get_iterator
 
         def once() -> Any:
             epoch_iterator._get_iterator = give
-            return _Begun(current)
+            return _BegunIterable(current)
 
         epoch_iterator._get_iterator = once
 
 
-def first_digest(pipeline: Pipeline) -> str:
-    """Commits to the first element, before it is shuffled where that goes on changing."""
-    first = next(iter(pipeline.before.take(1)), None)
-    return "" if first is None else batch_digest(first)
-
-
-class _Begun:
-    """What `iter` gives an iterator of that has begun already."""
+class _BegunIterable:
+    """An iterable whose iterator has begun already."""
 
     def __init__(self, iterator: Any) -> None:
         self._iterator = iterator

@@ -1,9 +1,9 @@
-"""How data of any kind is handed to `Model.fit`, and where in it an interrupted fit goes on.
+"""How data of any kind is passed to `Model.fit`, and how an interrupted fit returns to its position in it.
 
-plan = DataPlan(data)
+plan = plan_of(data, policy)
 model.fit(**plan.arguments())
-kept = plan.kept(epoch_iterator)                 # with a snapshot
-plan.go_on(kept, epoch_iterator)                 # in another process
+state = plan.state(epoch_iterator)               # with a snapshot
+plan.restore(state, epoch_iterator, step)        # in another process
 """
 
 from __future__ import annotations
@@ -16,26 +16,13 @@ import keras
 
 from keras_repro.training.data.description import is_arrays, stream_kind, validation_parts
 from keras_repro.training.data.plans.pipeline_check import Pipeline, check_pipeline
-from keras_repro.training.data.plans.py_dataset_check import (
-    changes_between_epochs,
-    check_py_dataset,
-    joins,
-    state_of,
-)
+from keras_repro.training.data.plans.py_dataset_check import changes_between_epochs, check_py_dataset
+from keras_repro.training.state.user_state import restore_state, state_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class FitData:
-    """The data of one fit, as it was given.
-
-    Attributes:
-        x: what `Model.fit` takes.
-        y: as for `Model.fit`.
-        sample_weight: as for `Model.fit`.
-        class_weight: as for `Model.fit`.
-        steps_per_epoch: as for `Model.fit`.
-        validation_data: as for `Model.fit`.
-    """
+    """The data of one fit. Each attribute is the argument of `Model.fit` with the same name."""
 
     x: Any
     y: Any = None
@@ -46,127 +33,123 @@ class FitData:
 
 
 class DataPlan:
-    """Data that goes to Keras as it is: its order is not ours, and it cannot be entered at a position.
+    """Pass data to Keras unchanged: its order is not controlled, and its position cannot be restored.
 
     Args:
-        data: the data.
+        data: the data of the fit.
+
+    Attributes:
+        controls_order: whether the order is a function of the seed, so that it has a digest.
+        restartable: whether a batch may be drawn from Keras's iterator without effect on the training.
     """
 
-    ours = False
-    # Whether it may be begun again just to look at it.
+    controls_order = False
     restartable = False
 
     def __init__(self, data: FitData) -> None:
         self.data = data
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `fit` that say what to train on."""
+        """Return the arguments of `fit` for the training data."""
         names = ("x", "y", "sample_weight", "class_weight", "steps_per_epoch")
         return {name: getattr(self.data, name) for name in names}
 
     def prepare(self, model: keras.Model, epochs: int, initial_epoch: int, first_step: int) -> None:
-        """Is told what is trained, and at which epoch and step it begins."""
+        """Called before `arguments`, with the model and the epoch and step at which training begins."""
 
-    def enter(self, epoch: int) -> None:
-        """Is told that an epoch begins."""
+    def on_epoch_begin(self, epoch: int) -> None:
+        """Called at the start of an epoch."""
 
     def order_digest(self, epoch: int) -> str:
-        """Commits to the order of an epoch, where that is ours."""
+        """Return a digest of an epoch's order, if the plan controls it."""
         raise NotImplementedError
 
-    def check_enterable(self) -> None:
-        """Says why the data cannot be entered at a position, where it cannot.
-
-        Raises:
-            TypeError: it cannot.
-        """
+    def check_resumable(self) -> None:
+        """Raise TypeError if training cannot be resumed in the middle of this data."""
         raise TypeError(
-            f"x: a run on {_named(self.data.x)} cannot be resumed: what it will give next is known to nobody "
-            "but itself; give arrays, a PyDataset (a batch for each index) or a tf.data.Dataset, or train "
-            "without snapshot_every and resume"
+            f"x: a run on {_kind_text(self.data.x)} cannot be resumed, because its position cannot be "
+            "restored: use arrays, a PyDataset (one batch per index) or a tf.data.Dataset, or train without "
+            "snapshot_every and resume"
         )
 
     def first_batch(self) -> Any:
-        """`(x, y, sample_weight)` of a batch as the first is; None where none can be had."""
+        """Return `(x, y, sample_weight)` of a batch like the first; None if that is not possible."""
         return None
 
     def check_validation(self) -> None:
-        """Says why what is validated on cannot be gone through again, where it cannot.
-
-        Raises:
-            TypeError: it cannot.
-        """
-        for what, held in self._validation().items():
-            if what == "PyDataset":
-                check_py_dataset(held, name="validation_data")
-            elif what == "tf.data":
-                pipeline = Pipeline(held)
-                if pipeline.reshuffled:
-                    raise TypeError(
-                        "validation_data: its shuffle goes on changing, and brings nothing here: leave it out"
-                    )
-                check_pipeline(pipeline, name="validation_data")
-            elif what != "arrays":
+        """Raise TypeError if the validation data may differ in a second pass."""
+        given = self.data.validation_data
+        if given is None or is_arrays(given):
+            return
+        x = validation_parts(given)[0]
+        kind = stream_kind(x)
+        if kind == "PyDataset":
+            check_py_dataset(x, name="validation_data")
+        elif kind == "tf.data":
+            pipeline = Pipeline(x)
+            if pipeline.reshuffled:
                 raise TypeError(
-                    f"validation_data: {_named(held)} gives its batches once: give arrays, a PyDataset or a "
-                    "tf.data.Dataset where a run shall be resumed"
+                    "validation_data: the dataset reshuffles on every pass, which has no benefit for "
+                    "validation: remove the shuffle"
                 )
+            check_pipeline(pipeline, name="validation_data")
+        else:
+            raise TypeError(
+                f"validation_data: {_kind_text(x)} can be read only once: use arrays, a PyDataset or a "
+                "tf.data.Dataset in a run that can be resumed"
+            )
 
     def details(self, *, content: bool) -> dict[str, Any]:
-        """What tells the data from others.
+        """Return what identifies the data in the ledger.
 
         Args:
-            content: whether the data may be touched for it.
+            content: whether batches may be read for it.
         """
         return {}
 
     def watch(self, epoch_iterator: Any) -> None:
-        """Is told, before the first epoch, what Keras takes its batches from."""
+        """Called before the first epoch, with the object from which Keras takes its batches."""
 
-    def enter_validation(self) -> None:
-        """Is told that the validation that comes next had begun: what Keras does before it was done."""
-        held = self._validation().get("PyDataset")
-        if held is not None and changes_between_epochs(held):
+    def resume_validation(self) -> None:
+        """Called if training is resumed during validation, which Keras then starts again."""
+        dataset = self._validation_dataset()
+        if dataset is not None and changes_between_epochs(dataset):
 
-            def again() -> None:
-                del held.on_epoch_end
+            def skip_once() -> None:
+                del dataset.on_epoch_end
 
-            held.on_epoch_end = again
+            dataset.on_epoch_end = skip_once  # the interrupted process has called it already
 
-    def kept(self, epoch_iterator: Any) -> Any:
-        """What of the position in the data a snapshot has to hold, in plain values and arrays."""
-        held = self._validation().get("PyDataset")
-        return {"validation": None if held is None else state_of(held)}
+    def state(self, epoch_iterator: Any) -> Any:
+        """Return the position in the data, as plain values and arrays."""
+        return {"validation": state_of(self._validation_dataset())}
 
-    def go_on(self, kept: Any, epoch_iterator: Any, step: int) -> None:
-        """Goes to the position that `kept` was asked for at.
+    def restore(self, state: Any, epoch_iterator: Any, step: int) -> None:
+        """Return to a position.
 
         Args:
-            kept: what it gave.
+            state: the result of `state`.
             epoch_iterator: as for `watch`.
-            step: how many steps into an epoch that is; 0 between two.
+            step: completed steps of the epoch; 0 between two epochs.
         """
-        held = self._validation().get("PyDataset")
-        if held is not None and joins(held) and kept["validation"] is not None:
-            held.set_state(kept["validation"])
+        restore_state(self._validation_dataset(), state["validation"])
 
-    def _validation(self) -> dict[str, Any]:
-        """What is validated on, by its kind; empty where nothing is."""
+    def _validation_dataset(self) -> Any:
+        """Return the `PyDataset` used for validation, None if it is other data."""
         given = self.data.validation_data
-        if given is None:
-            return {}
-        parts = validation_parts(given)
-        kind = "arrays" if is_arrays(given) else stream_kind(parts[0]) or type(parts[0]).__name__
-        return {kind: parts[0]}
+        if given is None or is_arrays(given):
+            return None
+        x = validation_parts(given)[0]
+        return x if stream_kind(x) == "PyDataset" else None
 
 
-def _named(x: Any) -> str:
-    return "a generator" if isinstance(x, Iterator) else f"a {type(x).__name__}"
-
-
-def parts_of_batch(batch: Any) -> tuple[Any, Any, Any]:
-    """`(x, y, sample_weight)` of a batch as data gives one."""
+def unpack_batch(batch: Any) -> tuple[Any, Any, Any]:
+    """Return `(x, y, sample_weight)` of a batch that a dataset yields."""
     if isinstance(batch, Mapping):
         return batch, None, None
     x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
     return x, y, sample_weight
+
+
+def _kind_text(x: Any) -> str:
+    return "a generator" if isinstance(x, Iterator) else f"a {type(x).__name__}"

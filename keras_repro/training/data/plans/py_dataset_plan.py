@@ -1,4 +1,4 @@
-"""How a `PyDataset` is handed to `Model.fit`: its batches in our order, entered at any of them."""
+"""Pass the batches of a `PyDataset` to `Model.fit` in our order, from any of them on."""
 
 from __future__ import annotations
 
@@ -9,94 +9,72 @@ import keras
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.order.ordered_pipeline import OrderPolicy
 from keras_repro.training.data.order.permutation import permutation, permuted
-from keras_repro.training.data.plans.plan import DataPlan, FitData, parts_of_batch
-from keras_repro.training.data.plans.py_dataset_check import batch_digest, check_py_dataset, joins, state_of
+from keras_repro.training.data.plans.ordered_plan import OrderedPlan
+from keras_repro.training.data.plans.plan import FitData, unpack_batch
+from keras_repro.training.data.plans.py_dataset_check import batch_digest, check_py_dataset
+from keras_repro.training.state.user_state import restore_state, state_of
 
 
-class PyDatasetPlan(DataPlan):
-    """How a `PyDataset` is handed to `Model.fit`.
+class PyDatasetPlan(OrderedPlan):
+    """Pass a `PyDataset` to `Model.fit`.
 
-    Without `steps_per_epoch`, an epoch is a pass over its batches, and an iterator of its own. With it, and
-    where the number of batches is not known, Keras takes one stream over all passes.
+    Without `steps_per_epoch`, an epoch is one pass over its batches, with an iterator of its own. With
+    `steps_per_epoch`, or if the number of batches is unknown, Keras reads one stream across all passes.
 
     Args:
         data: the dataset, as `x`.
-        policy: the order; that of the batches, not of what is in them.
+        policy: the order of the batches; not of the samples in them.
     """
 
     def __init__(self, data: FitData, policy: OrderPolicy) -> None:
-        super().__init__(data)
-        self._count = data.x.num_batches
-        if self._count == 0:
+        super().__init__(data, OrderPolicy(seed=policy.seed, batch_size=1, shuffle=policy.shuffle))
+        count = data.x.num_batches
+        if count == 0:
             raise ValueError("x holds no batches")
-        self.ours = self._count is not None
-        self._policy = OrderPolicy(seed=policy.seed, batch_size=1, shuffle=policy.shuffle)
-        self._ordered = _Ordered(data.x, self._policy, passes=self.ours and data.steps_per_epoch is None)
-        self._began: tuple[int, int] = (0, 0)
-        self._taken = self._count or 0
+        self._size = count or 0
+        self.controls_order = count is not None
+        passes = self.controls_order and data.steps_per_epoch is None
+        self._batches = _OrderedBatches(data.x, self._policy, passes=passes)
+        self._pass = self._batches if passes else None
 
     def prepare(self, model: keras.Model, epochs: int, initial_epoch: int, first_step: int) -> None:
-        """Is told what is trained, and at which epoch and step it begins."""
-        steps = self.data.steps_per_epoch
-        if steps is not None:
-            at_once = int(getattr(model, "steps_per_execution", 1) or 1)
-            self._taken = -(-steps // at_once) * at_once
-        self._began = initial_epoch, first_step
-        if self._ordered.passes:
-            self.enter(initial_epoch)
-        else:
-            self._ordered.first = initial_epoch * self._taken + first_step
-
-    def enter(self, epoch: int) -> None:
-        """Is told that an epoch begins."""
-        if self._ordered.passes:
-            self._ordered.enter(epoch, self._began[1] if epoch == self._began[0] else 0)
+        super().prepare(model, epochs, initial_epoch, first_step)
+        self._batches.first = initial_epoch * self._steps_per_epoch + first_step
+        self.on_epoch_begin(initial_epoch)
 
     def arguments(self) -> dict[str, Any]:
-        """The arguments of `fit` that say what to train on."""
         adapter = backend.data_adapters.py_dataset_adapter(
-            self._ordered,
+            self._batches,
             like=self.data.x,
             class_weight=self.data.class_weight,
-            batches=self._count if self._ordered.passes else None,
+            batches=None if self._pass is None else self._size,
         )
         return {"x": adapter, "steps_per_epoch": self.data.steps_per_epoch}
 
-    def order_digest(self, epoch: int) -> str:
-        """Commits to the order of an epoch."""
-        first, last = epoch * self._taken, (epoch + 1) * self._taken
-        return self._policy.digest(self._count, first_step=first, last_step=last)
-
-    def check_enterable(self) -> None:
-        """Says why it cannot be entered at a position, where it cannot."""
+    def check_resumable(self) -> None:
         check_py_dataset(self.data.x, name="x", steps=self.data.steps_per_epoch is not None)
         self.check_validation()
 
     def first_batch(self) -> Any:
-        """`(x, y, sample_weight)` of its first batch."""
-        return parts_of_batch(self.data.x[0])
+        return unpack_batch(self.data.x[0])
 
     def details(self, *, content: bool) -> dict[str, Any]:
-        """What tells the data from others."""
-        details: dict[str, Any] = {} if self._count is None else {"order": "keras_repro"}
+        details: dict[str, Any] = {"order": "keras_repro"} if self.controls_order else {}
         if content:
-            details |= {"batches": self._count, "first": batch_digest(self.data.x[0])}
-        return details | super().details(content=content)
+            details |= {"batches": self._size or None, "first": batch_digest(self.data.x[0])}
+        return details
 
-    def kept(self, epoch_iterator: Any) -> Any:
-        """What the dataset keeps between epochs."""
-        return {"state": state_of(self.data.x), **super().kept(epoch_iterator)}
+    def state(self, epoch_iterator: Any) -> Any:
+        return {"state": state_of(self.data.x), **super().state(epoch_iterator)}
 
-    def go_on(self, kept: Any, epoch_iterator: Any, step: int) -> None:
-        """Gives the dataset what it kept."""
-        super().go_on(kept, epoch_iterator, step)
-        if joins(self.data.x) and kept["state"] is not None:
-            self.data.x.set_state(kept["state"])
-        self._ordered.has_begun = step > 0
+    def restore(self, state: Any, epoch_iterator: Any, step: int) -> None:
+        super().restore(state, epoch_iterator, step)
+        restore_state(self.data.x, state["state"])
+        self._batches.has_begun = step > 0
 
 
-class _Ordered(keras.utils.PyDataset):
-    """The batches of a `PyDataset` in our order, from one of them on."""
+class _OrderedBatches(keras.utils.PyDataset):
+    """The batches of a `PyDataset` in our order, from a chosen one on."""
 
     def __init__(self, inner: Any, policy: OrderPolicy, *, passes: bool) -> None:
         super().__init__(
@@ -109,12 +87,11 @@ class _Ordered(keras.utils.PyDataset):
         self.order: Any = None
         self.has_begun = False
 
-    def enter(self, epoch: int, step: int) -> None:
-        """Goes to a pass, and in it to a step."""
+    def start(self, number: int, step: int = 0) -> None:
+        """Go to a step of a pass."""
         self.first = step
-        policy = self.policy
         self.order = permutation(
-            self.inner.num_batches, seed=policy.seed, epoch=epoch, shuffle=policy.shuffle
+            self.inner.num_batches, seed=self.policy.seed, epoch=number, shuffle=self.policy.shuffle
         )
 
     @property
@@ -126,17 +103,16 @@ class _Ordered(keras.utils.PyDataset):
         if self.passes:
             return self.inner[int(self.order[place])]
         count = self.inner.num_batches
-        if count is None:
-            return self.inner[place]
-        number, position = divmod(place, count)
-        policy = self.policy
-        return self.inner[
-            int(permuted(count, seed=policy.seed, epoch=number, position=position, shuffle=policy.shuffle))
-        ]
+        if count is not None:
+            number, position = divmod(place, count)
+            place = permuted(
+                count, seed=self.policy.seed, epoch=number, position=position, shuffle=self.policy.shuffle
+            )
+        return self.inner[place]
 
     def begin_epoch(self) -> None:
-        """Tells the dataset that an epoch begins, before the first of its batches is made."""
-        # The epoch that is entered in its middle had begun before it was interrupted.
+        """Call the dataset's `on_epoch_begin`, before the first batch of the epoch is made."""
+        # The interrupted process has called it already for an epoch that is resumed in its middle.
         begun, self.has_begun = self.has_begun, False
         if not begun:
             self.inner.on_epoch_begin()

@@ -1,4 +1,4 @@
-"""Which plan hands over which data."""
+"""Select the plan for data of any kind."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from keras_repro.training.data.plans.py_dataset_plan import PyDatasetPlan
 
 
 def plan_of(data: FitData, policy: OrderPolicy) -> DataPlan:
-    """The plan for some data.
+    """Return the plan for the data of a fit.
 
     Args:
         data: the data.
-        policy: the trainer's order.
+        policy: the trainer's order and batch size.
     """
     if backend.data_adapters.is_array_like(data.x, data.y, data.sample_weight):
         return ArrayPlan(data, policy)
-    alone = data.y is None and data.sample_weight is None  # Keras says what is wrong with others
+    alone = data.y is None and data.sample_weight is None  # otherwise Keras raises its own error
     kind = stream_kind(data.x)
     if kind == "PyDataset" and alone:
         return PyDatasetPlan(data, policy)

@@ -182,7 +182,7 @@ def test_one_pass_whichever_is_current(tf, samples, batch_size, shuffle):
     order = CurrentOrder(samples, policy)
     dataset = pass_dataset(tf.range(samples), samples, policy, order=order)
     for number in (2, 4, 3, 2):
-        order.enter(number)
+        order.start(number)
         assert_same(rows(dataset), expected(samples, policy, number * steps, (number + 1) * steps))
 
 
