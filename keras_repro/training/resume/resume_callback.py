@@ -19,7 +19,6 @@ import keras
 
 from keras_repro.errors import LedgerError, ReproError
 from keras_repro.storage.plain_values import pack, unpack
-from keras_repro.training.backends.keras3_tf import epoch_entry
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.ordered_plan import steps_per_call
 from keras_repro.training.data.plans.plan import DataPlan
