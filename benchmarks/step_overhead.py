@@ -49,7 +49,7 @@ class EveryOther(FitCallback):
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         super().on_epoch_begin(epoch, logs)
         if self._watch is not None and not self.recorded(epoch):
-            self._watch.leave()  # it takes its place again as the next epoch begins
+            self._watch.uninstall()  # it takes its place again as the next epoch begins
         self._now, self._start = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:

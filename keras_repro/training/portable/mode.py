@@ -22,6 +22,7 @@ import wrapt
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.train_function import TrainFunctionWrapper, unwrapped, wrappers_of
 from keras_repro.training.graph.operation_source import source_of_operation
 from keras_repro.training.portable.exact_functions import use_exact_functions
 from keras_repro.training.portable.portability_level import PortabilityLevel, complaint
@@ -137,17 +138,16 @@ class PortableMode:
         def wrapper(function_name: str) -> Callable[..., Any]:
             def make(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
                 present = getattr(instance, function_name)
-                if not any(f in self._made for f in _chain(present)):
+                if unwrapped(present) not in self._made:
                     # One that was traced outside of the mode has approximate functions in it.
                     kwargs = {"force": True}
                     args = ()
                 result = wrapped(*args, **kwargs)
                 made = getattr(instance, function_name)
                 if made is not None and made is not present:
+                    self._made.add(unwrapped(made))
                     if function_name in _LOOKED_AT:
-                        made = PortabilityCheck(self, instance, made, _LOOKED_AT[function_name])
-                        setattr(instance, function_name, made)
-                    self._made.add(made)
+                        PortabilityCheck(self, instance, function_name).install()
                 return result
 
             return make
@@ -175,13 +175,13 @@ def portability_of(model: Any) -> dict[str, Any] | None:
     return functools.reduce(PortabilityLevel.__and__, [s for s in steps if s is not None]).to_dict()
 
 
-class PortabilityCheck:
+class PortabilityCheck(TrainFunctionWrapper):
     """A function of a model with a look at its graph before the first step."""
 
-    def __init__(self, mode: PortableMode, model: Any, function: Any, step: str) -> None:
-        self.function = function
+    def __init__(self, mode: PortableMode, model: Any, attribute: str) -> None:
+        super().__init__(model, attribute)
         self.level: PortabilityLevel | None = None
-        self._mode, self._model, self._step = mode, model, step
+        self._mode, self._step = mode, _LOOKED_AT[attribute]
 
     def __call__(self, iterator: Any) -> Any:
         if self.level is None:
@@ -234,21 +234,12 @@ _scopes: dict[str, str] = {}
 
 def _level_of(model: Any, name: str) -> PortabilityLevel | None:
     """What was found of a model's function, None where nobody looked."""
-    found = [f for f in _chain(getattr(model, name, None)) if isinstance(f, PortabilityCheck)]
-    return found[0].level if found else None
+    wrappers = wrappers_of(getattr(model, name, None))
+    return next((w.level for w in wrappers if isinstance(w, PortabilityCheck)), None)
 
 
 def _whole(value: Any) -> int | None:
     return int(value) if isinstance(value, int) and value > 0 else None
-
-
-def _chain(function: Any) -> list[Any]:
-    """A function of a model and what stands before it, the first to be called first."""
-    found = []
-    while function is not None:
-        found.append(function)
-        function = getattr(function, "function", None)
-    return found
 
 
 def _note_name_scopes() -> Callable[[], None]:

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from keras_repro.determinism.operation_catalogue import MOVING, why_not_portable
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
+from keras_repro.training.backends.train_function import unwrapped
 
 _EMPTY = ("", "", "")
 _CALLS = ("StatefulPartitionedCall", "PartitionedCall")
@@ -178,8 +179,7 @@ def step_over_a_batch(function: Any) -> Any | None:
 
 def _traced_functions(function: Any) -> tuple[Any, Any]:
     """Keras's two traced functions behind a training function: over an iterator, and over one batch."""
-    while hasattr(function, "function"):
-        function = function.function
+    function = unwrapped(function)
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
     cells = getattr(function, "__closure__", None) or ()
     held = {name: cell.cell_contents for name, cell in zip(names, cells, strict=True)}

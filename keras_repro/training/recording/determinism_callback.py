@@ -132,7 +132,7 @@ class FitCallback(keras.callbacks.Callback):
             self._on_epoch(epoch)
         self._epoch, self._heard = epoch, 0
         if self._watch is not None:
-            self._watch.stand()
+            self._watch.install()
         self._began = time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
@@ -167,7 +167,7 @@ class FitCallback(keras.callbacks.Callback):
         """Ends the record of the fit that is under way, if there is one."""
         self._iterator = None
         if self._watch is not None:
-            self._watch.leave()
+            self._watch.uninstall()
             self._watch = None
         if self._first is not None:
             self._first.leave()
@@ -189,7 +189,7 @@ class FitCallback(keras.callbacks.Callback):
 
     def _watch_batches(self) -> bool:
         if self._watch is not None:
-            self._watch.leave()  # of a fit that failed nobody told us
+            self._watch.uninstall()  # of a fit that failed nobody told us
         self._watch = None
         if self._batches and self._iterator is not None:
             at_once = int(self._iterator.steps_per_execution or 1)

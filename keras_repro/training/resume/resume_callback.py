@@ -84,7 +84,8 @@ class ResumeCallback(keras.callbacks.Callback):
         self._steps = (self.params or {}).get("steps")
         self._iterator = backend.trainer.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
-        self._looked_at = self.model.train_function = StatefulOpCheck(self.model, self._tell_of)
+        self._looked_at = StatefulOpCheck(self.model, self._tell_of)
+        self._looked_at.install()
         if found is None and self._resume.goes_on:
             self._callbacks.begin_anew(processes=self._processes, since=self._since)
         if found is not None and found.position.step == 0:
@@ -93,7 +94,7 @@ class ResumeCallback(keras.callbacks.Callback):
     def leave(self) -> None:
         """Leaves the model as it was."""
         if self._looked_at is not None:
-            self._looked_at.leave()
+            self._looked_at.uninstall()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Goes back to a snapshot from within this epoch, behind what callbacks did as it began."""

@@ -1,6 +1,6 @@
 """Operations of a training step that keep a counter which no snapshot holds: stateful `tf.random` operations.
 
-    model.train_function = StatefulOpCheck(model, tell)
+    StatefulOpCheck(model, tell).install()
     tell([Finding(operation="RandomUniform", layer="noise", source="train.py:12", ...)])
 
 The step is looked at when it is traced for its first run, before that run.
@@ -15,6 +15,7 @@ from typing import Any
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.errors import ResumeError
 from keras_repro.source_code.call_site import is_users_file
+from keras_repro.training.backends.train_function import TrainFunctionWrapper
 from keras_repro.training.portable.operation_check import Finding, traced_step
 
 _REASON = "it keeps a counter that no snapshot holds"
@@ -25,7 +26,7 @@ class HiddenCounterError(ResumeError):
     """A training step keeps what no snapshot holds."""
 
 
-class StatefulOpCheck:
+class StatefulOpCheck(TrainFunctionWrapper):
     """A model's training function that is looked at before its first step, and then leaves its place.
 
     Args:
@@ -34,21 +35,16 @@ class StatefulOpCheck:
     """
 
     def __init__(self, model: Any, tell: Callable[[Sequence[Finding]], None]) -> None:
-        self.function = model.train_function
-        self._model, self._tell = model, tell
+        super().__init__(model)
+        self._tell = tell
 
     def __call__(self, iterator: Any) -> Any:
         concrete, iterator = traced_step(self.function, iterator)
-        self.leave()
+        self.uninstall()
         found = [] if concrete is None else search(concrete.graph, self._layers())
         if found:
             self._tell(found)
         return self.function(iterator)
-
-    def leave(self) -> None:
-        """Gives its place back to the function."""
-        if self._model.train_function is self:
-            self._model.train_function = self.function
 
     def _layers(self) -> set[str]:
         return {layer.name for layer in self._model._flatten_layers(include_self=False, recursive=True)}

@@ -168,14 +168,14 @@ def test_only_batches_of_recorded_steps_are_taken() -> None:
     feed = BatchFeed.of(iterator.element_spec, 1)
     assert feed is not None
     watch = BatchObserver(model, feed, lambda: due.pop(0))
-    watch.stand()
-    watch.stand()
+    watch.install()
+    watch.install()
     for _ in range(3):
         model.train_function(iterator)
         taken.append(watch.seen())
     assert [t is None for t in taken] == [True, False, True]
     assert taken[1] == joint_digests([_parts(list(_dataset())[1])])
-    watch.leave()
+    watch.uninstall()
     assert model.train_function is bare
 
 
@@ -189,12 +189,12 @@ def test_of_two_watches_the_inner_one_may_leave_first() -> None:
         feed = BatchFeed.of(iterator.element_spec, 1)
         assert feed is not None
         watches.append(BatchObserver(model, feed, lambda: True))
-        watches[-1].stand()
+        watches[-1].install()
     model.train_function(iterator)
     assert watches[0].seen() == watches[1].seen() == joint_digests([_parts(next(iter(_dataset())))])
-    watches[0].leave()
+    watches[0].uninstall()
     assert watches[1].function is bare
-    watches[1].leave()
+    watches[1].uninstall()
     assert model.train_function is bare
 
 

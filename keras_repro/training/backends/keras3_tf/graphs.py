@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+from keras_repro.training.backends.train_function import unwrapped
 
 
 def stateful_random_operations(model: Any) -> list[str]:
@@ -37,10 +38,7 @@ def operation_types(graph: Any) -> set[str]:
 
 
 def _traced_graphs(train_function: Any) -> Iterator[Any]:
-    # Others put something before the function that Keras has made.
-    while hasattr(train_function, "function"):
-        train_function = train_function.function
-    for cell in getattr(train_function, "__closure__", None) or ():
+    for cell in getattr(unwrapped(train_function), "__closure__", None) or ():
         function = cell.cell_contents
         listed = getattr(function, "_list_all_concrete_functions", None)
         for concrete in listed() if listed is not None else ():
