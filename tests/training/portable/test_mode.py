@@ -79,7 +79,7 @@ def test_the_operation_the_layer_and_the_line_are_named():
     with pytest.raises(PortabilityError) as raised:
         trained(model)
     assert [t for t in str(raised.value).splitlines() if " LRN " in t] == [
-        f"  LRN in layer odd, made at test_portable_mode.py:{line}: is not known to be portable"
+        f"  LRN in layer odd, made at test_mode.py:{line}: is not known to be portable"
     ]
     assert str(raised.value).startswith("the training step of 'small' is not portable to another CPU")
     for variable, value in zip(model.variables, before, strict=True):
