@@ -1,6 +1,6 @@
-"""Run a Keras training again and get the same, to the bit; or know where the two parted, and why.
+"""Check whether two Keras trainings are bit-identical; if not, find where and why they diverge.
 
->>> import keras_repro as kr                                # loads no TensorFlow
+>>> import keras_repro as kr                                # loads no framework
 >>> trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
 >>> run = trainer.fit(x, y, epochs=3, run_dir="runs/a", verbose=0)
 >>> again = trainer.fit(x, y, epochs=3, run_dir="runs/b", verbose=0)
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from keras_repro.training.trainer.result import Run as Run
     from keras_repro.training.trainer.trainer import ReproducibleTrainer as ReproducibleTrainer
 
-_WHERE = {
+_MODULES = {
     "Comparison": "keras_repro.comparison.result",
     "DeterminismCallback": "keras_repro.training.recording.determinism_callback",
     "Divergence": "keras_repro.comparison.divergence",
@@ -40,13 +40,13 @@ _WHERE = {
     "derive": "keras_repro.determinism.seeds",
 }
 
-__all__ = sorted(_WHERE)
+__all__ = sorted(_MODULES)
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), name)
+    value = getattr(importlib.import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

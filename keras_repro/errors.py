@@ -1,10 +1,10 @@
-"""The errors that keras_repro raises: one clear line each, with the way out in it."""
+"""The errors that keras_repro raises; each message is one line and names the fix."""
 
 from __future__ import annotations
 
 
 class ReproError(Exception):
-    """Base of all errors that keras_repro raises for a mistake that a user can mend."""
+    """Base of all errors that keras_repro raises for something that a user can fix."""
 
 
 class LedgerError(ReproError):
@@ -16,22 +16,22 @@ class SnapshotError(ReproError):
 
 
 class ResumeError(LedgerError):
-    """A run cannot be gone on with: what trains now is not what was interrupted."""
+    """A run cannot be resumed: the present training is not the one that was interrupted."""
 
 
 class RunFolderError(ReproError):
-    """A run folder exists already, or cannot be made."""
+    """A run folder exists already, or cannot be created."""
 
 
 class SwitchError(ReproError):
-    """A switch cannot be set any more, or is not known."""
+    """A switch is unknown, or can no longer be set."""
 
 
 class LaunchError(ReproError):
     """A script cannot be started, failed, or was not observed.
 
     Attributes:
-        output: the last lines that the script printed, with its traceback; may be empty.
+        output: the last lines that the script printed, including its traceback; may be empty.
     """
 
     def __init__(self, message: str, output: str = "") -> None:
@@ -40,10 +40,10 @@ class LaunchError(ReproError):
 
 
 class DivergenceError(ReproError):
-    """A run parted from its reference (`on_divergence="raise"`).
+    """A run diverged from its reference (`on_divergence="raise"`).
 
     Attributes:
-        divergence: the `keras_repro.Divergence` that was found.
+        divergence: the `keras_repro.Divergence`.
     """
 
     def __init__(self, message: str, divergence: object = None) -> None:
@@ -52,4 +52,4 @@ class DivergenceError(ReproError):
 
 
 class PortabilityError(ReproError):
-    """A training would not give the same bits on another CPU (`determinism="portable"`)."""
+    """A training would not produce the same bits on another CPU (`determinism="portable"`)."""

@@ -149,7 +149,7 @@ def test_public_names():
 
     assert len(keras_repro.__all__) < 12
     assert dir(keras_repro) == sorted([*keras_repro.__all__, "__version__"])
-    for name, where in keras_repro._WHERE.items():
+    for name, where in keras_repro._MODULES.items():
         defined = {
             alias.asname or alias.name if isinstance(node, ast.ImportFrom) else node.name
             for node in tree_of(where).body

@@ -52,7 +52,7 @@ def test_commands_that_only_read_load_no_tensorflow(process: Any, here: Path) ->
     compare = process("-c", lines)
     out, err = compare.communicate()
     assert out.splitlines()[-1] == "0 []", out + err
-    assert out.splitlines()[-2].startswith("identical: one run beside itself, fingerprint kr1-smr-")
+    assert out.splitlines()[-2].startswith("identical: one run compared with itself, fingerprint kr1-smr-")
 
 
 def test_importing_the_package_loads_next_to_nothing(process: Any) -> None:

@@ -1,18 +1,19 @@
-"""The command line of `keras-repro`: commands, options, and where a script's own arguments begin."""
+"""Parse the command line of `keras-repro`: commands, their options, and the script's own arguments."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
+from keras_repro._version import __version__
 from keras_repro.errors import ReproError
 
-_RUNS = 3
+_DEFAULT_RUNS = 3
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
-    """Reads a command line.
+    """Parse a command line.
 
     Args:
         argv: arguments without the program's name.
@@ -21,25 +22,12 @@ def parse(argv: list[str]) -> argparse.Namespace:
         The options; `command` is the name of the command.
 
     Raises:
-        ReproError: it is none, with what was wrong in a line.
+        ReproError: the command line is wrong; the message is one line.
         SystemExit: the help or the version was asked for, and printed.
     """
-    parser = _Parser(
-        prog="keras-repro",
-        description="Run any Keras training twice and know, to the bit, whether it was the same.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=_version())
-    known = parser.add_subparsers(metavar="COMMAND", required=True)
-    parsers = {"run": _add_run(known), "verify": _add_verify(known), **_add_others(known)}
-    for name, one in parsers.items():
-        one.set_defaults(command=name)
+    parser, commands = build_parsers()
     if argv and argv[0] in ("run", "verify"):
-        ours, script = _split(argv[1:], parsers[argv[0]])
-        options = parsers[argv[0]].parse_args(ours)
-        if getattr(options, "vary", None) in ("list", "help") and not script:
-            return options
-        return _of_verify(_with_script(options, script))
+        return _parse_script_command(commands[argv[0]], argv[1:])
     if argv[:1] == ["reproduce"] and "--" in argv:
         end = argv.index("--")
         options = parser.parse_args(argv[:end])
@@ -48,190 +36,235 @@ def parse(argv: list[str]) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def build_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
+    """Build the parser of the program and, by name, those of its commands."""
+    parser = _Parser(
+        prog="keras-repro",
+        description="Run any Keras training twice and check whether the two runs are bit-identical.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"keras-repro {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for add in (_add_run, _add_verify, _add_compare, _add_diagnose, _add_reproduce, _add_doctor, _add_report):
+        add(commands).add_argument("--json", metavar="FILE", help="write the result to FILE as JSON")
+    return parser, commands.choices
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise ReproError(f"{message} (see '{self.prog} --help')")
 
 
+def _add_command(commands: Any, name: str, text: str, **details: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text, allow_abbrev=False, **details
+    )
+    parser.set_defaults(command=name)
+    return parser
+
+
 def _add_run(commands: Any) -> argparse.ArgumentParser:
-    parser = _script_parser(commands, "run", "run a script with everything pinned, recorded")
+    parser = _add_script_command(
+        commands, "run", "run a script once with all seeds and switches pinned, and record it"
+    )
     parser.add_argument(
         "--resume",
         action="store_true",
-        help="go on where an interrupted run of this command was; the script trains through the trainer "
-        "(default FOLDER: .keras_repro/NAME-resumable)",
+        help="continue an interrupted run (in .keras_repro/NAME-resumable)",
     )
-    parser.set_defaults(enforce=True)
+    parser.set_defaults(enforce=True, keep_hash_seed=True)
     return parser
 
 
 def _add_verify(commands: Any) -> argparse.ArgumentParser:
-    text = "run a script several times in fresh processes and compare the runs"
-    parser = _script_parser(commands, "verify", text)
-    parser.add_argument("--runs", type=_at_least(2), help=f"how many runs (default: {_RUNS})")
-    parser.add_argument("--enforce", action="store_true", help="pin every seed and switch")
-    parser.add_argument("--keep-hash-seed", action="store_true", help="no hash seed of its own for each run")
-    parser.add_argument("--keep-going", action="store_true", help="let all runs end, also where they part")
-    parser.add_argument("--explain", action="store_true", help="where they part, find out why")
-    vary = parser.add_argument_group(
-        "other surroundings", "run it under one changed surrounding after the other, against one baseline"
+    parser = _add_script_command(
+        commands, "verify", "run a script several times in fresh processes and compare the runs"
     )
-    vary.add_argument("--vary", metavar="LIST", help="'all', names with commas, or 'list' to see them")
-    vary.add_argument("--jobs", type=_at_least(1), help="run N at a time where it cannot matter (default: 1)")
-    vary.add_argument("--html", metavar="FILE", help="write a page to look at: one file, no network")
+    parser.add_argument(
+        "--runs", type=_at_least(2), help=f"run the script this many times (default: {_DEFAULT_RUNS})"
+    )
+    parser.add_argument("--enforce", action="store_true", help="pin every seed and switch")
+    parser.add_argument("--keep-hash-seed", action="store_true", help="use the same hash seed for all runs")
+    parser.add_argument(
+        "--keep-going", action="store_true", help="let all runs finish, even after they diverge"
+    )
+    parser.add_argument("--explain", action="store_true", help="diagnose the cause if the runs diverge")
+    vary = parser.add_argument_group(
+        "changed conditions", "run the script once under each changed condition and compare with a baseline"
+    )
+    vary.add_argument(
+        "--vary", metavar="LIST", help="test these conditions: 'all', names with commas, or 'list'"
+    )
+    vary.add_argument(
+        "--jobs", type=_at_least(1), help="run up to this many independent variations at once (default: 1)"
+    )
+    vary.add_argument("--html", metavar="FILE", help="write a self-contained HTML report to FILE")
     vary.add_argument("--no-copy", action="store_true", help="run in the folder itself, not in copies of it")
     return parser
 
 
-def _script_parser(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
+def _add_script_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
+    parser = _add_command(
+        commands,
         name,
-        help=text,
-        description=text,
+        text,
         usage=f"keras-repro {name} [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]",
-        epilog="Options may also stand behind SCRIPT; what stands behind -- goes to the script as it is.",
-        allow_abbrev=False,
+        epilog="Options may follow SCRIPT. Everything after -- is passed to the script unchanged.",
     )
-    parser.add_argument("--run-dir", metavar="FOLDER", help="where the runs go (default: .keras_repro)")
-    parser.add_argument("--force", action="store_true", help="replace runs that are in FOLDER")
-    parser.add_argument("--json", metavar="FILE", help="write the result for machines")
-    parser.add_argument("--pin-seed", type=_at_least(0), default=42, help="the seed that is pinned (42)")
+    _add_run_dir(parser)
+    parser.add_argument("--force", action="store_true", help="replace existing runs in FOLDER")
+    parser.add_argument("--pin-seed", type=_at_least(0), default=42, help="pin this seed (default: 42)")
     parser.add_argument(
-        "--portable", action="store_true", help="the same bits on another x86-64 CPU with AVX2 (slower)"
+        "--portable", action="store_true", help="produce the same bits on any x86-64 CPU with AVX2 (slower)"
     )
     parser.add_argument(
-        "--threads", type=_at_least(1), default=1, help="threads of a portable run, part of its promise (1)"
+        "--threads",
+        type=_at_least(1),
+        default=1,
+        help="set the threads that a portable run is guaranteed for (default: 1)",
     )
     parser.add_argument(
-        "--allow-unportable", action="store_true", help="record what is not portable, and train all the same"
+        "--allow-unportable",
+        action="store_true",
+        help="train even if the model is not portable, and record why",
     )
-    parser.add_argument("--max-epochs", type=_at_least(1), help="cap on the epochs of every fit")
-    parser.add_argument("--max-steps", type=_at_least(1), help="cap on the steps of every epoch")
+    parser.add_argument("--max-epochs", type=_at_least(1), help="limit the epochs of every fit")
+    parser.add_argument("--max-steps", type=_at_least(1), help="limit the steps of every epoch")
     parser.add_argument(
         "--every",
         type=_every,
         default="epoch",
         metavar="step|N",
-        help="record the state and the batch of each step, or of every N-th (default: by epochs)",
+        help="record state and batch of every step, or of every N-th one",
     )
     return parser
 
 
-def _add_others(commands: Any) -> dict[str, argparse.ArgumentParser]:
-    compare = commands.add_parser("compare", help="where did two runs part", allow_abbrev=False)
-    compare.add_argument("a", metavar="RUN")
-    compare.add_argument("b", metavar="RUN")
-    compare.add_argument(
+def _add_compare(commands: Any) -> argparse.ArgumentParser:
+    parser = _add_command(commands, "compare", "show where two recorded runs diverge")
+    _add_two_runs(parser)
+    parser.add_argument(
         "--noise",
         metavar="RUN",
         nargs="+",
         default=(),
-        help="runs of the same script with other seeds, at least 3: how much only the seed makes",
+        help="estimate seed noise from 3 or more runs with other seeds",
     )
-    compare.add_argument("--html", metavar="FILE", help="write a page to look at: one file, no network")
-    compare.add_argument("--png", metavar="FILE", help="write the same as a picture")
-    diagnose = commands.add_parser("diagnose", help="why did two runs part", allow_abbrev=False)
-    diagnose.add_argument("a", metavar="RUN")
-    diagnose.add_argument("b", metavar="RUN")
-    diagnose.add_argument("--run-dir", metavar="FOLDER", help="where its runs go (default: .keras_repro)")
-    doctor = commands.add_parser("doctor", help="what is controlled on this machine", allow_abbrev=False)
-    report = commands.add_parser("report", help="the reproducibility page of runs", allow_abbrev=False)
-    report.add_argument("run", metavar="RUN", nargs="+")
-    report.add_argument("-o", "--output", metavar="FILE", help="write to FILE, not to the terminal")
-    others = {
-        "compare": compare,
-        "diagnose": diagnose,
-        "reproduce": _reproduce_parser(commands),
-        "doctor": doctor,
-        "report": report,
-    }
-    for parser in others.values():
-        parser.add_argument("--json", metavar="FILE", help="write the result for machines")
-    return others
+    parser.add_argument("--html", metavar="FILE", help="write a self-contained HTML report to FILE")
+    parser.add_argument("--png", metavar="FILE", help="write heat map and loss curves to FILE as PNG")
+    return parser
 
 
-def _reproduce_parser(commands: Any) -> argparse.ArgumentParser:
-    text = "do again what a run recorded, comparing while it trains"
-    parser: argparse.ArgumentParser = commands.add_parser(
+def _add_diagnose(commands: Any) -> argparse.ArgumentParser:
+    parser = _add_command(commands, "diagnose", "find out why two recorded runs diverge")
+    _add_two_runs(parser)
+    _add_run_dir(parser)
+    return parser
+
+
+def _add_reproduce(commands: Any) -> argparse.ArgumentParser:
+    parser = _add_command(
+        commands,
         "reproduce",
-        help=text,
-        description=text,
+        "re-run a recorded run and compare while it trains",
         usage="keras-repro reproduce [OPTIONS] RUN [-- ARGUMENTS OF THE SCRIPT]",
-        epilog="The script's arguments are needed only where some of them were not published.",
-        allow_abbrev=False,
+        epilog="Give the script's arguments only if some of them are not in the ledger.",
     )
     parser.add_argument("run", metavar="RUN")
     parser.add_argument("--yes", action="store_true", help="run the recorded command without asking")
-    parser.add_argument("--anyway", action="store_true", help="go on where something is missing or changed")
-    parser.add_argument("--no-pin", action="store_true", help="leave variables and threads as they are here")
-    parser.add_argument("--script", metavar="FILE", help="where the script is, if not where it was")
-    parser.add_argument("--run-dir", metavar="FOLDER", help="where its run goes (default: .keras_repro)")
-    parser.add_argument("--force", action="store_true", help="replace the run that is in FOLDER")
+    parser.add_argument(
+        "--anyway", action="store_true", help="run even if recorded code or files are missing or changed"
+    )
+    parser.add_argument(
+        "--no-pin", action="store_true", help="keep the variables and threads of this machine"
+    )
+    parser.add_argument("--script", metavar="FILE", help="run FILE if the script has been moved")
+    _add_run_dir(parser)
+    parser.add_argument("--force", action="store_true", help="replace an existing run in FOLDER")
     parser.set_defaults(arguments=None)
     return parser
 
 
-def _split(argv: list[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
-    """Parts our options from the script and its arguments; ours may stand on both sides of SCRIPT."""
-    flags = {s: a.nargs == 0 for a in parser._actions for s in a.option_strings}
-    ours: list[str] = []
-    script: list[str] = []
-    rest = list(argv)
-    while rest:
-        token = rest.pop(0)
-        name = token.partition("=")[0]
-        if token == "--":
-            script += rest
-            break
-        if not script and token == "-m":
-            script += [token, *rest[:1]]
-            del rest[:1]
-        elif name in flags and (len(name) > 2 or not script):
-            ours.append(token)
-            if not flags[name] and "=" not in token and rest:
-                ours.append(rest.pop(0))
-        elif not script and token.startswith("-"):
-            raise ReproError(f"unknown option {token} (see 'keras-repro {parser.prog.split()[-1]} --help')")
-        else:
-            script.append(token)
-    return ours, script
+def _add_doctor(commands: Any) -> argparse.ArgumentParser:
+    return _add_command(commands, "doctor", "list the determinism switches on this machine")
 
 
-def _with_script(options: argparse.Namespace, script: list[str]) -> argparse.Namespace:
+def _add_report(commands: Any) -> argparse.ArgumentParser:
+    parser = _add_command(commands, "report", 'write the "Reproducibility Information" section of a paper')
+    parser.add_argument("run", metavar="RUN", nargs="+")
+    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of the terminal")
+    return parser
+
+
+def _add_two_runs(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("a", metavar="RUN")
+    parser.add_argument("b", metavar="RUN")
+
+
+def _add_run_dir(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--run-dir", metavar="FOLDER", help="record into FOLDER (default: .keras_repro)")
+
+
+def _parse_script_command(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:
+    own_words, script_words = _split(argv, parser)
+    options = parser.parse_args(own_words)
+    if options.command == "verify":
+        if options.vary in ("list", "help") and not script_words:
+            return options
+        _check_verify(options)
     options.script = options.module = None
-    if script[:1] == ["-m"]:
-        if len(script) < 2:
-            raise ReproError("-m needs the name of a module")
-        options.module, options.arguments = script[1], script[2:]
-    elif script:
-        options.script, options.arguments = script[0], script[1:]
-    else:
+    if not script_words:
         raise ReproError("no script: give the path of a script, or -m and a module")
+    if script_words[0] != "-m":
+        options.script, *options.arguments = script_words
+    elif len(script_words) > 1:
+        _, options.module, *options.arguments = script_words
+    else:
+        raise ReproError("-m needs the name of a module")
     return options
 
 
-def _of_verify(options: argparse.Namespace) -> argparse.Namespace:
-    """The options of `verify`: those that belong together."""
-    if not hasattr(options, "vary"):
-        return options
+def _split(argv: list[str], parser: argparse.ArgumentParser) -> tuple[list[str], list[str]]:
+    """Split our options from the script and its arguments; ours may be on both sides of SCRIPT."""
+    takes_no_value = {s: a.nargs == 0 for a in parser._actions for s in a.option_strings}
+    own_words: list[str] = []
+    script_words: list[str] = []
+    rest = list(argv)
+    while rest:
+        word = rest.pop(0)
+        name = word.partition("=")[0]
+        if word == "--":
+            script_words += rest
+            break
+        if not script_words and word == "-m":
+            script_words += [word, *rest[:1]]
+            del rest[:1]
+        elif name in takes_no_value and (len(name) > 2 or not script_words):
+            own_words.append(word)
+            if not takes_no_value[name] and "=" not in word and rest:
+                own_words.append(rest.pop(0))
+        elif not script_words and word.startswith("-"):
+            parser.error(f"unknown option {word}")
+        else:
+            script_words.append(word)
+    return own_words, script_words
+
+
+def _check_verify(options: argparse.Namespace) -> None:
+    """Refuse options that do not fit together, and set the defaults of those that depend on `--vary`."""
     if options.vary is not None and options.runs is not None:
-        raise ReproError("--vary runs the script once under each variation: leave out --runs")
+        raise ReproError("--vary runs the script once under each variation: remove --runs")
     for name in ("jobs", "no_copy", "html"):
         if options.vary is None and getattr(options, name):
             raise ReproError(f"--{name.replace('_', '-')} needs --vary")
-    options.runs = options.runs or _RUNS
+    options.runs = options.runs or _DEFAULT_RUNS
     options.jobs = options.jobs or 1
-    return options
 
 
 def _every(text: str) -> str | int:
     if text in ("epoch", "step"):
         return text
-    try:
-        number = int(text)
-    except ValueError:
-        number = 0
-    if number < 1:
+    if (number := _whole_number(text)) < 1:
         raise argparse.ArgumentTypeError(
             f"needs 'epoch', 'step' or a whole number of steps from 1, received {text!r}"
         )
@@ -239,19 +272,14 @@ def _every(text: str) -> str | int:
 
 
 def _at_least(smallest: int) -> Callable[[str], int]:
-    def parse(text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            number = smallest - 1
-        if number < smallest:
+    def parse_number(text: str) -> int:
+        if (number := _whole_number(text)) < smallest:
             raise argparse.ArgumentTypeError(f"needs a whole number from {smallest}, received {text!r}")
         return number
 
-    return parse
+    return parse_number
 
 
-def _version() -> str:
-    from keras_repro._version import __version__
-
-    return f"keras-repro {__version__}"
+def _whole_number(text: str) -> int:
+    """Return the number that a text holds, -1 if it holds none."""
+    return int(text) if text.isdecimal() else -1

@@ -1,11 +1,11 @@
-"""A recorded environment and its switches in words, for every page that shows them.
+"""Describe a recorded environment and its switches in words.
 
     >>> hardware({"cpu": {"model": "EPYC", "available": 2, "logical": 8}, "memory_bytes": 2**34})
     ['EPYC, 2 of 8 cores', '16.0 GiB memory']
     >>> switch_value(False), switch_value(None)
     ('off', '-')
 
-What comes in may be from a ledger that somebody else wrote: any type is met, nothing is assumed.
+The ledger may come from an untrusted source: values of any type are accepted.
 """
 
 from __future__ import annotations
@@ -21,38 +21,41 @@ _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-mac
 
 
 def part(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """One fact that is a mapping; empty where it was not recorded."""
+    """Return an entry that is a mapping; an empty one if it was not recorded."""
     return as_mapping(environment.get(name))
 
 
-def tensorflow_version(environment: Mapping[str, Any]) -> str | None:
-    """The TensorFlow that ran, or that is installed."""
-    ran = part(environment, "frameworks").get("tensorflow")
-    return str(ran) if ran else package_version(environment, *_TENSORFLOW)
+def versions(environment: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the versions of Python, TensorFlow and Keras: those that ran, else those installed."""
+    python = part(environment, "python").get("version")
+    return {
+        "Python": None if python is None else str(python),
+        "TensorFlow": _framework_version(environment, *_TENSORFLOW),
+        "Keras": _framework_version(environment, "keras"),
+    }
 
 
-def keras_version(environment: Mapping[str, Any]) -> str | None:
-    """The Keras that ran, or that is installed."""
-    ran = part(environment, "frameworks").get("keras")
-    return str(ran) if ran else package_version(environment, "keras")
+def _framework_version(environment: Mapping[str, Any], *names: str) -> str | None:
+    ran = part(environment, "frameworks").get(names[0])
+    return str(ran) if ran else package_version(environment, *names)
 
 
 def package_version(environment: Mapping[str, Any], *names: str) -> str | None:
-    """The version of the first of these packages that is installed."""
+    """Return the version of the first of these packages that is installed."""
     packages = part(environment, "packages")
     return next((str(packages[n]) for n in names if packages.get(n)), None)
 
 
 def gpus(environment: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
-    """The GPUs; None where it was not recorded whether there are any."""
-    found = environment.get("gpu")
-    if not isinstance(found, list):
+    """Return the GPUs; None if they were not recorded."""
+    recorded = environment.get("gpu")
+    if not isinstance(recorded, list):
         return None
-    return [gpu for gpu in found if isinstance(gpu, Mapping)]
+    return [gpu for gpu in recorded if isinstance(gpu, Mapping)]
 
 
 def hardware(environment: Mapping[str, Any]) -> list[str]:
-    """CPU, memory and GPUs, a text each; empty where none was recorded."""
+    """Return CPU, memory and GPUs, a text each; empty if none was recorded."""
     texts = []
     cpu = part(environment, "cpu")
     if cpu:
@@ -61,17 +64,16 @@ def hardware(environment: Mapping[str, Any]) -> list[str]:
     memory = _gibibytes(environment.get("memory_bytes"))
     if memory is not None:
         texts.append(f"{memory:.1f} GiB memory")
-    texts += [_gpu(gpu) for gpu in gpus(environment) or ()]
-    return texts
+    return texts + [_gpu(gpu) for gpu in gpus(environment) or ()]
 
 
 def gpus_and_drivers(environment: Mapping[str, Any]) -> str | None:
-    """The GPUs with their drivers, `"none"` without a GPU; None where it was not recorded."""
-    found = gpus(environment)
-    if found is None:
+    """Return the GPUs with their drivers, `"none"` without a GPU; None if they were not recorded."""
+    recorded = gpus(environment)
+    if recorded is None:
         return None
-    each = [f"{_gpu(gpu)}, driver {gpu.get('driver') or NOT_RECORDED}" for gpu in found]
-    return "; ".join(each) or "none"
+    texts = [f"{_gpu(gpu)}, driver {gpu.get('driver') or NOT_RECORDED}" for gpu in recorded]
+    return "; ".join(texts) or "none"
 
 
 def _gpu(gpu: Mapping[str, Any]) -> str:
@@ -84,14 +86,14 @@ def _gibibytes(value: Any) -> float | None:
 
 
 def system(environment: Mapping[str, Any]) -> str | None:
-    """The operating system, its kernel and machine."""
-    facts = part(environment, "os")
-    words = [facts.get("version") or facts.get("system"), facts.get("release")]
-    return ", ".join(str(w) for w in [*words, facts.get("machine")] if w) or None
+    """Return the operating system, its kernel and machine."""
+    os = part(environment, "os")
+    words = [os.get("version") or os.get("system"), os.get("release"), os.get("machine")]
+    return ", ".join(str(w) for w in words if w) or None
 
 
 def switch_value(value: Any) -> str:
-    """What was requested of a switch, or achieved."""
+    """Return the requested or effective value of a switch in words."""
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -101,18 +103,17 @@ def switch_value(value: Any) -> str:
     return str(value)
 
 
-def switch_status(ok: bool | None, requested: Any, achieved: Any) -> str:
-    """How a switch stands, in a word or two."""
+def switch_status(ok: bool | None, effective: Any) -> str:
+    """Return the status of a switch in a few words.
+
+    Args:
+        ok: whether the effective value is the requested one; None if nothing was requested.
+        effective: the effective value; None if it cannot be read.
+    """
     if ok is not None:
         return "pinned" if ok else "NOT IN EFFECT"
-    if achieved == "no GPU":
+    if effective == "no GPU":
         return "no GPU"
-    if achieved is None:
+    if effective is None:
         return "not known"
-    return "left as it is" if achieved in ({}, "the CPU's") else "not pinned"
-
-
-def short_number(value: float, digits: int = 3) -> str:
-    """A number with a few digits, as people write it: `"0.0123"`, `"1.5e-7"`."""
-    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else mantissa
+    return "left as it is" if effective in ({}, "the CPU's") else "not pinned"

@@ -1,4 +1,4 @@
-"""The templates of `templates/`, by Jinja, which is an extra."""
+"""Load the Jinja templates of `templates/`; Jinja is an optional dependency."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from keras_repro.errors import ReproError
 def templates(
     what: str, *, escapes: bool, finalize: Callable[[Any], Any], as_it_is: Callable[[str], Any]
 ) -> Any:
-    """Makes the Jinja environment of the templates.
+    """Make the Jinja environment of the templates.
 
     Args:
-        what: what they are wanted for, for the error.
-        escapes: whether Jinja escapes for HTML what is put in.
-        finalize: what each value passes through before.
-        as_it_is: marks a text as one that is not to be escaped; a filter of this name in the templates.
+        what: the product of the templates, for the error message.
+        escapes: whether Jinja escapes values for HTML.
+        finalize: applied to each value before it is escaped.
+        as_it_is: marks a text that must not be escaped; a filter of this name in the templates.
 
     Raises:
         ReproError: jinja2 is not installed.

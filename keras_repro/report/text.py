@@ -45,6 +45,12 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
+def short_number(value: float, digits: int = 3) -> str:
+    """Return a number with a few digits, as people write it: `"0.0123"`, `"1.5e-7"`."""
+    mantissa, e, exponent = f"{value:.{digits}g}".partition("e")
+    return f"{mantissa}e{int(exponent)}" if e else mantissa
+
+
 def script_json(value: Mapping[str, Any]) -> str:
     """Return a mapping as JSON that is safe inside a script element."""
     text = json.dumps(value, separators=(",", ":"), allow_nan=False)

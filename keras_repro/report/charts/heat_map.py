@@ -37,8 +37,7 @@ from keras_repro.report.charts.cells import (
 from keras_repro.report.charts.divergence_marker import GridCell, Mark, marker_for
 from keras_repro.report.charts.epoch_axis import MANY_COLUMNS, Tick, borders_of, ticks_of
 from keras_repro.report.charts.layer_table import LayerFacts, layer_table, never_in_words
-from keras_repro.report.environment_text import short_number
-from keras_repro.report.text import script_json, shorten_middle
+from keras_repro.report.text import script_json, short_number, shorten_middle
 from keras_repro.utils.text import escape_control_chars
 
 _HIGHEST_ROW, _LOWEST_ROW, _HEIGHT = 30, 4, 560  # pixels

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.report.environment_text import short_number
+from keras_repro.report.text import short_number
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,8 +15,8 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from keras_repro.report.environment_text import short_number
 from keras_repro.report.run_pair import Series
+from keras_repro.report.text import short_number
 
 _TOP, _BOTTOM = 4.0, 96.0  # of a height of 100: a line at the edge would lose half its width
 _MOST_POINTS = 800

@@ -25,9 +25,8 @@ from keras_repro.report.charts.divergence_marker import Mark, place_of
 from keras_repro.report.charts.epoch_axis import EpochAxis, Tick, axis_of
 from keras_repro.report.charts.heat_map import HeatMap, heat_map_of
 from keras_repro.report.charts.metric_curves import chosen
-from keras_repro.report.environment_text import short_number
 from keras_repro.report.run_pair import RunPair, read_pair
-from keras_repro.report.text import shorten_middle
+from keras_repro.report.text import short_number, shorten_middle
 from keras_repro.utils.text import escape_control_chars
 
 _DOTS = 150  # an inch

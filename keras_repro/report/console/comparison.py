@@ -1,9 +1,10 @@
-"""What the commands print: short, readable at any width, without colour, and piped."""
+"""Print a comparison: a table of epochs, distances, notes, and the verdict as the last line."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
@@ -17,59 +18,97 @@ from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.report.console.terminal import print_line
+from keras_repro.report.text import shorten_middle
+from keras_repro.storage.digest import section_digest
 from keras_repro.utils.text import escape_control_chars
 
 _DIGITS = 7
 _MOST_ROWS = 60
 _MOST_METRICS = 4
-_NEAR = 8
-_MOST = 3
-_LONGEST = 44
+_NEAR = 8  # rows shown at each end, and around the first difference
+_MOST_LAYERS = 3
+_LONGEST_NAME = 44
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Prints the table of epochs, notes, and the verdict with the fingerprint as the last line."""
+    """Print the table of epochs, the notes, and the verdict with the fingerprint as the last line."""
     ledgers = [open_ledger(r["ledger"]) for r in comparison.runs]
     if comparison.verdict != "incomparable":
-        _print_epochs(ledgers, comparison, console)
+        _print_epochs(ledgers, console)
     for note in comparison.notes:
         print_line(console, f"note: {note}", "yellow")
-    print_verdict(comparison, console)
-
-
-def print_verdict(comparison: Comparison, console: Console) -> None:
-    """Prints the verdict: a line to paste into a paper where the runs are identical."""
     if comparison.verdict == "identical":
-        versions = _versions(open_ledger(comparison.runs[0]["ledger"]))
-        print_line(console, f"covers: {comparison.covers}. Agreeing runs do not exclude a rare race.")
-        over = f" over {comparison.within}" if comparison.within else ""
-        runs = len({open_ledger(r["ledger"]).digest for r in comparison.runs})
-        what = f"{runs} runs, bit for bit{versions}" if runs > 1 else f"one run beside itself{versions}"
-        text = f"identical{over}: {what}, fingerprint "
-        print_line(console, text + str(comparison.runs[0]["fingerprint"]), "bold green")
+        _print_identical(comparison, ledgers, console)
     elif comparison.divergence is not None:
-        divergence = comparison.divergence
-        for text in () if comparison.how_far is None else how_far_lines(comparison.how_far):
-            print_line(console, text)
-        if comparison.grade is not None:
-            print_line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
-        print_line(console, f"cause: {divergence.cause}")
-        others = divergence.tensors[1:6]
-        if others:
-            names = ", ".join(t["tensor"] for t in others)
-            more = len(divergence.tensors) - 1 - len(others)
-            print_line(console, f"also: {names}" + (f" and {more} more" if more else ""))
-        print_line(console, f"diverged: {divergence.describe()}", "bold red")
+        _print_divergence(comparison, console)
+
+
+def distance_lines(summary: DistanceSummary) -> Iterator[str]:
+    """Yield short lines: the most distant layers where the weights diverge and at the end.
+
+    `~` marks an estimate.
+    """
+    if summary.parting.largest is None and summary.end.largest is None:
+        reason = "; ".join(summary.notes) or "no layer is in both runs"
+        yield f"distance: unknown; {escape_control_chars(reason)}"
+        return
+    if summary.parting.at == summary.end.at:
+        yield from _layer_lines(summary.end, "distance")
+    else:
+        yield from _layer_lines(summary.parting, "distance where weights diverge")
+        yield from _layer_lines(summary.end, "distance at the end")
+    for tensor in summary.end.tensors[:1]:
+        yield from _tensor_lines(tensor)
+    for note in summary.notes:
+        yield f"  {escape_control_chars(note)}"
+
+
+def _print_identical(comparison: Comparison, ledgers: Sequence[LedgerReader], console: Console) -> None:
+    """Print the coverage, and a line to paste into a paper."""
+    print_line(
+        console,
+        f"covers: {comparison.covers}. Note: identical runs do not rule out a rare race condition.",
+    )
+    over = f" over {comparison.within}" if comparison.within else ""
+    runs = len({ledger.digest for ledger in ledgers})
+    what = f"{runs} runs, bit for bit" if runs > 1 else "one run compared with itself"
+    fingerprint = comparison.runs[0]["fingerprint"]
+    text = f"identical{over}: {what}{_versions(ledgers[0])}, fingerprint {fingerprint}"
+    print_line(console, text, "bold green")
+
+
+def _print_divergence(comparison: Comparison, console: Console) -> None:
+    divergence = comparison.divergence
+    assert divergence is not None
+    for line in () if comparison.how_far is None else distance_lines(comparison.how_far):
+        print_line(console, line)
+    if comparison.grade is not None:
+        print_line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
+    print_line(console, f"cause: {divergence.cause}")
+    others = divergence.tensors[1:6]
+    if others:
+        names = ", ".join(t["tensor"] for t in others)
+        more = len(divergence.tensors) - 1 - len(others)
+        print_line(console, f"also: {names}" + (f" and {more} more" if more else ""))
+    print_line(console, f"diverged: {divergence.describe()}", "bold red")
 
 
 def _versions(ledger: LedgerReader) -> str:
     frameworks = (ledger.header.get("environment") or {}).get("frameworks") or {}
     names = {"tensorflow": "TensorFlow", "keras": "Keras"}
-    listed = [f"{names[n]} {frameworks[n]}" for n in names if frameworks.get(n)]
-    return f", {', '.join(listed)}" if listed else ""
+    return "".join(f", {names[n]} {frameworks[n]}" for n in names if frameworks.get(n))
 
 
-def _print_epochs(ledgers: Sequence[LedgerReader], comparison: Comparison, console: Console) -> None:
+@dataclass(frozen=True, kw_only=True)
+class _Row:
+    """An epoch or a result: its metrics in the first run that has it, and the state digest of each run."""
+
+    name: str
+    metrics: Mapping[str, Any]
+    digests: tuple[str | None, ...]
+
+
+def _print_epochs(ledgers: Sequence[LedgerReader], console: Console) -> None:
     rows = list(_rows(ledgers))
     if not rows:
         return
@@ -80,83 +119,74 @@ def _print_epochs(ledgers: Sequence[LedgerReader], comparison: Comparison, conso
         table.add_column(escape_control_chars(name), justify="right", no_wrap=True)
     for number in range(len(ledgers)):
         table.add_column(f"run {number + 1}", no_wrap=True)
-    for row in _shown(rows):
+    for row in _selected(rows):
         if row is None:
-            table.add_row(*["..."] + [""] * (len(columns) + len(ledgers)))
+            table.add_row("...")
             continue
-        marks = [
-            Text(digest or "-", style="" if digest == row["digests"][0] else "bold red")
-            for digest in row["digests"]
+        digests = [
+            Text(digest or "-", style="" if digest == row.digests[0] else "bold red")
+            for digest in row.digests
         ]
-        cells = [_number(row["metrics"].get(name)) for name in columns]
-        table.add_row(escape_control_chars(row["name"]), *cells, *marks)
+        table.add_row(row.name, *(_number(row.metrics.get(name)) for name in columns), *digests)
     console.print(table)
 
 
-def _rows(ledgers: Sequence[LedgerReader]) -> Iterator[dict[str, Any]]:
-    """One row an epoch or result, with a digest of each run's state there."""
+def _rows(ledgers: Sequence[LedgerReader]) -> Iterator[_Row]:
+    """Yield a row for each epoch and result."""
     counts: Counter[str] = Counter()
-    held: list[dict[str, dict[str, Any]]] = []
+    recorded: list[dict[str, Record]] = []
     for ledger in ledgers:
-        found = {}
+        records = {}
         for record in ledger.typed_records():
             if ledger is ledgers[0]:
                 counts[record.kind] += 1
             if record.kind in ("epoch", "evaluation", "prediction"):
-                found[record.position] = {
-                    "record": record,
-                    "digest": _state_digits(record.sections),
-                }
-        held.append(found)
-    for position in dict.fromkeys(p for found in held for p in found):
-        entries = [found.get(position) for found in held]
-        record = next(e["record"] for e in entries if e is not None)
-        name = _row_name(record, counts)
-        digests = [e["digest"] if e is not None else None for e in entries]
-        yield {"name": name, "metrics": record.metrics, "digests": digests}
-
-
-def _state_digits(sections: Any) -> str:
-    from keras_repro.storage.digest import section_digest
-
-    return section_digest(dict(sections))[:_DIGITS]
+                records[record.position] = record
+        recorded.append(records)
+    for position in dict.fromkeys(p for records in recorded for p in records):
+        at_position = [records.get(position) for records in recorded]
+        record = next(r for r in at_position if r is not None)
+        yield _Row(
+            name=escape_control_chars(_row_name(record, counts)),
+            metrics=record.metrics,
+            digests=tuple(
+                None if r is None else section_digest(dict(r.sections))[:_DIGITS] for r in at_position
+            ),
+        )
 
 
 def _row_name(record: Record, counts: Mapping[str, int]) -> str:
-    """Epochs by their number, with their fit before it where there are several; all counted from 1."""
+    """Return an epoch's number, after that of its fit if there are several; all counted from 1."""
     if record.epoch is not None:
         fit = f"fit {(record.fit or 0) + 1}: " if counts["fit"] > 1 else ""
         return f"{fit}{record.epoch + 1}"
-    many = counts[record.kind] > 1 and record.index is not None
-    return position_text(record.kind, index=record.index) if many else record.kind
+    if counts[record.kind] > 1 and record.index is not None:
+        return position_text(record.kind, index=record.index)
+    return record.kind
 
 
-def _metric_columns(rows: Sequence[dict[str, Any]], width: int, runs: int) -> list[str]:
-    names = list(dict.fromkeys(n for r in rows for n in r["metrics"]))
-    preferred = [n for n in ("loss", "accuracy") if n in names]
-    preferred += [n for n in names if n not in preferred]
-    widest = max(len(escape_control_chars(r["name"])) for r in rows)
-    free = width - max(widest, len("epoch")) - runs * (_DIGITS + 2)
-    shown: list[str] = []
-    for name in preferred:
-        needed = 2 + max(
-            len(escape_control_chars(name)), *(len(_number(r["metrics"].get(name))) for r in rows)
-        )
-        if needed <= free and len(shown) < _MOST_METRICS:
-            shown.append(name)
+def _metric_columns(rows: Sequence[_Row], width: int, runs: int) -> list[str]:
+    names = dict.fromkeys(["loss", "accuracy", *(n for row in rows for n in row.metrics)])
+    free = width - max(len("epoch"), *(len(row.name) for row in rows)) - runs * (_DIGITS + 2)
+    columns: list[str] = []
+    for name in names:
+        cells = [_number(row.metrics.get(name)) for row in rows]
+        needed = 2 + max(map(len, [escape_control_chars(name), *cells]))
+        if any(cells) and needed <= free and len(columns) < _MOST_METRICS:
+            columns.append(name)
             free -= needed
-    return shown
+    return columns
 
 
-def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
-    """All rows, or where they are many, those at both ends and around the first difference."""
+def _selected(rows: Sequence[_Row]) -> Iterator[_Row | None]:
+    """Yield all rows, or, of many, those at both ends and around the first difference; None for a gap."""
     if len(rows) <= _MOST_ROWS:
         yield from rows
         return
-    first = next((i for i, r in enumerate(rows) if len(set(r["digests"])) > 1), len(rows))
+    first_difference = next((i for i, row in enumerate(rows) if len(set(row.digests)) > 1), len(rows))
     last = -1
     for index, row in enumerate(rows):
-        near = abs(index - first) <= _NEAR // 2
+        near = abs(index - first_difference) <= _NEAR // 2
         if index < _NEAR or index >= len(rows) - _NEAR or near:
             if index != last + 1:
                 yield None
@@ -165,64 +195,35 @@ def _shown(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any] | None]:
 
 
 def _number(value: Any) -> str:
-    return (
-        f"{value:.6f}"
-        if isinstance(value, float)
-        else ("" if value is None else escape_control_chars(value)[:10])
-    )
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return "" if value is None else escape_control_chars(value)[:10]
 
 
-def how_far_lines(found: DistanceSummary) -> Iterator[str]:
-    """The lines: where the weights part and in the end, the layers that are furthest apart.
-
-    Each line fits into 60 columns. `~` stands before what was estimated.
-    """
-    if found.parting.largest is None and found.end.largest is None:
-        reason = "; ".join(found.notes) or "no layer is in both runs"
-        yield f"how far apart: not known; {escape_control_chars(reason)}"
-        return
-    if found.parting.at == found.end.at:
-        yield from _place(found.end, "how far apart")
-    else:
-        yield from _place(found.parting, "how far apart where weights part")
-        yield from _place(found.end, "how far apart in the end")
-    for tensor in found.end.tensors[:1]:
-        yield from _exact(tensor)
-    for note in found.notes:
-        yield f"  {escape_control_chars(note)}"
+def _layer_lines(distance: DistanceAt, title: str) -> Iterator[str]:
+    yield f"{title}, {distance.at}: {len(distance.layers)} of {distance.of} layers"
+    known = [layer for layer in distance.layers if layer.distance is not None]
+    for layer in known[:_MOST_LAYERS]:
+        size = f"{'' if layer.exact else '~'}{layer.distance:.2g}"
+        yield f"  {size:>8}  {_layer_name(layer)}"
+    if len(distance.layers) > len(known):
+        yield f"         ?  {len(distance.layers) - len(known)} layers, distance unknown"
 
 
-def _place(apart: DistanceAt, title: str) -> Iterator[str]:
-    yield f"{title}, {apart.at}: {len(apart.layers)} of {apart.of} layers"
-    known = [layer for layer in apart.layers if layer.distance is not None]
-    for layer in known[:_MOST]:
-        yield f"  {_size(layer):>8}  {_shortened(_name(layer))}"
-    if len(apart.layers) > len(known):
-        yield f"         ?  {len(apart.layers) - len(known)} layers, not known how far"
-
-
-def _exact(tensor: ExactDistance) -> Iterator[str]:
-    """What snapshots tell of a tensor."""
-    name = _shortened(escape_control_chars(tensor.tensor))
-    yield f"  {name}: {tensor.elements:,} of {tensor.of:,} elements,"
-    at = "" if tensor.index is None else f" at {list(tensor.index)}"
-    ulps = "" if tensor.ulps is None else f"{_count(tensor.ulps)} ULPs at most; "
+def _tensor_lines(tensor: ExactDistance) -> Iterator[str]:
+    """Yield the exact difference of a tensor, read from snapshots."""
+    name = shorten_middle(escape_control_chars(tensor.tensor), _LONGEST_NAME)
+    yield f"  {name}: {tensor.elements:,} of {tensor.of:,} elements differ"
     largest = "not finite" if tensor.largest is None else f"{tensor.largest:.2g}"
-    yield f"    by {ulps}{largest}{at}"
+    at = "" if tensor.index is None else f" at {list(tensor.index)}"
+    ulps = "" if tensor.ulps is None else f", {_count(tensor.ulps)} ULPs"
+    yield f"    largest: {largest}{at}{ulps}"
 
 
 def _count(number: int) -> str:
     return f"{number:,}" if number < 1_000_000 else f"{number:.1e}"
 
 
-def _name(layer: LayerDistance) -> str:
-    same = layer.title == layer.layer
-    return escape_control_chars(layer.layer if same else f"{layer.layer} ({layer.title})")
-
-
-def _size(layer: LayerDistance) -> str:
-    return f"{'' if layer.exact else '~'}{layer.distance:.2g}"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"...{text[3 - _LONGEST :]}"
+def _layer_name(layer: LayerDistance) -> str:
+    name = layer.layer if layer.title == layer.layer else f"{layer.layer} ({layer.title})"
+    return shorten_middle(escape_control_chars(name), _LONGEST_NAME)

@@ -1,4 +1,4 @@
-"""What `keras-repro doctor` prints: each switch, what is in effect, and how to pin it.
+"""Print `keras-repro doctor`: each switch, its effective value, and how to pin it.
 
 >>> from keras_repro.determinism.switches import Reading
 >>> from keras_repro.report.console.terminal import make_console
@@ -20,34 +20,33 @@ from rich.text import Text
 
 from keras_repro.determinism.switches import SWITCHES, Reading
 from keras_repro.report import environment_text
+from keras_repro.report.console.terminal import print_line
 from keras_repro.utils.text import escape_control_chars
 
 _STYLES = {"pinned": "green", "NOT IN EFFECT": "bold red", "not pinned": "yellow"}
-_WHAT = {s.name: s.what for s in SWITCHES}
-_EVERY_FIX = ", or: keras-repro run SCRIPT"
+_PURPOSES = {s.name: s.what for s in SWITCHES}
+_FIX_OF_ALL = ", or: keras-repro run SCRIPT"
 
 
 def render_doctor(readings: Sequence[Reading], environment: Mapping[str, Any], console: Console) -> None:
-    """Prints this machine, the table of switches, and below it what to do.
+    """Print this machine, the table of switches, and the fixes.
 
     Args:
-        readings: what `probe_switches` or `read_switches` returned.
-        environment: what `record.environment.gather` returned.
-        console: where to; at any width, with and without colour.
+        readings: the result of `probe_switches` or `read_switches`.
+        environment: the result of `provenance.environment.gather`.
+        console: where to print; of any width, with or without colour.
     """
-    console.print(_surroundings(environment))
+    console.print(_machine(environment))
     console.print()
     console.print(_table(readings))
     _print_fixes(readings, console)
     _print_summary(readings, console)
 
 
-def _surroundings(environment: Mapping[str, Any]) -> Table:
+def _machine(environment: Mapping[str, Any]) -> Table:
     gpus = environment_text.gpus(environment)
     rows = {
-        "Python": environment_text.part(environment, "python").get("version"),
-        "TensorFlow": environment_text.tensorflow_version(environment),
-        "Keras": environment_text.keras_version(environment),
+        **environment_text.versions(environment),
         "Hardware": "; ".join(environment_text.hardware(environment)),
         "GPU": None if gpus is None else str(len(gpus) or "none"),
         "System": environment_text.system(environment),
@@ -62,31 +61,32 @@ def _surroundings(environment: Mapping[str, Any]) -> Table:
 
 def _table(readings: Sequence[Reading]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in ("switch", "requested", "achieved", "status"):
+    for name in ("switch", "requested", "effective", "status"):
         table.add_column(name, overflow="fold")
     for reading in readings:
         status = _status(reading)
+        values = map(environment_text.switch_value, (reading.requested, reading.achieved))
         table.add_row(
-            Text(escape_control_chars(reading.name)),
-            Text(escape_control_chars(environment_text.switch_value(reading.requested))),
-            Text(escape_control_chars(environment_text.switch_value(reading.achieved))),
+            *(Text(escape_control_chars(text)) for text in (reading.name, *values)),
             Text(status, style=_STYLES.get(status, "dim")),
         )
     return table
 
 
 def _print_fixes(readings: Sequence[Reading], console: Console) -> None:
-    """Those not in effect first; each fix on a line of its own, whole, to be copied."""
+    """Print each fix on one line that can be copied, those of switches not in effect first."""
     for reading in sorted(readings, key=lambda r: r.ok is not False):
         if not reading.fix or reading.ok:
             continue
-        what = f": {_WHAT[reading.name]}" if reading.name in _WHAT else ""
-        text = Text(escape_control_chars(reading.name), style="bold red" if reading.ok is False else "bold")
+        style = "bold red" if reading.ok is False else "bold"
+        purpose = f": {_PURPOSES[reading.name]}" if reading.name in _PURPOSES else ""
         console.print()
-        console.print(text.append(what, style="not bold default"))
-        fix = Text(escape_control_chars(reading.fix.removesuffix(_EVERY_FIX)))
-        indented = Padding(fix, (0, 0, 0, 2)) if console.is_terminal else Text("  ") + fix
-        console.print(indented, soft_wrap=not console.is_terminal)
+        console.print(Text.assemble((escape_control_chars(reading.name), style), purpose))
+        fix = reading.fix.removesuffix(_FIX_OF_ALL)
+        if console.is_terminal:
+            console.print(Padding(Text(escape_control_chars(fix)), (0, 0, 0, 2)))
+        else:
+            print_line(console, f"  {fix}")
 
 
 def _print_summary(readings: Sequence[Reading], console: Console) -> None:
@@ -100,8 +100,8 @@ def _print_summary(readings: Sequence[Reading], console: Console) -> None:
     console.print()
     console.print(Text(text, style="bold red" if missed else "bold"))
     if pinned < total:
-        console.print("All of them at once, before Python starts: keras-repro run SCRIPT")
+        console.print("To pin all of them before Python starts: keras-repro run SCRIPT")
 
 
 def _status(reading: Reading) -> str:
-    return environment_text.switch_status(reading.ok, reading.requested, reading.achieved)
+    return environment_text.switch_status(reading.ok, reading.achieved)

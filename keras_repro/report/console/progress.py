@@ -1,156 +1,109 @@
-"""Live progress of the processes that a verification runs, with the time left."""
+"""Show the progress of the runs of a verification, with the time left."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Any
+from statistics import fmean
+from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
 
-from keras_repro.ledger.position_text import fit_in_words
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.task import Watcher
-from keras_repro.report.console.terminal import shown_path
+from keras_repro.report.console.ledger_tail import LedgerTail
+from keras_repro.report.console.terminal import print_line, shown_path
+from keras_repro.report.text import counted
 
 
-class ProgressWatcher(Watcher):
-    """Shows how far each run is: a live line on a terminal, a plain line a run elsewhere.
+class LiveDisplay:
+    """Show live lines below the output while the `with` block runs, if the console is a terminal.
 
     Args:
         console: where to print.
-        runs: how many runs there will be.
+        columns: the columns of a live line.
+        options: options of `rich.progress.Progress`.
+    """
+
+    def __init__(self, console: Console, *columns: ProgressColumn, **options: Any) -> None:
+        self._console = console
+        self._progress = Progress(*columns, console=console, transient=True, **options)
+
+    def __enter__(self) -> Self:
+        if self._console.is_terminal:
+            self._progress.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._console.is_terminal:
+            self._progress.stop()
+
+    def _add_line(self, title: str, **fields: Any) -> TaskID | None:
+        return self._progress.add_task(title, **fields) if self._console.is_terminal else None
+
+
+class ProgressWatcher(LiveDisplay, Watcher):
+    """Print a line for each finished run; on a terminal, show a live line with the time left too.
+
+    Args:
+        console: where to print.
+        runs: the number of runs.
     """
 
     def __init__(self, console: Console, runs: int) -> None:
-        self._console, self._runs = console, runs
-        self._live = console.is_terminal
-        self._progress = Progress(
+        super().__init__(
+            console,
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.fields[epochs]} {task.fields[left]}"),
-            console=console,
-            transient=True,
             expand=True,
         )
+        self._runs = runs
         self._task: TaskID | None = None
-        self._tail: Tail | None = None
+        self._tail: LedgerTail
         self._began = 0.0
-        self._finished: list[float] = []
+        self._finished_seconds: list[float] = []
 
     def on_start(self, number: int, ledger: Path) -> None:
-        """Opens the run's line."""
+        """Add the live line of a run."""
         self._began = time.monotonic()
-        self._tail = Tail(ledger)
-        if self._live:
-            title = f"run {number + 1}/{self._runs}"
-            self._task = self._progress.add_task(title, total=1.0, epochs="starting", left="")
+        self._tail = LedgerTail(ledger)
+        title = f"run {number + 1}/{self._runs}"
+        self._task = self._add_line(title, total=1.0, epochs="starting", left="")
 
     def on_poll(self, number: int) -> None:
-        """Looks how far the run's ledger is."""
-        if not self._live or self._task is None or self._tail is None:
+        """Update the live line of a run."""
+        if self._task is None:
             return
         self._tail.read()
         share = self._tail.share
         taken = time.monotonic() - self._began
         left = self._time_left(number, share, taken)
-        if self._finished:
-            share = min(1.0, taken / (sum(self._finished) / len(self._finished)))
-        self._progress.update(self._task, completed=share, epochs=self._tail.text, left=left)
+        if self._finished_seconds:
+            share = min(1.0, taken / fmean(self._finished_seconds))
+        self._progress.update(self._task, completed=share, epochs=self._tail.position, left=left)
 
     def on_end(self, number: int, outcome: Outcome) -> None:
-        """Closes the run's line."""
-        self._finished.append(outcome.seconds)
-        if self._live and self._task is not None:
+        """Replace the live line of a run by a line that stays."""
+        self._finished_seconds.append(outcome.seconds)
+        if self._task is not None:
             self._progress.remove_task(self._task)
-        assert self._tail is not None
         self._tail.read()
-        done = self._tail.done
-        counted = f"{done} epoch{'' if done == 1 else 's'}"
+        epochs = counted(self._tail.finished_epochs, "epoch")
         ledger = f", {shown_path(self._tail.path)}" if self._tail.path.exists() else ""
-        self._console.print(
-            f"run {number + 1}/{self._runs}: {outcome.seconds:.1f} s, {counted}{ledger}",
-            soft_wrap=True,
-            markup=False,
-        )
+        print_line(self._console, f"run {number + 1}/{self._runs}: {outcome.seconds:.1f} s, {epochs}{ledger}")
 
     def _time_left(self, number: int, share: float, taken: float) -> str:
-        if self._finished:
-            each = sum(self._finished) / len(self._finished)
-            seconds = max(0.0, each - taken) + each * (self._runs - number - 1)
-        elif share > 0 and self._tail is not None and self._tail.since is not None:
-            trained = time.monotonic() - self._tail.since
-            whole = taken + trained * (1 - share) / share
-            seconds = whole - taken + whole * (self._runs - number - 1)
+        if self._finished_seconds:
+            whole_run = fmean(self._finished_seconds)
+        elif share > 0 and self._tail.first_fit_time is not None:
+            trained = time.monotonic() - self._tail.first_fit_time
+            whole_run = taken + trained * (1 - share) / share
         else:
             return ""
+        seconds = max(0.0, whole_run - taken) + whole_run * (self._runs - number - 1)
         return f"about {_duration(seconds)} left"
-
-    def __enter__(self) -> ProgressWatcher:
-        if self._live:
-            self._progress.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._live:
-            self._progress.stop()
-
-
-class Tail:
-    """Follows a growing ledger without checking it: only to show how far it is."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.done = 0
-        self.since: float | None = None
-        self._position = 0
-        self._fit, self._epoch, self._epochs = 0, 0, 0
-
-    @property
-    def share(self) -> float:
-        """How much of the present fit is done, 0 to 1."""
-        return self._epoch / self._epochs if self._epochs else 0.0
-
-    @property
-    def text(self) -> str:
-        """Where the run is, in words."""
-        if self.since is None:
-            return "starting"
-        named = fit_in_words(self._fit)
-        fit = f"{named}, " if named else ""
-        return f"{fit}epoch {self._epoch}/{self._epochs or '?'}"
-
-    def read(self) -> None:
-        """Takes in the lines that have been added."""
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self._position)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._position += len(line)
-                    self._take(line)
-        except OSError:
-            return
-
-    def _take(self, line: bytes) -> None:
-        if line.startswith(b'{"kind":"fit"'):
-            data: dict[str, Any] = json.loads(line)
-            arguments = data.get("arguments", {})
-            self._epochs = int(arguments.get("epochs") or 0)
-            self._fit, self._epoch = int(data.get("fit", 0)), 0
-            self.since = self.since or time.monotonic()
-        elif line.startswith(b'{"kind":"epoch"'):
-            self._epoch += 1
-            self.done += 1
 
 
 def _duration(seconds: float) -> str:

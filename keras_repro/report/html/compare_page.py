@@ -11,7 +11,6 @@ A page is published: paths of this machine stand in it as "run A" and "run B".
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.comparison.distances.layer_distances import LayerDistances
@@ -143,18 +142,10 @@ def _lines(comparison: Comparison, pair: RunPair) -> list[dict[str, Any]]:
     add("Status", *(r["status"] for r in comparison.runs[:2]), marked=True)
     add("Mode", *(f.header.get("mode") for f in files), marked=True)
     add("Recorded", *(f.header.get("created") for f in files))
-    add("Versions", *(_versions(e) for e in environments), marked=True)
+    versions = [environment_text.versions(e).items() for e in environments]
+    add("Versions", *(", ".join(f"{n} {v}" for n, v in items if v) for items in versions), marked=True)
     add("Hardware", *("; ".join(environment_text.hardware(e)) for e in environments), marked=True)
     return found
-
-
-def _versions(environment: Mapping[str, Any]) -> str:
-    found = {
-        "Python": environment_text.part(environment, "python").get("version"),
-        "TensorFlow": environment_text.tensorflow_version(environment),
-        "Keras": environment_text.keras_version(environment),
-    }
-    return ", ".join(f"{name} {version}" for name, version in found.items() if version)
 
 
 def _no_map(distances: LayerDistances | None) -> str:

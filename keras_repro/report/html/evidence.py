@@ -15,8 +15,8 @@ from keras_repro.comparison.distances.summary import DistanceAt, DistanceSummary
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.ledger.position_text import section_in_words
-from keras_repro.report.environment_text import short_number
 from keras_repro.report.run_pair import RunPair
+from keras_repro.report.text import short_number
 
 _MOST = 20
 

@@ -13,8 +13,8 @@ from pathlib import PurePath
 from typing import Any
 
 from keras_repro.report.charts.cells import BOUNDS, class_in_words, class_of
-from keras_repro.report.environment_text import short_number
 from keras_repro.report.html.page import render_html
+from keras_repro.report.text import short_number
 from keras_repro.workflows.vary.results import VariationOutcome, Variations
 
 _KINDS = {"repeats": "identical", "differs": "diverged"}

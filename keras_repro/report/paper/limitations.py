@@ -1,7 +1,7 @@
-"""What a recorded run cannot promise, as it follows from its own ledger.
+"""List the limitations of a recorded run, derived from its ledger.
 
 >>> known_limitations({"mode": "observed"}, status="killed", fits=[])[0]
-'The run was killed: its fingerprint covers only what came before.'
+'The run was killed: its fingerprint covers only the records up to then.'
 """
 
 from __future__ import annotations
@@ -13,7 +13,23 @@ from keras_repro.comparison.notes import caps_in_words
 from keras_repro.ledger.schema import COVERAGE, Record
 from keras_repro.report import environment_text
 
+_MOST_OPERATIONS = 20
 _FACTS = ("python", "packages", "cpu", "memory_bytes", "gpu", "os", "git")
+_EFFECTS_OF_VALUES = (
+    ("hash_seed", "random", "Python's hash seed was random: the iteration order of sets may vary."),
+    ("op_determinism", False, "Deterministic operations were off: runs on a GPU may vary."),
+    (
+        "xla_auto_jit",
+        True,
+        "XLA compiled graphs automatically: results without XLA differ in the last digits.",
+    ),
+    ("tf32", True, "TensorFloat-32 was on: results on GPUs without it differ."),
+    (
+        "cudnn_autotune",
+        True,
+        "cuDNN chose its algorithms by timing them: another run may choose others.",
+    ),
+)
 
 
 def known_limitations(
@@ -25,15 +41,15 @@ def known_limitations(
     not_portable: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> list[str]:
-    """Lists the limitations of one run, the gravest first.
+    """List the limitations of one run, the most serious first.
 
     Args:
         header: the ledger's header.
         status: `"finished"`, `"stopped"` or `"killed"`.
         fits: its `fit` records.
-        random_operations: stateful random operations that were found in the training graph.
-        not_portable: operations in it that are not known to be portable.
-        notes: what was noticed while the ledger was read.
+        random_operations: stateful random operations in the training graph.
+        not_portable: operations in the graph that are not known to be portable.
+        notes: notes of the ledger reader.
     """
     environment = environment_text.part(header, "environment")
     readings = [s for s in header.get("switches") or () if isinstance(s, Mapping)]
@@ -42,25 +58,25 @@ def known_limitations(
         *_of_the_run(header, status, notes),
         *_of_seeds(header, fits, random_operations),
         *_of_switches(switches),
-        *(f"Not known to be portable: {one}." for one in not_portable[:20]),
+        *(f"Not known to be portable: {operation}." for operation in not_portable[:_MOST_OPERATIONS]),
         *_of_hardware(environment, switches, portable=_is_portable(header) and not not_portable),
         *_of_the_record(header, environment),
     ]
 
 
 def _of_the_run(header: Mapping[str, Any], status: str, notes: Sequence[str]) -> list[str]:
-    found = []
+    texts = []
     if status != "finished":
-        found.append(f"The run was {status}: its fingerprint covers only what came before.")
+        texts.append(f"The run was {status}: its fingerprint covers only the records up to then.")
     if part := caps_in_words({"policies": environment_text.part(header, "policies")}):
-        found.append(f"The training was cut short: only {part} ran.")
-    return [*found, *notes]
+        texts.append(f"The training was cut short: only {part} ran.")
+    return [*texts, *notes]
 
 
 def _of_seeds(
     header: Mapping[str, Any], fits: Sequence[Record], random_operations: Sequence[str]
 ) -> list[str]:
-    found = []
+    texts = []
     if header.get("seed") is None:
         for record in fits:
             seeds = environment_text.part(record.extra, "seeds_set")
@@ -68,55 +84,47 @@ def _of_seeds(
             if "keras" not in seeds:
                 continue  # not recorded
             if seeds.get("keras") is None and seeds.get("tensorflow") is None:
-                found.append(f"No seed was set{where}: the training will not repeat.")
+                texts.append(f"No seed was set{where}: the training is not reproducible.")
             elif seeds.get("keras") is None:
-                found.append(
-                    f"Seeds were set with tf.random.set_seed{where}, from which Keras's "
-                    "initializers do not draw."
+                texts.append(
+                    f"Seeds were set with tf.random.set_seed only{where}: Keras's initializers do not use it."
                 )
     if any(record.extra.get("frozen_shuffle") for record in fits):
-        found.append(
-            "The samples came in the same shuffled order in every epoch: so Keras shuffles arrays "
+        texts.append(
+            "The samples had the same shuffled order in every epoch: Keras shuffles arrays this way "
             "once a seed is set."
         )
     if random_operations:
         names = ", ".join(random_operations)
-        found.append(
-            f"Random operations with a hidden counter are in the graph ({names}): their state is "
-            "not in the record."
+        texts.append(
+            f"The graph contains random operations with a hidden counter ({names}): their state is "
+            "not recorded."
         )
     for record in fits:
         words = record.extra.get("notes")
-        found += [f"{note}." for note in words if note] if isinstance(words, list) else []
-    return list(dict.fromkeys(found))
+        texts += [f"{note}." for note in words if note] if isinstance(words, list) else []
+    return list(dict.fromkeys(texts))
 
 
 def _of_switches(switches: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    found = []
+    texts = []
     for name, reading in switches.items():
         if reading.get("ok") is False:
-            wanted, got = (environment_text.switch_value(reading.get(k)) for k in ("requested", "achieved"))
-            found.append(f"Switch {name} was requested as {wanted}; in effect was {got}.")
+            requested, effective = (
+                environment_text.switch_value(reading.get(k)) for k in ("requested", "achieved")
+            )
+            texts.append(f"Switch {name}: requested {requested}, effective {effective}.")
         elif reading.get("ok") is None and reading.get("achieved") is None:
-            found.append(f"Switch {name} could not be read back.")
-    if _achieved(switches, "hash_seed") == "random":
-        found.append("Python's hash seed was random: what depends on the order of a set may vary.")
-    if _achieved(switches, "op_determinism") is False:
-        found.append("Deterministic operations were off: runs on a GPU may vary.")
+            texts.append(f"Switch {name} could not be read back.")
+    texts += [text for name, effective, text in _EFFECTS_OF_VALUES if _achieved(switches, name) == effective]
     counts = [_achieved(switches, f"{kind}_op_threads") for kind in ("intra", "inter")]
-    loose = [switches.get(f"{k}_op_threads", {}).get("ok") is not True for k in ("intra", "inter")]
-    if any(loose) and None not in counts:
-        found.append(
-            f"Thread counts were not pinned ({counts[0]} within an operation, {counts[1]} between "
-            "operations were in effect): with another number of CPUs, sums are split in another way."
+    pinned = [switches.get(f"{k}_op_threads", {}).get("ok") is True for k in ("intra", "inter")]
+    if not all(pinned) and None not in counts:
+        texts.append(
+            f"Thread counts were not pinned (effective: {counts[0]} within an operation, {counts[1]} "
+            "between operations): with another number of CPUs, sums are split differently."
         )
-    if _achieved(switches, "xla_auto_jit") is True:
-        found.append("XLA compiled graphs unasked: results without it differ in the last digits.")
-    if _achieved(switches, "tf32") is True:
-        found.append("TensorFloat-32 was on: GPUs without it compute other digits.")
-    if _achieved(switches, "cudnn_autotune") is True:
-        found.append("cuDNN chose its algorithms by timing them: another run may choose others.")
-    return found
+    return texts
 
 
 def _is_portable(header: Mapping[str, Any]) -> bool:
@@ -126,42 +134,42 @@ def _is_portable(header: Mapping[str, Any]) -> bool:
 def _of_hardware(
     environment: Mapping[str, Any], switches: Mapping[str, Mapping[str, Any]], *, portable: bool
 ) -> list[str]:
-    found = []
+    texts = []
     model = environment_text.part(environment, "cpu").get("model")
     than = f" than {model}" if model else ""
     own = _achieved(switches, "onednn_isa") == "the CPU's" and _achieved(switches, "onednn") is True
-    why = "; oneDNN chose its kernels by this CPU's instructions" if own else ""
+    why = "; oneDNN chose its kernels for this CPU's instruction set" if own else ""
     if portable:
-        found.append("Results differ in the last digits on CPUs other than x86-64 with AVX2.")
+        texts.append("Results differ in the last digits on CPUs other than x86-64 with AVX2.")
     else:
-        found.append(f"Results may differ in the last digits on another CPU model{than}{why}.")
+        texts.append(f"Results may differ in the last digits on another CPU model{than}{why}.")
     gpus = environment_text.gpus(environment)
     if _achieved(switches, "tf32") == "no GPU":
-        gpus = []  # whatever is in the machine, this TensorFlow used none
+        gpus = []  # This TensorFlow used none, even if the machine has one.
     if gpus:
         names = ", ".join(dict.fromkeys(str(gpu.get("model")) for gpu in gpus))
-        found.append(f"Results may differ slightly on other GPU models than {names}.")
+        texts.append(f"Results may differ slightly on other GPU models than {names}.")
     if gpus is not None:
-        here, there = ("a GPU", "a CPU") if gpus else ("a CPU", "a GPU")
-        found.append(f"This run used {here}; results on {there} differ.")
-    return found
+        used, other = ("a GPU", "a CPU") if gpus else ("a CPU", "a GPU")
+        texts.append(f"This run used {used}; results on {other} differ.")
+    return texts
 
 
 def _of_the_record(header: Mapping[str, Any], environment: Mapping[str, Any]) -> list[str]:
-    found = []
+    texts = []
     git = environment_text.part(environment, "git")
     if git.get("dirty"):
-        found.append("The source had uncommitted changes: the commit alone does not give it back.")
+        texts.append("The source had uncommitted changes: the commit alone does not restore it.")
     hidden = environment_text.part(header, "command").get("hidden")
     if hidden:
-        found.append(f"{hidden} of the script's arguments are not published.")
+        texts.append(f"{hidden} of the script's arguments are not published.")
     left_out = [COVERAGE[c] for c in COVERAGE if c not in str(header.get("coverage"))]
     if left_out:
-        found.append(f"The fingerprint does not cover: {'; '.join(left_out)}.")
+        texts.append(f"The fingerprint does not cover: {'; '.join(left_out)}.")
     missing = [name for name in _FACTS if environment.get(name) is None]
     if missing:
-        found.append(f"Not recorded: {', '.join(missing)}.")
-    return found
+        texts.append(f"Not recorded: {', '.join(missing)}.")
+    return texts
 
 
 def _achieved(switches: Mapping[str, Mapping[str, Any]], name: str) -> Any:

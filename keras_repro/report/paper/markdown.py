@@ -1,4 +1,4 @@
-r"""Text from a ledger as it may stand in Markdown: nobody else's markup, links or HTML in it.
+r"""Escape text from a ledger for Markdown: it cannot add markup, links or HTML.
 
 >>> escaped("a|b <i>\n*c*")
 'a\\|b &lt;i&gt;\\\\x0a\\*c\\*'
@@ -27,13 +27,13 @@ class Markdown(str):
 
 
 class Code(str):
-    """Text that is to be shown as code, where that is safe."""
+    """Text to be shown as code if that is safe."""
 
     __slots__ = ()
 
 
 def marked(value: object) -> Markdown:
-    """Any value as Markdown: a tuple part by part, None as "not recorded"."""
+    """Return any value as Markdown: a tuple part by part, None as "not recorded"."""
     if isinstance(value, Markdown):
         return value
     if isinstance(value, tuple):
@@ -44,20 +44,20 @@ def marked(value: object) -> Markdown:
 
 
 def escaped(value: object) -> Markdown:
-    """Any value as plain text in Markdown, on one line, in a table or out of one."""
+    """Return any value as plain text in Markdown, on one line, inside or outside a table."""
     text = escape_control_chars(value)
     if len(text) > _LONGEST:
         text = f"{text[:_LONGEST]}..."
     text = _MARKUP.sub(r"\\\1", text)
-    # Names such as val_loss stay readable: an underscore within a word marks nothing.
+    # An underscore within a word is no markup: names such as val_loss stay readable.
     text = _IN_WORD.sub("_", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Some renderers make a link of every address.
+    # Some renderers turn every address into a link.
     return Markdown(_LINK.sub(lambda m: m[0].replace(":", "&#58;").replace(".", "&#46;"), text))
 
 
 def _code(text: str) -> Markdown:
-    """As code where that is safe, else as plain text."""
+    """Return code if that is safe, else plain text."""
     if len(text) <= _LONGEST and _PLAIN.fullmatch(text) and text.strip() == text:
         return Markdown(f"`{text}`")
     return escaped(text)

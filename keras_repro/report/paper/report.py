@@ -1,4 +1,4 @@
-"""The "Reproducibility Information" page of recorded runs, in Markdown and for machines.
+"""Write the "Reproducibility Information" page of recorded runs, as Markdown or as data.
 
 >>> print(render_report([Path("check/run-1")]))             # several runs: a section each
 ## Reproducibility Information
@@ -8,8 +8,8 @@
 >>> report_data([Path("check/run-1")])["runs"][0]["information"]["Random Seed"]
 '42 (keras.utils.set_random_seed)'
 
-Each line is filled in from the ledger or says "not recorded"; metrics stand there to the last bit. What
-the ledger says is text that anyone may have written: it is escaped as it is put in.
+Each line comes from the ledger or is "not recorded"; metrics are exact. Ledgers may come from an untrusted
+source: the templates escape every value.
 """
 
 from __future__ import annotations
@@ -21,16 +21,15 @@ from typing import Any
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.paper.markdown import Markdown, marked
 from keras_repro.report.paper.run_page import page_of
-from keras_repro.report.paper.run_summary import Summary, summarize
+from keras_repro.report.paper.run_summary import RunSummary, summarize
 from keras_repro.report.templating import templates
 
-FORMAT = 1
-
+_FORMAT = 1
 _MOST_RESULTS = 100
 
 
 def render_report(runs: Sequence[Path]) -> str:
-    """Writes the page.
+    """Render the page as Markdown.
 
     Args:
         runs: run folders, or ledgers.
@@ -39,7 +38,7 @@ def render_report(runs: Sequence[Path]) -> str:
         LedgerError: one of them cannot be read.
         ReproError: jinja2 is not installed.
     """
-    # The text is Markdown: `finalize` escapes for both it and HTML.
+    # The text is Markdown: `finalize` escapes for Markdown and HTML.
     environment = templates("a report", escapes=False, finalize=marked, as_it_is=Markdown)
     summaries = [summarize(open_ledger(run)) for run in runs]
     template = environment.get_template("report.md.j2")
@@ -49,24 +48,24 @@ def render_report(runs: Sequence[Path]) -> str:
 
 
 def report_data(runs: Sequence[Path]) -> dict[str, Any]:
-    """What the page says, as `--json` writes it; what was not recorded is None.
+    """Return the content of the page, as `--json` writes it; None for what was not recorded.
 
     Args:
         runs: run folders, or ledgers.
 
     Returns:
-        `format`, `verdict` (None for one run) and `runs`, each as `page_of` gives it, its lines as texts.
+        `format`, `verdict` (None for one run) and `runs`, each as `page_of` returns it, its lines as texts.
 
     Raises:
         LedgerError: one of them cannot be read.
     """
     summaries = [summarize(open_ledger(run)) for run in runs]
     verdict = _verdict(summaries) if len(summaries) > 1 else None
-    return {"format": FORMAT, "verdict": verdict, "runs": [_plain(page_of(s)) for s in summaries]}
+    return {"format": _FORMAT, "verdict": verdict, "runs": [_plain(page_of(s)) for s in summaries]}
 
 
 def _plain(value: Any) -> Any:
-    """A page without what is only for the eye: a line of several parts is one text."""
+    """Join the parts of each line into one text."""
     if isinstance(value, tuple):
         return "".join(value)
     if isinstance(value, list):
@@ -74,17 +73,17 @@ def _plain(value: Any) -> Any:
     return {str(k): _plain(v) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
-def _verdict(runs: Sequence[Summary]) -> str:
-    """Whether the fingerprints agree, and never more than they say."""
+def _verdict(runs: Sequence[RunSummary]) -> str:
+    """Return whether the fingerprints agree, in a sentence."""
     count = len(runs)
     if len({r.digest for r in runs}) < count:
-        return "Some of these are one and the same ledger: they say nothing about repeating."
+        return "Some of these are the same ledger: this shows nothing about reproducibility."
     if len({r.header.get("mode") for r in runs}) > 1:
         return "Observed and enforced runs are different trainings: they are not compared."
     if len({r.header.get("coverage") for r in runs}) > 1:
-        return "The fingerprints cover different things: they are not compared."
+        return "The fingerprints have different coverage: they are not compared."
     if any(r.status != "finished" or not r.fingerprint for r in runs):
         return "Not all of these runs finished: their fingerprints are partial and not compared."
     if len({r.fingerprint for r in runs}) == 1:
-        return f"The fingerprints of all {count} runs agree: to the bit, in all that they cover."
-    return "The fingerprints differ: keras-repro compare says where the runs parted."
+        return f"The fingerprints of all {count} runs are identical: all that they cover is bit-identical."
+    return "The fingerprints differ: keras-repro compare shows where the runs diverge."

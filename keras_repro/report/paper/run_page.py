@@ -1,12 +1,11 @@
-"""What the page of one run says, line by line, before it is Markdown or JSON.
+"""Collect the lines of the page of one run, before they become Markdown or JSON.
 
 >>> from keras_repro.report.paper.run_summary import summarize
 >>> from keras_repro.ledger.reader import open_ledger
 >>> page_of(summarize(open_ledger("check/run-1")))["information"]["TensorFlow Version"]
 '2.21.0'
 
-A line that the ledger does not fill in is None. A line of several parts is a tuple, `Code` what is to be
-copied as it is.
+A line that was not recorded is None. A line of several parts is a tuple; `Code` marks text to be copied.
 """
 
 from __future__ import annotations
@@ -20,25 +19,25 @@ from keras_repro.ledger.schema import COVERAGE, Record
 from keras_repro.report import environment_text
 from keras_repro.report.paper.limitations import known_limitations
 from keras_repro.report.paper.markdown import Code
-from keras_repro.report.paper.run_summary import Summary
+from keras_repro.report.paper.run_summary import RunSummary
 
 Line = str | tuple[str, ...] | None
 
 _MOST_DATA = 20
 _MODES = {
-    "observed": "observed: run as it is, only recorded",
-    "enforced": "enforced: every switch pinned before Python starts",
+    "observed": "observed: the script ran unchanged and was only recorded",
+    "enforced": "enforced: all switches were pinned before Python started",
 }
-# What a page is read for, the best first; a metric of the test part before one of training.
+# The metrics that readers look for, the best first; validation before training.
 _HEADLINES = ("accuracy", "acc", "auc", "mae", "mse", "loss")
 _LOCALE = ("LANG", "TZ", "LC_")
 
 
-def page_of(run: Summary) -> dict[str, Any]:
-    """The content of a page.
+def page_of(run: RunSummary) -> dict[str, Any]:
+    """Return the content of a page.
 
     Returns:
-        `name`, `status`, `mode`, `fingerprint`; `information`, each line by its name; `reproduce`, the steps;
+        `name`, `status`, `mode`, `fingerprint`; `information`, lines by name; `reproduce`, the steps;
         `results`, each `{"where", "metric", "value"}`; `limitations`; `switches`, each `{"name",
         "requested", "achieved", "status"}`; `requirements`, lines for pip.
     """
@@ -69,13 +68,16 @@ def page_of(run: Summary) -> dict[str, Any]:
     }
 
 
-def _information(run: Summary, header: Mapping[str, Any], environment: Mapping[str, Any]) -> dict[str, Line]:
+def _information(
+    run: RunSummary, header: Mapping[str, Any], environment: Mapping[str, Any]
+) -> dict[str, Line]:
+    versions = environment_text.versions(environment)
     covers = "; ".join(COVERAGE[c] for c in str(header.get("coverage")) if c in COVERAGE)
     return {
         "Random Seed": _seed(run),
-        "TensorFlow Version": environment_text.tensorflow_version(environment),
-        "Keras Version": environment_text.keras_version(environment),
-        "Python Version": environment_text.part(environment, "python").get("version"),
+        "TensorFlow Version": versions["TensorFlow"],
+        "Keras Version": versions["Keras"],
+        "Python Version": versions["Python"],
         "Hardware": "; ".join(environment_text.hardware(environment)) or None,
         "GPU and Driver": environment_text.gpus_and_drivers(environment),
         "CUDA Version": _gpu_library(environment, "nvidia-cuda-runtime"),
@@ -94,17 +96,16 @@ def _information(run: Summary, header: Mapping[str, Any], environment: Mapping[s
     }
 
 
-def _determinism(run: Summary, header: Mapping[str, Any]) -> str | None:
-    """What the run promises of other CPUs, as far as it was looked at."""
+def _determinism(run: RunSummary, header: Mapping[str, Any]) -> str | None:
+    """Return the level of determinism: for portable runs, as far as the training steps were checked."""
     level = header.get("determinism")
     if level != "portable":
         return "bitwise: on this CPU model and with these switches" if level == "bitwise" else None
-    return (
-        "; ".join(dict.fromkeys(run.portability)) or "portable was asked for; no training step was looked at"
-    )
+    levels = "; ".join(dict.fromkeys(run.portability))
+    return levels or "portable was requested; no training step was checked"
 
 
-def _steps(run: Summary, header: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Line]:
+def _steps(run: RunSummary, header: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Line]:
     seeds, command = _seeds(run), _command(header, environment)
     metric, value = _expected(run.results)
     start = f"Run with seed {', then '.join(seeds)}: " if seeds else "Run: "
@@ -130,25 +131,24 @@ def _where_printed(header: Mapping[str, Any], command: Line) -> tuple[str, ...]:
     return (", as ", Code("keras-repro verify"), " prints it for the same script and arguments")
 
 
-def _seed(run: Summary) -> str | None:
+def _seed(run: RunSummary) -> str | None:
     if seeds := _seeds(run):
         return ", then ".join(seeds)
     known = [environment_text.part(r.extra, "seeds_set") for r in run.fits]
     return "none was set" if known and all("keras" in s for s in known) else None
 
 
-def _seeds(run: Summary) -> list[str]:
-    """The seeds in the order in which they were set, each once."""
+def _seeds(run: RunSummary) -> list[str]:
+    """Return the seeds in the order in which they were set, each once."""
     pinned = run.header.get("seed")
     seeds: dict[str, None] = {} if pinned is None else {str(pinned): None}
     for record in run.fits:
-        found = environment_text.part(record.extra, "seeds_set")
-        if found.get("keras") is not None and found["keras"] != pinned:
-            seeds[f"{found['keras']} (keras.utils.set_random_seed)"] = None
-        elif found.get("keras") is not None:
-            continue
-        elif found.get("tensorflow") is not None:
-            seeds[f"{found['tensorflow']} (tf.random.set_seed alone)"] = None
+        seeds_set = environment_text.part(record.extra, "seeds_set")
+        keras, tensorflow = seeds_set.get("keras"), seeds_set.get("tensorflow")
+        if keras is None and tensorflow is not None:
+            seeds[f"{tensorflow} (tf.random.set_seed alone)"] = None
+        elif keras is not None and keras != pinned:
+            seeds[f"{keras} (keras.utils.set_random_seed)"] = None
     return list(seeds)
 
 
@@ -178,7 +178,7 @@ def _data(fits: Sequence[Record]) -> Line:
     return tuple(parts[1:]) or None
 
 
-def _wall_time(run: Summary) -> str | None:
+def _wall_time(run: RunSummary) -> str | None:
     if run.seconds is None:
         return None
     fits = f" of {len(run.fits)} fits" if len(run.fits) > 1 else ""
@@ -187,9 +187,9 @@ def _wall_time(run: Summary) -> str | None:
 
 
 def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
-    """The line that starts it again, with the variables that were set for it."""
+    """Return the command that runs it again, with its environment variables."""
     command = environment_text.part(header, "command")
-    # A page is published: it names no folder of this machine.
+    # Pages are published: never name folders of this machine.
     script = str(command.get("script") or "")
     script = PurePath(script).name if PurePath(script).is_absolute() else script
     what = ["-m", command["module"]] if command.get("module") else [script]
@@ -215,10 +215,10 @@ def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
 
 
 def _threads(header: Mapping[str, Any]) -> list[str]:
-    """The threads of a portable run, where they are not the default."""
+    """Return the threads option of a portable run; empty for the default."""
     readings = [r for r in header.get("switches") or () if isinstance(r, Mapping)]
-    asked = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
-    return [] if asked in (None, 1) else ["--threads", str(asked)]
+    threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
+    return [] if threads in (None, 1) else ["--threads", str(threads)]
 
 
 def _quoted(word: object) -> str:
@@ -227,7 +227,7 @@ def _quoted(word: object) -> str:
 
 
 def _expected(results: Mapping[str, Mapping[str, Any]]) -> tuple[str, str | None]:
-    """The metric that a reader looks for, of the last evaluation, else of the last epoch; and its value."""
+    """Return name and value of the main metric, of the last evaluation or else of the last epoch."""
     for where, metrics in reversed(list(results.items())):
         validation = {n.removeprefix("val_"): n for n in metrics if n.startswith("val_")}
         for wanted in _HEADLINES:
@@ -244,19 +244,19 @@ def _switch(reading: Mapping[str, Any]) -> dict[str, str]:
         "name": str(reading.get("name")),
         "requested": environment_text.switch_value(requested),
         "achieved": environment_text.switch_value(achieved),
-        "status": environment_text.switch_status(ok if isinstance(ok, bool) else None, requested, achieved),
+        "status": environment_text.switch_status(ok if isinstance(ok, bool) else None, achieved),
     }
 
 
 def _requirements(environment: Mapping[str, Any]) -> list[str]:
-    """Lines for pip; a name or version that no package can have is left out, and said to be."""
+    """Return lines for pip; a comment replaces a name or version that no package can have."""
     lines = []
     for name, version in sorted(environment_text.part(environment, "packages").items()):
         line = f"{name}=={version}"
         if not _is_requirement(line):
-            line = "# (an entry that is no package)"
+            line = "# (an entry that is not a package)"
         elif name == "keras-repro":
-            line = f"# {line} recorded this run, which does not need it"
+            line = f"# {line} recorded this run; the training does not need it"
         lines.append(line)
     return lines
 

@@ -1,11 +1,11 @@
-"""One run in a page's words: what a single pass over its ledger gathers.
+"""Summarize a run in a single pass over its ledger.
 
 >>> from keras_repro.ledger.reader import open_ledger
 >>> summary = summarize(open_ledger("check/run-1"))
 >>> summary.results["evaluation 1"], summary.epochs, summary.seconds
 ({'loss': 0.25}, 2, 0.25)
 
-What stands in a ledger may be anything: values are checked where they are used.
+The ledger may come from an untrusted source: values are checked before they are used.
 """
 
 from __future__ import annotations
@@ -21,24 +21,23 @@ _CENTURY = 3.2e9  # seconds
 
 
 @dataclass
-class Summary:
-    """What a page about one run draws on.
+class RunSummary:
+    """The facts that a page about one run needs.
 
     Attributes:
         name: the name of the run folder.
         header: the ledger's header.
         status: `"finished"`, `"stopped"` or `"killed"`.
-        fingerprint: the run's fingerprint, None without a record.
+        fingerprint: the run's fingerprint; None if it has no record.
         digest: the digest of the whole ledger.
-        notes: what was noticed while it was read.
+        notes: notes of the ledger reader.
         fits: its `fit` records.
-        results: metrics by where they were computed: after the last epoch of each fit, then in each
-            evaluation.
-        epochs: how many epochs it trained.
-        seconds: the time that they took together, None where it was not recorded.
+        results: metrics by position: of the last epoch of each fit, then of each evaluation.
+        epochs: the number of trained epochs.
+        seconds: their time in all; None if it was not recorded.
         random_operations: stateful random operations in the training graph.
-        portability: what was found of its training steps, where it was to be portable.
-        not_portable: operations in them that are not known to be portable.
+        portability: the portability level of each training step of a portable run.
+        not_portable: operations that are not known to be portable.
     """
 
     name: str
@@ -56,13 +55,13 @@ class Summary:
     not_portable: list[str] = field(default_factory=list)
 
 
-def summarize(ledger: LedgerReader) -> Summary:
-    """Reads a ledger once, from end to end.
+def summarize(ledger: LedgerReader) -> RunSummary:
+    """Read a ledger once, from end to end.
 
     Raises:
-        LedgerError: it is damaged.
+        LedgerError: the ledger is damaged.
     """
-    found = Summary(
+    summary = RunSummary(
         name=ledger.path.resolve().parent.name,
         header=ledger.header,
         status=ledger.status,
@@ -72,34 +71,34 @@ def summarize(ledger: LedgerReader) -> Summary:
     last: dict[int | None, Record] = {}
     for record in ledger.typed_records():
         if record.kind == "fit":
-            found.fits.append(record)
+            summary.fits.append(record)
         elif record.kind == "epoch":
-            found.epochs += 1
+            summary.epochs += 1
             last[record.fit] = record
             seconds = record.extra.get("seconds")
             if isinstance(seconds, float) and 0 <= seconds < _CENTURY:
-                found.seconds = (found.seconds or 0.0) + seconds
+                summary.seconds = (summary.seconds or 0.0) + seconds
             operations = record.extra.get("stateful_random_operations")
-            _add_portability(found, record.extra.get("portability"))
-            found.random_operations.update(map(str, operations if isinstance(operations, list) else ()))
+            _add_portability(summary, record.extra.get("portability"))
+            summary.random_operations.update(map(str, operations if isinstance(operations, list) else ()))
         elif record.kind == "evaluation" and record.metrics:
-            found.results[f"evaluation {(record.index or 0) + 1}"] = record.metrics
+            summary.results[f"evaluation {(record.index or 0) + 1}"] = record.metrics
     trained = {_epoch_name(r, len(last)): r.metrics for r in last.values() if r.metrics}
-    found.results = trained | found.results
-    # A page is published: it names no folder of this machine.
-    found.notes = [n.replace(str(ledger.path), "the ledger") for n in ledger.notes]
-    return found
+    summary.results = trained | summary.results
+    # Pages are published: never name folders of this machine.
+    summary.notes = [n.replace(str(ledger.path), "the ledger") for n in ledger.notes]
+    return summary
 
 
-def _add_portability(found: Summary, said: Any) -> None:
-    """What was found of a training step; somebody else may have written it."""
-    if not isinstance(said, Mapping) or not isinstance(said.get("level"), str):
+def _add_portability(summary: RunSummary, portability: Any) -> None:
+    """Add the portability of a training step, if it is well-formed."""
+    if not isinstance(portability, Mapping) or not isinstance(portability.get("level"), str):
         return
-    found.portability.append(said["level"])
-    for one in said.get("findings") or ():
-        if isinstance(one, Mapping):
-            words = [one.get(n) for n in ("operation", "layer", "source", "reason")]
-            found.not_portable.append(", ".join(str(w) for w in words if w))
+    summary.portability.append(portability["level"])
+    for finding in portability.get("findings") or ():
+        if isinstance(finding, Mapping):
+            words = [finding.get(n) for n in ("operation", "layer", "source", "reason")]
+            summary.not_portable.append(", ".join(str(w) for w in words if w))
 
 
 def _epoch_name(record: Record, fits: int) -> str:

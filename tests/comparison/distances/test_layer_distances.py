@@ -15,7 +15,7 @@ from keras_repro.comparison.compare import compare
 from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
 from keras_repro.comparison.distances.summary import how_far
 from keras_repro.errors import LedgerError
-from keras_repro.report.console.comparison import how_far_lines
+from keras_repro.report.console.comparison import distance_lines
 
 RNG = np.random.default_rng(11)
 SHAPES = {
@@ -107,8 +107,8 @@ def test_old_runs_have_nothing_beside_them(tmp_path: Path) -> None:
     assert (result.values[0] == 0).tolist() == [True, True, True, False]
     far = how_far(result)
     assert far is not None
-    assert list(how_far_lines(far)) == [
-        f"how far apart: not known; {tmp_path / 'a'} has no sketches of its weights; "
+    assert list(distance_lines(far)) == [
+        f"distance: unknown; {tmp_path / 'a'} has no sketches of its weights; "
         f"{tmp_path / 'b'} has no sketches of its weights"
     ]
 
@@ -215,10 +215,10 @@ def test_how_far_where_they_part_and_in_the_end(tmp_path: Path) -> None:
     assert far.end.layers[0].layer == max(LAYERS, key=lambda n: true_of(A[3], B[3], n))
     expected = sorted((true_of(A[3], B[3], n) for n in LAYERS), reverse=True)
     assert np.allclose([layer.distance for layer in far.end.layers], expected, rtol=1e-9)
-    lines = list(how_far_lines(far))
-    assert lines[0] == "how far apart where weights part, epoch 2: 1 of 3 layers"
+    lines = list(distance_lines(far))
+    assert lines[0] == "distance where weights diverge, epoch 2: 1 of 3 layers"
     assert lines[1].endswith("  layers/1 (dense_1)")
-    assert lines[2] == "how far apart in the end, epoch 3: 3 of 3 layers"
+    assert lines[2] == "distance at the end, epoch 3: 3 of 3 layers"
     assert max(map(len, lines)) <= 60
     assert how_far(distances(tmp_path / "a", tmp_path / "a")) is None
 
@@ -228,5 +228,5 @@ def test_hostile_names_are_shown_escaped(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / n, [{name: START["layers/0/kernel"] * f}]) for n, f in (("a", 1), ("b", 2))]
     far = how_far(distances(*pair))
     assert far is not None
-    assert "\x1b" not in "".join(how_far_lines(far))
-    assert "\\x1b[2J\\u202e" in "".join(how_far_lines(far))
+    assert "\x1b" not in "".join(distance_lines(far))
+    assert "\\x1b[2J\\u202e" in "".join(distance_lines(far))

@@ -84,13 +84,13 @@ def test_runs_that_part(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_beside_itself(tmp_path: Path) -> None:
+def test_a_run_compared_with_itself(tmp_path: Path) -> None:
     """It is no line for a paper: nothing was repeated."""
     run = make_run(tmp_path / "a")
     note, _, verdict = printed([run, run]).splitlines()[-3:]
     assert note.endswith("hold one and the same run: nothing was repeated")
     assert verdict.startswith(
-        "identical: one run beside itself, TensorFlow 2.21.0, Keras 3.15.1, fingerprint"
+        "identical: one run compared with itself, TensorFlow 2.21.0, Keras 3.15.1, fingerprint"
     )
 
 
@@ -133,7 +133,7 @@ def test_colour_marks_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_of_many_epochs_those_that_matter(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "a", epochs=300), make_run(tmp_path / "b", epochs=300, parts_at=150)]
-    rows = [line.split()[0] for line in printed(runs).split("how far")[0].splitlines()[1:]]
+    rows = [line.split()[0] for line in printed(runs).split("distance")[0].splitlines()[1:]]
     numbers = [int(row) for row in rows if row != "..."]
     assert numbers == [*range(1, 9), *range(147, 156), *range(293, 301)]
     assert rows.count("...") == 2

@@ -66,7 +66,7 @@ def test_fixes_are_whole_lines_and_the_gravest_comes_first(width: int) -> None:
     end = " ".join(" ".join(lines[second:]).split())
     assert end.endswith(
         "Requested and NOT in effect: hash_seed. 1 of 4 switches pinned. "
-        "All of them at once, before Python starts: keras-repro run SCRIPT"
+        "To pin all of them before Python starts: keras-repro run SCRIPT"
     )
 
 

@@ -48,7 +48,7 @@ def said(result: Variations, *, width: int | None = None) -> list[str]:
 def test_the_table_at_60_columns() -> None:
     assert said(ALL, width=60) == [
         "",
-        "variation          result         from               how far",
+        "variation          result         diverges at        how far",
         "repeat             repeats",
         "working-directory  repeats",
         "intra-threads      differs        epoch 10 of fit 2  7.7e-07",
@@ -70,11 +70,12 @@ def test_the_last_line_is_the_verdict() -> None:
 
     assert last(REPEATS, NOT_TRIED) == "repeats under the one variation that was tried, bit for bit"
     assert last(REPEATS, REPEATS) == "repeats under all 2 variations that were tried, bit for bit"
-    assert last(REPEATS, FAILED) == "could not run everywhere; repeats under 1 of 2 variations"
-    assert last(NOT_TRIED) == "nothing was varied"
+    assert last(REPEATS, FAILED) == "some variations could not run; repeats under 1 of 2 variations"
+    assert last(NOT_TRIED) == "no variation was run"
     never = replace(ALL, repeat=replace(REPEAT, verdict="differs", where="the start of fit 1"))
     assert said(never)[-1] == (
-        "it does not repeat even in the same surroundings; nothing was varied (--explain finds out why)"
+        "does not repeat even under unchanged conditions; no variation was run "
+        "(--explain diagnoses the cause)"
     )
     assert not any("locale" in line for line in said(never))
 
@@ -95,7 +96,7 @@ def test_progress_is_a_line_a_run() -> None:
         watcher.on_end(NOT_TRIED.name, NOT_TRIED)
     assert file.getvalue().splitlines() == [
         "repeat: 2.0 s",
-        "intra-threads (2 -> 1): differs from epoch 10 of fit 2, 1.0 s",
+        "intra-threads (2 -> 1): differs at epoch 10 of fit 2, 1.0 s",
         "cpu-count: not tried, one CPU",
     ]
 

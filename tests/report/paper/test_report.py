@@ -112,7 +112,7 @@ def test_every_line_of_the_guides_page_is_filled_in(tmp_path: Path) -> None:
     assert line(page, "Data") == f"455 samples, digest `{'41dd' * 8}`"
     assert line(page, "Wall Time") == "1.8 s of training in 2 epochs"
     assert line(page, "Status") == "finished"
-    assert line(page, "Mode") == "observed: run as it is, only recorded"
+    assert line(page, "Mode") == "observed: the script ran unchanged and was only recorded"
     ledger = open_ledger(run)
     assert line(page, "GPU and Driver") == "none"
     assert line(page, "Fingerprint") == f"`{ledger.fingerprint}`"
@@ -160,7 +160,7 @@ def test_the_recorder_is_no_requirement(tmp_path: Path) -> None:
     """pip would look for it, and need not: the training does not import it."""
     packages = {"packages": {"keras": "3.15.1", "keras-repro": "0.1.0"}}
     page = render_report([write_run(tmp_path / "a", environment=ENVIRONMENT | packages)])
-    needed = "keras==3.15.1\n# keras-repro==0.1.0 recorded this run, which does not need it\n"
+    needed = "keras==3.15.1\n# keras-repro==0.1.0 recorded this run; the training does not need it\n"
     assert f"\n```text\n{needed}```\n" in page
 
 
@@ -189,7 +189,7 @@ def test_the_same_for_machines(tmp_path: Path) -> None:
     # Line for line what the page says.
     shown = re.findall(r"^- \*\*(.+?)\*\*: ", render_report([run]), re.MULTILINE)
     assert list(page["information"]) == shown
-    assert report_data([run, run])["verdict"].startswith("Some of these are one and the same ledger")
+    assert report_data([run, run])["verdict"].startswith("Some of these are the same ledger")
 
 
 def test_an_enforced_run_is_started_again_by_the_launcher(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_limitations_of_a_pinned_run(tmp_path: Path) -> None:
     text = limitations(render_report([write_run(tmp_path / "a", coverage="smor")]))
     assert text.strip().splitlines() == [
         "- Results may differ in the last digits on another CPU model than EPYC 9; oneDNN chose its "
-        "kernels by this CPU's instructions.",
+        "kernels for this CPU's instruction set.",
         "- This run used a CPU; results on a GPU differ.",
     ]
 
@@ -250,11 +250,11 @@ def test_limitations_of_a_pinned_run(tmp_path: Path) -> None:
     ("changed", "expected"),
     [
         ({"hash_seed": {"requested": None, "achieved": "random", "ok": None}}, "hash seed was random"),
-        ({"hash_seed": {"achieved": 3, "ok": False}}, "hash_seed was requested as 7; in effect was 3."),
+        ({"hash_seed": {"achieved": 3, "ok": False}}, "hash_seed: requested 7, effective 3."),
         ({"op_determinism": {"achieved": False, "ok": None}}, "Deterministic operations were off"),
         (
             {"intra_op_threads": {"requested": None, "achieved": 4, "ok": None}},
-            "not pinned (4 within an operation, 2 between operations were in effect)",
+            "not pinned (effective: 4 within an operation, 2 between operations)",
         ),
         ({"tf32": {"achieved": True}}, "TensorFloat-32 was on"),
         ({"onednn_isa": {"achieved": None}}, "Switch onednn_isa could not be read back."),
@@ -273,9 +273,9 @@ def test_limitations_follow_from_the_run(tmp_path: Path) -> None:
     fit = {"seeds_set": {"keras": None, "tensorflow": 1}, "frozen_shuffle": True, "notes": ["a note"]}
     page = render_report([write_run(tmp_path / "a", environment=dirty, fit=fit, status="stopped")])
     text = limitations(page)
-    assert "- The run was stopped: its fingerprint covers only what came before.\n" in text
-    assert "from which Keras's initializers do not draw.\n" in text
-    assert "- The samples came in the same shuffled order in every epoch" in text
+    assert "- The run was stopped: its fingerprint covers only the records up to then.\n" in text
+    assert "only: Keras's initializers do not use it.\n" in text
+    assert "- The samples had the same shuffled order in every epoch" in text
     assert "- a note.\n" in text
     assert "uncommitted changes" in text
     assert line(page, "Source Code").endswith(", with uncommitted changes")
@@ -285,7 +285,7 @@ def test_limitations_follow_from_the_run(tmp_path: Path) -> None:
     page = render_report([write_run(tmp_path / "b", fit=fit)])
     assert line(page, "Random Seed") == "none was set"
     assert "2. Run: `PYTHONHASHSEED=7 python train.py --lr 0.1`\n" in page
-    assert "No seed was set: the training will not repeat." in limitations(page)
+    assert "No seed was set: the training is not reproducible." in limitations(page)
     # Of a seed that was not recorded nothing is said.
     page = render_report([write_run(tmp_path / "c", fit={"seeds_set": {}})])
     assert line(page, "Random Seed") == "not recorded"
@@ -377,8 +377,8 @@ def test_text_from_a_ledger_is_escaped(tmp_path: Path) -> None:
         assert set(names) <= set(re.findall(r"\*\*(.+?)\*\*:? ", page)) - {"b"}
         # Nothing ends the block of packages but its own end.
         block = page.partition("```text\n")[2].partition("\n```\n")[0]
-        assert block.splitlines() == ["# (an entry that is no package)"] * 2 + [
-            "# (an entry that is no package)",
+        assert block.splitlines() == ["# (an entry that is not a package)"] * 2 + [
+            "# (an entry that is not a package)",
             "good==1.0+cpu",
         ]
 
@@ -390,7 +390,7 @@ def test_runs_that_agree(tmp_path: Path) -> None:
     ]
     page = render_report(runs)
     assert page.startswith("# Reproducibility report of 2 runs\n")
-    assert "The fingerprints of all 2 runs agree: to the bit, in all that they cover.\n" in page
+    assert "The fingerprints of all 2 runs are identical: all that they cover is bit-identical.\n" in page
     assert page.count("## Reproducibility Information") == 2
     assert f"| 2: b | finished | observed | `{open_ledger(runs[1]).fingerprint}` |\n" in page
 
@@ -403,9 +403,9 @@ def _changed(folder: Path, **changed: Any) -> Path:
 @pytest.mark.parametrize(
     ("changed", "verdict"),
     [
-        ({}, "The fingerprints differ: keras-repro compare says where the runs parted."),
+        ({}, "The fingerprints differ: keras-repro compare shows where the runs diverge."),
         ({"mode": "enforced"}, "Observed and enforced runs are different trainings"),
-        ({"coverage": "smor"}, "The fingerprints cover different things"),
+        ({"coverage": "smor"}, "The fingerprints have different coverage"),
         ({"status": "stopped"}, "Not all of these runs finished"),
         ({"status": None, "records": []}, "Not all of these runs finished"),
     ],
@@ -413,12 +413,12 @@ def _changed(folder: Path, **changed: Any) -> Path:
 def test_runs_that_do_not_agree(changed: dict[str, Any], verdict: str, tmp_path: Path) -> None:
     page = render_report([write_run(tmp_path / "a"), _changed(tmp_path / "b", **changed)])
     assert verdict in page
-    assert "agree" not in page
+    assert "identical" not in page
 
 
 def test_a_run_does_not_agree_with_itself(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
-    assert "one and the same ledger" in render_report([run, run])
+    assert "the same ledger" in render_report([run, run])
 
 
 def test_a_damaged_ledger_is_no_page(tmp_path: Path) -> None:

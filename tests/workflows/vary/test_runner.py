@@ -309,7 +309,7 @@ def test_why_a_file_of_an_earlier_run_matters(varying: Any, here: Path) -> None:
     [
         (("--vary", "weather"), "there is no variation 'weather'; choose among: hash-seed, "),
         (("--vary", ""), "--vary needs a list of variations"),
-        (("--vary", "all", "--runs", "5"), "leave out --runs"),
+        (("--vary", "all", "--runs", "5"), "remove --runs"),
         (("--jobs", "2"), "--jobs needs --vary"),
         (("--no-copy",), "--no-copy needs --vary"),
         (("--vary", "leftover-files", "--no-copy"), "none of the variations could be tried here"),
