@@ -1,12 +1,12 @@
-"""What `DeterminismCallback` adds to an epoch: epochs of one training, recorded and not, in turn.
+"""Measure the time that `DeterminismCallback` adds to an epoch, in alternating epochs of one training.
 
     python benchmarks/callback_overhead.py [--model mlp|resnet50] [--seconds 1] [--pairs 30]
     python benchmarks/callback_overhead.py --model resnet50 --seconds 30 --pairs 3     # 5 minutes
-    python benchmarks/callback_overhead.py --recording                                 # of both, seconds
+    python benchmarks/callback_overhead.py --recording                                 # both models, seconds
 
-Bar: at most 1.01 for epochs of 30 s and of 1 s. An epoch's time runs from its beginning to the beginning of
-the next, so that what recording does to the next steps is counted too. `--recording` trains nothing: it takes
-the time of recording alone, digests and sketches, of all weights changed, as a share of such epochs.
+Bar: a ratio of at most 1.01 for epochs of 30 s and of 1 s. The time of an epoch is from its start to the
+start of the next, so it includes the effect of recording on the next steps. `--recording` trains no epochs.
+It measures recording alone, digests and sketches with all weights changed, as a share of such epochs.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import keras_repro as kr
 
 
 class EveryOther(kr.DeterminismCallback):
-    """Records one epoch of each pair, and takes the time of both."""
+    """Record one epoch of each pair; measure the time of both."""
 
     def __init__(self, run_dir: str) -> None:
         super().__init__(run_dir)
@@ -39,7 +39,7 @@ class EveryOther(kr.DeterminismCallback):
 
     @staticmethod
     def recorded(epoch: int) -> bool:
-        """Which of a pair is recorded; the order within pairs changes."""
+        """Return whether the epoch is the recorded one of its pair; the order alternates."""
         return (epoch + epoch // 2) % 2 == 1
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
@@ -59,9 +59,9 @@ class EveryOther(kr.DeterminismCallback):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--model", choices=["mlp", "resnet50"], default="mlp")
-    parser.add_argument("--seconds", type=float, default=1.0, help="length of an epoch")
+    parser.add_argument("--seconds", type=float, default=1.0, help="seconds per epoch")
     parser.add_argument("--pairs", type=int, default=30)
-    parser.add_argument("--recording", action="store_true", help="the time of recording alone")
+    parser.add_argument("--recording", action="store_true", help="measure recording alone")
     options = parser.parse_args()
     if options.recording:
         _recording("mlp, 0.30 M", _mlp()[0], 1.0)
@@ -88,12 +88,12 @@ def main() -> None:
     print_table([Pairs(name, tuple(base[:count]), tuple(other[:count]))])
     added = statistics.median(o - b for b, o in zip(base, other, strict=False))
     own = statistics.median(callback.own[1:])
-    print(f"added: {added * 1e3:.1f} ms an epoch by the pairs; bar: ratio 1.01")
+    print(f"added: {added * 1e3:.1f} ms per epoch by the pairs; bar: ratio 1.01")
     print(f"recording itself: {own * 1e3:.1f} ms, {1 + own / statistics.median(base):.4f} as a ratio")
 
 
 def _recording(name: str, model: keras.Model, seconds: float, runs: int = 15) -> None:
-    """Prints what an epoch's record takes with sketches and without, in turn, behind a real step each."""
+    """Print the time of an epoch's record with and without sketches, alternating, each after a real step."""
     model.compile("adam", "sparse_categorical_crossentropy")
     x = np.random.default_rng(0).normal(size=(16, *model.input_shape[1:])).astype("float32")
     y = np.zeros(16, "int64")
@@ -105,7 +105,7 @@ def _recording(name: str, model: keras.Model, seconds: float, runs: int = 15) ->
             for s in taken
         }
         for recorder in recorders.values():
-            for _ in range(3):  # the first ones walk the model anew
+            for _ in range(3):  # the first ones walk the model again
                 recorder.epoch()
         for number in range(runs):
             for sketches in (True, False) if number % 2 else (False, True):
@@ -119,7 +119,7 @@ def _recording(name: str, model: keras.Model, seconds: float, runs: int = 15) ->
     both, digests = (statistics.median(taken[s]) for s in (True, False))
     print(
         f"{name}: {both * 1e3:.1f} ms with sketches, {digests * 1e3:.1f} ms without; "
-        f"{1 + both / seconds:.4f} of an epoch of {seconds:g} s (bar: 1.01); {size / 1e3:.0f} kB an epoch"
+        f"{1 + both / seconds:.4f} of an epoch of {seconds:g} s (bar: 1.01); {size / 1e3:.0f} kB per epoch"
     )
 
 

@@ -1,9 +1,9 @@
-"""Time and memory of `keras-repro compare` on two long ledgers with sketches, in a fresh process each time.
+"""Measure time and memory of `keras-repro compare` on two long ledgers with sketches, in fresh processes.
 
     python benchmarks/compare_speed.py [--epochs 1000] [--tensors 200] [--runs 7]
 
-Of runs that are the same, and of runs that part in the middle, so that sketches tell how far apart they are.
-Bar: 1,000 epochs x 200 tensors under 2 s and 200 MB, without TensorFlow.
+Compares equal runs, and runs that diverge in the middle, whose distances are estimated from sketches.
+Bar: 1,000 epochs x 200 tensors in 2 s and 200 MB, without TensorFlow.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def main() -> None:
             seconds = statistics.median(s for s, _ in measured)
             slowest = max(s for s, _ in measured)
             memory = max(m for _, m in measured)
-            title = "the same" if name == "same" else "parted in the middle"
+            title = "equal runs" if name == "same" else "runs that diverge in the middle"
             print(f"{title}: median {seconds:.2f} s, slowest {slowest:.2f} s (bar: 2 s)")
             print(f"  peak memory {memory:.0f} MB (bar: 200 MB)")
 
 
-def _write(run: Path, epochs: int, tensors: int, parts_at: int | None) -> None:
+def _write(run: Path, epochs: int, tensors: int, diverge_at: int | None) -> None:
     names = [f"layers/{i // 2}/{'kernel' if i % 2 else 'bias'}" for i in range(tensors)]
     described = [SketchedTensor(n, "float32", (100, 100)) for n in names]
     rng = np.random.default_rng(0)
@@ -61,9 +61,9 @@ def _write(run: Path, epochs: int, tensors: int, parts_at: int | None) -> None:
     ):
         ledger.append(Record(kind="fit", fit=0, sections={"fit": array_digest("fit", 0)}))
         for epoch in range(epochs):
-            parted = parts_at is not None and epoch >= parts_at
-            digests = {n: array_digest(n, (epoch, parted)) for n in names}
-            rows = rng.normal(size=(tensors, 1, NUMBERS)) + parted
+            diverged = diverge_at is not None and epoch >= diverge_at
+            digests = {n: array_digest(n, (epoch, diverged)) for n in names}
+            rows = rng.normal(size=(tensors, 1, NUMBERS)) + diverged
             kind = "start" if epoch == 0 else "epoch"
             record = Record(
                 kind=kind,

@@ -1,13 +1,14 @@
-"""What a diagnosis costs: trainings, steps in each, time beside a plain run of the script, and memory.
+"""Measure the cost of a diagnosis: trainings, steps in each, time relative to a bare run, and memory.
 
-    python benchmarks/diagnosis_cost.py [--widths 475 2000] [--steps 200] [--parts-at 150] [--held]
+    python benchmarks/diagnosis_cost.py [--widths 475 2000] [--steps 200] [--diverge-at 150] [--release]
 
-The script is an MLP with Adam whose labels get unseeded noise from one step on. It is run bare (`python
-SCRIPT`), then twice as `keras-repro verify` runs it, then diagnosed. Memory is the peak of each process as
-the system has it (VmHWM), read ten times a second until the process ends. That counts also what was freed
-and not given back; with `--held`, large blocks are given back as they are freed (which takes time).
+The script is an MLP with Adam whose labels get unseeded noise from one step on. It runs bare (`python
+SCRIPT`), then twice under `keras-repro verify`, then it is diagnosed. Memory is the peak of each process as
+the system reports it (VmHWM), read ten times a second until the process ends. This includes freed memory
+that was not returned; with `--release`, large blocks are returned when they are freed (which takes time).
 
-Bar: at most four trainings, none beyond the first step that differs, and at most one more copy of the state.
+Bar: at most four trainings, none beyond the first step that differs, and at most one more copy of the
+state.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ import sys
 import keras
 import numpy as np
 
-width, steps, parts_at = map(int, sys.argv[1:])
+width, steps, diverge_at = map(int, sys.argv[1:])
 keras.utils.set_random_seed(1)
 x = np.random.default_rng(0).normal(size=(64, 128)).astype("float32")
 y = np.random.default_rng(1).normal(size=(64, 10)).astype("float32")
@@ -42,7 +43,7 @@ y = np.random.default_rng(1).normal(size=(64, 10)).astype("float32")
 def batches():
     noise = np.random.default_rng()
     for step in range(steps):
-        yield x, y if step < parts_at else (y + noise.normal(size=y.shape)).astype("float32")
+        yield x, y if step < diverge_at else (y + noise.normal(size=y.shape)).astype("float32")
 
 dense = [keras.layers.Dense(width, "relu") for _ in range(2)]
 model = keras.Sequential([keras.Input((128,)), *dense, keras.layers.Dense(10)])
@@ -53,7 +54,7 @@ model.fit(batches(), steps_per_epoch=steps // 2, epochs=2, verbose=0)
 
 @dataclass
 class Watched:
-    """A child process with its peak of memory and its time."""
+    """A child process with its peak memory and its time."""
 
     process: Any
     began: float
@@ -79,23 +80,23 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--widths", type=int, nargs="+", default=[475, 2000])
     parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--parts-at", type=int, default=150)
-    parser.add_argument("--held", action="store_true")
+    parser.add_argument("--diverge-at", type=int, default=150)
+    parser.add_argument("--release", action="store_true", help="return freed memory at once")
     options = parser.parse_args()
-    if options.held:
+    if options.release:
         os.environ["MALLOC_MMAP_THRESHOLD_"] = "65536"  # of glibc
-    print(f"{'':<34} {'seconds':>8} {'of a bare run':>14} {'steps':>6} {'peak MB':>8}  more than recording")
+    print(f"{'':<34} {'seconds':>8} {'over bare run':>14} {'steps':>6} {'peak MB':>8}  above recording")
     for width in options.widths:
-        _measure(width, options.steps, options.parts_at)
+        _measure(width, options.steps, options.diverge_at)
 
 
-def _measure(width: int, steps: int, parts_at: int) -> None:
+def _measure(width: int, steps: int, diverge_at: int) -> None:
     state = 4 * 3 * (128 * width + width * width + 10 * width + 2 * width + 10)  # weights and two slots each
-    print(f"{state / 1e6:.1f} MB of state, {steps} steps, labels differ from step {parts_at + 1} on")
+    print(f"{state / 1e6:.1f} MB of state, {steps} steps, labels differ from step {diverge_at + 1}")
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder, "script.py")
         script.write_text(SCRIPT)
-        arguments = tuple(map(str, (width, steps, parts_at)))
+        arguments = tuple(map(str, (width, steps, diverge_at)))
         bare = _bare([sys.executable, str(script), *arguments], folder)
         _row("python SCRIPT", bare.seconds, bare.seconds, steps, bare.peak)
         task = Task(script=str(script), arguments=arguments)
@@ -106,21 +107,23 @@ def _measure(width: int, steps: int, parts_at: int) -> None:
             children.append(Watched(start_interpreter(command, environment, output), began))
             return children[-1]
 
-        found = verify(task, folder=Path(folder, "verify"), runs=2, launcher=Launcher(start))
+        verification = verify(task, folder=Path(folder, "verify"), runs=2, launcher=Launcher(start))
         recording = children[0]
         for number, child in enumerate(children, start=1):
             _row(f"verify, run {number}", child.seconds, bare.seconds, None, child.peak)
         children.clear()
         where = Path(folder, "diagnosis")
-        said = diagnose(task, found.comparison.divergence, folder=where, launcher=Launcher(start))
+        explanation = diagnose(
+            task, verification.comparison.divergence, folder=where, launcher=Launcher(start)
+        )
         for number, child in enumerate(children, start=1):
             made = _steps(where / str(number))
             more = (child.peak - recording.peak) / state
             _row(f"diagnosis, training {number}", child.seconds, bare.seconds, made, child.peak, more)
         seconds = sum(c.seconds for c in children)
-        _row(f"diagnosis, {said.trainings} trainings", seconds, bare.seconds, None, None)
-        line = "not found" if said.source is None else said.source["code"]
-        print(f"  said: {said.cause} at {said.place}: {line}")
+        _row(f"diagnosis, {explanation.trainings} trainings", seconds, bare.seconds, None, None)
+        line = "not found" if explanation.source is None else explanation.source["code"]
+        print(f"  result: {explanation.cause} at {explanation.place}: {line}")
 
 
 def _bare(command: Sequence[str], folder: str) -> Watched:
@@ -136,7 +139,7 @@ def _bare(command: Sequence[str], folder: str) -> Watched:
 
 
 def _peak(pid: int) -> int:
-    """The most bytes of memory that a process has had, 0 once it has ended."""
+    """Return the peak memory of a process in bytes; 0 if it has ended."""
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
@@ -145,7 +148,7 @@ def _peak(pid: int) -> int:
 
 
 def _steps(folder: Path) -> int:
-    """How many steps a diagnosing process made, its last, differing one counted in."""
+    """Return how many steps a diagnosing process made, including the last one, which differs."""
     return sum(i.hard is not None and i.hard.kind == "end" for i in read_trace(folder / TRACE_NAME))
 
 

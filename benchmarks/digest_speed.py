@@ -1,4 +1,4 @@
-"""How fast a model's state is digested, against the hash library on one large buffer, and how much memory.
+"""Measure speed and memory of digesting a model's state, relative to the hash library on one buffer.
 
     python benchmarks/digest_speed.py [--pairs 15]
 
@@ -54,7 +54,7 @@ def main() -> None:
         share = 1 / sorted(result.ratios)[len(result.ratios) // 2]
         print(
             f"{name}: {speed:.2f} GB/s, {share:.2f} of the library's speed; naming the tensors "
-            f"{walk * 1e3:.1f} ms, seeing that nothing changed {look * 1e3:.1f} ms; "
+            f"{walk * 1e3:.1f} ms, checking that nothing changed {look * 1e3:.1f} ms; "
             f"peak memory grew by {grown:.1f} MB"
         )
     print("base: one buffer of the same size; with: the state, tensor by tensor")

@@ -1,10 +1,10 @@
-"""How long it takes to enter an epoch at its step k, up to the first batch, for several k.
+"""Measure the time to enter an epoch at step k, up to the first batch, for several k.
 
     python benchmarks/entering_speed.py [--samples 10000000] [--rounds 9]
 
-Bar: the same for every k, also at 10 million samples (batches of 32: 312,500 steps an epoch). What is timed
-is making the data pipeline of the shuffled arrays from that step on, Keras's epoch iterator entered there,
-and its first batch. Every k has its turn in every round; medians are given.
+Bar: the same time for every k, also at 10 million samples (batches of 32: 312,500 steps per epoch). The time
+covers building the data pipeline of the shuffled arrays from that step on, entering Keras's epoch iterator
+there, and the first batch. Each round measures every k; medians are printed.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def main() -> None:
         for step in chosen:
             taken[step].append(enter(step))
     base = statistics.median(taken[0])
-    print(f"{options.samples} samples, {steps} steps an epoch")
+    print(f"{options.samples} samples, {steps} steps per epoch")
     print(f"{'step':>8} {'ms':>9} {'over k = 0':>11} {'lowest':>9} {'highest':>9}")
     for step, seconds in taken.items():
         middle = statistics.median(seconds)

@@ -1,4 +1,4 @@
-"""How long `import keras_repro` takes over a bare Python, in alternating fresh processes.
+"""Measure the time of `import keras_repro` over bare Python, in alternating fresh processes.
 
     python benchmarks/import_time.py [--pairs 20]
 

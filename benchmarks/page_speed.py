@@ -1,10 +1,10 @@
-"""Time, memory and size of `keras-repro compare --html` on two long ledgers with sketches.
+"""Measure time, memory and page size of `keras-repro compare --html` on two long ledgers with sketches.
 
     python benchmarks/page_speed.py [--runs 5]
 
-For 100 layers x 300 epochs and for 1,000 epochs x 200 tensors: a fresh process each time, without TensorFlow.
-Bars: 5 s for the longer pair, 2 MB a page. Where Debian's chromium and chromium-driver are there, also how
-long the page takes in it from the beginning of its loading until a key has moved over its cells (bar: 1 s).
+Pairs of 100 layers x 300 epochs and of 1,000 epochs x 200 tensors; a fresh process each time, without
+TensorFlow. Bars: 5 s for the longer pair, 2 MB per page. If Debian's chromium and chromium-driver are
+installed, also the time from the start of loading until a key press has moved over the cells (bar: 1 s).
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, Sketc
 
 @dataclass(frozen=True)
 class Shape:
-    """What a training has."""
+    """The size of a training."""
 
     epochs: int
     layers: int
-    tensors: int  # of each layer
+    tensors: int  # per layer
 
     def __str__(self) -> str:
         return f"{self.layers} layers, {self.layers * self.tensors} tensors, {self.epochs} epochs"
@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     options = parser.parse_args()
     columns = ("compare", "with --html", "slowest", "memory", "page", "opened")
-    print(f"{'two runs that part in the middle':<38}" + "".join(f"{c:>13}" for c in columns))
+    print(f"{'two runs that diverge in the middle':<38}" + "".join(f"{c:>13}" for c in columns))
     for shape in (Shape(300, 100, 2), Shape(1000, 100, 2), Shape(1000, 200, 1)):
         with tempfile.TemporaryDirectory() as folder:
             runs = [Path(folder, name) for name in ("a", "b")]
@@ -120,7 +120,7 @@ def _compare(runs: list[Path], *options: str) -> tuple[float, float]:
 
 
 def _opened(page: Path) -> float | None:
-    """Seconds from the beginning of loading until a key has moved over the cells and that is painted."""
+    """Return the seconds from the start of loading until a key press has moved and is painted."""
     places = shutil.which("chromium"), shutil.which("chromedriver")
     if None in places:
         return None

@@ -1,4 +1,4 @@
-"""Alternating pairs of measurements, and a table of their medians and spread."""
+"""Measure in alternating pairs; print a table of medians and spread."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Pairs:
-    """Measurements of a base and of what is compared with it, pair by pair.
+    """Measurements of a base and of a variant, pair by pair.
 
     Attributes:
-        name: what was compared.
-        base: seconds without.
-        other: seconds with.
+        name: name of the variant.
+        base: seconds of the base.
+        other: seconds of the variant.
     """
 
     name: str
@@ -25,11 +25,11 @@ class Pairs:
 
     @property
     def ratios(self) -> list[float]:
-        """`other / base` of each pair."""
+        """Return `other / base` of each pair."""
         return [o / b for b, o in zip(self.base, self.other, strict=True)]
 
     def row(self) -> str:
-        """One line of the table: medians, the median ratio, and its middle half."""
+        """Return one line of the table: medians, the median ratio, and its middle half."""
         ratios = sorted(self.ratios)
         low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
         base, other = statistics.median(self.base), statistics.median(self.other)
@@ -38,7 +38,7 @@ class Pairs:
 
 
 def alternate(name: str, base: Callable[[], float], other: Callable[[], float], *, pairs: int) -> Pairs:
-    """Measures both in turn, each first in every other pair; the functions return seconds."""
+    """Measure both alternately, each first in every other pair. The functions return seconds."""
     measured: list[tuple[float, float]] = []
     for number in range(pairs):
         if number % 2:
@@ -50,14 +50,14 @@ def alternate(name: str, base: Callable[[], float], other: Callable[[], float], 
 
 
 def print_table(rows: Sequence[Pairs]) -> None:
-    """Prints the table."""
+    """Print the table."""
     print(f"{'':<44} {'base ms':>12} {'with ms':>12} {'ratio':>8}   {'middle half':<13} {'pairs':>6}")
     for row in rows:
         print(row.row())
 
 
 def epoch_clock() -> Any:
-    """A callback whose `times` are when each epoch began; a run that is resumed may have it."""
+    """Return a callback whose `times` hold the start of each epoch; resumable runs accept it."""
     import keras
 
     class EpochClock(keras.callbacks.Callback):

@@ -1,10 +1,10 @@
-"""What a portable training costs: epochs of one training in processes of their own, in turn.
+"""Measure the cost of portable training: epochs of one training, alternating between processes.
 
     python benchmarks/portable_speed.py [--models mlp cnn transformer] [--pairs 12] [--seconds 0.5]
-    python benchmarks/portable_speed.py --search          # looking through ResNet50's graph: bar 2 s
+    python benchmarks/portable_speed.py --search          # check ResNet50's graph (bar: 2 s)
 
-Three processes a model: portable; pinned to the same threads and switches without the mode (bar 1.15 over
-it); and left as TensorFlow is by default, with all CPUs (the price, no bar).
+Three processes per model: portable; pinned to the same threads and switches without the mode (bar: a ratio
+of 1.15); and TensorFlow's defaults with all CPUs (no bar).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ KINDS = ("default", "pinned", "portable")
 
 
 class Worker:
-    """A process that trains an epoch when told to, and says how long it took."""
+    """A process that trains an epoch on request and reports its time."""
 
     def __init__(self, model: str, kind: str, seconds: float) -> None:
         pins = {} if kind == "default" else portable_environment(1)
@@ -42,14 +42,14 @@ class Worker:
         self.step = self._answer()
 
     def epoch(self) -> float:
-        """Seconds of one step, over an epoch."""
+        """Train an epoch; return the seconds per step."""
         assert self._process.stdin is not None
         self._process.stdin.write("epoch\n")
         self._process.stdin.flush()
         return self._answer()
 
     def close(self) -> None:
-        """Ends it."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
@@ -63,8 +63,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--pairs", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=0.5, help="length of an epoch")
-    parser.add_argument("--search", action="store_true", help="time the look through ResNet50's graph")
+    parser.add_argument("--seconds", type=float, default=0.5, help="seconds per epoch")
+    parser.add_argument("--search", action="store_true", help="time the check of ResNet50's graph")
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -81,7 +81,7 @@ def main() -> None:
             for worker in workers.values():
                 worker.close()
         print_table(rows)
-        print("milliseconds a step; bar: 1.15 over pinned")
+        print("milliseconds per step; bar: a ratio of 1.15 over pinned")
 
 
 def _work(model: str, kind: str, seconds: str) -> None:
@@ -153,12 +153,12 @@ def _search() -> None:
         data = tf.data.Dataset.from_tensor_slices((x, y)).batch(4)
         model._symbolic_build(data_batch=next(iter(data)))
         model.make_train_function()
-        concrete, _ = traced_step(model.train_function, iter(data))  # the training needs that trace itself
+        concrete, _ = traced_step(model.train_function, iter(data))  # the training needs this trace too
         for _ in range(3):
             began, busy = time.perf_counter(), time.process_time()
-            found = find_unportable_operations(concrete, layers={})
+            findings = find_unportable_operations(concrete, layers={})
             seconds, used = time.perf_counter() - began, time.process_time() - busy
-            print(f"ResNet50: {seconds:.2f} s ({used:.2f} s of CPU), {len(found)} found; bar: 2 s")
+            print(f"ResNet50: {seconds:.2f} s ({used:.2f} s of CPU), {len(findings)} findings; bar: 2 s")
 
 
 if __name__ == "__main__":

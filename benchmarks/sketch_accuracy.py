@@ -1,12 +1,13 @@
-"""How well sketches estimate distances: pairs of real trainings, and tensors up to 25 M elements.
+"""Measure how well sketches estimate distances, of trained pairs and of tensors up to 25 M elements.
 
     python benchmarks/sketch_accuracy.py [--pairs 40] [--large 12]
 
-Bar: within 30% of the true value 95 times in 100, from one ULP to unrelated weights. The first table is of
-trained pairs (an MLP and a CNN on the digits): each tensor at each epoch, of the same training with one
-element of one weight changed by one ULP, with a slightly other learning rate, and with another seed. The same
-elements always have the same signs: so each pair is estimated many times, turned by some number of elements,
-as if it were the middle of a longer tensor. The second table is of single tensors of random numbers.
+Bar: within 30% of the true value in 95 of 100 cases, from one ULP to unrelated weights.
+
+The first table is about trained pairs (an MLP and a CNN on the digits), each tensor at each epoch: the same
+training with one element of one weight changed by one ULP, with a slightly different learning rate, and with
+another seed. An element always has the same sign. So each pair is estimated many times, rolled by a number of
+elements, as if it were the middle of a longer tensor. The second table is about single random tensors.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ _EPOCHS = 4
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=40, help="estimates of each tensor")
-    parser.add_argument("--large", type=int, default=12, help="pairs of each kind of large tensor")
+    parser.add_argument("--pairs", type=int, default=40, help="estimates per tensor")
+    parser.add_argument("--large", type=int, default=12, help="pairs per kind of large tensor")
     options = parser.parse_args()
     began = time.perf_counter()
     rng = np.random.default_rng(0)
@@ -42,10 +43,10 @@ def main() -> None:
             other = _train(kind, change)
             for dtype in ("float32", "bfloat16", "float16", "float64"):
                 ratios = []
-                for epoch, (mine, theirs) in enumerate(zip(base, other, strict=True)):
+                for epoch, (first, second) in enumerate(zip(base, other, strict=True)):
                     if epoch == 0 and change == "learning rate":
                         continue
-                    for a, b in zip(mine, theirs, strict=True):
+                    for a, b in zip(first, second, strict=True):
                         ratios += _ratios(_as(a, dtype), _as(b, dtype), dtype, options.pairs, rng)
                 _row(f"{kind}: {change}", dtype, ratios)
     print()
@@ -54,12 +55,16 @@ def main() -> None:
         count = options.large if size >= 1_000_000 else 200
         dtypes = ("float32", "bfloat16", "float16", "float64", "int32")
         for dtype in dtypes if size < 25_000_000 else ("float32", "bfloat16", "int32"):
-            found = {}
+            ratios_by_change = {}
             for name, change in _LARGE.items():
                 pairs = (_pair(size, change, dtype, rng) for _ in range(count))
-                found[name] = [_ratio(a, b, dtype) for a, b in pairs]
-            _row(f"{size:,}: {_ONE}", dtype, found.pop(_ONE))
-            _row(f"{size:,}: {', '.join(found)}", dtype, [r for ratios in found.values() for r in ratios])
+                ratios_by_change[name] = [_ratio(a, b, dtype) for a, b in pairs]
+            _row(f"{size:,}: {_ONE}", dtype, ratios_by_change.pop(_ONE))
+            _row(
+                f"{size:,}: {', '.join(ratios_by_change)}",
+                dtype,
+                [r for ratios in ratios_by_change.values() for r in ratios],
+            )
     print(f"{time.perf_counter() - began:.0f} s")
 
 
@@ -80,7 +85,7 @@ def _row(name: str, dtype: str, ratios: list[float | None]) -> None:
 def _ratios(
     a: np.ndarray, b: np.ndarray, dtype: str, count: int, rng: np.random.Generator
 ) -> list[float | None]:
-    """Estimates over the true distance, for the elements at several places; none where it is no estimate."""
+    """Return estimates over the true distance, at several rotations; empty if the sketch is exact."""
     if a.size <= SUMS or np.array_equal(a, b):
         return []
     turns = rng.integers(0, a.size, count)
@@ -88,7 +93,7 @@ def _ratios(
 
 
 def _ratio(a: np.ndarray, b: np.ndarray, dtype: str) -> float | None:
-    """None where the two are the same."""
+    """Return the estimate over the true distance; None if the tensors are equal."""
     true = 0.0
     for start in range(0, a.size, 1 << 20):
         gap = a[start : start + (1 << 20)].astype("f8") - b[start : start + (1 << 20)].astype("f8")
@@ -141,7 +146,7 @@ def _values(size: int, dtype: np.dtype, rng: np.random.Generator) -> np.ndarray:
 
 
 def _train(kind: str, change: str) -> list[list[np.ndarray]]:
-    """The weights at the start and after each epoch."""
+    """Return the weights at the start and after each epoch."""
     keras.utils.set_random_seed(2 if change == "another seed" else 1)
     x, y = load_digits(return_X_y=True)
     x = (x / 16).astype("float32")

@@ -1,4 +1,4 @@
-"""How fast tensors are sketched on one core, by dtype and size, beside reading them and digesting them.
+"""Measure the speed of sketching on one core, by dtype and size, next to reading and digesting.
 
     python benchmarks/sketch_speed.py [--runs 9]
 
@@ -48,13 +48,13 @@ def main() -> None:
 
 
 def _times(function: Callable[[], object], runs: int) -> list[float]:
-    function()  # the tables of signs are made once
-    found = []
+    function()  # creates the tables of signs, which are cached
+    times = []
     for _ in range(runs):
         began = time.perf_counter()
         function()
-        found.append(time.perf_counter() - began)
-    return found
+        times.append(time.perf_counter() - began)
+    return times
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
-"""Writing and restoring a snapshot over plainly writing and reading the same bytes, in alternating pairs.
+"""Compare writing and restoring a snapshot with plain writing and reading, in alternating pairs.
 
     python benchmarks/snapshot_speed.py [--pairs 15] [--folder .] [--megabytes 300]
 
-The state is that of 25 M parameters with Adam (300 MB in 84 arrays). Bars: writing at most 1.3 times writing
-and fsyncing the same bytes to a file in the same folder; restoring (digest checked, arrays ready) at most 1.3
-times reading them into memory of their own. Both read from the page cache.
+The state is that of 25 M parameters with Adam (300 MB in 84 arrays). Bars: writing takes at most 1.3 times
+the time of writing and fsyncing the same bytes to a file in the same folder; restoring (digest checked,
+arrays ready) at most 1.3 times the time of reading them into new memory. Both read from the page cache.
 
-With `--background`: how long a training waits for a snapshot that is written while it goes on, over one copy
-in memory of the same bytes: what it waits for in the callback, and what the next step takes longer.
+With `--background`: the time that a training waits for a snapshot written in the background (in the callback,
+and by a longer next step), relative to one copy of the same bytes in memory.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--megabytes", type=int, default=300)
-    parser.add_argument("--folder", default=".", help="where the files go (the working folder)")
+    parser.add_argument("--folder", default=".", help="folder for the files (default: the working folder)")
     parser.add_argument("--background", action="store_true")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(dir=options.folder, prefix="snapshot-speed-"))
@@ -46,7 +46,7 @@ def main() -> None:
 def _on_the_disk(folder: Path, pairs: int, megabytes: int) -> None:
     draw = np.random.default_rng(0)
     count = megabytes * 250_000  # float32
-    # Layers of very different sizes, as in a real model: a third of the elements in the largest.
+    # Layers of very different sizes, as in a real model. The largest has a third of the elements.
     sizes = [count // 3, *[count // 80] * 50, *[1024] * 32]
     sizes.append(count - sum(sizes))
     arrays = {f"layers/{n}": draw.random(size, "float32") for n, size in enumerate(sizes)}
@@ -84,9 +84,9 @@ def _on_the_disk(folder: Path, pairs: int, megabytes: int) -> None:
     def read_ours() -> float:
         start = time.perf_counter()
         with Snapshot(path, digest=digest, whole=True) as snapshot:
-            found = {name: snapshot.array(name) for name in snapshot.arrays}
+            arrays_read = {name: snapshot.array(name) for name in snapshot.arrays}
         seconds = time.perf_counter() - start
-        assert len(found) == len(arrays)
+        assert len(arrays_read) == len(arrays)
         return seconds
 
     write_plain(), write_ours()
@@ -105,7 +105,7 @@ def _background(folder: Path, pairs: int) -> None:
     from keras_repro.training.resume.resume_callback import ResumeCallback
 
     class Clock(keras.callbacks.Callback):
-        """Sees when a step begins; what lies between two of them is a step with all callbacks."""
+        """Record the start of each step; the time between two starts is a step with all callbacks."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -123,7 +123,7 @@ def _background(folder: Path, pairs: int) -> None:
         waits.append(time.perf_counter() - start)
 
     ResumeCallback._take = timed  # type: ignore[method-assign, assignment]
-    every = 8  # long enough for the writing to be over before the next
+    every = 8  # enough steps to finish writing before the next snapshot
     x = np.random.default_rng(0).random((4 * every * (pairs + 1), 5000), "float32")
     clock = Clock()
     trainer = kr.ReproducibleTrainer(_large, seed=1, batch_size=4)
@@ -132,20 +132,20 @@ def _background(folder: Path, pairs: int) -> None:
         callbacks=[clock], verbose=0, sketches=False,
     )  # fmt: skip
     steps = np.diff(clock.begins)
-    # A step that ends with a snapshot, and the one behind it, over two that have nothing to do with one.
+    # A step that ends with a snapshot, and the next one, relative to two steps without a snapshot.
     marked = range(2 * every - 1, len(steps) - 1, every)
     added = [float(steps[i] + steps[i + 1] - steps[i - 2] - steps[i - 1]) for i in marked]
     size = 75_060_030 * 4
-    held = np.ones(size, "u1")
+    block = np.ones(size, "u1")
 
     def copied() -> float:
         start = time.perf_counter()
-        held.copy()
+        block.copy()
         return time.perf_counter() - start
 
     copies = [copied() for _ in range(pairs)]
-    print(f"a step of {statistics.median(steps) * 1e3:.0f} ms; snapshots of {size / 1e6:.0f} MB")
-    print(f"waiting in the callback: {statistics.median(waits[1:-2]) * 1e3:.1f} ms")
+    print(f"step time {statistics.median(steps) * 1e3:.0f} ms; snapshots of {size / 1e6:.0f} MB")
+    print(f"wait in the callback: {statistics.median(waits[1:-2]) * 1e3:.1f} ms")
     print_table([Pairs("added to two steps over one copy", tuple(copies[: len(added)]), tuple(added))])
 
 

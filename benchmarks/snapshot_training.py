@@ -1,9 +1,9 @@
-"""A training with one snapshot an epoch, written in the background, over the same without, in pairs.
+"""Compare a training with one background snapshot per epoch with one without, in alternating pairs.
 
     python benchmarks/snapshot_training.py [--pairs 3] [--seconds 30] [--units 5000]
 
-Bar: at most 1.02, for 25 M parameters with Adam (300 MB a snapshot) and epochs of 30 seconds. Each side
-trains in a process of its own; its time is the median of its epochs after the first. Both are recorded.
+Bar: a ratio of at most 1.02, for 25 M parameters with Adam (300 MB per snapshot) and epochs of 30 seconds.
+Each side trains in its own process. Its time is the median of its epochs after the first. Both are recorded.
 """
 
 from __future__ import annotations
@@ -22,10 +22,12 @@ from pairs import alternate, epoch_clock, print_table
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=30, help="of an epoch, about")
+    parser.add_argument("--seconds", type=float, default=30, help="approximate seconds per epoch")
     parser.add_argument("--epochs", type=int, default=4)
-    parser.add_argument("--units", type=int, default=5000, help="of a square layer: 25 M parameters")
-    parser.add_argument("--folder", default=".", help="where the runs go (the working folder)")
+    parser.add_argument(
+        "--units", type=int, default=5000, help="units of a square layer (5000: 25 M parameters)"
+    )
+    parser.add_argument("--folder", default=".", help="folder for the runs (default: the working folder)")
     parser.add_argument("--steps", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--child", choices=["without", "with"], help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -35,11 +37,11 @@ def main() -> None:
     options.steps = 20
     step = _process("without", options) / options.steps
     options.steps = max(2, round(options.seconds / step))
-    print(f"steps of {step * 1e3:.0f} ms, {options.steps} in an epoch")
+    print(f"steps of {step * 1e3:.0f} ms, {options.steps} per epoch")
     print_table(
         [
             alternate(
-                f"a snapshot an epoch, {options.units**2 // 1000} k parameters",
+                f"one snapshot per epoch, {options.units**2 // 1000} k parameters",
                 lambda: _process("without", options),
                 lambda: _process("with", options),
                 pairs=options.pairs,

@@ -1,14 +1,13 @@
-"""What `DeterminismCallback(every="step")` adds to a step: epochs of one training, recorded and not, in turn.
+"""Measure the time that `DeterminismCallback(every="step")` adds to a step, in alternating epochs.
 
     python benchmarks/step_overhead.py [--pairs 30] [--every 1 10] [--widths 32 475 2000] [--batches]
 
-With `--batches`, what a trainer's `every="step"` adds, which also looks at the batches of recorded steps.
+With `--batches`: the time that a trainer's `every="step"` adds, which also digests the batches.
 
-Bar: the time added to a step is at most 1.3 times what hashing the state's bytes takes in one large buffer
+Bar: the time added to a step is at most 1.3 times the time to hash the state's bytes in one large buffer
 (XXH3-128), plus 0.15 ms, for the state alone. The buffer is hashed once after each of some steps, as a state
-is; hashed again and again it comes from a cache, which gives a second, lower bar. An epoch's time runs
-from the beginning of its first step to the end of its last, so that what recording does to the next steps is
-counted too.
+is. Hashed repeatedly it comes from a cache, which gives a second, lower bar. The time of an epoch is from the
+start of its first step to the end of its last, so it includes the effect of recording on the next steps.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ from keras_repro.training.state.fast_reader import StateReader
 
 
 class EveryOther(FitCallback):
-    """Records the steps of one epoch of each pair, and takes the time of a step in both."""
+    """Record the steps of one epoch of each pair; measure the time of a step in both."""
 
     def __init__(self, run_dir: str, every: int, steps: int, *, batches: bool) -> None:
         super().__init__(RunRecorder(run_dir, coverage="sm"), every=every, batches=batches)
@@ -43,13 +42,13 @@ class EveryOther(FitCallback):
 
     @staticmethod
     def recorded(epoch: int) -> bool:
-        """Which of a pair is recorded; the order within pairs changes."""
+        """Return whether the epoch is the recorded one of its pair; the order alternates."""
         return (epoch + epoch // 2) % 2 == 1
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         super().on_epoch_begin(epoch, logs)
         if self._watch is not None and not self.recorded(epoch):
-            self._watch.uninstall()  # it takes its place again as the next epoch begins
+            self._watch.uninstall()  # installed again when the next epoch begins
         self._now, self._start = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:
@@ -81,10 +80,10 @@ def main() -> None:
             notes.append(
                 f"{name}: {added * 1e3:.3f} ms added to a step, {own * 1e3:.3f} ms of it in the callback; "
                 f"bar {bar * 1e3:.3f} ms (one buffer is hashed in {hashing * 1e3:.3f} ms after a step), or "
-                f"{low * 1e3:.3f} ms ({cached * 1e3:.3f} ms again and again)"
+                f"{low * 1e3:.3f} ms ({cached * 1e3:.3f} ms in a loop)"
             )
             rows.append(row)
-    print("base: a step without; with: a step with its record")
+    print("base: a step without recording; with: a recorded step")
     print_table(rows)
     print("\n".join(notes))
 
@@ -92,11 +91,11 @@ def main() -> None:
 def _measure(
     name: str, model: keras.Model, data: tf.data.Dataset, every: int, pairs: int, *, batches: bool
 ) -> tuple[Pairs, float]:
-    """The pairs, and the seconds a step that are spent in the callback (of a record, where N is 1)."""
+    """Return the pairs, and the seconds per step in the callback (per record if N is 1)."""
     model.fit(data, steps_per_epoch=20, verbose=0)
     began = time.perf_counter()
     model.fit(data, steps_per_epoch=40, verbose=0)
-    # Long enough that the ends of an epoch do not count, and a whole number of records.
+    # Long enough that the ends of an epoch are negligible, and a whole number of records.
     steps = max(4, round(0.3 / ((time.perf_counter() - began) / 40) / every)) * every
     with tempfile.TemporaryDirectory() as folder:
         callback = EveryOther(f"{folder}/run", every, steps, batches=batches)
@@ -123,7 +122,7 @@ def _mlp(width: int) -> tuple[keras.Model, tf.data.Dataset]:
 
 
 def _hashing(model: keras.Model, data: tf.data.Dataset) -> tuple[int, float, float]:
-    """Bytes of a model's state; seconds that hashing so many takes in one buffer, after a step and again."""
+    """Return the bytes of a model's state, and the seconds to hash as many: after a step, and in a loop."""
     size = sum(len(memoryview(t.numpy()).tobytes()) for t in StateReader(model).copy())
     buffer = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
 

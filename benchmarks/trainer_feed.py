@@ -1,10 +1,10 @@
-"""`trainer.fit` on arrays over `model.fit` on the same arrays, in alternating fresh processes.
+"""Compare `trainer.fit` with `model.fit` on the same arrays, in alternating fresh processes.
 
     python benchmarks/trainer_feed.py [--pairs 8]
 
-Bar: at most 1.02, for steps under 1 ms too. A process's time is the median of its epochs after the first two;
-neither side records an epoch with anything but its own History. `model.fit` runs as Keras ships it;
-with `--same-switches` it gets op determinism too, as the trainer has it.
+Bar: a ratio of at most 1.02, for steps under 1 ms too. The time of a process is the median of its epochs
+after the first two. `model.fit` runs with Keras's defaults; with `--same-switches` it gets op determinism,
+as the trainer does.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import tempfile
 
 from pairs import alternate, epoch_clock, print_table
 
-# Samples, width of the input, units, batch size, steps per execution.
+# Samples, input width, units, batch size, steps per execution.
 SIZES = {
     "fused": (20_000, 16, 8, 32, 32),
     "tiny": (20_000, 16, 8, 32, 1),
@@ -50,7 +50,7 @@ def main() -> None:
             pairs=options.pairs,
         )
         rows.append(result)
-        print(f"{name}: {steps} steps of {statistics.median(result.base) / steps * 1e3:.3f} ms an epoch")
+        print(f"{name}: {steps} steps of {statistics.median(result.base) / steps * 1e3:.3f} ms per epoch")
     print_table(rows)
 
 
