@@ -11,6 +11,7 @@ a `ForkServerPool` has a server for each hash seed.
 from __future__ import annotations
 
 import contextlib
+import gc
 import importlib
 import json
 import os
@@ -152,9 +153,11 @@ def _serve(descriptor: int) -> None:
     import numpy  # noqa: F401
     import tensorflow  # noqa: F401
 
-    from keras_repro.training.instrumentation import (
-        child_main,  # noqa: F401
-    )
+    from keras_repro.training.instrumentation import child_main, script_session  # noqa: F401
+    from keras_repro.training.recording import loop_recorder  # noqa: F401
+
+    # What is imported by now lives as long as its children: their collections need not look at it.
+    gc.freeze()
 
     children: set[int] = set()
     with socket.socket(fileno=descriptor) as connection:
