@@ -99,8 +99,7 @@ def array_digest(name: str, array: Any) -> str:
 def string_bytes(values: Any) -> bytes:
     """The canonical bytes of an array of strings or bytes: each framed by its length."""
     flat = np.asarray(values, dtype=object).reshape(-1)
-    encoded = (v if isinstance(v, bytes) else encoded(str(v)) for v in flat)
-    return b"".join(framed(e) for e in encoded)
+    return b"".join(framed(v if isinstance(v, bytes) else encoded(str(v))) for v in flat)
 
 
 def section_digest(tensors: Mapping[str, str]) -> str:
