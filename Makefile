@@ -15,6 +15,9 @@ TEST := $(VENV)/.test
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
 
+# A folder for finished environments; empty: none are kept.
+CACHE ?=
+
 .PHONY: help demo test planted varied crash-test portable-test portable-probe lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
@@ -59,7 +62,7 @@ lint: $(TEST)
 	@$(BIN)/ruff check
 
 types: $(TEST)
-	@$(BIN)/mypy keras_repro
+	@$(BIN)/python -m mypy keras_repro
 
 format: $(TEST)
 	@$(BIN)/ruff check --fix --exit-zero
@@ -113,12 +116,13 @@ $(TEST): $(METADATA) | $(MADE)
 	@echo "installing keras_repro with TensorFlow and the test tools (once, about a minute)..."
 	$(call install,examples$(comma)test,$(DEMO) $(TEST))
 
-# $(call install,EXTRAS,STAMPS): no stamp stands while pip works. What an interrupted install
-# leaves behind cannot be trusted, so the next one then starts from a new environment.
+# $(call install,EXTRAS,STAMPS): no stamp exists while pip works. An interrupted install cannot be trusted,
+# so the next one then starts from a new environment. With CACHE=FOLDER (CI), finished environments are
+# kept there, keyed by Python, extras and metadata, and reused with hard links.
 comma := ,
 define install
 @rm -f $(MADE) $(DEMO) $(TEST)
-@$(BIN)/python -m pip install -qq -e '.[$(1)]'
+@.ci/environment $(VENV) '$(1)' '$(CACHE)' $(METADATA)
 @printf '%s' "$(CURDIR)" >$(MADE)
 @touch $(2)
 endef
