@@ -26,7 +26,8 @@ import tensorflow as tf
 import xxhash
 from pairs import Pairs, print_table
 
-from keras_repro.training.recording.determinism_callback import FitCallback
+from keras_repro.training.recording.fit_callback import FitCallback
+from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.state.fast_reader import StateReader
 
@@ -35,7 +36,8 @@ class EveryOther(FitCallback):
     """Record the steps of one epoch of each pair; measure the time of a step in both."""
 
     def __init__(self, run_dir: str, every: int, steps: int, *, batches: bool) -> None:
-        super().__init__(RunRecorder(run_dir, coverage="sm"), every=every, batches=batches)
+        options = RecordingOptions(every=every, batches=batches)
+        super().__init__(RunRecorder(run_dir, options, coverage="sm"))
         self.times: list[float] = []
         self.own: list[float] = []
         self._steps, self._now, self._start = steps, 0, 0.0
@@ -47,8 +49,8 @@ class EveryOther(FitCallback):
 
     def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
         super().on_epoch_begin(epoch, logs)
-        if self._watch is not None and not self.recorded(epoch):
-            self._watch.uninstall()  # installed again when the next epoch begins
+        if self._observer is not None and not self.recorded(epoch):
+            self._observer.uninstall()  # installed again when the next epoch begins
         self._now, self._start = epoch, time.perf_counter()
 
     def on_train_batch_end(self, batch: int, logs: object = None) -> None:

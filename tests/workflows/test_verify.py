@@ -95,7 +95,7 @@ def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any
     )
     assert "epochs 8\n" in live.output
     assert "stopped: at epoch 8/10: weights differ" in live.output
-    assert "parted from the reference at epoch 8/10" in live.output
+    assert "diverged from the reference at epoch 8/10" in live.output
     recorded = open_ledger(live.folder / "runs" / "second")
     assert recorded.status == "stopped"
     assert recorded.fingerprint is not None

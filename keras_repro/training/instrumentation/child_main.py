@@ -167,6 +167,7 @@ class ScriptObserver:
         if self.session is None:
             from keras_repro.training.instrumentation.resumable_session import ResumableSession
             from keras_repro.training.instrumentation.script_session import ScriptSession
+            from keras_repro.training.recording.recording_options import Every, RecordingOptions
             from keras_repro.training.recording.run_recorder import RunRecorder, published_command
             from keras_repro.training.state import initial_values
 
@@ -177,29 +178,29 @@ class ScriptObserver:
                 discard_unbegun(plan.folder)
             command = published_command(plan.script, plan.module, plan.arguments)
             run = RunRecorder(
-                self.plan.folder,
+                plan.folder,
+                RecordingOptions(every=cast("Every", plan.every), batches=True, overwrite=True),
                 coverage="smr",
-                mode="enforced" if self.plan.seed is not None else "observed",
-                overwrite=True,
-                go_on=plan.resume and (plan.folder / LEDGER_NAME).exists(),
-                redirect=False,
-                watching=True,
-                listener=None if self.probe is None else self.probe.record_written,
-                details={
+                resume=plan.resume and (plan.folder / LEDGER_NAME).exists(),
+                launched=True,
+                header={
+                    "mode": "enforced" if plan.seed is not None else "observed",
                     "command": command,
-                    "seed": self.plan.seed,
-                    "policies": self.plan.policies,
-                    "requested": self.plan.switches,
+                    "seed": plan.seed,
+                    "policies": plan.policies,
+                    "requested": plan.switches,
                     "determinism": "bitwise" if plan.portability is None else "portable",
                 },
             )
+            if self.probe is not None:
+                run.listener = self.probe.record_written
             if plan.reference is not None and not self._over:
                 from keras_repro.training.instrumentation.stop_on_divergence import StopOnDivergence
 
                 self.early_stop = StopOnDivergence(run, plan.reference)
             born = self.born or initial_values.InitialValues()
             kind = ResumableSession if plan.resume else ScriptSession
-            self.session = kind(run, born, probe=self.probe, every=plan.every)
+            self.session = kind(run, born, probe=self.probe)
         return self.session
 
     def _watch_processes(self, module: Any) -> None:

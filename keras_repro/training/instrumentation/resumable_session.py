@@ -42,18 +42,22 @@ class ResumableSession(ScriptSession):
     def kept(self) -> dict[str, Any]:
         """What a snapshot has to hold of this record, for JSON."""
         fit = self._under_way.fit
-        record = None if fit is None or fit.ended else fit.kept()
+        record = None if fit is None or fit.ended else fit.resume_state()
         self.run.ledger.sync()
-        return {"link": self.run.ledger.link, "record": record, "last": None if fit is None else fit.last}
+        return {
+            "link": self.run.ledger.link,
+            "record": record,
+            "last": None if fit is None else fit.last_digests,
+        }
 
     def go_on(self, kept: Mapping[str, Any]) -> None:
         """Goes on where `kept` was asked for, within a fit that has begun again."""
         fit = self._under_way.fit
         if kept["record"] is None:
-            fit.last = kept["last"]
-            fit.leave()
+            fit.last_digests = kept["last"]
+            fit.end_without_record()
         else:
-            fit.go_on(kept["record"])
+            fit.resume_from(kept["record"])
         self._skip_to(kept["link"])
 
     def skip(self, model: Any, kept: Mapping[str, Any], *, ours: bool) -> None:

@@ -44,14 +44,10 @@ class ScriptSession:
         run: the run to record into.
         born: has seen variables being made since Keras was imported.
         probe: looks closer at each step, where the script is diagnosed.
-        every: how often steps are recorded, as for `DeterminismCallback`.
     """
 
-    def __init__(
-        self, run: RunRecorder, born: InitialValues, probe: EventLog | None = None, *, every: Any = "epoch"
-    ) -> None:
+    def __init__(self, run: RunRecorder, born: InitialValues, probe: EventLog | None = None) -> None:
         self.run = run
-        self._every = every
         self._probe = probe
         self._born = born
         self.unsupported: list[str] = []
@@ -148,8 +144,8 @@ class ScriptSession:
 
     def _join(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
         """Puts a recording callback into the arguments of a fit; none once the run is closed."""
-        from keras_repro.training.recording.callback_order import joined
-        from keras_repro.training.recording.determinism_callback import FitCallback
+        from keras_repro.training.recording.callback_order import append_callback
+        from keras_repro.training.recording.fit_callback import FitCallback
 
         if self.run.closed:
             return None, None
@@ -160,13 +156,13 @@ class ScriptSession:
         order = details.pop("order", None)
         if order is not None and not self.run.started:
             self.run.coverage += "o"
-        callback = FitCallback(self.run, details=details, order=order, every=self._every, batches=True)
+        callback = FitCallback(self.run, details=details, order=order)
         given = bound.arguments.get("callbacks")
         if self._probe is not None:
             from keras_repro.training.probes.callback_probe import CallbackProbe
 
-            given, _ = joined(given, CallbackProbe(self._probe, callback), model)
-        bound.arguments["callbacks"], leave = joined(given, callback, model)
+            given, _ = append_callback(given, CallbackProbe(self._probe, callback), model)
+        bound.arguments["callbacks"], leave = append_callback(given, callback, model)
         return callback, leave
 
     def _end_fit(self, model: Any, callback: Any, status: str, **details: Any) -> None:
@@ -176,7 +172,7 @@ class ScriptSession:
         if fit is not None:
             self._last_fitted = model
             self._fitted = [f for f in self._fitted if f[0]() is not None and f[0]() is not model]
-            self._fitted.append((weakref.ref(model), f"fit {fit.number}", fit.last))
+            self._fitted.append((weakref.ref(model), f"fit {fit.number}", fit.last_digests))
 
     def _new_loop(self, model: Any) -> BatchLoop:
         self._leave_to_others(model)

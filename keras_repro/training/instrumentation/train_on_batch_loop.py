@@ -44,7 +44,7 @@ class BatchLoop:
         tensors: dict[str, dict[str, str]] = {}
         shapes = {}
         for tensor in model_state(self.model):
-            content = born.content(tensor.variable)
+            content = born.digest(tensor.variable)
             new = tensor.name not in self._known and tensor.section in ("weights", "optimizer")
             if new and content is not None:
                 tensors.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
@@ -99,7 +99,7 @@ def moved_since_birth(models: Mapping[str, Any], born: InitialValues) -> set[str
 
     moved = set()
     for tensor in model_state(models):
-        first = born.content(tensor.variable)
+        first = born.digest(tensor.variable)
         if first is not None and first != content_of(tensor.variable):
             moved.add(tensor.name)
     return moved

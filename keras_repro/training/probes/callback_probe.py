@@ -12,7 +12,7 @@ from keras_repro.source_code.call_site import CallSite, is_users_file
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.train_step_probe import TrainStepProbe
-from keras_repro.training.recording.determinism_callback import FitCallback
+from keras_repro.training.recording.fit_callback import FitCallback
 from keras_repro.training.state.fast_reader import StateReader
 
 if TYPE_CHECKING:
@@ -67,10 +67,10 @@ class CallbackProbe(keras.callbacks.Callback):
         def watched(*args: Any, **kwargs: Any) -> Any:
             if not log.active:
                 return original(*args, **kwargs)
-            reader.refresh(ask=False)
+            reader.refresh(full=False)
             before = reader.digests()
             result = original(*args, **kwargs)
-            reader.refresh(ask=False)
+            reader.refresh(full=False)
             after = reader.digests()
             changed = {s: after[s] for s in ("weights", "optimizer") if before.get(s) != after.get(s)}
             if changed:

@@ -219,7 +219,7 @@ class CustomLoopProbe:
             self._of = now
             self._reader = StateReader(self._roots(), list(self._optimizers.values()))
         else:
-            self._reader.refresh(ask=False)
+            self._reader.refresh(full=False)
         return self._reader
 
     def _replayed(

@@ -202,7 +202,7 @@ class EventLog:
         self._readers[id(model)] = reader
         while len(self._readers) > _MOST_READERS:
             del self._readers[next(iter(self._readers))]
-        reader.refresh(ask=False)
+        reader.refresh(full=False)
         return reader.digests().get("weights")
 
     def _is_last(self, event: Event) -> bool:

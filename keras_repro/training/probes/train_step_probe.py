@@ -57,7 +57,7 @@ class TrainStepProbe:
             return self.function(iterator)  # it has no more batches, and says so in its own way
         batches, spec, feed = taken
         place = log.position(model)
-        self._reader.refresh(ask=False)
+        self._reader.refresh(full=False)
         before = self._reader.tensor_digests()
         log.check(
             Event(kind="begin", key=place, value=_hard(before)),
@@ -78,7 +78,7 @@ class TrainStepProbe:
         known = len(copy)
         with log.variables.storing_initial_values(copy):
             result = self.function(feed)
-        self._reader.refresh(ask=len(copy) > known)
+        self._reader.refresh(full=len(copy) > known)
         after = self._reader.tensor_digests()
         whole = all(id(t.variable) in copy for t in self._reader.tensors)
         step = RecordedStep(

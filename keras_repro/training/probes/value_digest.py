@@ -18,7 +18,7 @@ from typing import Any
 import xxhash
 
 from keras_repro.source_code.call_site import is_users_file
-from keras_repro.training.recording.weight_snapshots import array_of_value
+from keras_repro.training.state.buffers import array_of_value
 
 _MOST_BYTES = 1 << 26  # of an array; of a larger one, as many bytes of rows all over it
 _MOST_ITEMS = 4096

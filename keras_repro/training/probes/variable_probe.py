@@ -45,7 +45,7 @@ class VariableProbe(InitialValues):
             result = wrapped(*args, **kwargs)
             if self._is_active() and tf.executing_eagerly():
                 with contextlib.suppress(Exception):  # it may have no value yet
-                    self.note(instance)
+                    self.record(instance)
             return result
 
         wrapt.wrap_function_wrapper(ResourceVariable, "__init__", construct)
@@ -70,7 +70,7 @@ class VariableProbe(InitialValues):
         """Return whether a variable differs from its initial value; True if that is unknown."""
         return self._first.get(id(variable)) != content_of(variable)
 
-    def note(self, variable: Any) -> None:
+    def record(self, variable: Any) -> None:
         """Report a variable's initial value."""
         if not self._is_active():
             return

@@ -1,10 +1,10 @@
 """Stands before a model's training function during one fit, and sees the batches of some of its steps.
 
-    watch = BatchObserver.of(model, epoch_iterator, due=lambda: True)
-    watch.install()
+    observer = BatchObserver.of(model, epoch_iterator, due=lambda: True)
+    observer.install()
     ...                          # Keras makes a step
-    watch.seen()                 # {"order": "0f3a...", "rows": "77c1..."}
-    watch.uninstall()
+    observer.seen()              # {"order": "0f3a...", "rows": "77c1..."}
+    observer.uninstall()
 
 The batch is taken from Keras's iterator and handed on by another iterator of the same element spec, so that
 the step runs the very graph that it would have run; other steps are given Keras's iterator as it is.

@@ -1,4 +1,4 @@
-"""Places in a fit's list of callbacks: ours behind the others, one of ours in front, and who is too late."""
+"""Positions in the list of callbacks: ours is last, `ModelLogs` first; callbacks that come too late."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 import keras
 
-# Callbacks of Keras that only watch: standing before them is no mistake.
-_WATCHERS = (
+# Callbacks of Keras that change nothing: they may come after ours.
+_PASSIVE = (
     keras.callbacks.History,
     keras.callbacks.ProgbarLogger,
     keras.callbacks.CSVLogger,
@@ -21,72 +21,75 @@ _WATCHERS = (
 _LATE_HOOKS = ("on_epoch_end", "on_train_end", "on_train_begin")
 
 
-def joined(given: Any, callback: Any, model: Any) -> tuple[Any, Callable[[], None]]:
-    """Puts a callback behind those that were given to `fit`.
+def append_callback(callbacks: Any, callback: Any, model: Any) -> tuple[Any, Callable[[], None]]:
+    """Append a callback to the `callbacks` argument of `fit`.
 
     Returns:
-        What to give to `fit`, and a function that takes it out of a list that is the user's own.
+        The new argument, and a function that removes the callback from a `CallbackList` of the user.
     """
-    if isinstance(given, keras.callbacks.CallbackList):
+    if isinstance(callbacks, keras.callbacks.CallbackList):
         # Keras uses the object itself, and so does the script afterwards.
-        callback.set_params(given.params or {})
+        callback.set_params(callbacks.params or {})
         callback.set_model(model)
-        given.callbacks = [*given.callbacks, callback]
-
-        def leave() -> None:
-            given.callbacks = [c for c in given.callbacks if c is not callback]
-
-        return given, leave
-    if given is None:
+        callbacks.callbacks = [*callbacks.callbacks, callback]
+        return callbacks, lambda: _remove(callback, callbacks)
+    if callbacks is None:
         return [callback], lambda: None
-    listed = list(given) if isinstance(given, list | tuple) else [given]
+    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
     return [*listed, callback], lambda: None
 
 
-class FirstInLine(keras.callbacks.Callback):
-    """Stands first, to see the model's own logs before any callback adds to them. Changes nothing."""
+class ModelLogs(keras.callbacks.Callback):
+    """The first callback: keep the model's own logs before other callbacks add to them.
 
-    def __init__(self, owner: Any) -> None:
+    Attributes:
+        logs: the model's own logs of the last epoch.
+    """
+
+    def __init__(self, callbacks: Any) -> None:
         super().__init__()
         self.logs: dict[str, Any] = {}
-        self._owner = owner
+        self._list = callbacks
 
     @classmethod
-    def put_into(cls, callbacks: Any) -> FirstInLine | None:
-        """Joins a `CallbackList`, whose list is replaced: it is being walked through right now."""
+    def insert_into(cls, callbacks: Any) -> ModelLogs | None:
+        """Insert one at the front of a `CallbackList`; its list is replaced, since Keras iterates over it."""
         if callbacks is None:
             return None
         first = cls(callbacks)
         callbacks.callbacks = [first, *callbacks.callbacks]
         return first
 
-    def leave(self) -> None:
-        """Leaves the list as it was."""
-        self._owner.callbacks = [c for c in self._owner.callbacks if c is not self]
+    def remove(self) -> None:
+        """Remove it from the list."""
+        _remove(self, self._list)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.logs = dict(logs or {})
 
 
-def changing_after(me: Any, callbacks: Any) -> list[str]:
-    """Names of the callbacks behind `me` whose hooks come too late for it to see what they do."""
-    if callbacks is None or me not in callbacks.callbacks:
+def late_callbacks(callback: Any, callbacks: Any) -> list[str]:
+    """Return the names of the callbacks after `callback` whose changes it cannot record."""
+    if callbacks is None or callback not in callbacks.callbacks:
         return []
-    after = callbacks.callbacks[callbacks.callbacks.index(me) + 1 :]
+    after = callbacks.callbacks[callbacks.callbacks.index(callback) + 1 :]
     return [
         type(c).__name__
         for c in after
-        if not isinstance(c, _WATCHERS)
+        if not isinstance(c, _PASSIVE)
         and not type(c).__module__.startswith("keras_repro.")
         and not _only_stops(c)
         and any(_overrides(c, hook) for hook in _LATE_HOOKS)
     ]
 
 
+def _remove(callback: Any, callbacks: Any) -> None:
+    callbacks.callbacks = [c for c in callbacks.callbacks if c is not callback]
+
+
 def _only_stops(callback: Any) -> bool:
-    """Whether it is an EarlyStopping that leaves the weights as they are."""
-    early = type(callback) is keras.callbacks.EarlyStopping
-    return early and not callback.restore_best_weights
+    """Return whether it is an EarlyStopping that does not change the weights."""
+    return type(callback) is keras.callbacks.EarlyStopping and not callback.restore_best_weights
 
 
 def _overrides(callback: Any, hook: str) -> bool:

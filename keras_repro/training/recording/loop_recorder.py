@@ -1,9 +1,9 @@
-"""`Recorder`: records a training loop that is written by hand.
+"""`Recorder`: record a custom training loop.
 
 >>> models = {"generator": build_model(), "discriminator": build_model()}
 >>> with kr.Recorder("runs/gan", model=models, optimizers=[keras.optimizers.Adam()]) as recorder:
 ...     for epoch in range(3):
-...         loss, accuracy = models["discriminator"].train_on_batch(x, y)     # your own steps
+...         loss, accuracy = models["discriminator"].train_on_batch(x, y)
 ...         recorder.epoch({"loss": loss})
 >>> recorder.fingerprint
 'kr1-sm-...'
@@ -20,30 +20,30 @@ from typing import Any
 
 from keras_repro.errors import ReproError
 from keras_repro.training.recording.fit_recorder import FitRecorder
+from keras_repro.training.recording.recording_options import Keep, RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
-from keras_repro.training.recording.weight_snapshots import Keep, check_keep
 
 
 class Recorder:
-    """Records a training loop written by hand (GradientTape, `train_on_batch`).
+    """Record a custom training loop (GradientTape, `train_on_batch`).
 
     Args:
         run_dir: the run folder.
         model: the model, or a dict of models by name.
-        optimizers: optimizers that no model holds; a list, or a dict by name.
-        overwrite: whether a run that is there may be replaced.
+        optimizers: optimizers that belong to no model: a list, or a dict by name.
+        overwrite: whether an existing run in `run_dir` may be replaced.
         seed: the seed that you set, for the report.
         sketches: as for `DeterminismCallback`.
         keep: as for `DeterminismCallback`.
 
     Raises:
-        ValueError: `keep` does not say which epochs.
-        RunFolderError: the folder holds a run already, or cannot be made.
+        ValueError: `keep` has an unknown value.
+        RunFolderError: `run_dir` contains a run already, or cannot be created.
 
     >>> recorder = kr.Recorder("runs/a", model=build_model())
     >>> recorder.start()
     >>> recorder.epoch({"loss": 0.5})
-    >>> recorder.fingerprint                 # of what was recorded so far
+    >>> recorder.fingerprint
     'kr1-sm-...-partial'
     >>> recorder.end()
     """
@@ -59,18 +59,11 @@ class Recorder:
         sketches: bool = True,
         keep: Keep = None,
     ) -> None:
-        check_keep(keep)
-        self._run = RunRecorder(
-            run_dir,
-            coverage="sm",
-            overwrite=overwrite,
-            details={"seed": seed},
-            sketches=sketches,
-            keep=keep,
-        )
+        options = RecordingOptions(overwrite=overwrite, sketches=sketches, keep=keep)
+        self._run = RunRecorder(run_dir, options, coverage="sm", header={"seed": seed})
         self._fit = FitRecorder(self._run, model, optimizers)
         self._next_epoch = self._next_step = 0
-        self._began: float | None = None
+        self._epoch_began: float | None = None
 
     @property
     def run_dir(self) -> Path:
@@ -79,22 +72,22 @@ class Recorder:
 
     @property
     def fingerprint(self) -> str | None:
-        """The fingerprint of what was recorded so far (None before that), `-partial` until `end`."""
+        """The fingerprint so far, None before the first record; it ends in `-partial` until `end`."""
         return self._run.fingerprint(partial=not self._fit.ended)
 
     def start(self) -> None:
-        """Records the state that the training starts from; entering a `with` block does it."""
-        if self._began is not None:
+        """Record the initial state; called by `with`."""
+        if self._epoch_began is not None:
             return
         self._fit.start(arguments={}, data={"kind": "not seen", "order": "not ours"})
-        self._began = time.perf_counter()
+        self._epoch_began = time.perf_counter()
 
     def epoch(self, metrics: Mapping[str, Any] | None = None, *, epoch: int | None = None) -> None:
-        """Records the state after an epoch.
+        """Record the state after an epoch.
 
         Args:
-            metrics: numbers to record with it, such as `{"loss": 0.3}`.
-            epoch: its index; by default one more than the last.
+            metrics: metrics of the epoch, such as `{"loss": 0.3}`.
+            epoch: the epoch's index from 0; by default the next one.
 
         Raises:
             ReproError: the recorder has ended.
@@ -102,16 +95,16 @@ class Recorder:
         self._check_open()
         index = self._next_epoch if epoch is None else epoch
         now = time.perf_counter()
-        self._fit.epoch(index, metrics or {}, seconds=now - (self._began or now))
-        self._began = now
+        self._fit.epoch(index, metrics or {}, seconds=now - (self._epoch_began or now))
+        self._epoch_began = now
         self._next_epoch, self._next_step = index + 1, 0
 
     def step(self, loss: Any = None, *, step: int | None = None) -> None:
-        """Records the state after a step of the epoch that comes next: no part of the fingerprint.
+        """Record the state after a step of the current epoch; not part of the fingerprint.
 
         Args:
-            loss: a number to record with it.
-            step: its index within the epoch; by default one more than the last.
+            loss: the loss of the step, or None.
+            step: the step's index within the epoch, from 0; by default the next one.
 
         Raises:
             ReproError: the recorder has ended.
@@ -122,7 +115,7 @@ class Recorder:
         self._next_step = index + 1
 
     def end(self, status: str = "finished") -> None:
-        """Records the final state and closes the ledger; leaving a `with` block does it."""
+        """Record the final state and close the ledger; called by `with`."""
         self._fit.end(status)
         self._run.close()
 
@@ -140,6 +133,8 @@ class Recorder:
 
     def _check_open(self) -> None:
         if self._fit.ended:
-            raise ReproError(f"the recorder of {self.run_dir} has ended: make another for another training")
-        if self._began is None:
+            raise ReproError(
+                f"the recorder of {self.run_dir} has ended. Create another for another training."
+            )
+        if self._epoch_began is None:
             self.start()

@@ -18,14 +18,15 @@ from keras_repro.determinism.switches import read_switches
 from keras_repro.errors import LedgerError, ReproError, ResumeError
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
-from keras_repro.ledger.schema import Header, Mode, Record, StepRecord
+from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.provenance.environment import code_digest, gather
 from keras_repro.provenance.redaction import redact_arguments, redact_path
+from keras_repro.storage.digest import section_digest
 from keras_repro.storage.run_folder import make_run_folder, redirected
 from keras_repro.training.backends.active import backend
-from keras_repro.training.recording.sidecar_files import SidecarFiles
-from keras_repro.training.recording.weight_snapshots import Keep
+from keras_repro.training.recording.recording_options import RecordingOptions
+from keras_repro.training.recording.sidecar_files import SidecarFiles, error_text
 
 
 class RunRecorder:
@@ -33,77 +34,79 @@ class RunRecorder:
 
     Args:
         run_dir: the run folder.
-        coverage: letters of `record.schema.COVERAGE`.
-        overwrite: whether a run that is there may be replaced.
-        listener: is given each record as it was written.
-        details: further fields of the header, such as `command`, `seed`, `policies`.
-        redirect: whether `redirect_runs` concerns it.
-        watching: whether it records somebody else's script, whose training no failure of ours may end.
-        go_on: whether a ledger that is there is gone on with.
-        sketches: whether sketches of the weights are written beside the ledger.
-        keep: after which epochs snapshots of the weights are kept, as for `DeterminismCallback`.
+        options: how to record.
+        coverage: letters of `ledger.schema.COVERAGE`.
+        header: further fields of the header, such as `command`, `mode`, `seed`, `policies`.
+        resume: whether to continue an existing ledger.
+        launched: whether the run is that of a launched script: `redirect_runs` does not apply to it, and no
+            failure of the recording may end the script.
+
+    Attributes:
+        options: how to record.
+        listener: called with each record after it was written; None for nothing.
+        sidecar_files: the other files of the run folder.
+        fits: the number of fits so far.
+        broken: why the recording ended early, None if it did not.
+        closed: whether the run is closed.
     """
 
     def __init__(
         self,
         run_dir: str | os.PathLike[str],
+        options: RecordingOptions,
         *,
         coverage: str,
-        mode: Mode = "observed",
-        overwrite: bool = False,
-        listener: Callable[[Record], None] | None = None,
-        details: Mapping[str, Any] | None = None,
-        redirect: bool = True,
-        watching: bool = False,
-        go_on: bool = False,
-        sketches: bool = True,
-        keep: Keep = None,
+        header: Mapping[str, Any] | None = None,
+        resume: bool = False,
+        launched: bool = False,
     ) -> None:
-        where = redirected(run_dir) if redirect else run_dir
-        self.folder: Path = make_run_folder(where, overwrite=overwrite or go_on)
-        self._go_on = go_on
+        folder = run_dir if launched else redirected(run_dir)
+        self.folder: Path = make_run_folder(folder, overwrite=options.overwrite or resume)
+        self.options = options
         self.coverage = coverage
-        self.mode: Mode = mode
         self.fits = 0
         self.broken: str | None = None
-        self.listener = listener
+        self.listener: Callable[[Record], None] | None = None
         self.closed = False
-        self._watching = watching
+        self.sidecar_files = SidecarFiles(self.folder, sketches=options.sketches, keep=options.keep)
+        self._resume, self._launched = resume, launched
+        self._header_fields = dict(header or {})
         self._lock = threading.RLock()
         self._trained: list[weakref.ref[Any]] = []
-        self._overwrite = overwrite
-        self._details = dict(details or {})
         self._ledger: LedgerWriter | None = None
-        self.beside = SidecarFiles(self.folder, sketches=sketches, keep=keep)
 
     @property
     def ledger(self) -> LedgerWriter:
-        """The open ledger; made with its header on first use."""
+        """The open ledger; created with its header on first use."""
         with self._lock:
             if self._ledger is None:
                 header = self._header()
-                if self._go_on:
+                if self._resume:
                     self._ledger = ResumedLedgerWriter(self.folder, header)
                 else:
-                    self._ledger = LedgerWriter.create(self.folder, header, overwrite=self._overwrite)
-                self.beside.begin(go_on=self._go_on)
+                    overwrite = self.options.overwrite
+                    self._ledger = LedgerWriter.create(self.folder, header, overwrite=overwrite)
+                self.sidecar_files.begin(resume=self._resume)
         return self._ledger
 
     @property
     def started(self) -> bool:
-        """Whether the ledger is there."""
+        """Whether the ledger is open."""
         return self._ledger is not None
 
     def append(self, record: Record) -> Record | None:
-        """Writes a record. A disk that fills up ends the recording with a warning, not the training."""
+        """Write a record and return it; None if the recording ended early.
+
+        If the disk is full, the recording ends with a warning; the training continues.
+        """
         if self.broken is not None:
             return None
         first = self._ledger is None
         try:
             written = self.ledger.append(record)
         except LedgerError as error:
-            if not self._watching and (first or record.kind in ("fit", "start")):
-                raise  # nothing is lost yet
+            if not self._launched and (first or record.kind in ("fit", "start")):
+                raise  # nothing was trained yet
             if isinstance(error, ResumeError):
                 raise
             place = position_text(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
@@ -114,7 +117,7 @@ class RunRecorder:
         return written
 
     def append_step(self, record: StepRecord) -> None:
-        """Writes a step's record; a disk that fills up ends the recording, as for `append`."""
+        """Write a step's record; a full disk is handled as by `append`."""
         if self.broken is not None:
             return
         try:
@@ -124,9 +127,13 @@ class RunRecorder:
 
     @contextlib.contextmanager
     def guarded(self, place: str) -> Iterator[None]:
-        """Keeps a failure of ours out of a training: it ends the recording, with a warning.
+        """End the recording with a warning if the block fails.
 
-        Errors that are for the user, such as a divergence to raise, pass.
+        Args:
+            place: the position in the training, for the warning.
+
+        Raises:
+            ReproError: the block raised it: such an error is for the user.
         """
         try:
             yield
@@ -134,82 +141,79 @@ class RunRecorder:
             self.failed(place, error)
 
     def failed(self, place: str, error: Exception) -> None:
-        """Ends the recording for an error of ours, as `guarded` does, which takes longer where none is."""
+        """End the recording as `guarded` does; faster than a context manager if nothing fails."""
         if isinstance(error, ReproError):
             raise error
         self._break(place, error)
 
     def next_fit(self) -> int:
-        """The number of a fit that begins."""
+        """Count a fit and return its number, from 0."""
         with self._lock:
             self.fits += 1
             return self.fits - 1
 
     def number_of(self, model: Any) -> int:
-        """Which of the models that were trained in this run it is, by the order of their first fits."""
-        for number, known in enumerate(self._trained):
-            if known() is model:
+        """Return a model's number by the order of first fits in this run."""
+        for number, reference in enumerate(self._trained):
+            if reference() is model:
                 return number
         self._trained.append(weakref.ref(model))
         return len(self._trained) - 1
 
-    def _break(self, place: str, error: Exception) -> None:
-        text = str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
-        self.broken = f"recording ended at {place}: {text}"
-        warnings.warn(f"keras_repro: {self.broken}; the training goes on", stacklevel=3)
-
     def fingerprint(self, *, partial: bool = False) -> str | None:
-        """The fingerprint so far, None before the first record."""
+        """Return the fingerprint so far, None before the first record."""
         if self._ledger is None:
             return None
         return self.ledger.fingerprint(partial=partial or self.broken is not None)
 
     def close(self) -> None:
-        """Waits for the disk and closes the ledger."""
+        """Flush the files to disk and close them."""
         self.closed = True
-        self.beside.close()
-        if self._ledger is not None:
-            # Where the writing failed, this may too: that was said already.
+        self.sidecar_files.close()
+        if self._ledger is None:
+            return
+        for finish in (self._ledger.sync, self._ledger.close):
+            # After a failed write these may fail too: the user was warned already.
             with contextlib.suppress(*([OSError] if self.broken else [])):
-                self._ledger.sync()
-            with contextlib.suppress(*([OSError] if self.broken else [])):
-                self._ledger.close()
+                finish()
+
+    def _break(self, place: str, error: Exception) -> None:
+        self.broken = f"recording ended at {place}: {error_text(error)}"
+        warnings.warn(f"keras_repro: {self.broken}; the training continues", stacklevel=3)
 
     def _header(self) -> Header:
-        self._details.setdefault("command", _this_command())
-        environment = dict(gather(_folder_of_script()))
+        script = _main_script()
+        environment = dict(gather(Path.cwd() if script is None else Path(script).resolve().parent))
         environment["frameworks"] = backend.trainer.versions()
-        script = getattr(sys.modules.get("__main__"), "__file__", None)
         if script is not None and (digest := code_digest(script)) is not None:
             environment["code"] = digest
-        readings = read_switches(self._details.pop("requested", None))
+        if script is not None and "command" not in self._header_fields:
+            self._header_fields["command"] = published_command(script, None, sys.argv[1:])
+        readings = read_switches(self._header_fields.pop("requested", None))
         return Header(
-            mode=self.mode,
             coverage=self.coverage,
             created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             version=__version__,
             environment=environment,
             switches=tuple(r.to_dict() for r in readings),
-            **self._details,
+            **self._header_fields,
         )
 
 
-def _this_command() -> dict[str, Any]:
-    """The command that runs this process, as it may be published; empty in a notebook."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    if script is None:
-        return {}
-    return published_command(script, None, sys.argv[1:])
+def state_record(kind: str, tensors: Mapping[str, Mapping[str, str]], **fields: Any) -> Record:
+    """Return a record of digests by section and name, with the digest of each section."""
+    sections = {name: section_digest(digests) for name, digests in tensors.items()}
+    return Record(kind=kind, sections=sections, tensors=tensors, **fields)
 
 
 def published_command(script: str | None, module: str | None, arguments: Sequence[str]) -> dict[str, Any]:
-    """A command as it may stand in a ledger."""
+    """Return a command in the form of a ledger's header, without secrets."""
     shown, hidden = redact_arguments(arguments)
     path = None if script is None else redact_path(script)
     return {"script": path, "module": module, "arguments": shown, "hidden": hidden}
 
 
-def _folder_of_script() -> Path:
-    """The folder whose git commit the run belongs to."""
-    script = getattr(sys.modules.get("__main__"), "__file__", None)
-    return Path.cwd() if script is None else Path(script).resolve().parent
+def _main_script() -> str | None:
+    """Return the path of the script that this process runs; None in a notebook."""
+    path: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
+    return path

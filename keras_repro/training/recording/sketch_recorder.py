@@ -1,10 +1,10 @@
-"""The sketches of a run's weights, written beside its ledger as the records are made.
+"""Sketches of a run's weights, written next to its ledger as the records are made.
 
-    sketching = Sketching(folder / SKETCHES_NAME)
+    recorder = SketchRecorder(folder / SKETCHES_NAME)
     weights = SketchedWeights(StateWalk(model).tensors())
-    sketching.add(record, weights)
+    recorder.add(record, weights)
 
-A tensor whose digest is that of the record before is left out: a frozen layer costs nothing.
+A tensor whose digest equals that of the previous record is skipped: a frozen layer costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from keras_repro.training.state.walk import StateTensor
 
 
 class SketchedWeights:
-    """The weights of a state that have sketches: numbers of a shape that does not change.
+    """The weights of a state that have sketches: numbers of a fixed shape.
 
     Args:
         tensors: the state's tensors.
@@ -39,69 +39,69 @@ class SketchedWeights:
             if tensor.section == "weights" and parts_of(dtype) and shape is not None:
                 self._tensors.append(SketchedTensor(tensor.name, dtype, shape))
                 variables.append(tensor.variable)
-        self._reading = VariableReader(variables)
+        self._reader = VariableReader(variables)
 
     def sketches(self, changed: Set[str]) -> Iterator[tuple[SketchedTensor, np.ndarray]]:
-        """The sketches of those that have changed; each is read where it lies."""
+        """Yield the sketches of the tensors with these names, without a copy of their values."""
         if not any(tensor.name in changed for tensor in self._tensors):
             return
-        for tensor, view in zip(self._tensors, self._reading.views(), strict=True):
+        for tensor, view in zip(self._tensors, self._reader.views(), strict=True):
             if tensor.name in changed:
                 values = view if isinstance(view, bytes | np.ndarray) else memoryview(view)
                 yield tensor, sketch_rows(values, tensor.dtype)
 
 
-class Sketching:
-    """The file of sketches of one run; its fits may run in several threads.
+class SketchRecorder:
+    """Write the sketch file of one run, whose fits may run in several threads.
 
     Args:
-        path: the file; replaced if it is there.
-        go_on: whether what it holds is kept instead, and records that it holds are not added again.
+        path: the file.
+        resume: whether to keep the records of an existing file; they are not added again. It is replaced
+            otherwise.
 
     Raises:
-        LedgerError: it cannot be written.
+        LedgerError: the file cannot be written.
     """
 
-    def __init__(self, path: Path, *, go_on: bool = False) -> None:
+    def __init__(self, path: Path, *, resume: bool = False) -> None:
         self._lock = threading.Lock()
-        self._known: dict[str, str] = {}
-        self._there: set[str] = set()
-        if not go_on or not path.exists():
+        self._digests: dict[str, str] = {}
+        self._existing: set[str] = set()
+        if not resume or not path.exists():
             self._writer = SketchWriter(path)
             return
-        # A torn last frame is left behind, and a machine that died may have left more than that.
+        # Copied, since the end of the file may be damaged after a crash.
         self._writer = SketchWriter(path.with_name(f"{path.name}.part"))
         for record in _readable(path):
             rows = [r[: t.parts] for t, r in zip(record.tensors, record.rows, strict=True)]
             self._writer.append(record.position, record.digest, list(zip(record.tensors, rows, strict=True)))
-            self._there.add(record.position)
+            self._existing.add(record.position)
         self._writer.rename(path)
 
     def add(self, record: Record, weights: SketchedWeights) -> None:
-        """Writes the sketches that belong to a record; before the record itself, which may end the process.
+        """Write the sketches of a record.
 
         Raises:
             LedgerError: the file cannot be written.
         """
         digests = record.tensors.get("weights")
-        if not digests or record.position in self._there:
+        if not digests or record.position in self._existing:
             return
         with self._lock:
-            changed = {name for name, digest in digests.items() if self._known.get(name) != digest}
-            sketches = list(weights.sketches(changed))
-            self._writer.append(record.position, record.sections["weights"], sketches)
-            self._known |= digests
+            changed = {name for name, digest in digests.items() if self._digests.get(name) != digest}
+            self._writer.append(record.position, record.sections["weights"], list(weights.sketches(changed)))
+            self._digests |= digests
 
     def sync(self) -> None:
-        """Waits until the disk has all of it."""
+        """Flush the file to disk."""
         self._writer.sync()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file."""
         self._writer.close()
 
 
 def _readable(path: Path) -> Iterator[SketchRecord]:
-    """The records of a file up to where it is damaged."""
+    """Yield the records of a file up to the first damage."""
     with contextlib.suppress(LedgerError):
         yield from SketchFile(path).records()

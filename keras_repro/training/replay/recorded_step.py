@@ -13,7 +13,7 @@ from typing import Any
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.snapshot_file import Snapshot, write_snapshot
 from keras_repro.training.data.batch_feed import iterator_like
-from keras_repro.training.recording.weight_snapshots import array_of_value
+from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.fast_reader import InFile, StateReader
 
 

@@ -20,10 +20,10 @@ import xxhash
 from keras_repro.comparison.distances.tensor_distance import distance
 from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.training.data.batch_feed import iterator_like
-from keras_repro.training.recording.weight_snapshots import array_of_value
 from keras_repro.training.replay.recorded_step import RecordedStep, restore_process_states
 from keras_repro.training.replay.tap_file import TapValues
 from keras_repro.training.replay.tapped_step import LEVELS, Tap, TappedStep
+from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.fast_reader import Copy, StateReader
 from keras_repro.utils.text import one_line_error
 

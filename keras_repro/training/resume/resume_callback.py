@@ -160,7 +160,7 @@ class ResumeCallback(keras.callbacks.Callback):
         metadata["callbacks"] = self._callbacks.take(arrays)
         metadata["data"] = pack(self._plan.state(self._iterator), arrays, "data")
         metadata["logs"] = pack(_plain(self._logs), arrays, "logs")
-        metadata["record"] = self._fit.fit.kept()
+        metadata["record"] = self._fit.fit.resume_state()
         launch = script_resume.present()
         if launch is not None:
             metadata["launched"] = launch.kept()
@@ -186,14 +186,14 @@ class ResumeCallback(keras.callbacks.Callback):
         self._callbacks.put(found.metadata["callbacks"], found.arrays, processes=self._processes)
         step = 0 if found.metadata["ended"] else found.position.step
         self._plan.restore(unpack(found.metadata["data"], found.arrays), self._iterator, step)
-        self._fit.fit.go_on(found.metadata["record"])
+        self._fit.fit.resume_from(found.metadata["record"])
         ledger: Any = self._fit.run.ledger
         ledger.skip_to(found.metadata["link"])
         launch = script_resume.present()
         if launch is not None:
             launch.go_on(found.metadata.get("launched"))
         if found.position.over:
-            self._fit.fit.leave()
+            self._fit.fit.end_without_record()
         self.model.stop_training = found.position.stopping
         self._epoch = found.position.epoch
 

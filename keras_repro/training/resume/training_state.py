@@ -20,7 +20,7 @@ import numpy as np
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
-from keras_repro.training.recording.weight_snapshots import array_of_value
+from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.walk import StateTensor, StateWalk
 
 # What may be there in one process and not in the other: made when first asked for.
@@ -44,7 +44,7 @@ class TrainingState:
             Arrays by name, which share the variables' memory until these are next assigned to; and what is
             no array, as JSON can hold it.
         """
-        tensors = self._walk.tensors(ask=False)
+        tensors = self._walk.tensors(full=False)
         values = backend.variables.read_all([t.variable for t in tensors])
         arrays = {_name(t): array_of_value(v) for t, v in zip(tensors, values, strict=True)}
         generators = pack(_generators(), arrays, "generators")

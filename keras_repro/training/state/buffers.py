@@ -65,6 +65,16 @@ def bytes_of(tensor: Any) -> Any:
     return memoryview(tensor)
 
 
+def array_of_value(tensor: Any) -> np.ndarray:
+    """Return an eager tensor as a NumPy array of its own dtype: a view of its memory if possible."""
+    shape = tuple(tensor.shape)
+    if tensor.dtype.name == "string":
+        return np.asarray(tensor.numpy(), object).reshape(shape)
+    buffer = bytes_of(tensor)
+    flat = buffer.view("u1") if isinstance(buffer, np.ndarray) else np.frombuffer(buffer, "u1")
+    return flat.view(np.dtype(tensor.dtype.as_numpy_dtype)).reshape(shape)
+
+
 def bits_of(tensor: Any) -> Any:
     """The tensor, or its bits as integers where its dtype has no buffer format: bfloat16, float8, int4."""
     import tensorflow as tf

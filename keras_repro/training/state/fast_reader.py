@@ -89,16 +89,16 @@ class StateReader:
         self.tensors: tuple[StateTensor, ...] = ()
         self.refresh()
 
-    def refresh(self, *, ask: bool = True) -> None:
-        """Looks at the models again: variables may have been made, replaced or dropped.
+    def refresh(self, *, full: bool = True) -> None:
+        """Walk the models again: variables may have been created, replaced or dropped.
 
         Args:
-            ask: whether to ask TensorFlow too for what no attribute leads to, which takes far longer.
+            full: as for `StateWalk.tensors`.
         """
-        self.take(self._walk.tensors(ask=ask))
+        self.set_tensors(self._walk.tensors(full=full))
 
-    def take(self, tensors: Sequence[StateTensor]) -> None:
-        """Goes on with these tensors, which somebody else has found by a walk."""
+    def set_tensors(self, tensors: Sequence[StateTensor]) -> None:
+        """Read these tensors from now on, the result of another walk over the same models."""
         if self.tensors and same_tensors(self.tensors, tensors):
             return
         self.tensors = tuple(tensors)

@@ -1,8 +1,8 @@
-"""What variables held when they were born: Keras builds some of them only inside the first training step.
+"""Initial values of variables that Keras creates only inside the first training step.
 
-Keras 3 defers the building of a model, and of an optimizer held as an attribute, into the traced step, so
-that after the first epoch their first values are gone. `watch()` hashes each new variable at the moment when
-its first value is there. It reads values and changes none.
+Keras 3 defers the building of a model, and of an optimizer held as an attribute, into the traced step: after
+the first epoch their initial values are gone. `watch()` hashes each new variable as soon as it has a value.
+It reads values and changes none.
 """
 
 from __future__ import annotations
@@ -17,70 +17,76 @@ import wrapt
 from keras_repro.training.state.digests import content_of
 
 _installed = False
-# Weak: a fit that fails tells nobody to stop.
+# Weak: `stop` may not be called if a fit fails.
 _watching: weakref.WeakSet[InitialValues] = weakref.WeakSet()
 
 
 class InitialValues:
-    """Content digests of the variables born while it was watching.
+    """Content digests of the initial values of variables created while it watches.
 
     Args:
-        keep_values: whether to keep the first values too, in `values` by the variable's id.
-        weakly: whether to let go of variables that nobody else holds.
+        keep_values: whether to keep the values too.
+        weakly: whether to forget variables that have no other reference.
+
+    Attributes:
+        values: initial values by the variable's id, if `keep_values`.
     """
 
     def __init__(self, *, keep_values: bool = False, weakly: bool = False) -> None:
         self.values: dict[int, Any] = {}
         self._keep_values, self._weakly = keep_values, weakly
-        self._known: dict[int, tuple[Any, bytes]] = {}
+        # By id; ids are reused, so that a reference to the variable is kept with its digest.
+        self._digests: dict[int, tuple[Any, bytes]] = {}
 
-    def content(self, variable: Any) -> bytes | None:
-        """The content digest of the variable's first value, None if nothing saw its birth."""
-        entry = self._known.get(id(variable))
+    def digest(self, variable: Any) -> bytes | None:
+        """Return the content digest of a variable's initial value, None if it is unknown."""
+        entry = self._digests.get(id(variable))
         return entry[1] if entry is not None else None
 
-    def note(self, variable: Any) -> None:
-        """Takes a variable's present value as its first one; a second call for it does nothing."""
+    def record(self, variable: Any) -> None:
+        """Record a variable's present value as its initial one. Idempotent."""
         key = id(variable)
-        if key not in self._known:
-            # An id is used again: what stands for the variable has to live as long as the entry.
-            held = weakref.ref(variable, lambda _: self._known.pop(key, None)) if self._weakly else variable
-            self._known[key] = (held, content_of(variable))
-            if self._keep_values:
-                self.values[id(variable)] = variable.numpy()
+        if key in self._digests:
+            return
+        reference = (
+            weakref.ref(variable, lambda _: self._digests.pop(key, None)) if self._weakly else variable
+        )
+        self._digests[key] = (reference, content_of(variable))
+        if self._keep_values:
+            self.values[key] = variable.numpy()
 
-    def take_over(self, variable: Any, content: bytes) -> None:
-        """Takes a content digest that another process noted of the variable that this one stands for."""
-        self._known[id(variable)] = (variable, content)
+    def adopt(self, variable: Any, digest: bytes) -> None:
+        """Record the digest that another process computed for the same variable."""
+        self._digests[id(variable)] = (variable, digest)
 
     def forget(self) -> None:
-        """Drops what was seen, and with it the references to the variables."""
-        self._known.clear()
+        """Drop all digests, and with them the references to the variables."""
+        self._digests.clear()
 
 
 @contextmanager
 def watch(*, keep_values: bool = False) -> Iterator[InitialValues]:
-    """Watches all variables that are born inside the block, in this thread or another."""
-    births = start(keep_values=keep_values)
+    """Record all variables that are created inside the block, in any thread."""
+    initial = start(keep_values=keep_values)
     try:
-        yield births
+        yield initial
     finally:
-        stop(births)
+        stop(initial)
 
 
 def start(
     *, keep_values: bool = False, weakly: bool = False, like: InitialValues | None = None
 ) -> InitialValues:
-    """Begins to watch, as a new `InitialValues` or as the one that is given; `stop` ends it."""
+    """Start watching with a new `InitialValues`, or with `like`; `stop` ends it."""
     _install()
-    births = InitialValues(keep_values=keep_values, weakly=weakly) if like is None else like
-    _watching.add(births)
-    return births
+    initial = InitialValues(keep_values=keep_values, weakly=weakly) if like is None else like
+    _watching.add(initial)
+    return initial
 
 
-def stop(births: InitialValues) -> None:
-    """Ends the watching of one `start`; a second call does nothing."""
-    _watching.discard(births)
+def stop(initial: InitialValues) -> None:
+    """Stop watching. Idempotent."""
+    _watching.discard(initial)
 
 
 def _install() -> None:
@@ -99,9 +105,9 @@ def _after_initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> An
     result = wrapped(*args, **kwargs)
     import tensorflow as tf
 
-    # Inside a traced function the variable has no value yet: `_after_lifting` sees it then.
+    # Inside a traced function the variable has no value yet: `_after_lifting` records it later.
     if _watching and tf.executing_eagerly():
-        _note(instance._value)
+        _record(instance._value)
     return result
 
 
@@ -114,10 +120,10 @@ def _after_lifting(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         with tf.init_scope():
             if tf.executing_eagerly():
                 for variable, _ in initializers:
-                    _note(variable)
+                    _record(variable)
     return result
 
 
-def _note(variable: Any) -> None:
-    for births in list(_watching):
-        births.note(variable)
+def _record(variable: Any) -> None:
+    for initial in list(_watching):
+        initial.record(variable)

@@ -60,12 +60,12 @@ class StateWalk:
         self._sightings: WalkCache | None = None
         self._tensors: tuple[StateTensor, ...] = ()
 
-    def tensors(self, *, ask: bool = True) -> tuple[StateTensor, ...]:
+    def tensors(self, *, full: bool = True) -> tuple[StateTensor, ...]:
         """Names every variable that determines the rest of a training.
 
         Args:
-            ask: whether to ask TensorFlow for what no attribute leads to, which takes as long as all else.
-                Otherwise that is taken to be what it was when last asked.
+            full: whether to search TensorFlow's tracking for variables that no attribute leads to, which
+                doubles the time. If not, the result of the last full walk is used for these.
 
         Returns:
             The tensors in the structure's order: weights, optimizers, seeds, metrics. The same object as
@@ -75,13 +75,13 @@ class StateWalk:
         named = self._optimizers if isinstance(self._optimizers, Mapping) else _numbered(self._optimizers)
         generator = backend.random_state.global_seed_generator()
         roots = [*models.items(), *named.items(), ("global_seed_generator", generator)]
-        if not ask and self._is_as_it_was(roots):
+        if not full and self._is_as_it_was(roots):
             return self._tensors
         self._roots, self._sightings = roots, WalkCache(self._kind_of.plain)
         walk = _Walk(self._kind_of, self._sightings)
         for name, model in models.items():
             walk.visit(model, name)
-        if ask or self._hidden is None:
+        if full or self._hidden is None:
             self._hidden = [
                 pair for name, model in models.items() for pair in walk.visit_untracked(model, name)
             ]

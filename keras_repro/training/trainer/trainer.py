@@ -37,13 +37,7 @@ from keras_repro.training.data.order.permutation import Shuffle
 from keras_repro.training.data.plans.plan import FitData
 from keras_repro.training.data.plans.select_plan import plan_of
 from keras_repro.training.portable.mode import PortableMode
-from keras_repro.training.recording.determinism_callback import (
-    Every,
-    OnDivergence,
-    check_action,
-    steps_between,
-)
-from keras_repro.training.recording.weight_snapshots import Keep, check_keep
+from keras_repro.training.recording.recording_options import Every, Keep, OnDivergence, RecordingOptions
 from keras_repro.training.resume.resume import OnSnapshotError, SnapshotEvery
 from keras_repro.training.trainer.arguments import check_arguments, check_compiled, check_shuffle, whole
 from keras_repro.training.trainer.model_start import ModelStart
@@ -217,12 +211,18 @@ class ReproducibleTrainer:
             RunFolderError: the run folder holds a run already, or another process uses it.
             ResumeError: what would be resumed is another training.
             SnapshotError: one cannot be written and `on_snapshot_error` is `"raise"`.
-            DivergenceError: it parted from the reference and `on_divergence` is `"raise"`.
+            DivergenceError: the run diverged from the reference and `on_divergence` is `"raise"`.
         """
         check_arguments(arguments)
-        check_action(on_divergence)
-        steps_between(every)
-        check_keep(keep)
+        recording = RecordingOptions(
+            overwrite=overwrite,
+            reference=reference,
+            on_divergence=on_divergence,
+            every=every,
+            batches=True,
+            sketches=sketches,
+            keep=keep,
+        )
         if steps_per_epoch is not None:
             steps_per_epoch = whole("steps_per_epoch", steps_per_epoch, least=1)
         if not 0 <= (validation_split or 0) < 1:
@@ -244,12 +244,7 @@ class ReproducibleTrainer:
             epochs=whole("epochs", epochs, least=0),
             initial_epoch=whole("initial_epoch", initial_epoch, least=0),
             run_dir=run_dir,
-            overwrite=overwrite,
-            reference=reference,
-            on_divergence=on_divergence,
-            every=every,
-            sketches=sketches,
-            keep=keep,
+            recording=recording,
             snapshot_every=snapshot_every,
             resume=resume,
             snapshots=snapshots,

@@ -23,11 +23,11 @@ from keras_repro.storage.run_folder import new_folder, redirected
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.description import describe_data, is_arrays, validation_parts
 from keras_repro.training.data.plans.plan import DataPlan, FitData
-from keras_repro.training.recording.callback_order import joined
-from keras_repro.training.recording.determinism_callback import Every, FitCallback, OnDivergence
+from keras_repro.training.recording.callback_order import append_callback
+from keras_repro.training.recording.fit_callback import FitCallback
 from keras_repro.training.recording.fit_context import fit_details
+from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
-from keras_repro.training.recording.weight_snapshots import Keep
 from keras_repro.training.resume import script_resume, tensorboard_files
 from keras_repro.training.resume.resume import (
     OnSnapshotError,
@@ -55,12 +55,7 @@ class FitOptions:
     epochs: int
     initial_epoch: int
     run_dir: str | os.PathLike[str] | None
-    overwrite: bool
-    reference: str | os.PathLike[str] | None
-    on_divergence: OnDivergence
-    every: Every
-    sketches: bool
-    keep: Keep
+    recording: RecordingOptions
     snapshot_every: SnapshotEvery | None
     resume: bool
     snapshots: int
@@ -161,12 +156,10 @@ class TrainerFit:
             )
         return RunRecorder(
             folder,
+            options.recording,
             coverage="smo" if self._plan.controls_order else "sm",
-            overwrite=options.overwrite,
-            details=self._header,
-            sketches=options.sketches,
-            keep=options.keep,
-            go_on=self._lasting is not None and self._lasting.goes_on,
+            header=self._header,
+            resume=self._lasting is not None and self._lasting.goes_on,
         )
 
     def _is_finished(self, model: keras.Model, run: RunRecorder) -> bool:
@@ -213,18 +206,14 @@ class TrainerFit:
             details=details,
             order=order,
             on_epoch=plan.on_epoch_begin,
-            unborn=None if self._start is None else self._start.was_later,
-            reference=options.reference,
-            on_divergence=options.on_divergence,
-            every=options.every,
-            batches=True,
+            created_during_fit=None if self._start is None else self._start.was_later,
         )
         others = dict(options.others)
         validation_data = self._data.validation_data
         others.setdefault("validation_batch_size", self._batch_size if is_arrays(validation_data) else None)
         if isinstance(options.callbacks, keras.callbacks.CallbackList):
             options.callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
-        listed, leave = joined(options.callbacks, callback, model)
+        listed, leave = append_callback(options.callbacks, callback, model)
         last, interruptions, leave_too = None, SignalGuard(), _nothing
         if self._lasting is not None:
             self._lasting.run = run
@@ -237,7 +226,7 @@ class TrainerFit:
                 processes=processes,
                 strict=self._strict,
             )
-            listed, leave_too = joined(listed, last, model)
+            listed, leave_too = append_callback(listed, last, model)
         token = fit_details.set(details | {"order": order})
         try:
             with (

@@ -241,7 +241,9 @@ _SLOT = "g_optimizer/velocities/generator/layers/1/kernel"
 
 def test_stop_ends_the_training_at_the_epoch_that_differs(gan_run: Path, tmp_path: Path) -> None:
     callback = kr.DeterminismCallback(tmp_path / "run", reference=gan_run)
-    with pytest.warns(UserWarning, match=rf"parted from the reference at epoch 2/4: .*{_SLOT}.* stops here"):
+    with pytest.warns(
+        UserWarning, match=rf"diverged from the reference at epoch 2/4: .*{_SLOT}.* stops here"
+    ):
         history = _train_gan(_Flip(_SLOT, 1), callback)
     assert len(history.epoch) == 2
     found = callback.divergence
@@ -263,11 +265,11 @@ def test_raise_ends_the_training_with_an_error(gan_run: Path, tmp_path: Path) ->
     assert open_ledger(tmp_path / "run").status == "stopped"
 
 
-def test_warn_goes_on_to_the_end(gan_run: Path, tmp_path: Path) -> None:
+def test_warn_continues_to_the_end(gan_run: Path, tmp_path: Path) -> None:
     callback = kr.DeterminismCallback(tmp_path / "run", reference=gan_run, on_divergence="warn")
-    with pytest.warns(UserWarning, match="parted from the reference at epoch 1/4") as caught:
+    with pytest.warns(UserWarning, match="diverged from the reference at epoch 1/4") as caught:
         history = _train_gan(_Flip("d_optimizer/learning_rate", 0), callback)
-    assert len([w for w in caught if "parted" in str(w.message)]) == 1
+    assert len([w for w in caught if "diverged" in str(w.message)]) == 1
     assert len(history.epoch) == 4
     assert callback.divergence is not None
     assert callback.divergence.tensors == ({"section": "optimizer", "tensor": "d_optimizer/learning_rate"},)
@@ -672,7 +674,7 @@ def test_a_disk_that_fills_up_does_not_end_the_training(
 
     bare, _ = _fit(Mode(_mlp))
     callback = kr.DeterminismCallback(tmp_path / "run")
-    with pytest.warns(UserWarning, match="recording ended at epoch 2: .*the training goes on"):
+    with pytest.warns(UserWarning, match="recording ended at epoch 2: .*the training continues"):
         observed, history = _fit(Mode(_mlp, callbacks=lambda: [Fills()]), callback)
     assert len(history["loss"]) == 3
     assert models.weights(observed) == models.weights(bare)

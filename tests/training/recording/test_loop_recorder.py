@@ -19,6 +19,7 @@ import keras_repro as kr
 from keras_repro.errors import ReproError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
+from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
 
 
@@ -300,7 +301,7 @@ def test_a_disk_that_fills_up_ends_the_recording_only(
     recorder = kr.Recorder(tmp_path / "run", model=_built(models.functional()))
     recorder.epoch()
     small_files((tmp_path / "run" / "ledger.jsonl").stat().st_size + 200)
-    with pytest.warns(UserWarning, match="recording ended at epoch 2: cannot write .*the training goes on"):
+    with pytest.warns(UserWarning, match="recording ended at epoch 2: cannot write .*the training continues"):
         recorder.epoch()
     small_files(resource.RLIM_INFINITY)
     recorder.epoch()  # no second warning, and nothing behind the gap
@@ -338,9 +339,11 @@ def test_a_recorder_starts_once_and_records_nothing_behind_its_end(tmp_path: Pat
 
 
 def test_a_failure_of_ours_ends_the_recording_and_not_the_training(tmp_path):
-    run = RunRecorder(tmp_path / "run", coverage="sm")
+    run = RunRecorder(tmp_path / "run", RecordingOptions(), coverage="sm")
     with (
-        pytest.warns(UserWarning, match="recording ended at epoch 3: KeyError: 'name'; the training goes on"),
+        pytest.warns(
+            UserWarning, match="recording ended at epoch 3: KeyError: 'name'; the training continues"
+        ),
         run.guarded("epoch 3"),
     ):
         raise KeyError("name")

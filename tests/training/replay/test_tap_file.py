@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_repro.training.recording.weight_snapshots import array_of_value
 from keras_repro.training.replay.recorded_step import PreStepState
 from keras_repro.training.replay.tap_file import TapValues
+from keras_repro.training.state.buffers import array_of_value
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_a_variable_made_eagerly() -> None:
         variable = keras.Variable([1.0, 2.0])
         first = content_of(variable._value)
         variable.assign([3.0, 4.0])
-    assert born.content(variable._value) == first != content_of(variable._value)
+    assert born.digest(variable._value) == first != content_of(variable._value)
     assert born.values[id(variable._value)].tolist() == [1.0, 2.0]
 
 
@@ -57,7 +57,7 @@ def test_a_variable_made_in_another_thread() -> None:
         thread = threading.Thread(target=lambda: made.append(keras.Variable(1.0)))
         thread.start()
         thread.join()
-    assert born.content(made[0]._value) is not None
+    assert born.digest(made[0]._value) is not None
 
 
 def test_watching_begins_and_ends() -> None:
@@ -69,16 +69,16 @@ def test_watching_begins_and_ends() -> None:
     initial_values.stop(outer)
     initial_values.stop(outer)
     none = keras.Variable(1.0)
-    seen = [[b.content(v._value) is not None for v in (before, both, one, none)] for b in (outer, inner)]
+    seen = [[b.digest(v._value) is not None for v in (before, both, one, none)] for b in (outer, inner)]
     assert seen == [[False, True, True, False], [False, True, False, False]]
     outer.forget()
-    assert outer.content(both._value) is None
+    assert outer.digest(both._value) is None
 
 
 def test_a_failing_block_ends_the_watching() -> None:
     with pytest.raises(ZeroDivisionError), initial_values.watch() as born:
         raise ZeroDivisionError
-    assert born.content(keras.Variable(1.0)._value) is None
+    assert born.digest(keras.Variable(1.0)._value) is None
 
 
 def test_a_watcher_that_nobody_holds_is_gone() -> None:

@@ -493,7 +493,7 @@ def test_a_reference_is_compared_with_live(tmp_path: Path) -> None:
         callback = keras.callbacks.LambdaCallback(on_epoch_end=spoil)
         return trainer.fit(x, y, epochs=3, verbose=0, callbacks=callback, reference=tmp_path / "one", **more)
 
-    with pytest.warns(UserWarning, match="parted from the reference at epoch 2/3: weights differ"):
+    with pytest.warns(UserWarning, match="diverged from the reference at epoch 2/3: weights differ"):
         run = spoiled(run_dir=tmp_path / "three")
     assert run.status == "stopped"
     assert run.fingerprint.endswith("-partial")
