@@ -326,13 +326,13 @@ def test_a_descriptor_that_somebody_closed_ends_the_recording_only(tmp_path: Pat
     assert positions == ["fit 0", "start 0", "epoch 0 0"]
 
 
-def test_a_recorder_starts_once_and_records_nothing_behind_its_end(tmp_path: Path) -> None:
+def test_recorder_starts_once_and_records_nothing_after_its_end(tmp_path: Path) -> None:
     recorder = kr.Recorder(tmp_path / "run", model=_built(models.functional()))
     recorder.start()
     with recorder:
         recorder.epoch()
     recorder.end()
-    with pytest.raises(ReproError, match="has ended: make another for another training"):
+    with pytest.raises(ReproError, match="has ended. Create another for another training"):
         recorder.epoch()
     positions = [r.position for r in open_ledger(tmp_path / "run").typed_records()]
     assert positions == ["fit 0", "start 0", "epoch 0 0", "end 0"]
