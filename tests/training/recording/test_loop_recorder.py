@@ -332,7 +332,7 @@ def test_recorder_starts_once_and_records_nothing_after_its_end(tmp_path: Path) 
     with recorder:
         recorder.epoch()
     recorder.end()
-    with pytest.raises(ReproError, match="has ended. Create another for another training"):
+    with pytest.raises(ReproError, match=r"has ended\. Create another for another training"):
         recorder.epoch()
     positions = [r.position for r in open_ledger(tmp_path / "run").typed_records()]
     assert positions == ["fit 0", "start 0", "epoch 0 0", "end 0"]
