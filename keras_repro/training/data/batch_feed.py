@@ -12,6 +12,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_repro.training.backends.active import backend
+
 
 def iterator_like(batches: Sequence[Any], spec: Any) -> Any:
     """An iterator over batches whose element spec is that of the iterator which they were taken from.
@@ -24,7 +26,7 @@ def iterator_like(batches: Sequence[Any], spec: Any) -> Any:
         one = tf.data.Dataset.from_tensors(batch)
         if not _fits(one.element_spec, spec):
             return None
-        one = _WithSpec(one, spec)
+        one = backend.pipelines.with_element_spec(one, spec)
         dataset = one if dataset is None else dataset.concatenate(one)
     # For each step a pipeline of its own: to optimize it would take longer than the step.
     options = tf.data.Options()
@@ -102,21 +104,6 @@ class BatchFeed:
         for part, spec in zip(parts, tf.nest.flatten(self._spec, expand_composites=True), strict=True):
             part.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(self._spec, parts, expand_composites=True)
-
-
-class _WithSpec(tf.data.Dataset):
-    """A dataset under a wider element spec that its elements fit too, as one with an open batch size."""
-
-    def __init__(self, dataset: Any, spec: Any) -> None:
-        self._dataset, self._spec = dataset, spec
-        super().__init__(dataset._variant_tensor)
-
-    def _inputs(self) -> list[Any]:
-        return [self._dataset]
-
-    @property
-    def element_spec(self) -> Any:
-        return self._spec
 
 
 def _fits(narrow: Any, wide: Any) -> bool:

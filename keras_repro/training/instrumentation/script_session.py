@@ -216,7 +216,7 @@ class ScriptSession:
         held |= {f"loop {i}": loop.model for i, loop in enumerate(self._loops.values())}
         known = {id(t.variable) for t in model_state(held)} if self._applied else set()
         for optimizer in self._applied.values():
-            trained = list(getattr(optimizer, "_trainable_variables", ()))
+            trained = backend.variables.trained_variables(optimizer)
             loose = [v for v in trained if id(backend.variables.raw_variable(v)) not in known]
             if loose:
                 named = {str(getattr(v, "path", None) or v.name): v for v in loose}

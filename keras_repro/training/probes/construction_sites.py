@@ -66,8 +66,6 @@ class ConstructionSites:
     def watch_pipelines(self) -> None:
         """Begins with `tf.data` and with random operations that are not seeded."""
         import tensorflow as tf
-        from tensorflow.python.framework import random_seed
-        from tensorflow.python.ops import script_ops
 
         for name in _OF_PIPELINES:
             if hasattr(tf.data.Dataset, name):
@@ -76,9 +74,9 @@ class ConstructionSites:
             original = getattr(tf.data.Dataset, name, None)
             if original is not None:
                 setattr(tf.data.Dataset, name, staticmethod(self._static(name, original)))
-        wrapt.wrap_function_wrapper(random_seed, "get_seed", self._seeding)
+        backend.random_state.wrap_operation_seeds(self._seeding)
         # Python code in a graph runs in threads of TensorFlow's own.
-        wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", self._on_host)
+        backend.graphs.wrap_python_calls(self._on_host)
 
     def watch_threads(self) -> None:
         """Begins with threads. (Python 3.11 has no audit event for them.)"""
@@ -141,8 +139,7 @@ class ConstructionSites:
         if name == "with_options" and dataset.options().deterministic is False:
             yield "an order that is not deterministic"
         if name in _FUNCTION_OF:
-            function = getattr(getattr(dataset, "_map_func", None), "function", None)
-            graph = getattr(function, "graph", None)
+            graph = backend.pipelines.graph_of_function(dataset)
             for one in host_operations(graph) if graph is not None else ():
                 if one.type in backend.graphs.ON_HOST:
                     yield "Python code" + (", in parallel" if parallel is not None else "")

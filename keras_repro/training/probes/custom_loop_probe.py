@@ -19,6 +19,7 @@ import tensorflow as tf
 import wrapt
 
 from keras_repro.storage.trace_file import Event
+from keras_repro.training.backends.active import backend
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
@@ -62,11 +63,9 @@ class CustomLoopProbe:
 
     def install(self) -> None:
         """Begins with layers, optimizers and functions of TensorFlow."""
-        from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
-
         wrapt.wrap_function_wrapper(keras.Layer, "__call__", self._called)
         wrapt.wrap_function_wrapper(keras.Optimizer, "apply", self._apply)
-        wrapt.wrap_function_wrapper(Function, "__call__", self._function)
+        backend.graphs.wrap_function_calls(self._function)
 
     def _looks(self) -> bool:
         return self._log.active and not self._log.inside_keras

@@ -22,6 +22,7 @@ import xxhash
 
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import Event
+from keras_repro.training.backends.active import backend
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
@@ -87,7 +88,7 @@ class InputFiles(FileAccess):
     def install(self) -> None:
         """Also receive what h5py opens, and the files of a folder that Keras makes a dataset of."""
         super().install()
-        wrapt.register_post_import_hook(self._watch_folders, "keras.src.utils.dataset_utils")
+        wrapt.register_post_import_hook(self._watch_folders, backend.trainer.DATASET_UTILS_MODULE)
 
     def paths(self) -> list[str]:
         """Return the files that were read and not written, with the script's imported modules."""

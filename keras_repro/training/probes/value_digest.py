@@ -18,6 +18,7 @@ from typing import Any
 import xxhash
 
 from keras_repro.source_code.call_site import is_users_file
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import array_of_value
 
 _MOST_BYTES = 1 << 26  # of an array; of a larger one, as many bytes of rows all over it
@@ -147,7 +148,7 @@ def _of_library(value: Any) -> bytes | None:
     if top == "keras":
         if type(value).__name__ == "SeedGenerator":
             return _of_generator(value)
-        return _of_variable(getattr(value, "_value", None)) if "Variable" in type(value).__name__ else None
+        return _of_variable(backend.variables.value_of(value)) if "Variable" in type(value).__name__ else None
     if top in ("pandas", "scipy"):
         if type(value).__name__ in ("DataFrame", "Series", "Index"):
             return _of_array(value.to_numpy())
@@ -157,8 +158,7 @@ def _of_library(value: Any) -> bytes | None:
 
 def _of_generator(value: Any) -> bytes | None:
     """The state of a generator of TensorFlow or Keras; none while a graph is traced, or it is being made."""
-    state = vars(value).get("_state_var", vars(value).get("state"))
-    return _of_variable(getattr(state, "_value", state))
+    return _of_variable(backend.random_state.state_variable(value))
 
 
 def _of_variable(value: Any) -> bytes | None:

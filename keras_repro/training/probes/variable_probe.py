@@ -10,10 +10,10 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import wrapt
 
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.trace_file import Event
+from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.state.digests import content_of
 from keras_repro.training.state.initial_values import InitialValues
@@ -39,16 +39,13 @@ class VariableProbe(InitialValues):
 
     def watch_variables(self) -> None:
         """Report also each `tf.Variable` that the user's code constructs."""
-        from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
-        def construct(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            result = wrapped(*args, **kwargs)
+        def report(variable: Any) -> None:
             if self._is_active() and tf.executing_eagerly():
                 with contextlib.suppress(Exception):  # it may have no value yet
-                    self.record(instance)
-            return result
+                    self.record(variable)
 
-        wrapt.wrap_function_wrapper(ResourceVariable, "__init__", construct)
+        backend.variable_creation.watch_variables(report)
 
     @contextlib.contextmanager
     def storing_initial_values(self, values: dict[int, Any]) -> Iterator[None]:

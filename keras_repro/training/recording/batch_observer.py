@@ -40,7 +40,7 @@ class BatchObserver(TrainFunctionWrapper):
     @classmethod
     def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchObserver | None:
         """A watch over a fit; None where its batches could not be handed on as they are."""
-        spec = backend.trainer.spec_of_batches(epoch_iterator)
+        spec = backend.epoch_entry.spec_of_batches(epoch_iterator)
         feed = None if spec is None else BatchFeed.of(spec, int(epoch_iterator.steps_per_execution or 1))
         return None if feed is None else cls(model, feed, due)
 

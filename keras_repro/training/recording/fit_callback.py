@@ -102,7 +102,7 @@ class FitCallback(keras.callbacks.Callback):
             arguments = {k: None if v is None else int(v) for k, v in params.items()}
             details = {"data": {"kind": "not seen"}, "notes": notes} | self._details
             if self._step_interval:
-                self._iterator = backend.trainer.calling_epoch_iterator(sys._getframe(1))
+                self._iterator = backend.epoch_entry.calling_epoch_iterator(sys._getframe(1))
                 batches = "seen" if self._observe_batches() else "not seen"
                 details = {"steps_recorded": self._step_interval, "batches": batches} | details
             details["arguments"] = arguments | dict(details.get("arguments", {}))
@@ -123,7 +123,7 @@ class FitCallback(keras.callbacks.Callback):
         super().on_train_batch_end(batch, logs)
         if not self._step_interval:
             return
-        last = batch - backend.trainer.steps_not_made(self._iterator)
+        last = batch - backend.epoch_entry.steps_not_made(self._iterator)
         due = self._is_due(last + 1)
         self._steps_seen = last + 1
         if due and self.fit is not None and self.run.broken is None:

@@ -80,7 +80,7 @@ class TappedStep:
         self._tensors: list[Any] = []
         self._counts: dict[tuple[str, str], int] = {}
         self._spans: list[tuple[int, int, str, str]] = []
-        self._function = model._make_function(self._step)
+        self._function = backend.trainer.make_function(model, self._step)
 
     def __call__(self, iterator: Any) -> list[Any]:
         """Runs the step; returns the tensors of `trace.taps`."""

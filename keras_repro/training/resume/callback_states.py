@@ -20,6 +20,7 @@ import keras
 
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.plain_values import NotSerializable, deep_copied, pack, unpack
+from keras_repro.training.backends.active import backend
 from keras_repro.training.resume import tensorboard_files
 
 _KEPT: dict[type, tuple[str, ...]] = {
@@ -29,12 +30,10 @@ _KEPT: dict[type, tuple[str, ...]] = {
     keras.callbacks.ModelCheckpoint: (
         "best",
         "epochs_since_last_save",
-        "_batches_seen_since_last_saving",
-        "_last_batch_seen",
-        "_current_epoch",
+        *backend.callbacks.MODEL_CHECKPOINT,
     ),
     keras.callbacks.CSVLogger: ("keys",),
-    keras.callbacks.SwapEMAWeights: ("_ema_weights_in_model",),
+    keras.callbacks.SwapEMAWeights: backend.callbacks.SWAP_EMA_WEIGHTS,
     keras.callbacks.TensorBoard: (),
 }
 # These keep nothing from which a later epoch follows.
@@ -195,7 +194,7 @@ def _plain_attributes(callback: Any) -> dict[str, str]:
 
     Of a function among them, as a LambdaCallback has them, what it uses of what is around it.
     """
-    held = {n: v for n, v in vars(callback).items() if n not in ("params", "_model")}
+    held = {n: v for n, v in vars(callback).items() if n not in backend.callbacks.NO_STATE}
     for name, function in _functions(callback):
         cells = function.__closure__ or ()
         names = function.__code__.co_freevars

@@ -82,7 +82,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self._state, self._callbacks = TrainingState(self.model), CallbackStates(others)
         found = self._resume.found
         self._steps = (self.params or {}).get("steps")
-        self._iterator = backend.trainer.calling_epoch_iterator(sys._getframe(1))
+        self._iterator = backend.epoch_entry.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
         self._looked_at = StatefulOpCheck(self.model, self._tell_of)
         self._looked_at.install()
@@ -201,7 +201,7 @@ class ResumeCallback(keras.callbacks.Callback):
         """Makes one step, of which nothing stays but the variables that it makes."""
         import tensorflow as tf
 
-        data = iter(self._iterator._get_iterator()) if self._plan.restartable else None
+        data = backend.epoch_entry.new_iterator(self._iterator) if self._plan.restartable else None
         try:
             if data is None:
                 raise StopIteration

@@ -15,6 +15,7 @@ from typing import Any
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.errors import ResumeError
 from keras_repro.source_code.call_site import is_users_file
+from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.train_function import TrainFunctionWrapper
 from keras_repro.training.portable.operation_check import Finding, traced_step
 
@@ -47,7 +48,7 @@ class StatefulOpCheck(TrainFunctionWrapper):
         return self.function(iterator)
 
     def _layers(self) -> set[str]:
-        return {layer.name for layer in self._model._flatten_layers(include_self=False, recursive=True)}
+        return {layer.name for layer in backend.trainer.flat_layers(self._model)}
 
 
 def search(graph: Any, layers: set[str]) -> list[Finding]:

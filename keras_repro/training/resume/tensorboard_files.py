@@ -17,7 +17,8 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-_KEPT = ("_global_train_batch", "_global_test_batch", "_should_write_train_graph")
+from keras_repro.training.backends.active import backend
+
 _FOLDERS = ("train", "validation")
 _PROCESSES_NAME = "processes.txt"
 
@@ -29,11 +30,10 @@ def this_process() -> str:
 
 def state_of(callback: Any) -> dict[str, Any]:
     """What a TensorBoard callback keeps, and the sizes of its event files, in bytes."""
-    for writer in callback._writers.values():
-        writer.flush()
-    folder = Path(callback._log_write_dir)
+    backend.callbacks.flush_tensorboard(callback)
+    folder = backend.callbacks.tensorboard_folder(callback)
     files = {str(path.relative_to(folder)): path.stat().st_size for path in _event_files(folder)}
-    return {name: getattr(callback, name) for name in _KEPT} | {"files": files}
+    return {name: getattr(callback, name) for name in backend.callbacks.TENSORBOARD} | {"files": files}
 
 
 def set_state(callback: Any, state: Mapping[str, Any], *, processes: Collection[str]) -> None:
@@ -44,12 +44,10 @@ def set_state(callback: Any, state: Mapping[str, Any], *, processes: Collection[
         state: as `state_of` gave it.
         processes: those of this run, this one among them.
     """
-    for writer in callback._writers.values():
-        writer.close()
-    callback._writers = {}  # made anew, each with a file of its own, when it is next written to
-    for name in _KEPT:
+    backend.callbacks.close_tensorboard(callback)
+    for name in backend.callbacks.TENSORBOARD:
         setattr(callback, name, state[name])
-    folder, sizes = Path(callback._log_write_dir), dict(state["files"])
+    folder, sizes = backend.callbacks.tensorboard_folder(callback), dict(state["files"])
     for path in _event_files(folder):
         size = sizes.pop(str(path.relative_to(folder)), None)
         if size is None and _is_of(path, processes):
@@ -88,7 +86,7 @@ def remove_orphaned(callback: Any, *, processes: Collection[str], since: float) 
         processes: those of this run.
         since: when this process began with it, in seconds of `time.time`: what is younger is its own.
     """
-    for path in _event_files(Path(callback._log_write_dir)):
+    for path in _event_files(backend.callbacks.tensorboard_folder(callback)):
         if _is_of(path, processes) and path.stat().st_mtime < since:
             path.unlink()
 

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import wrapt
-
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.digests import content_of
 
 _installed = False
@@ -91,37 +90,9 @@ def stop(initial: InitialValues) -> None:
 
 def _install() -> None:
     global _installed
-    if _installed:
-        return
-    _installed = True
-    from keras.src.backend.tensorflow.core import Variable
-    from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
-
-    wrapt.wrap_function_wrapper(Variable, "_initialize", _after_initialize)
-    wrapt.wrap_function_wrapper(Function, "_initialize_uninitialized_variables", _after_lifting)
-
-
-def _after_initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    result = wrapped(*args, **kwargs)
-    import tensorflow as tf
-
-    # Inside a traced function the variable has no value yet: `_after_lifting` records it later.
-    if _watching and tf.executing_eagerly():
-        _record(instance._value)
-    return result
-
-
-def _after_lifting(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    result = wrapped(*args, **kwargs)
-    if _watching:
-        import tensorflow as tf
-
-        initializers = args[0] if args else kwargs.get("initializers", ())
-        with tf.init_scope():
-            if tf.executing_eagerly():
-                for variable, _ in initializers:
-                    _record(variable)
-    return result
+    if not _installed:
+        _installed = True
+        backend.variable_creation.watch_initial_values(lambda: _watching, _record)
 
 
 def _record(variable: Any) -> None:

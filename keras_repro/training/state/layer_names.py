@@ -65,7 +65,7 @@ def owners_of(model: Any, tensors: Iterable[StateTensor]) -> dict[str, tuple[str
 
 def _held(layer: Any) -> Iterator[Any]:
     yield from getattr(layer, "variables", ())
-    for generator in getattr(layer, "_seed_generators", ()):
+    for generator in backend.variables.seed_generators(layer):
         yield generator.state
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.storage.digest import array_digest
+from keras_repro.training.backends.active import backend
 
 _LARGEST = 1 << 18  # bytes of JSON; a larger configuration is recorded by its digest
 _DROPPED = {"name", "build_config", "module", "registered_name", "shared_object_id"}
@@ -22,7 +23,7 @@ def model_configuration(model: Any) -> dict[str, Any]:
     Returns:
         `model` (class name), `layers` (a list of `[class, settings]`), `optimizer` (`[class, settings]`).
     """
-    layers = [[type(one).__name__, _settings(one)] for one in _flat_layers(model)]
+    layers = [[type(one).__name__, _settings(one)] for one in backend.trainer.flat_layers(model)]
     return {
         "model": type(model).__name__,
         "layers": _bounded(layers),
@@ -32,11 +33,6 @@ def model_configuration(model: Any) -> dict[str, Any]:
         "run_eagerly": bool(getattr(model, "run_eagerly", False)),
         "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
     }
-
-
-def _flat_layers(model: Any) -> list[Any]:
-    flatten = getattr(model, "_flatten_layers", None)
-    return list(flatten(include_self=False, recursive=True)) if flatten is not None else []
 
 
 def _described(value: Any) -> Any:

@@ -181,13 +181,9 @@ class _Walk:
 
     def visit_untracked(self, model: Any, path: str) -> list[tuple[Any, str]]:
         """Names what TensorFlow tracks below the model and no attribute led to; returns it with its names."""
-        from tensorflow import train
-
-        if not hasattr(model, "_trackable_children"):
-            return []
         found: list[tuple[Any, str]] = []
         deferred = {id(v) for held, _ in self._deferred for v in _all_variables(held)}
-        for child in train.TrackableView(model).descendants():
+        for child in backend.variables.tracked_objects(model):
             if self._kind_of(child) not in ("variable", "generator"):
                 continue
             if id(child) in self._seen or id(child) in deferred:
@@ -200,7 +196,7 @@ class _Walk:
         if id(optimizer) in self._seen:
             return
         self._see(optimizer)
-        served = list(getattr(optimizer, "_trainable_variables", ()))
+        served = backend.variables.trained_variables(optimizer)
         later = []
         for name, child in self._children(optimizer, "optimizer"):
             kind = self._kind_of(child)
@@ -277,17 +273,6 @@ class _Walk:
         self._seen[id(value)] = value
 
 
-# Keras's own lists of what the attributes hold too: their names are the last resort.
-_LISTS_OF_KERAS = (
-    "_layers",
-    "_metrics",
-    "_seed_generators",
-    "_trainable_variables",
-    "_non_trainable_variables",
-    "_variables",
-)
-
-
 def _attributes(value: Any, kind_of: ValueClassifier) -> Iterator[tuple[str, Any]]:
     """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
     held = _held_by(value)
@@ -296,7 +281,7 @@ def _attributes(value: Any, kind_of: ValueClassifier) -> Iterator[tuple[str, Any
     for name in names:
         if not name.startswith("_"):
             yield name, held[name]
-    for name in sorted(private, key=_LISTS_OF_KERAS.__contains__):
+    for name in sorted(private, key=backend.variables.KERAS_LISTS.__contains__):
         short = name.strip("_")
         yield (name if short in held or not short else short), held[name]
 

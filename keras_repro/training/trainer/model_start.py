@@ -89,4 +89,4 @@ def _has_optimizer_built(model: Any) -> bool:
     optimizer = getattr(model, "optimizer", None)
     if isinstance(optimizer, keras.Optimizer) and not optimizer.built and model.trainable_variables:
         optimizer.build(model.trainable_variables)
-    return all(layer.built for layer in model._flatten_layers())
+    return all(layer.built for layer in backend.trainer.flat_layers(model, include_self=True))

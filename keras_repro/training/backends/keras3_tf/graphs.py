@@ -5,8 +5,10 @@ Private names checked with Keras 3.15 and TensorFlow 2.21.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import wrapt
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.training.backends.train_function import unwrapped
@@ -26,6 +28,28 @@ def stateful_random_operations(model: Any) -> list[str]:
 # Types of the operations that call Python from inside a graph.
 ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 CLOCK = frozenset({"Timestamp"})
+
+
+def is_stateful(operation: str) -> bool:
+    """Return whether TensorFlow declares a type of operation stateful; False for an unknown type."""
+    from tensorflow.python.framework import op_def_registry
+
+    definition = op_def_registry.get(operation)
+    return definition is not None and bool(definition.is_stateful)
+
+
+def wrap_function_calls(wrapper: Callable[..., Any]) -> None:
+    """Wrap the call of every `tf.function`."""
+    from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
+
+    wrapt.wrap_function_wrapper(Function, "__call__", wrapper)
+
+
+def wrap_python_calls(wrapper: Callable[..., Any]) -> None:
+    """Wrap every call of Python code from inside a graph, in whichever thread."""
+    from tensorflow.python.ops import script_ops
+
+    wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", wrapper)
 
 
 def operation_types(graph: Any) -> set[str]:

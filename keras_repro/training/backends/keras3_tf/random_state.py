@@ -6,7 +6,10 @@ Private names checked with Keras 3.15 and TensorFlow 2.21.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
+
+import wrapt
 
 
 def global_seed_generator() -> Any:
@@ -36,3 +39,17 @@ def seeds_set() -> dict[str, int | None]:
     context = sys.modules.get("tensorflow.python.eager.context")
     tensorflow_seed = context.global_seed() if context is not None else None
     return {"keras": keras_seed, "tensorflow": tensorflow_seed}
+
+
+def wrap_operation_seeds(wrapper: Callable[..., Any]) -> None:
+    """Wrap the function that gives TensorFlow's random operations their seeds: `(None, None)` for none."""
+    from tensorflow.python.framework import random_seed
+
+    wrapt.wrap_function_wrapper(random_seed, "get_seed", wrapper)
+
+
+def state_variable(generator: Any) -> Any:
+    """Return the `tf.Variable` that holds a generator's state, None if it has none yet."""
+    attributes = vars(generator)
+    state = attributes.get("_state_var", attributes.get("state"))
+    return getattr(state, "_value", state)

@@ -13,6 +13,8 @@ TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 BASE_TRAINER_MODULE = "keras.src.trainers.trainer"
 # What all optimizers are made from.
 OPTIMIZER_MODULE = "keras.src.optimizers.base_optimizer"
+# What makes datasets from folders.
+DATASET_UTILS_MODULE = "keras.src.utils.dataset_utils"
 # Importing one of these tells that a training is out of our sight.
 OTHER_TRAINERS = {
     "tf_keras.src.engine.training": ("tf_keras models", "Model"),
@@ -50,6 +52,17 @@ def has_call(model: Any) -> bool:
     return type(model).call is not Model.call
 
 
+def make_function(model: Any, step: Any) -> Any:
+    """Return a traced function over an iterator, made as Keras makes one of `train_step`."""
+    return model._make_function(step)
+
+
+def flat_layers(model: Any, *, include_self: bool = False) -> list[Any]:
+    """Return all layers of a model, nested ones too; none of what is no Keras model."""
+    flatten = getattr(model, "_flatten_layers", None)
+    return [] if flatten is None else list(flatten(include_self=include_self, recursive=True))
+
+
 def build_on(model: Any, batch: Any) -> None:
     """Builds a model, its metrics and its optimizer for a batch `(x, y, sample_weight)`, without a step."""
     model._symbolic_build(data_batch=batch)
@@ -65,38 +78,6 @@ def calling_list(frame: Any) -> Any:
             return owner
         frame = frame.f_back
     return None
-
-
-def calling_epoch_iterator(frame: Any) -> Any:
-    """What Keras's `fit` takes its batches from, where it calls from `frame` or above it, else None."""
-    from keras.src.trainers.epoch_iterator import EpochIterator
-
-    while frame is not None:
-        if frame.f_code.co_name == "fit":
-            found = frame.f_locals.get("epoch_iterator")
-            if isinstance(found, EpochIterator):
-                return found
-        frame = frame.f_back
-    return None
-
-
-def spec_of_batches(epoch_iterator: Any) -> Any:
-    """The element spec of what a fit takes its batches from; None where that is no `tf.data.Dataset`."""
-    import tensorflow as tf
-
-    dataset = getattr(epoch_iterator, "_distributed_dataset", None)
-    return dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
-
-
-def steps_not_made(epoch_iterator: Any) -> int:
-    """By how many steps Keras counts too far, as its data ended within a call for several steps.
-
-    0 where the length of the data is not known beforehand.
-    """
-    length = getattr(epoch_iterator, "_num_batches", None)
-    if not length or epoch_iterator.steps_per_execution == 1:
-        return 0
-    return max(0, int(epoch_iterator._steps_seen) - int(length))
 
 
 def is_made_by_sequential(frame: Any) -> bool:

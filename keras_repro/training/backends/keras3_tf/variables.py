@@ -39,6 +39,11 @@ def raw_variable(variable: Any) -> Any:
     return variable
 
 
+def value_of(variable: Any) -> Any:
+    """Return the `tf.Variable` of a `keras.Variable`, None while it has no value. Imports nothing."""
+    return getattr(variable, "_value", None)
+
+
 def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
     """What reads the values of the same `tf.Variable`s again and again.
 
@@ -102,3 +107,31 @@ def variables_of(model: Any) -> list[Any]:
         return [v for v in Layer.variables.fget(model) if raw_variable(v) is not None]
     except AttributeError:
         return []
+
+
+def trained_variables(optimizer: Any) -> list[Any]:
+    """Return the variables that an optimizer was built for, in the order of its slots."""
+    return list(getattr(optimizer, "_trainable_variables", ()))
+
+
+def seed_generators(layer: Any) -> list[Any]:
+    """Return the seed generators that a layer holds itself."""
+    return list(getattr(layer, "_seed_generators", ()))
+
+
+def tracked_objects(model: Any) -> list[Any]:
+    """Return all that TensorFlow tracks below a model, also what Keras does not list."""
+    from tensorflow import train
+
+    return list(train.TrackableView(model).descendants()) if hasattr(model, "_trackable_children") else []
+
+
+# Lists in which Keras holds what the attributes of an object hold too.
+KERAS_LISTS = (
+    "_layers",
+    "_metrics",
+    "_seed_generators",
+    "_trainable_variables",
+    "_non_trainable_variables",
+    "_variables",
+)

@@ -25,7 +25,7 @@ class DatasetPlan(DataPlan):
 
     def __init__(self, data: FitData) -> None:
         super().__init__(data)
-        self._iterators_made = 0
+        self._position: Any = None
 
     @cached_property
     def _pipeline(self) -> Pipeline:
@@ -60,57 +60,12 @@ class DatasetPlan(DataPlan):
 
     def watch(self, epoch_iterator: Any) -> None:
         """Count the iterators that Keras makes."""
-        self._iterators_made = 0
-        give = type(epoch_iterator)._get_iterator
-
-        def counted() -> Any:
-            self._iterators_made += 1
-            return give(epoch_iterator)
-
-        epoch_iterator._get_iterator = counted
+        self._position = backend.epoch_entry.DatasetPosition(epoch_iterator)
 
     def state(self, epoch_iterator: Any) -> Any:
-        return {
-            "made": self._iterators_made,
-            "open": epoch_iterator._current_iterator is not None,
-            "taken": int(epoch_iterator._steps_seen),
-            "length": epoch_iterator._num_batches,
-            **super().state(epoch_iterator),
-        }
+        return {**self._position.state(), **super().state(epoch_iterator)}
 
     def restore(self, state: Any, epoch_iterator: Any, step: int) -> None:
         """Make as many iterators, and take as many elements from the last."""
         super().restore(state, epoch_iterator, step)
-        epoch_iterator._num_batches = state["length"]
-        across = epoch_iterator.steps_per_epoch is not None  # one iterator for several epochs
-        within = step > 0 or (across and state["open"])
-        if self._pipeline.reshuffled:
-            for _ in range(self._iterators_made, state["made"] - within):
-                iter(type(epoch_iterator)._get_iterator(epoch_iterator))
-        self._iterators_made = state["made"] - within
-        if not within:
-            return
-        current = iter(epoch_iterator._get_iterator())
-        for _ in range(state["taken"]):
-            next(current)
-        if across:
-            epoch_iterator._current_iterator = current
-            epoch_iterator._steps_seen = state["taken"] - step
-            return
-        give = epoch_iterator._get_iterator
-
-        def once() -> Any:
-            epoch_iterator._get_iterator = give
-            return _BegunIterable(current)
-
-        epoch_iterator._get_iterator = once
-
-
-class _BegunIterable:
-    """An iterable whose iterator has begun already."""
-
-    def __init__(self, iterator: Any) -> None:
-        self._iterator = iterator
-
-    def __iter__(self) -> Any:
-        return self._iterator
+        self._position.restore(state, step=step, reshuffled=self._pipeline.reshuffled)

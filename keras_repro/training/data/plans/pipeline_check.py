@@ -40,7 +40,6 @@ _DETERMINISTIC = _words(
     "TensorArrayReadV3 TensorArrayWriteV3 TensorArrayGatherV3 TensorArrayScatterV3 TensorArraySizeV3 "
     "TensorArrayCloseV3"
 )
-_ON_HOST = ("PyFunc", "PyFuncStateless", "EagerPyFunc")
 
 
 class Pipeline:
@@ -59,14 +58,14 @@ class Pipeline:
         self.before_shuffle = dataset
         self.reshuffled = False
         self._described: list[str] = [repr(dataset.element_spec)]
-        if not hasattr(dataset, "_inputs"):
+        if not backend.pipelines.has_stages(dataset):
             self.reasons: tuple[str, ...] = (f"it is a {type(dataset).__name__}",)
             return
         reasons: list[str] = []
         if dataset.options().deterministic is False:
             reasons.append("its options have deterministic=False")
-        for stage, later in _stages(dataset, ()):
-            reasons += self._inspect(stage, later)
+        for stage in backend.pipelines.stages_of(dataset):
+            reasons += self._inspect(stage)
         self.reasons = tuple(dict.fromkeys(reasons))
 
     @property
@@ -74,37 +73,34 @@ class Pipeline:
         """Digest of the stages, not of the data."""
         return array_digest("pipeline", "\n".join(self._described))
 
-    def _inspect(self, stage: Any, later: tuple[str, ...]) -> Iterator[str]:
-        kind = _kind(stage)
-        self._described.append(" ".join([kind, *_settings(stage)]))
-        if kind not in _KNOWN:
-            yield f"its {type(stage).__name__.strip('_')} is not known to be deterministic"
-        if str(getattr(stage, "_deterministic", "")) == "false":
-            yield f"its {kind} has deterministic=False"
-        if kind == "Cache" and _plain(stage._filename) not in (b"", ""):
+    def _inspect(self, stage: Any) -> Iterator[str]:
+        self._described.append(" ".join([stage.kind, *stage.settings]))
+        if stage.kind not in _KNOWN:
+            yield f"its {stage.class_name} is not known to be deterministic"
+        if stage.is_nondeterministic:
+            yield f"its {stage.kind} has deterministic=False"
+        if stage.caches_in_file:
             yield "it caches in a file, which is incomplete if the process is killed"
-        if kind == "Shuffle":
-            yield from self._inspect_shuffle(stage, later)
-        for wrapper in stage._functions():
-            graph = wrapper.function.graph
-            operations = sorted(_operations(graph))
+        if stage.kind == "Shuffle":
+            yield from self._inspect_shuffle(stage)
+        for graph in stage.graphs:
+            operations = sorted(backend.graphs.operation_types(graph))
             self._described.append(" ".join(operations))
-            yield from (_reason(kind, o) for o in operations if _may_change(o))
+            yield from (_reason(stage.kind, o) for o in operations if _may_change(o))
 
-    def _inspect_shuffle(self, stage: Any, later: tuple[str, ...]) -> Iterator[str]:
-        if not any(_plain(getattr(stage, n)) for n in ("_seed", "_seed2")):
+    def _inspect_shuffle(self, stage: Any) -> Iterator[str]:
+        if not stage.is_seeded:
             yield "its shuffle has no seed: use shuffle(..., seed=...)"
-        # A shuffle reshuffles by default.
-        if getattr(stage, "_reshuffle_each_iteration", True) is False:
+        if not stage.reshuffles:
             return
-        refused = [k for k in later if k not in _AFTER_SHUFFLE]
+        refused = [k for k in stage.later if k not in _AFTER_SHUFFLE]
         if refused or self.reshuffled:
             name = "another shuffle" if self.reshuffled or "Shuffle" in refused else refused[0].lower()
             yield (
                 f"its shuffle reshuffles on every pass and is followed by {name}: remove that stage (Keras "
                 "starts a new pass by itself), or use shuffle(..., reshuffle_each_iteration=False)"
             )
-        self.reshuffled, self.before_shuffle = True, stage._input_dataset
+        self.reshuffled, self.before_shuffle = True, stage.input
 
 
 def check_pipeline(pipeline: Pipeline, *, name: str) -> None:
@@ -121,57 +117,19 @@ def check_pipeline(pipeline: Pipeline, *, name: str) -> None:
         )
 
 
-def _stages(dataset: Any, later: tuple[str, ...]) -> Iterator[tuple[Any, tuple[str, ...]]]:
-    """Yield a dataset and all of its inputs, each with the kinds of the stages after it."""
-    yield dataset, later
-    for stage in dataset._inputs():
-        yield from _stages(stage, (_kind(dataset), *later))
-
-
-def _kind(stage: Any) -> str:
-    name = type(stage).__name__.strip("_")
-    for end in ("V1", "V2", "V3"):
-        name = name.removesuffix(end)
-    return name.removesuffix("Dataset")
-
-
-def _settings(stage: Any) -> Iterator[str]:
-    """Yield the numbers and texts with which a stage was made."""
-    for name, value in sorted(vars(stage).items()):
-        setting = _plain(value)
-        if isinstance(setting, bool | int | float | str | bytes) and not name.startswith("_self_"):
-            yield f"{name}={setting!r}"
-
-
-def _plain(value: Any) -> Any:
-    """Return the value of a scalar tensor, and anything else unchanged."""
-    shape = getattr(value, "shape", None)
-    if shape is None or len(shape) or not hasattr(value, "numpy") or value.dtype.name == "variant":
-        return value
-    scalar = value.numpy()
-    return scalar.item() if hasattr(scalar, "item") else scalar
-
-
-def _operations(graph: Any) -> set[str]:
-    return set(backend.graphs.operation_types(graph))
-
-
 def _may_change(operation: str) -> bool:
     """Return whether an operation may give another result for the same inputs."""
-    from tensorflow.python.framework import op_def_registry
-
     if operation in _DETERMINISTIC or operation == "Placeholder":
         return False
-    if operation.startswith("Shuffle") or operation in _ON_HOST:
+    if operation.startswith("Shuffle") or operation in backend.graphs.ON_HOST:
         return True
-    definition = op_def_registry.get(operation)
-    return definition is not None and bool(definition.is_stateful)
+    return bool(backend.graphs.is_stateful(operation))
 
 
 def _reason(kind: str, operation: str) -> str:
     if operation == "GeneratorDataset":
         return "it reads a Python generator: use a PyDataset, or arrays"
-    if operation in _ON_HOST:
+    if operation in backend.graphs.ON_HOST:
         return f"its {kind.lower()} calls Python code, which is not known to be deterministic"
     if "Variable" in operation:
         return (
