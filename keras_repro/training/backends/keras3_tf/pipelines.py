@@ -1,7 +1,7 @@
 """The stages of a `tf.data` pipeline, from the Python objects that make it up.
 
 Private names checked with TensorFlow 2.21: `_inputs`, `_functions`, `_map_func`, `_variant_tensor`,
-`_input_dataset`, `_deterministic`, `_filename`, `_seed`, `_seed2` and `_reshuffle_each_iteration` of datasets.
+`_input_dataset`, `_deterministic`, `_filename`, `_seed`, `_seed2`, `_reshuffle_each_iteration`.
 """
 
 from __future__ import annotations
