@@ -123,10 +123,10 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
     assert found["estimated_seconds"] > 0
     lines = capped_out.splitlines()
     assert lines[0] == "2 runs of: -m package.train --epochs 5 --runs 9 --"
-    (look,) = (line for line in lines if line.startswith("note: a quick look"))
+    (look,) = (line for line in lines if line.startswith("note: the runs cover only"))
     assert look.startswith(
-        "note: a quick look over the first 2 epochs of each fit and the first 3 steps of each epoch; "
-        "the whole would take about "
+        "note: the runs cover only the first 2 epochs of each fit and the first 3 steps of each epoch; "
+        "the whole training would take about "
     )
     ledger = open_ledger(found["runs"][0]["ledger"])
     assert sum(r.kind == "epoch" for r in ledger.typed_records()) == 2
@@ -211,14 +211,14 @@ def test_with_steps_the_first_batch_that_differs_is_named(
     assert answer.out.splitlines()[-1].endswith(f"; {said}")
     assert ", by step 1: weights differ" in answer.out
     # The second run was ended there, and no third one begun.
-    assert "note: run 2 was ended where it parted: --keep-going lets all runs end" in answer.out
+    assert "note: run 2 was stopped where it diverged: --keep-going lets all runs finish" in answer.out
     assert len(found["runs"]) == 2
 
 
 def test_leftovers_are_listed(command: Any) -> None:
     answer = command("verify", SCRIPTS / "resumes.py", "--runs", 2)
     assert answer.code == 1
-    assert "note: a run left files that the next could read: last.weights.h5\n" in answer.out
+    assert "note: a run left files that the next run could read: last.weights.h5\n" in answer.out
 
 
 def test_runs_in_a_folder_are_replaced_only_when_told_to(command: Any, written: Any, here: Path) -> None:
@@ -229,7 +229,7 @@ def test_runs_in_a_folder_are_replaced_only_when_told_to(command: Any, written: 
         command(*verify), "kept holds runs already: choose another folder, or overwrite them with --force"
     )
     assert (here / "kept" / "run-1" / "ledger.jsonl").read_text() == "mine"
-    refused(command(*verify, "--force"), "run 1: no Keras training was seen in it")
+    refused(command(*verify, "--force"), "run 1: no Keras training was observed")
     assert open_ledger(here / "kept" / "run-1").status == "finished"
 
 
@@ -491,8 +491,8 @@ def test_a_script_that_leaves_keras_to_a_process_of_its_own(process: Any, here: 
     (here / "starts.py").write_text("import subprocess\nsubprocess.run(['true'], check=True)\n")
     _, err = process(*CLI, "verify", "--run-dir", "runs", "starts.py").communicate()
     assert err == (
-        "keras-repro: run 1: no training in this process; one in a process that the script starts is not "
-        "observed; ledger and output kept in runs/run-1\n"
+        "keras-repro: run 1: no training in this process; training in a process that the script starts is "
+        "not observed; ledger and output kept in runs/run-1\n"
     )
 
 

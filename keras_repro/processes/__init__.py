@@ -1,1 +1,1 @@
-"""Child processes: what they are told and answer, how they are started, copies of the workspace."""
+"""Child processes: their protocol, their start, and copies of the folders in which they work."""

@@ -1,4 +1,4 @@
-"""Files that a run leaves behind where the next one could read them."""
+"""Files that a run leaves where the next run could read them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MOST_FILES = 20_000
-# Folders of tools: what is in them is no part of what a script reads or leaves.
+# Folders of tools, whose files a script neither reads nor leaves.
 SKIPPED = {
     ".git",
     "__pycache__",
@@ -27,17 +27,21 @@ SKIPPED = {
 
 @dataclass(frozen=True)
 class FileListing:
-    """The files below the working folder and the script's folder, each with size and time of change."""
+    """The files below some folders.
+
+    Attributes:
+        files: size and modification time (ns) by absolute path.
+    """
 
     files: dict[str, tuple[int, int]]
 
     @classmethod
     def of(cls, script: str | None, *, exclude: Path) -> FileListing:
-        """Lists the files as they are now.
+        """List the files below the working folder and the script's folder.
 
         Args:
-            script: the script whose folder is looked at beside the working folder, or None.
-            exclude: a folder that is not looked into.
+            script: the script, or None.
+            exclude: a folder that is not listed.
         """
         roots = {Path.cwd()}
         if script is not None:
@@ -46,42 +50,40 @@ class FileListing:
 
     @classmethod
     def below(cls, roots: Iterable[Path], *, exclude: Path | None = None) -> FileListing:
-        """Lists the files below folders as they are now."""
-        out = None if exclude is None else exclude.resolve()
+        """List the files below folders, without those below `exclude`."""
+        excluded = None if exclude is None else exclude.resolve()
         files: dict[str, tuple[int, int]] = {}
         for root in sorted(roots):
-            for path, status in _walk(root, out):
+            for path, status in _walk(root, excluded):
                 files[path] = (status.st_size, status.st_mtime_ns)
                 if len(files) >= _MOST_FILES:
                     return cls(files)
         return cls(files)
 
     def changed_since(self, earlier: FileListing) -> list[str]:
-        """Paths of files that are new or changed, relative to the working folder where they are below it."""
-        here = Path.cwd()
-        changed = [p for p, seen in self.files.items() if earlier.files.get(p) != seen]
-        return [str(Path(p).relative_to(here)) if Path(p).is_relative_to(here) else p for p in changed]
+        """Return the paths of new or changed files, relative to the working folder if they are below it."""
+        cwd = Path.cwd()
+        changed = [p for p, entry in self.files.items() if earlier.files.get(p) != entry]
+        return [str(Path(p).relative_to(cwd)) if Path(p).is_relative_to(cwd) else p for p in changed]
 
 
-def _walk(root: Path, exclude: Path | None) -> Iterator[tuple[str, os.stat_result]]:
-    ours = _own_output()
+def _walk(root: Path, excluded: Path | None) -> Iterator[tuple[str, os.stat_result]]:
+    own_output = _own_output()
     for folder, names, files in os.walk(root):
-        names[:] = sorted(n for n in names if n not in SKIPPED and Path(folder, n).resolve() != exclude)
+        names[:] = sorted(n for n in names if n not in SKIPPED and Path(folder, n).resolve() != excluded)
         for name in sorted(files):
             path = os.path.join(folder, name)
-            try:
+            with contextlib.suppress(OSError):
                 status = os.lstat(path)
-            except OSError:
-                continue
-            if (status.st_dev, status.st_ino) not in ours:
-                yield path, status
+                if (status.st_dev, status.st_ino) not in own_output:
+                    yield path, status
 
 
 def _own_output() -> set[tuple[int, int]]:
-    """The files that this process itself prints to."""
-    found = set()
+    """Return device and inode of the files to which this process itself prints."""
+    files = set()
     for descriptor in (1, 2):
         with contextlib.suppress(OSError):
             status = os.fstat(descriptor)
-            found.add((status.st_dev, status.st_ino))
-    return found
+            files.add((status.st_dev, status.st_ino))
+    return files

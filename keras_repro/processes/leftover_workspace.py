@@ -1,90 +1,58 @@
-"""Copies of the folders that a script works in: as before any run, and beside what a run has left there.
+"""Copies for the processes of a diagnosis: without the files that a run has left, and with them.
 
-    with LeftoverWorkspace("train.py", created, folder, exclude=folder) as left:
-        left.place(1)               # where a process finds what the first run found
-        left.place(2)               # where it finds what the second did, at the same path
+    with LeftoverWorkspace("train.py", created, folder, exclude=folder) as leftover:
+        leftover.for_process(1)     # as the first run found the folder
+        leftover.for_process(2)     # as the second run found it, at the same path
 
-The user's own files are only read. A file that was there and has changed is in both copies as it is now.
+A file that existed before and has changed is in both copies as it is now.
 """
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
-from keras_repro.processes.workspace import Workspace, WorkspaceCopies
+from keras_repro.processes.workspace import Workspace, WorkspaceCopies, in_copy
 
 
-class LeftoverWorkspace:
-    """Where the processes of a diagnosis work, if a run left files that the next could read.
+class LeftoverWorkspace(WorkspaceCopies):
+    """Workspaces of a diagnosis, if a run left files that the next run could read.
 
     Args:
         script: the script, None for a module.
         created: paths of the files that a run has made.
-        folder: where the copies go; made and taken away here.
+        folder: where the copies go; made and removed here.
         exclude: a folder that is not copied.
 
     Attributes:
-        files: the files that a run has made, as the processes find them.
+        files: the files that the run has made, as the processes find them.
 
     Raises:
         LaunchError: there is too much to copy, or no room for it.
     """
 
     def __init__(self, script: str | None, created: Iterable[str], folder: Path, *, exclude: Path) -> None:
-        self._copies = WorkspaceCopies(script, folder, exclude=exclude)
+        super().__init__(script, folder, exclude=exclude)
         self._created = [Path(p) for p in created]
-        self._place: Workspace | None = None
         self.files: frozenset[str] = frozenset()
 
-    def __enter__(self) -> LeftoverWorkspace:
-        self._copies.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._copies.__exit__(kind, error, trace)
-
-    def place(self, number: int) -> Workspace:
-        """Where a process works: the first of them without what a run has left, all others with it."""
-        place = self._place = self._copies.fresh()
-        there = [(c, self._copy_of(c)) for c in self._created]
-        self.files = frozenset(str(copy.resolve()) for _, copy in there if copy is not None)
+    def for_process(self, number: int) -> Workspace:
+        """Return the workspace of a process: for number 1 without the files of the run, else with them."""
+        workspace = self.fresh()
+        made = [copy for p in self._created if (copy := in_copy(p, workspace.copies)) is not None]
+        self.files = frozenset(str(copy.resolve()) for copy in made)
         if number == 1:
-            for _, copy in there:
-                if copy is not None:
-                    copy.unlink(missing_ok=True)
-                    self._remove_empty(copy.parent)
-        return place
+            for copy in made:
+                copy.unlink(missing_ok=True)
+                _remove_empty(copy.parent, workspace.roots)
+        return workspace
 
-    def own(self, source: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """A line of a copy as a line of the user's own file."""
-        if source is None or self._place is None:
-            return source
-        file = Path(source["file"])
-        for root, copy in zip(self._copies.roots, self._place.roots, strict=True):
-            for base in (copy, copy.resolve()):
-                if file.is_relative_to(base):
-                    return {**source, "file": str(root / file.relative_to(base))}
-        return source
 
-    def _copy_of(self, path: Path) -> Path | None:
-        assert self._place is not None
-        for root, copy in zip(self._copies.roots, self._place.roots, strict=True):
-            if path.is_relative_to(root):
-                return copy / path.relative_to(root)
-        return None
-
-    def _remove_empty(self, folder: Path) -> None:
-        """A folder that holds nothing else was made by the run too, as far as can be told."""
-        assert self._place is not None
-        while folder not in self._place.roots:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-                folder = folder.parent
-                continue
+def _remove_empty(folder: Path, roots: tuple[Path, ...]) -> None:
+    """Remove empty folders upwards: the run has probably made them too."""
+    while folder not in roots:
+        try:
+            folder.rmdir()
+        except OSError:
             return
+        folder = folder.parent

@@ -1,4 +1,4 @@
-"""What became of a child process: did it end well, and was a training seen in it."""
+"""Errors of a child process that has ended: it failed, or no training was observed in it."""
 
 from __future__ import annotations
 
@@ -14,51 +14,56 @@ from keras_repro.processes.protocol import OUTPUT_NAME, RECORDING_FAILED
 from keras_repro.storage.run_folder import LEDGER_NAME
 
 _LAST_LINES = 15
+_NOTHING_TRAINED = "no Keras training was observed: nothing to compare"
+_LOOPS = "a custom training loop is observed if it uses a keras.Model or a Keras optimizer"
 
 
 def raise_for_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
-    """Says what went wrong with a child, if something did.
+    """Check that a child ended well and recorded a training.
+
+    Args:
+        outcome: how the child ended.
+        folder: its run folder.
+        name: the child's name in messages.
 
     Raises:
-        LaunchError: it failed, was killed, or nothing of a training was seen in it.
+        LaunchError: it failed, was killed, or no training was observed in it.
     """
-    names = {"ledger": LEDGER_NAME, "output": OUTPUT_NAME}
-    held = " and ".join(what for what, file in names.items() if (folder / file).exists())
-    kept = f"{held or 'nothing'} kept in {folder}"
+    files = {"ledger": LEDGER_NAME, "output": OUTPUT_NAME}
+    present = " and ".join(what for what, file in files.items() if (folder / file).exists())
+    kept = f"{present or 'nothing'} kept in {folder}"
     if outcome.code < 0:
         raise LaunchError(f"{name} was killed by {_signal_name(-outcome.code)}; {kept}")
     if outcome.code == RECORDING_FAILED:
-        raise LaunchError(f"{name}: {_reason(folder / OUTPUT_NAME)}; the script itself ended well; {kept}")
+        reason = _recording_error(folder / OUTPUT_NAME)
+        raise LaunchError(f"{name}: {reason}; the script itself ended well; {kept}")
     if outcome.code != 0:
         output = _last_lines(folder / OUTPUT_NAME)
         raise LaunchError(f"{name} failed with exit code {outcome.code}; {kept}", output)
     if not (folder / LEDGER_NAME).exists():
         raise LaunchError(
-            f"{name}: it left no record: it ended with os._exit, or became another program with os.exec, "
-            f"which is not observed; {kept}"
+            f"{name}: no record was written: the script ended with os._exit, or was replaced by another "
+            f"program with os.exec, which is not observed; {kept}"
         )
-    reason = _unobserved(open_ledger(folder))
-    if reason is not None:
-        help_for_loops = f"; {_OF_LAYERS}" if reason == _NONE_SEEN else ""
-        raise LaunchError(f"{name}: {reason}; {kept}{help_for_loops}")
+    unobserved = _why_unobserved(open_ledger(folder))
+    if unobserved is not None:
+        hint = f"; {_LOOPS}" if unobserved == _NOTHING_TRAINED else ""
+        raise LaunchError(f"{name}: {unobserved}; {kept}{hint}")
 
 
-_NONE_SEEN = "no Keras training was seen in it: nothing to compare"
-_OF_LAYERS = "a loop by hand is seen if a keras.Model or a Keras optimizer has part in it"
-
-
-def _unobserved(ledger: LedgerReader) -> str | None:
-    """Why a finished run holds no training at all, None where it holds one."""
-    last: dict[str, Any] = {}
+def _why_unobserved(ledger: LedgerReader) -> str | None:
+    """Return why a finished run holds no training; None if it holds one."""
+    exit_facts: dict[str, Any] = {}
     for record in ledger.typed_records():
         if record.kind != "exit" or record.tensors:
             return None
-        last = dict(record.extra)
-    if last.get("unsupported"):
-        return f"{', '.join(last['unsupported'])} are not supported yet: the training was not observed"
-    if last.get("unobserved") or last.get("processes"):
-        return "no training in this process; one in a process that the script starts is not observed"
-    return _NONE_SEEN
+        exit_facts = dict(record.extra)
+    if exit_facts.get("unsupported"):
+        names = ", ".join(exit_facts["unsupported"])
+        return f"{names} are not supported yet: the training was not observed"
+    if exit_facts.get("unobserved") or exit_facts.get("processes"):
+        return "no training in this process; training in a process that the script starts is not observed"
+    return _NOTHING_TRAINED
 
 
 def _signal_name(number: int) -> str:
@@ -68,10 +73,10 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-def _reason(output: Path) -> str:
-    """What a child said last of its failed recording."""
-    said = [line for line in _last_lines(output).splitlines() if line.startswith("keras-repro: ")]
-    return said[-1].removeprefix("keras-repro: ") if said else "its recording could not be finished"
+def _recording_error(output: Path) -> str:
+    """Return the last message of a child whose recording failed."""
+    messages = [line for line in _last_lines(output).splitlines() if line.startswith("keras-repro: ")]
+    return messages[-1].removeprefix("keras-repro: ") if messages else "its recording could not be finished"
 
 
 def _last_lines(path: Path) -> str:

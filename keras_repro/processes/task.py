@@ -24,6 +24,7 @@ from keras_repro.determinism.switch_requests import requests_in
 from keras_repro.errors import LaunchError
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.protocol import Plan
+from keras_repro.processes.workspace import Workspace
 from keras_repro.provenance.module_lookup import is_there
 
 
@@ -115,6 +116,11 @@ class ChildEnvironment:
         merged = {**self.environment, **variables}
         kept = {name: value for name, value in merged.items() if value is not None}
         return replace(self, environment=kept, varied={**self.varied, **(varied or {})})
+
+    def within(self, workspace: Workspace) -> ChildEnvironment:
+        """Return the conditions in a copy of the user's folder."""
+        moved = self.changed({"PWD": str(workspace.cwd)})
+        return replace(moved, cwd=workspace.cwd, script=workspace.script)
 
     def plan(self, plan: Plan) -> Plan:
         """Return a plan as it is run under these conditions."""

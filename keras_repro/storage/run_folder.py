@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from keras_repro.errors import RunFolderError
@@ -51,6 +53,20 @@ def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False)
     if not overwrite and os.path.lexists(folder / LEDGER_NAME):
         raise RunFolderError(folder_in_use_message(folder))
     return folder
+
+
+def remove_runs(folder: Path, runs: Iterable[Path], *, overwrite: bool) -> None:
+    """Remove earlier run folders from the folder of a workflow.
+
+    Raises:
+        RunFolderError: there are some, and `overwrite` is false.
+    """
+    for run in runs:
+        if not overwrite:
+            raise RunFolderError(
+                f"{folder} holds runs already: choose another folder, or overwrite them with --force"
+            )
+        shutil.rmtree(run)
 
 
 def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:

@@ -1,1 +1,1 @@
-"""Text, untrusted JSON, and what is closed."""
+"""Text, untrusted JSON, and objects that are closed."""

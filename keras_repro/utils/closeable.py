@@ -1,4 +1,4 @@
-"""What is open, and is closed where its `with` block or its use ends."""
+"""Objects that are closed at the end of their `with` block or of their use."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Self
 
 
 class Closeable:
-    """Holds something open until `close`, the end of a `with` block, or that of the object."""
+    """Hold something open until `close`, the end of a `with` block, or the end of the object."""
 
     def close(self) -> None:
-        """Lets go of what it holds; a second call does nothing."""
+        """Close it. Idempotent."""
         raise NotImplementedError
 
     def __del__(self) -> None:
-        # A callback is never told that it is used no more. What could not be opened holds nothing.
+        # Keras does not call a callback after its last use. An object that failed to open has no attributes.
         with contextlib.suppress(AttributeError, OSError):
             self.close()
 

@@ -1,29 +1,38 @@
-"""Text that others wrote, as it may reach a terminal.
+"""Text for people: lists that are cut, errors in a line, untrusted text without control characters.
 
 >>> escape_control_chars("loss\\x1b[2J")
 'loss\\\\x1b[2J'
+>>> first_few(["a", "b", "c", "d"], 2)
+'a, b and 2 more'
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-# Control characters, those that turn or hide text, and halves of surrogate pairs, which no terminal takes.
+# Control characters, those that turn or hide text, and halves of surrogate pairs, which terminals refuse.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
-
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
 
 
+def first_few(items: Iterable[str], most: int) -> str:
+    """Return the first items, separated by commas, and how many more there are."""
+    listed = list(items)
+    more = f" and {len(listed) - most} more" if len(listed) > most else ""
+    return ", ".join(listed[:most]) + more
+
+
 def one_line_error(error: BaseException) -> str:
-    """An error's type and what it says, in one line, without a terminal's styles."""
-    said = " ".join(_STYLE.sub("", str(error)).split())
-    return f"{type(error).__name__}: {said if len(said) <= _LONGEST else said[: _LONGEST - 3] + '...'}"
+    """Return an error's type and message in one line, without a terminal's styles."""
+    message = " ".join(_STYLE.sub("", str(error)).split())
+    shown = message if len(message) <= _LONGEST else message[: _LONGEST - 3] + "..."
+    return f"{type(error).__name__}: {shown}"
 
 
 def escape_control_chars(text: object) -> str:
-    """The text with control characters escaped, on one line; a second call changes nothing."""
+    """Return the text in one line with control characters escaped. Idempotent."""
     return _CONTROL.sub(
         lambda m: f"\\x{ord(m[0]):02x}" if ord(m[0]) < 256 else f"\\u{ord(m[0]):04x}", str(text)
     )

@@ -9,35 +9,37 @@ If there is one, the result is a `Verification`: the comparison of all runs, and
 
 from __future__ import annotations
 
-import shutil
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.result import Comparison
-from keras_repro.errors import LaunchError, RunFolderError
+from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import DIVERGED
 from keras_repro.processes.task import Task, Watcher, check_task
-from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder
+from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, remove_runs
+from keras_repro.utils.text import first_few
+
+_MOST_SHOWN = 8
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verification:
-    """What a verification found.
+    """The result of a verification.
 
     Attributes:
         comparison: of all runs.
         outcomes: how each child ended.
-        leftovers: files that a run left where the next one could read them.
-        created: absolute paths of those that were not there before.
-        estimate: seconds that the whole training would take, where epochs or steps were capped.
+        leftovers: files that a run left where the next run could read them.
+        created: absolute paths of those that did not exist before.
+        estimate: seconds for the whole training, if epochs or steps were capped.
     """
 
     comparison: Comparison
@@ -47,7 +49,7 @@ class Verification:
     estimate: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form, as `--json` writes it."""
+        """Return the machine form, as `--json` writes it."""
         return self.comparison.to_dict() | {
             "leftovers": list(self.leftovers),
             "seconds": [round(o.seconds, 3) for o in self.outcomes],
@@ -65,16 +67,16 @@ def verify(
     watcher: Watcher | None = None,
     launcher: Launcher = LAUNCHER,
 ) -> Verification:
-    """Runs a task `runs` times, one after another, and compares the runs.
+    """Run a task `runs` times, one run after another, and compare the runs.
 
     Args:
         task: what to run.
         folder: gets a run folder `run-1`, `run-2`, ... for each child.
-        runs: how many children, at least 2.
+        runs: number of children, at least 2.
         overwrite: whether runs in `folder` may be replaced.
-        keep_going: whether all run to their end; else a run that parts from the first ends there, and no
-            further one begins.
-        watcher: is told of progress.
+        keep_going: whether all runs are run to their end; else a run that diverges from the first is stopped
+            there, and no further run starts.
+        watcher: called on progress.
         launcher: starts each child.
 
     Raises:
@@ -84,8 +86,9 @@ def verify(
     """
     watcher = watcher or Watcher()
     check_task(task)
-    folders = _make_folders(folder, runs, overwrite=overwrite)
-    listing = FileListing.of(task.script, exclude=folder)
+    remove_runs(folder, sorted(folder.glob("run-*")), overwrite=overwrite)
+    folders = [make_run_folder(folder / f"run-{number + 1}") for number in range(runs)]
+    before = FileListing.of(task.script, exclude=folder)
     outcomes: list[Outcome] = []
     leftovers: dict[str, None] = {}
     created: dict[str, None] = {}
@@ -97,33 +100,33 @@ def verify(
         child = launcher.start(plan, environment=task.environment(number))
         outcome = child.wait(lambda number=number: watcher.on_poll(number))  # type: ignore[misc]
         watcher.on_end(number, outcome)
+        outcomes.append(outcome)
         if outcome.code == DIVERGED and plan.reference is not None:
-            outcomes.append(outcome)
             break
         try:
             raise_for_outcome(outcome, run_folder, name=f"run {number + 1}")
         except LaunchError as error:
-            if leftovers:
-                left = _listed(leftovers)
-                raise LaunchError(
-                    f"{error}; run 1 left files that it could read: {left}", error.output
-                ) from None
-            raise
-        outcomes.append(outcome)
+            if not leftovers:
+                raise
+            files = first_few(leftovers, _MOST_SHOWN)
+            raise LaunchError(
+                f"{error}; run 1 left files that it could read: {files}", error.output
+            ) from None
         if number + 1 < runs:
-            later = FileListing.of(task.script, exclude=folder)
-            leftovers.update(dict.fromkeys(later.changed_since(listing)))
-            created.update(dict.fromkeys(p for p in later.files if p not in listing.files))
+            after = FileListing.of(task.script, exclude=folder)
+            leftovers.update(dict.fromkeys(after.changed_since(before)))
+            created.update(dict.fromkeys(p for p in after.files if p not in before.files))
     comparison = compare_all(folders[: len(outcomes)], same_script=True)
     estimate = _estimated_seconds(open_ledger(folders[0]), outcomes[0].seconds)
     notes = list(comparison.notes)
     if outcomes[-1].code == DIVERGED:
-        notes.append(f"run {len(outcomes)} was ended where it parted: --keep-going lets all runs end")
+        notes.append(f"run {len(outcomes)} was stopped where it diverged: --keep-going lets all runs finish")
     if leftovers:
-        notes.append(f"a run left files that the next could read: {_listed(leftovers)}")
+        files = first_few(leftovers, _MOST_SHOWN)
+        notes.append(f"a run left files that the next run could read: {files}")
     if comparison.within:
-        whole = f"; the whole would take about {estimate:.0f} s a run" if estimate else ""
-        notes.append(f"a quick look over {comparison.within}{whole}")
+        whole = f"; the whole training would take about {estimate:.0f} s per run" if estimate else ""
+        notes.append(f"the runs cover only {comparison.within}{whole}")
     return Verification(
         comparison=replace(comparison, notes=tuple(notes)),
         outcomes=tuple(outcomes),
@@ -133,32 +136,15 @@ def verify(
     )
 
 
-def _listed(files: Iterable[str]) -> str:
-    shown = list(files)
-    return ", ".join(shown[:8]) + (f" and {len(shown) - 8} more" if len(shown) > 8 else "")
-
-
-def _make_folders(folder: Path, runs: int, *, overwrite: bool) -> list[Path]:
-    folders = [folder / f"run-{number + 1}" for number in range(runs)]
-    present = sorted(folder.glob("run-*"))
-    if present and not overwrite:
-        raise RunFolderError(
-            f"{folder} holds runs already: choose another folder, or overwrite them with --force"
-        )
-    for old in present:
-        shutil.rmtree(old)
-    return [make_run_folder(f) for f in folders]
-
-
 def _estimated_seconds(ledger: LedgerReader, seconds: float) -> float | None:
-    """Seconds for the whole training, from those of the epochs and steps that were run of it.
+    """Return the seconds of the whole training, extrapolated from a capped run.
 
     Args:
         ledger: of the capped run.
-        seconds: how long the capped run took, from the start of its process to its end.
+        seconds: wall time of the capped run's process.
 
     Returns:
-        The estimate; None where nothing was capped.
+        The estimate; None if nothing was capped.
     """
     if not ledger.header["policies"]:
         return None
@@ -170,14 +156,14 @@ def _estimated_seconds(ledger: LedgerReader, seconds: float) -> float | None:
         elif record.kind == "epoch":
             epochs.append(float(record.extra.get("seconds", 0.0)))
         elif record.kind == "end" and epochs:
-            # The first epoch holds the tracing too, which the others do not repeat.
+            # The first epoch includes the tracing of the graph, which later epochs do not repeat.
             later = statistics.median(epochs[1:] or epochs)
-            whole = later * _share(arguments, "steps") * len(epochs) * _share(arguments, "epochs")
+            whole = later * _uncapped(arguments, "steps") * len(epochs) * _uncapped(arguments, "epochs")
             seconds += max(0.0, epochs[0] - later) + whole - sum(epochs)
     return seconds
 
 
-def _share(arguments: Mapping[str, Any], name: str) -> float:
-    """How many times what was run of epochs or steps was asked for; 1 where that is not known."""
-    asked, done = arguments.get(f"{name}_requested"), arguments.get(name)
-    return asked / done if isinstance(asked, int) and isinstance(done, int) and done > 0 else 1.0
+def _uncapped(arguments: Mapping[str, Any], name: str) -> float:
+    """Return requested epochs or steps as a multiple of those that were run; 1 if that is not known."""
+    requested, run = arguments.get(f"{name}_requested"), arguments.get(name)
+    return requested / run if isinstance(requested, int) and isinstance(run, int) and run > 0 else 1.0

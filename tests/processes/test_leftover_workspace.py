@@ -26,18 +26,18 @@ def test_the_first_finds_nothing_of_what_was_made(project: Path) -> None:
     created = [str(project / "kept/deep/last.npy"), "/elsewhere/of/no/concern"]
     runs = project / "runs"
     with LeftoverWorkspace("train.py", created, runs / "diagnosis/copies", exclude=runs) as left:
-        first = left.place(1)
+        first = left.for_process(1)
         assert _files(first.cwd) == {"train.py", "data.csv", "history.json"}
         assert not (first.cwd / "kept").exists()  # the run has made it
         (first.cwd / "data.csv").write_text("spoiled")
-        second = left.place(2)
+        second = left.for_process(2)
         assert (second.cwd, second.script) == (first.cwd, "train.py")
         assert _files(second.cwd) == {"train.py", "data.csv", "history.json", "kept/deep/last.npy"}
         assert (second.cwd / "data.csv").read_text() == "data.csv"
         assert left.files == {str((second.cwd / "kept/deep/last.npy").resolve())}
         there = {"file": str(second.cwd / "train.py"), "line": 3, "code": "x"}
-        assert left.own(there) == {"file": str(project / "train.py"), "line": 3, "code": "x"}
-        assert left.own({"file": "/usr/lib/x.py"}) == {"file": "/usr/lib/x.py"}
-        assert left.own(None) is None
+        assert left.original_line(there) == {"file": str(project / "train.py"), "line": 3, "code": "x"}
+        assert left.original_line({"file": "/usr/lib/x.py"}) == {"file": "/usr/lib/x.py"}
+        assert left.original_line(None) is None
     assert not (runs / "diagnosis/copies").exists()
     assert _files(project) == {"train.py", "data.csv", "history.json", "kept/deep/last.npy"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keras_repro.errors import LaunchError
-from keras_repro.processes import workspace
+from keras_repro.processes import copy_survey, folder_copy, workspace
 from keras_repro.processes.workspace import WorkspaceCopies
 
 
@@ -84,7 +84,7 @@ def test_each_run_finds_the_folder_as_it_was_at_the_same_path(
         moved = held.fresh(elsewhere=True)
         assert moved.cwd != first.cwd
         assert below(moved.cwd) == below(held.fresh().cwd)
-        assert held.fresh(beside=1).cwd != held.fresh(beside=2).cwd
+        assert held.fresh(slot=1).cwd != held.fresh(slot=2).cwd
         assert held.original(str(first.cwd / "train.py")) == str(project / "train.py")
         assert held.original(str(moved.cwd / "train.py")) == str(project / "train.py")
         assert held.original("/elsewhere") == "/elsewhere"
@@ -115,12 +115,12 @@ def test_a_script_elsewhere_is_copied_too(project: Path, here: Path, monkeypatch
 
 def test_too_much_is_refused_and_says_what(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
-    monkeypatch.setattr(workspace, "MOST_BYTES", 10_000)
+    monkeypatch.setattr(copy_survey, "MOST_BYTES", 10_000)
     (project / "data" / "large").write_bytes(bytes(20_000))
     with pytest.raises(LaunchError, match=r"too large to be copied .* data holds 20 KB .* --no-copy"):
         made()
-    monkeypatch.setattr(workspace, "MOST_BYTES", 1 << 30)
-    monkeypatch.setattr(workspace, "MOST_FILES", 2)
+    monkeypatch.setattr(copy_survey, "MOST_BYTES", 1 << 30)
+    monkeypatch.setattr(copy_survey, "MOST_FILES", 2)
     with pytest.raises(LaunchError, match="or 2 files"):
         made()
 
@@ -141,7 +141,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(project: Path, monkeypatch: 
     def full(source: object, target: object) -> None:
         raise OSError(28, "No space left on device", str(target))
 
-    monkeypatch.setattr(workspace.shutil, "copy2", full)
+    monkeypatch.setattr(folder_copy.shutil, "copy2", full)
     with pytest.raises(LaunchError, match=r"cannot copy .*No space left on device"), made():
         pass
     assert not (project / ".keras_repro" / "train-1" / "copies").exists()

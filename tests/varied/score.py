@@ -98,8 +98,8 @@ def run(name: str, variations: str, launcher: Launcher) -> Variations:
         os.chdir(project)
         try:
             task = Task(script=script_of(name).name, keep_hash_seed=True)
-            with VariationRunner(task, folder=Path("runs"), launcher=launcher) as variator:
-                return variator.run(chosen(variations))
+            with VariationRunner(task, folder=Path("runs"), launcher=launcher) as runner:
+                return runner.run(chosen(variations))
         finally:
             os.chdir(before)
 

@@ -188,7 +188,8 @@ def test_what_does_not_come_back_is_said_and_not_looped(
     # What the two ledgers tell stays.
     assert (divergence["cause"], divergence["diagnosis"]["trainings"]) == ("initial_weights", 4)
     assert summary(answer)["cause"] == (
-        "initial_weights: run again, it did not part: 4 trainings did the same up to there"
+        "initial_weights: the divergence did not happen again: "
+        "4 further trainings were identical up to that point"
     )
     assert summary(answer)["where"] == "before the first epoch"
     assert summary(answer)["what"] == divergence["tensor"]
@@ -205,7 +206,7 @@ def test_what_does_not_come_back_is_said_and_not_looped(
             "a diagnosing run failed with exit code 1; ",
             ["RuntimeError: no connection in run 4"],
         ),
-        ("stops", "a diagnosing run: no Keras training was seen in it: nothing to compare; ", []),
+        ("stops", "a diagnosing run: no Keras training was observed: nothing to compare; ", []),
     ],
 )
 def test_a_script_that_behaves_differently_when_run_again(
@@ -331,7 +332,7 @@ def test_a_run_that_parts_ends_there_and_cleans_up(written: Callable[..., str], 
     assert sorted(second) == ["atexit", "finally", "thread"]
     kinds = [r["kind"] for r in open_ledger("runs/run-2").records()]
     assert kinds.count("epoch") == 0
-    assert "run 2 was ended where it parted: --keep-going lets all runs end" in found.comparison.notes
+    assert "run 2 was stopped where it diverged: --keep-going lets all runs finish" in found.comparison.notes
 
 
 def test_all_run_to_their_end_where_that_is_asked_for(written: Callable[..., str], verified: Any) -> None:

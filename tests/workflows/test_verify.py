@@ -225,7 +225,7 @@ def test_runs_are_never_replaced_unasked(verified: Any, here: Any) -> None:
     [
         (
             "import keras",
-            "run 1: no Keras training was seen in it: nothing to compare; ledger and output kept in",
+            "run 1: no Keras training was observed: nothing to compare; ledger and output kept in",
         ),
         ("1 / 0", "run 1 failed with exit code 1; ledger and output kept in runs/run-1"),
         ("import sys; sys.exit(3)", "run 1 failed with exit code 3; ledger and output kept in runs/run-1"),

@@ -53,19 +53,19 @@ def explain(
     from keras_repro.report.console.diagnosis import print_explanation
     from keras_repro.workflows.diagnose import MOST_TRAININGS, diagnose
 
-    def begins(number: int) -> None:
+    def on_start(number: int) -> None:
         console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
 
     parted = comparison.divergence
     found = None
     if created:
         try:
-            found = diagnose(task, parted, folder=folder, begins=begins, created=created)
+            found = diagnose(task, parted, folder=folder, on_start=on_start, created=created)
         except LaunchError as error:  # it may need what was not copied
             console.print(f"not in a copy of its folder: {error}", markup=False, soft_wrap=True)
     if found is None:
         upto_there = parted if upto else None
-        found = diagnose(task, upto_there, folder=folder, begins=begins)
+        found = diagnose(task, upto_there, folder=folder, on_start=on_start)
     notes = comparison.notes
     if found.cause == "unknown":
         # What the ledgers tell is not lost where running it again tells nothing.

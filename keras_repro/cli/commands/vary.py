@@ -61,15 +61,15 @@ def command(options: argparse.Namespace) -> int:
                 keep_going=options.keep_going,
                 jobs=options.jobs,
                 watcher=(watcher := VaryWatcher(console)),
-            ) as variator,
+            ) as runner,
         ):
-            if variator.copies is not None:
-                roots = ", ".join(shown_path(r) for r in variator.copies.roots)
+            if runner.copies is not None:
+                roots = ", ".join(shown_path(r) for r in runner.copies.roots)
                 console.print(f"in copies of {roots}", markup=False, soft_wrap=True)
             with watcher:
-                result = variator.run(variations)
+                result = runner.run(variations)
             if options.explain:
-                result = _explained(result, variator, console)
+                result = _explained(result, runner, console)
     except KeyboardInterrupt:
         return fail(
             f"interrupted: the child has ended, copies are removed, what was recorded is kept in {folder}"
@@ -83,7 +83,7 @@ def command(options: argparse.Namespace) -> int:
     return _exit_code(result)
 
 
-def _explained(result: Any, variator: Any, console: Any) -> Any:
+def _explained(result: Any, runner: Any, console: Any) -> Any:
     """The result with explanations of the first that differ; what they cost is bounded, and said."""
     from keras_repro.report.console.diagnosis import print_explanation
     from keras_repro.workflows.diagnose import MOST_TRAININGS
@@ -97,7 +97,7 @@ def _explained(result: Any, variator: Any, console: Any) -> Any:
             soft_wrap=True,
         )
         try:
-            found = variator.explain(outcome)
+            found = runner.explain(outcome)
         except LaunchError as error:  # that it differs is known all the same
             fail(f"the cause was not found: {error}", error.output)
             continue

@@ -17,8 +17,7 @@ from keras_repro.report.console.progress import LiveDisplay
 from keras_repro.report.console.terminal import print_line, shown_path
 from keras_repro.utils.text import escape_control_chars
 from keras_repro.workflows.vary.catalogue import Variation
-from keras_repro.workflows.vary.results import VariationOutcome, Variations
-from keras_repro.workflows.vary.runner import BASELINE, REPEAT
+from keras_repro.workflows.vary.results import BASELINE, REPEAT, VariationOutcome, Variations
 from keras_repro.workflows.vary.watcher import VariationWatcher
 
 _STYLES = {"repeats": "green", "differs": "bold red", "could not run": "yellow", "not tried": "dim"}

@@ -1,4 +1,4 @@
-"""The catalogue of variations: changes of the surroundings that should not matter to a training.
+"""The catalogue of variations: changed conditions that should not matter to a training.
 
 >>> [v.name for v in chosen("threads,locale")]
 ['intra-threads', 'inter-threads', 'locale']
@@ -21,16 +21,16 @@ ALL = "all"
 
 @dataclass(frozen=True, kw_only=True)
 class Variation:
-    """One change of the surroundings.
+    """One changed condition.
 
     Attributes:
         name: its name on the command line, and of its run folder.
         changes: what it changes, in a line.
-        why: why that should not matter.
-        pin: what makes a script independent of it.
-        change: gives the change against a baseline; raises `NotTriedError` where it cannot be made.
-        achieved: reads from a run what was in effect; None where nothing in a ledger tells.
-        alone: whether no other process of ours may run beside it.
+        why: why it should not matter.
+        pin: how to make a script independent of it.
+        change: returns the change against a baseline; raises `NotTriedError` if it is not possible.
+        achieved: reads from a run's ledger what was in effect; None if no ledger records it.
+        alone: whether no other process of ours may run at the same time.
     """
 
     name: str
@@ -43,10 +43,10 @@ class Variation:
 
 
 def chosen(text: str) -> tuple[Variation, ...]:
-    """The variations that a list with commas names, in the catalogue's order.
+    """Return the variations of a comma-separated list, in the catalogue's order.
 
     Args:
-        text: names, `threads` for those within and between operations, or `all`.
+        text: names; `threads` for intra-threads and inter-threads; `all`.
 
     Raises:
         ReproError: a name is not known.
@@ -59,27 +59,27 @@ def chosen(text: str) -> tuple[Variation, ...]:
             raise ReproError(f"there is no variation {name!r}; choose among: {', '.join(known)}")
     if not names:
         raise ReproError(f"--vary needs a list of variations; choose among: {', '.join(known)}")
-    wanted = {one for name in names for one in known[name]}
+    wanted = {variation for name in names for variation in known[name]}
     return tuple(v for v in CATALOGUE if v.name in wanted)
 
 
 def _switch(name: str) -> Callable[[RunFacts], Any]:
-    return lambda seen: seen.switch(name)
+    return lambda facts: facts.switch(name)
 
 
 CATALOGUE: tuple[Variation, ...] = (
     Variation(
         name="hash-seed",
         changes="PYTHONHASHSEED: Python's hashes of text, and with them the order of sets",
-        why="no order of a set and no hash() should reach the training",
-        pin="go through sets in sorted(...) order, or start Python with PYTHONHASHSEED=0",
+        why="neither the order of a set nor a hash() should influence the training",
+        pin="iterate over sets in sorted(...) order, or start Python with PYTHONHASHSEED=0",
         change=changes.hash_seed,
         achieved=_switch("hash_seed"),
     ),
     Variation(
         name="intra-threads",
         changes="TF_NUM_INTRAOP_THREADS: threads within an operation",
-        why="sums that threads share are only rounded in another order",
+        why="sums shared by threads are only rounded in another order",
         pin="start with: TF_NUM_INTRAOP_THREADS=1 python ..., or: keras-repro run SCRIPT",
         change=changes.intra_threads,
         achieved=_switch("intra_op_threads"),
@@ -87,7 +87,7 @@ CATALOGUE: tuple[Variation, ...] = (
     ),
     Variation(
         name="inter-threads",
-        changes="TF_NUM_INTEROP_THREADS: operations that run side by side",
+        changes="TF_NUM_INTEROP_THREADS: operations that run in parallel",
         why="operations that do not depend on each other may run in any order",
         pin="start with: TF_NUM_INTEROP_THREADS=1 python ..., or: keras-repro run SCRIPT",
         change=changes.inter_threads,
@@ -96,11 +96,12 @@ CATALOGUE: tuple[Variation, ...] = (
     ),
     Variation(
         name="cpu-count",
-        changes="the CPUs that the process may use: half of them; TensorFlow takes its threads from them",
+        changes="the CPUs that the process may use: half of them; "
+        "TensorFlow derives its thread counts from them",
         why="a machine with fewer CPUs should only be slower",
         pin="pin the thread counts: keras-repro run SCRIPT",
         change=changes.cpu_count,
-        achieved=lambda seen: seen.cpu("available"),
+        achieved=lambda facts: facts.cpu("available"),
         alone=True,
     ),
     Variation(
@@ -121,47 +122,47 @@ CATALOGUE: tuple[Variation, ...] = (
     ),
     Variation(
         name="xla",
-        changes="XLA, on where it is off (TF_XLA_FLAGS), off where Keras chose it",
+        changes="XLA: on if it is off (TF_XLA_FLAGS), off if Keras chose it",
         why="compiled operations compute the same up to rounding",
         pin="model.compile(..., jit_compile=False)",
         change=changes.xla,
-        achieved=lambda seen: (seen.jit, seen.switch("xla_auto_jit")),
+        achieved=lambda facts: (facts.jit, facts.switch("xla_auto_jit")),
     ),
     Variation(
         name="op-determinism",
         changes="TF_DETERMINISTIC_OPS: operations that give the same result each time",
-        why="it should only take the chance out, and some speed",
+        why="it should only remove nondeterminism, at some cost in speed",
         pin="tf.config.experimental.enable_op_determinism(), or: keras-repro run SCRIPT",
         change=changes.op_determinism,
         achieved=_switch("op_determinism"),
     ),
     Variation(
         name="locale",
-        changes="LC_ALL: another language, if there is one with a decimal comma",
-        why="numbers, sorting and encodings in files are not the reader's",
-        pin="say what you read: open(..., encoding='utf-8'), float() and sorted() without a locale",
+        changes="LC_ALL: another language, with a decimal comma if one is installed",
+        why="numbers, sorting and encodings in files do not depend on who reads them",
+        pin="specify the format: open(..., encoding='utf-8'), float() and sorted() without a locale",
         change=changes.other_locale,
-        achieved=lambda seen: seen.variable("LC_ALL") or "not set",
+        achieved=lambda facts: facts.variable("LC_ALL") or "not set",
     ),
     Variation(
         name="time-zone",
         changes="TZ: on the other side of the earth",
-        why="where a machine stands should not reach the training",
-        pin="take times with a zone: datetime.now(datetime.UTC)",
+        why="the location of a machine should not influence the training",
+        pin="use times with a zone: datetime.now(datetime.UTC)",
         change=changes.time_zone,
-        achieved=lambda seen: seen.variable("TZ") or "not set",
+        achieved=lambda facts: facts.variable("TZ") or "not set",
     ),
     Variation(
         name="working-directory",
         changes="the path of the folder: a copy of it elsewhere",
         why="a clone of the project has another path on each machine",
-        pin="no path should be hashed, sorted by, or drawn a seed from",
+        pin="do not hash a path, sort by it, or derive a seed from it",
         change=changes.working_directory,
     ),
     Variation(
         name="file-order",
-        changes="the order of folders' listings (os.listdir, os.scandir, glob, pathlib)",
-        why="file systems list in any order they like",
+        changes="the order of folder listings (os.listdir, os.scandir, glob, pathlib)",
+        why="file systems list files in any order",
         pin="put sorted(...) around the listing of files",
         change=changes.file_order,
     ),
@@ -180,4 +181,4 @@ CATALOGUE: tuple[Variation, ...] = (
         change=changes.other_variables,
     ),
 )
-"""Every variation, in the order in which they are tried."""
+"""Every variation, in the order of the trials."""

@@ -1,7 +1,7 @@
-"""What a variation changes against a baseline that has run: the change, or why it cannot be made here.
+"""What each variation changes against a baseline that has run, or why it is not possible here.
 
->>> seen = RunFacts(header={"switches": [{"name": "intra_op_threads", "achieved": 2}]})
->>> intra_threads(Baseline(seen=seen, environment={})).says
+>>> facts = RunFacts(header={"switches": [{"name": "intra_op_threads", "achieved": 2}]})
+>>> intra_threads(Baseline(facts=facts, environment={})).text
 '2 -> 1'
 """
 
@@ -20,178 +20,178 @@ WorkspaceKind = Literal["same", "elsewhere", "used"]
 
 
 class NotTriedError(Exception):
-    """A variation cannot be made here; the text says why."""
+    """A variation is not possible here; the message gives the reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """What a varied run has other than the baseline.
+    """The difference between a varied run and the baseline.
 
     Attributes:
-        says: the change in a few words, such as `"2 -> 1"`.
-        variables: environment variables, None for those that are taken away.
-        varied: what the child changes itself, as arguments of `training.varied.vary`.
-        place: the copy that it works in: a fresh one at the same path, one at another path, or the one
-            that the baseline has used.
+        text: the change in a few words, such as `"2 -> 1"`.
+        variables: environment variables to set; None to remove one.
+        varied: what the child changes itself, as `Plan.varied`.
+        workspace: the copy to run in: a fresh one at the same path, one at another path, or the one that
+            the baseline has used.
     """
 
-    says: str
+    text: str
     variables: Mapping[str, str | None] = field(default_factory=dict)
     varied: Mapping[str, Any] = field(default_factory=dict)
-    place: WorkspaceKind = "same"
+    workspace: WorkspaceKind = "same"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunFacts:
-    """What a run's ledger tells of its surroundings.
+    """The conditions of a run, from its ledger.
 
     Attributes:
         header: the ledger's header.
-        jit: whether each of its fits was compiled by XLA; empty where there was no fit.
+        jit: whether XLA compiled each of the run's fits; empty without a fit.
     """
 
     header: Mapping[str, Any]
     jit: tuple[bool, ...] = ()
 
     def switch(self, name: str) -> Any:
-        """What was in effect of a switch; None where that is not known."""
+        """Return the effective value of a switch; None if it is not known."""
         readings = self.header.get("switches") or ()
         return next((r.get("achieved") for r in readings if r.get("name") == name), None)
 
     def variable(self, name: str) -> str | None:
-        """A recorded environment variable as the script had it when the recording began."""
-        return (self._of("variables") or {}).get(name)
+        """Return an environment variable as it was when the recording began."""
+        return self._environment("variables").get(name)
 
     def cpu(self, name: str) -> Any:
-        """A fact of the CPU."""
-        return (self._of("cpu") or {}).get(name)
+        """Return a fact of the CPU."""
+        return self._environment("cpu").get(name)
 
-    def _of(self, name: str) -> Any:
-        return (self.header.get("environment") or {}).get(name)
+    def _environment(self, name: str) -> Any:
+        return (self.header.get("environment") or {}).get(name) or {}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Baseline:
-    """The run that all others are compared with.
+    """The run with which all others are compared.
 
     Attributes:
-        seen: what its ledger tells.
-        environment: the whole environment that it was given.
-        copied: whether it ran in a copy of its folder.
+        facts: from its ledger.
+        environment: its whole environment.
+        copied: whether it ran in a copy of the folder.
         leftovers: files that it left there, new or changed.
     """
 
-    seen: RunFacts
+    facts: RunFacts
     environment: Mapping[str, str]
     copied: bool = True
     leftovers: tuple[str, ...] = ()
 
 
 def hash_seed(baseline: Baseline) -> Change:
-    """Another hash seed."""
+    """Change the hash seed."""
     now = baseline.environment["PYTHONHASHSEED"]
     other = str((int(now) + 1) % 2**32)
-    return Change(says=f"{now} -> {other}", variables={"PYTHONHASHSEED": other})
+    return Change(text=f"{now} -> {other}", variables={"PYTHONHASHSEED": other})
 
 
 def intra_threads(baseline: Baseline) -> Change:
-    """Another number of threads within operations."""
+    """Change the number of threads within operations."""
     return _threads("intra_op_threads", "TF_NUM_INTRAOP_THREADS", baseline)
 
 
 def inter_threads(baseline: Baseline) -> Change:
-    """Another number of operations side by side."""
+    """Change the number of operations that run in parallel."""
     return _threads("inter_op_threads", "TF_NUM_INTEROP_THREADS", baseline)
 
 
 def _threads(switch: str, variable: str, baseline: Baseline) -> Change:
-    now = baseline.seen.switch(switch) or baseline.environment.get(variable)
+    now = baseline.facts.switch(switch) or baseline.environment.get(variable)
     other = "2" if str(now) == "1" else "1"
-    return Change(says=f"{now or 'not known'} -> {other}", variables={variable: other})
+    return Change(text=f"{now or 'not known'} -> {other}", variables={variable: other})
 
 
 def cpu_count(baseline: Baseline) -> Change:
-    """Half of the CPUs."""
+    """Halve the number of CPUs."""
     if not hasattr(os, "sched_setaffinity"):
-        raise NotTriedError("this system does not restrict a process to some CPUs")
+        raise NotTriedError("this system cannot restrict a process to some CPUs")
     cpus = sorted(os.sched_getaffinity(0))
     if len(cpus) < 2:
-        raise NotTriedError("there is only one CPU that it may use")
+        raise NotTriedError("there is only one CPU to use")
     fewer = cpus[: len(cpus) // 2]
-    return Change(says=f"{len(cpus)} -> {len(fewer)}", varied={"cpus": fewer})
+    return Change(text=f"{len(cpus)} -> {len(fewer)}", varied={"cpus": fewer})
 
 
 def onednn(baseline: Baseline) -> Change:
-    """oneDNN, or not."""
-    now = baseline.seen.switch("onednn")
+    """Toggle oneDNN."""
+    now = baseline.facts.switch("onednn")
     if now is None:
-        raise NotTriedError("whether the baseline used oneDNN is not known")
+        raise NotTriedError("it is not known whether the baseline used oneDNN")
     variables = {"TF_ENABLE_ONEDNN_OPTS": as_variable("onednn", not now)}
-    return Change(says=f"{_on(now)} -> {_on(not now)}", variables=variables)
+    return Change(text=f"{_on(now)} -> {_on(not now)}", variables=variables)
 
 
-# The caps of oneDNN that lie one generation of instructions apart, and the CPU's flag for each.
+# oneDNN's caps, one generation of instructions apart, with the CPU flag of each.
 _CAPS = (("AVX512_CORE", "avx512bw"), ("AVX2", "avx2"), ("AVX", "avx"), ("SSE41", "sse4_1"))
 
 
 def instruction_set(baseline: Baseline) -> Change:
-    """A cap below what this CPU can do, or below the one that is set."""
-    if baseline.seen.switch("onednn") is False:
-        raise NotTriedError("oneDNN is off, and nothing else takes the cap")
-    flags = set(baseline.seen.cpu("flags") or ())
+    """Cap the instructions below those of this CPU, or below the present cap."""
+    if baseline.facts.switch("onednn") is False:
+        raise NotTriedError("oneDNN is off, and nothing else uses the cap")
+    flags = set(baseline.facts.cpu("flags") or ())
     able = [cap for cap, flag in _CAPS if flag in flags]
-    now = str(baseline.seen.switch("onednn_isa") or "the CPU's")
+    now = str(baseline.facts.switch("onednn_isa") or "the CPU's")
     named = [cap for cap, _ in _CAPS]
     lower = able[able.index(now) + 1 :] if now in able else able[1:] if now not in named else []
     if not lower:
-        raise NotTriedError("this CPU has no older instructions that oneDNN could be held to")
-    return Change(says=f"{now} -> {lower[0]}", variables={"ONEDNN_MAX_CPU_ISA": lower[0]})
+        raise NotTriedError("this CPU has no older instructions for oneDNN")
+    return Change(text=f"{now} -> {lower[0]}", variables={"ONEDNN_MAX_CPU_ISA": lower[0]})
 
 
 def xla(baseline: Baseline) -> Change:
-    """XLA, or not."""
-    seen = baseline.seen
-    if seen.jit and all(seen.jit) and not seen.switch("xla_auto_jit"):
-        return Change(says="on -> off", varied={"jit": False})
-    turned = not seen.switch("xla_auto_jit")
-    text = as_variable("xla_auto_jit", turned)
-    return Change(says=f"{_on(not turned)} -> {_on(turned)}", variables={"TF_XLA_FLAGS": text})
+    """Toggle XLA."""
+    facts = baseline.facts
+    if facts.jit and all(facts.jit) and not facts.switch("xla_auto_jit"):
+        return Change(text="on -> off", varied={"jit": False})
+    wanted = not facts.switch("xla_auto_jit")
+    variables = {"TF_XLA_FLAGS": as_variable("xla_auto_jit", wanted)}
+    return Change(text=f"{_on(not wanted)} -> {_on(wanted)}", variables=variables)
 
 
 def op_determinism(baseline: Baseline) -> Change:
-    """Deterministic operations, or not."""
-    now = bool(baseline.seen.switch("op_determinism"))
-    text = as_variable("op_determinism", not now)
-    return Change(says=f"{_on(now)} -> {_on(not now)}", variables={"TF_DETERMINISTIC_OPS": text})
+    """Toggle deterministic operations."""
+    now = bool(baseline.facts.switch("op_determinism"))
+    variables = {"TF_DETERMINISTIC_OPS": as_variable("op_determinism", not now)}
+    return Change(text=f"{_on(now)} -> {_on(not now)}", variables=variables)
 
 
-# These write a decimal comma: what parses or prints numbers by the locale trips over it.
+# Locales with a decimal comma, which breaks code that parses or prints numbers by the locale.
 _WITH_COMMA = ("de_de", "fr_fr", "es_es", "it_it", "pl_pl", "ru_ru", "pt_br", "nl_nl", "sv_se", "tr_tr")
 
 
 def other_locale(baseline: Baseline) -> Change:
-    """Another locale that is installed."""
+    """Choose another installed locale."""
     variables = baseline.environment
     now = next((variables[n] for n in ("LC_ALL", "LC_CTYPE", "LANG") if variables.get(n)), "not set")
     installed = installed_locales()
     others = [n for n in installed if _plain(n) not in (_plain(now), "posix")]
     if now == "not set":
-        others = [n for n in others if _plain(n) != "c.utf8"]  # what Python takes by itself then
+        others = [n for n in others if _plain(n) != "c.utf8"]  # Python's own default then
     if not others:
         raise NotTriedError("no other locale is installed")
     others.sort(key=lambda n: (_rank(n), n))
-    return Change(says=f"{now} -> {others[0]}", variables={"LC_ALL": others[0]})
+    return Change(text=f"{now} -> {others[0]}", variables={"LC_ALL": others[0]})
 
 
 def installed_locales() -> tuple[str, ...]:
-    """Names of the locales that this system knows; `C` alone where it does not tell."""
+    """Return the names of the installed locales; only `C` if they cannot be listed."""
     try:
-        found = subprocess.run(
+        listing = subprocess.run(
             ["locale", "-a"], stdin=subprocess.DEVNULL, capture_output=True, timeout=10, check=True
         )
     except (OSError, subprocess.SubprocessError):
         return ("C",)
-    return tuple(found.stdout.decode(errors="replace").split())
+    return tuple(listing.stdout.decode(errors="replace").split())
 
 
 def _plain(locale: str) -> str:
@@ -207,38 +207,38 @@ def _rank(locale: str) -> int:
 
 
 def time_zone(baseline: Baseline) -> Change:
-    """The other side of the earth."""
-    # In the form that needs no database of zones; the day is another one for half of the time.
-    zone, said = ("SST11", "UTC-11") if time.localtime().tm_gmtoff > 0 else ("LINT-14", "UTC+14")
+    """Move to the other side of the earth."""
+    # In the form that needs no zone database; for half of each day the date differs too.
+    zone, name = ("SST11", "UTC-11") if time.localtime().tm_gmtoff > 0 else ("LINT-14", "UTC+14")
     if baseline.environment.get("TZ") == zone:
-        raise NotTriedError(f"it runs at {said} already")
+        raise NotTriedError(f"it runs at {name} already")
     now = baseline.environment.get("TZ") or "the system's"
-    return Change(says=f"{now} -> {said}", variables={"TZ": zone})
+    return Change(text=f"{now} -> {name}", variables={"TZ": zone})
 
 
 def working_directory(baseline: Baseline) -> Change:
-    """A copy at another path."""
+    """Run in a copy at another path."""
     if not baseline.copied:
         raise NotTriedError("needs copies of the folder (--no-copy)")
-    return Change(says="a copy at another path", place="elsewhere")
+    return Change(text="a copy at another path", workspace="elsewhere")
 
 
 def file_order(baseline: Baseline) -> Change:
-    """Folders listed the other way round."""
-    return Change(says="listings reversed", varied={"listings": "reversed"})
+    """List folders in reverse order."""
+    return Change(text="listings reversed", varied={"listings": "reversed"})
 
 
 def leftover_files(baseline: Baseline) -> Change:
-    """The folder that the baseline has used."""
+    """Run in the folder that the baseline has used."""
     if not baseline.copied:
         raise NotTriedError("needs copies of the folder (--no-copy)")
     if not baseline.leftovers:
         raise NotTriedError("a run leaves no files in its folder")
     count = len(baseline.leftovers)
-    return Change(says=f"beside {count} file{'s' * (count > 1)} of an earlier run", place="used")
+    return Change(text=f"with {count} file{'s' * (count > 1)} of an earlier run", workspace="used")
 
 
-# What shells, desktops and build services set, and no training has a use for.
+# Variables of shells, desktops and build services that no training uses.
 _EXTRA = {
     "BUILD_NUMBER": "4711",
     "BUILD_TAG": "nightly-4711",
@@ -248,7 +248,7 @@ _EXTRA = {
     "MAILCHECK": "61",
     "PAGER": "cat",
     "SHLVL": "5",
-    # The longer the block, the further all else in memory moves: Mytkowicz et al., "Producing Wrong Data
+    # A longer block moves everything else in memory: Mytkowicz et al., "Producing Wrong Data
     # Without Doing Anything Obviously Wrong!", 2009.
     "VARIED_BLOCK": "keras_repro " * 3000,
 }
@@ -256,11 +256,11 @@ _MISSING = ("_", "OLDPWD", "LS_COLORS", "LESSOPEN", "LESSCLOSE", "MAIL", "HISTFI
 
 
 def other_variables(baseline: Baseline) -> Change:
-    """Other variables that nothing should read."""
+    """Set and remove variables that nothing should read."""
     missing = [n for n in _MISSING if n in baseline.environment]
     extra = {n: v if baseline.environment.get(n) != v else f"{v}1" for n, v in _EXTRA.items()}
-    says = f"{len(extra)} set" + (f", {len(missing)} taken away" if missing else "")
-    return Change(says=says, variables=extra | dict.fromkeys(missing))
+    text = f"{len(extra)} set" + (f", {len(missing)} removed" if missing else "")
+    return Change(text=text, variables=extra | dict.fromkeys(missing))
 
 
 def _on(value: object) -> str:

@@ -1,4 +1,4 @@
-"""What became of the variations of a script's surroundings, as frozen values.
+"""The results of the variations of a script, as frozen values.
 
 >>> VariationOutcome(name="locale", changes="LC_ALL", verdict="repeats").to_dict()["verdict"]
 'repeats'
@@ -14,26 +14,29 @@ from keras_repro.root_cause.explanation import Explanation
 
 Verdict = Literal["repeats", "differs", "could not run", "not tried"]
 
+# Names of the two runs without a variation, and of their folders.
+BASELINE, REPEAT = "baseline", "repeat"
+
 
 @dataclass(frozen=True, kw_only=True)
 class VariationOutcome:
-    """What became of one variation.
+    """The result of one variation.
 
     Attributes:
         name: its name in the catalogue; `"repeat"` for the plain repeat.
-        changes: what it changes, a line.
+        changes: what it changes, in a line.
         verdict: `"repeats"`, `"differs"`, `"could not run"` or `"not tried"`.
-        where: where it parted from the baseline: `"epoch 3 of fit 1"`; empty where it did not.
-        distance: how far apart they were there: relative, the largest over the layers; None if not known.
+        where: where it diverged from the baseline: `"epoch 3 of fit 1"`; empty if it did not.
+        distance: the largest relative distance over the layers at that place; None if it is not known.
         reason: why it could not run or was not tried.
-        ledger: its ledger, None where there is none.
+        ledger: path of its ledger, None without one.
         change: what was changed here, such as `"2 -> 1"`.
         why: why it should not matter.
-        pin: what makes a script independent of it.
-        output: the last lines that the script printed, where it could not run.
+        pin: how to make a script independent of it.
+        output: the last lines that the script printed, if it could not run.
         seconds: wall time of its training.
-        comparison: with the baseline, None where there is none.
-        explanation: why it differs, where that was looked for.
+        comparison: with the baseline, None without one.
+        explanation: why it differs; None if that was not diagnosed.
     """
 
     name: str
@@ -52,7 +55,7 @@ class VariationOutcome:
     explanation: Explanation | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form."""
+        """Return the machine form."""
         data = dict(vars(self))
         for name in ("comparison", "explanation"):
             value = getattr(self, name)
@@ -62,14 +65,14 @@ class VariationOutcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Variations:
-    """What varying a script's surroundings found.
+    """The results of all variations of a script.
 
     Attributes:
         repeat: the plain repeat of the baseline.
-        outcomes: of each variation that was asked for, in the catalogue's order.
-        baseline: the baseline's ledger.
-        trainings: how many trainings it took, those of a diagnosis left out.
-        notes: what is worth knowing and changes no verdict.
+        outcomes: of each chosen variation, in the catalogue's order.
+        baseline: path of the baseline's ledger.
+        trainings: how many trainings it took, without those of a diagnosis.
+        notes: notes that change no verdict.
     """
 
     repeat: VariationOutcome
@@ -79,11 +82,11 @@ class Variations:
     notes: tuple[str, ...] = ()
 
     def with_verdict(self, *verdicts: Verdict) -> tuple[VariationOutcome, ...]:
-        """The outcomes with one of some verdicts."""
+        """Return the outcomes with one of these verdicts."""
         return tuple(o for o in self.outcomes if o.verdict in verdicts)
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form, as `--json` writes it."""
+        """Return the machine form, as `--json` writes it."""
         return {
             "format": 1,
             "baseline": self.baseline,

@@ -22,12 +22,12 @@ def baseline(
 ) -> Baseline:
     readings = [{"name": name, "achieved": value} for name, value in (switches or {}).items()]
     header = {"switches": readings, "environment": {"cpu": {"flags": list(flags)}}}
-    return Baseline(seen=RunFacts(header=header, jit=jit), environment=environment or {}, **more)
+    return Baseline(facts=RunFacts(header=header, jit=jit), environment=environment or {}, **more)
 
 
 def test_the_hash_seed_is_another_one() -> None:
     found = changes.hash_seed(baseline({"PYTHONHASHSEED": "4294967295"}))
-    assert (found.says, found.variables) == ("4294967295 -> 0", {"PYTHONHASHSEED": "0"})
+    assert (found.text, found.variables) == ("4294967295 -> 0", {"PYTHONHASHSEED": "0"})
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_the_hash_seed_is_another_one() -> None:
 def test_threads_are_not_what_the_baseline_had(achieved: Any, variable: Any, says: str, other: str) -> None:
     environment = {} if variable is None else {"TF_NUM_INTRAOP_THREADS": variable}
     found = changes.intra_threads(baseline(environment, switches={"intra_op_threads": achieved}))
-    assert (found.says, found.variables) == (says, {"TF_NUM_INTRAOP_THREADS": other})
+    assert (found.text, found.variables) == (says, {"TF_NUM_INTRAOP_THREADS": other})
 
 
 def test_threads_between_operations_are_those() -> None:
@@ -161,7 +161,7 @@ def test_what_needs_copies_is_not_tried_without() -> None:
     with pytest.raises(NotTriedError, match="leaves no files"):
         changes.leftover_files(baseline())
     found = changes.leftover_files(baseline(leftovers=("last.keras",)))
-    assert (found.place, found.says) == ("used", "beside 1 file of an earlier run")
+    assert (found.workspace, found.text) == ("used", "with 1 file of an earlier run")
 
 
 def test_other_variables_are_set_and_taken_away() -> None:

@@ -34,8 +34,8 @@ def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
     def vary(script: str, variations: str, *arguments: str, **options: Any) -> Variations:
         task = Task(script=script, arguments=arguments, keep_hash_seed=True)
         given = {"folder": Path("runs"), "launcher": forkserver.launcher} | options
-        with VariationRunner(task, **given) as variator:
-            return variator.run(chosen(variations))
+        with VariationRunner(task, **given) as runner:
+            return runner.run(chosen(variations))
 
     return vary
 
@@ -139,7 +139,7 @@ def test_a_script_that_never_repeats_is_not_blamed_on_a_variation(varied: Any, s
     found = varied(script, "all", "chance")
     assert (found.repeat.verdict, found.repeat.where) == ("differs", "epoch 1 of fit 1")
     assert set(verdicts(found).values()) == {"not tried"}
-    assert {o.reason for o in found.outcomes} == {"the script does not repeat even in the same surroundings"}
+    assert {o.reason for o in found.outcomes} == {"the script does not repeat even under the same conditions"}
     assert found.trainings == 2
 
 
@@ -168,7 +168,7 @@ def test_a_baseline_that_fails_says_where_it_ran(varied: Any, here: Path) -> Non
 
 def test_what_is_written_by_an_absolute_path_is_noted(varied: Any, script: str, here: Path) -> None:
     found = varied(script, "variables", "outside", str(here / "by_path.txt"))
-    assert found.notes == ("a run wrote into your own folder, where all others find it: by_path.txt",)
+    assert found.notes == ("a run wrote to your own folder, where all other runs find it: by_path.txt",)
 
 
 def test_without_copies_it_runs_in_the_folder_itself(varied: Any, script: str, here: Path) -> None:
@@ -216,7 +216,7 @@ def test_not_side_by_side_where_the_path_is_not_known_not_to_matter(varied: Any,
     watcher = Counting()
     found = varied(script, "file-order,variables", jobs=2, watcher=watcher)
     assert set(watcher.seen.values()) == {1}
-    assert "one after another" in found.notes[0]
+    assert "not in parallel" in found.notes[0]
 
 
 def test_runs_are_replaced_only_when_told_to(varied: Any, script: str, here: Path) -> None:
@@ -248,8 +248,8 @@ def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
     for name in ("by_hash_seed.py", "exact.py"):
         (here / name).write_text((score.HERE / name).read_text())
     task = Task(script="by_hash_seed.py", keep_hash_seed=True)
-    with VariationRunner(task, folder=Path("runs")) as variator:
-        found = variator.run(chosen("hash-seed,onednn"))
+    with VariationRunner(task, folder=Path("runs")) as runner:
+        found = runner.run(chosen("hash-seed,onednn"))
     assert verdicts(found) == {"hash-seed": "differs", "onednn": "repeats"}
     assert sys.flags.hash_randomization or os.environ.get("PYTHONHASHSEED")
     switches = [
@@ -298,7 +298,7 @@ def test_why_a_file_of_an_earlier_run_matters(varying: Any, here: Path) -> None:
     (said,) = json.loads((here / "said.json").read_text())["variations"]
     assert said["explanation"]["cause"] == "environment"
     assert said["explanation"]["sentence"].startswith(
-        "with other leftover-files (beside 1 file of an earlier run)"
+        "with other leftover-files (with 1 file of an earlier run)"
     )
     assert said["explanation"]["source"]["file"] == str(here / "by_leftover_files.py")
     assert said["explanation"]["fix"]
