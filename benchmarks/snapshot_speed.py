@@ -115,14 +115,14 @@ def _background(folder: Path, pairs: int) -> None:
             self.begins.append(time.perf_counter())
 
     waits: list[float] = []
-    take = ResumeCallback._take
+    take = ResumeCallback._save
 
     def timed(self: object, *arguments: object) -> None:
         start = time.perf_counter()
         take(self, *arguments)  # type: ignore[arg-type]
         waits.append(time.perf_counter() - start)
 
-    ResumeCallback._take = timed  # type: ignore[method-assign, assignment]
+    ResumeCallback._save = timed  # type: ignore[method-assign, assignment]
     every = 8  # enough steps to finish writing before the next snapshot
     x = np.random.default_rng(0).random((4 * every * (pairs + 1), 5000), "float32")
     clock = Clock()

@@ -39,7 +39,7 @@ class ResumableSession(ScriptSession):
         else:
             self.run.close()
 
-    def kept(self) -> dict[str, Any]:
+    def state(self) -> dict[str, Any]:
         """What a snapshot has to hold of this record, for JSON."""
         fit = self._under_way.fit
         record = None if fit is None or fit.ended else fit.resume_state()
@@ -50,27 +50,27 @@ class ResumableSession(ScriptSession):
             "last": None if fit is None else fit.last_digests,
         }
 
-    def go_on(self, kept: Mapping[str, Any]) -> None:
-        """Goes on where `kept` was asked for, within a fit that has begun again."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Goes on where `state` was asked for, within a fit that has begun again."""
         fit = self._under_way.fit
-        if kept["record"] is None:
-            fit.last_digests = kept["last"]
+        if state["record"] is None:
+            fit.last_digests = state["last"]
             fit.end_without_record()
         else:
-            fit.resume_from(kept["record"])
-        self._skip_to(kept["link"])
+            fit.resume_from(state["record"])
+        self._skip_to(state["link"])
 
-    def skip(self, model: Any, kept: Mapping[str, Any], *, ours: bool) -> None:
+    def skip(self, model: Any, state: Mapping[str, Any], *, controls_order: bool) -> None:
         """Goes on behind a fit that was finished before and is not made again."""
         self._end_loops()
         self._leave_to_others(model)
-        if ours and not self.run.started:
+        if controls_order and not self.run.started:
             self.run.coverage += "o"
         number = self.run.next_fit()
         self.run.number_of(model)
-        self._skip_to(kept["link"])
+        self._skip_to(state["link"])
         self._last_fitted = model
-        self._fitted.append((weakref.ref(model), f"fit {number}", kept["last"]))
+        self._fitted.append((weakref.ref(model), f"fit {number}", state["last"]))
 
     def _skip_to(self, link: str) -> None:
         ledger = self.run.ledger

@@ -1,10 +1,10 @@
-"""What callbacks keep between epochs: taken with a snapshot, and put back when a run is resumed.
+"""Capture the state of callbacks with a snapshot, and restore it in a resumed run.
 
 states = CallbackStates(callbacks)
-packed = states.take(arrays)
-states.put(packed, arrays)           # in another process, with callbacks made alike
+packed = states.capture(arrays)
+states.restore(packed, arrays)           # in another process, with equal callbacks
 
-Of Keras's own callbacks it is known what they keep. A callback of the user's joins with `get_state()`, which
+The state of Keras's own callbacks is known. A callback of the user has a state if it has `get_state()`, which
 returns plain values and arrays, and `set_state(state)`.
 """
 
@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import contextlib
 import dis
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import keras
 
 from keras_repro.errors import SnapshotError
-from keras_repro.storage.plain_values import NotSerializable, deep_copied, pack, unpack
+from keras_repro.storage.plain_values import NotSerializable, pack, unpack
 from keras_repro.training.backends.active import backend
 from keras_repro.training.resume import tensorboard_files
+from keras_repro.training.state.user_state import has_state, state_of
 
-_KEPT: dict[type, tuple[str, ...]] = {
+_ATTRIBUTES: dict[type, tuple[str, ...]] = {
     keras.callbacks.History: ("history", "epoch"),
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_weights", "best_epoch"),
     keras.callbacks.ReduceLROnPlateau: ("wait", "best", "cooldown_counter"),
@@ -36,121 +38,125 @@ _KEPT: dict[type, tuple[str, ...]] = {
     keras.callbacks.SwapEMAWeights: backend.callbacks.SWAP_EMA_WEIGHTS,
     keras.callbacks.TensorBoard: (),
 }
-# These keep nothing from which a later epoch follows.
+# Keras's callbacks on whose state no later epoch depends.
 _STATELESS = (
     keras.callbacks.LearningRateScheduler,
     keras.callbacks.ProgbarLogger,
     keras.callbacks.TerminateOnNaN,
     keras.callbacks.RemoteMonitor,
 )
+_ASSIGNMENTS = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF")
 
 
 class CallbackStates:
     """The states of the callbacks of one fit.
 
     Args:
-        callbacks: in their order.
+        callbacks: the callbacks in their order.
     """
 
     def __init__(self, callbacks: Sequence[Any]) -> None:
         self._callbacks = list(callbacks)
-        self._before = [_plain_attributes(c) for c in self._callbacks]
+        self._before = [_attribute_texts(c) for c in self._callbacks]
 
     def inexact(self) -> list[str]:
-        """Names of the callbacks of which it is not known that they go on as they were, in their order.
+        """Return names of callbacks that have a state which no snapshot contains.
 
-        One of the user's without `get_state` and `set_state`: its attributes have changed since the fit
-        began, or its methods assign to some.
+        These are callbacks of the user without `get_state` and `set_state` whose attributes have changed
+        since the fit began, or whose methods assign to attributes.
         """
-        found = []
-        for callback, before in zip(self._callbacks, self._before, strict=True):
-            if _kept(callback) is not None or isinstance(callback, _STATELESS) or _joins(callback):
-                continue
-            if (
-                _assigns_to_itself(type(callback))
-                or _assigns(callback)
-                or _plain_attributes(callback) != before
-            ):
-                found.append(type(callback).__name__)
-        return found
+        return [
+            type(callback).__name__
+            for callback, before in zip(self._callbacks, self._before, strict=True)
+            if not has_state(callback)
+            and _known_attributes(callback) is None
+            and not isinstance(callback, _STATELESS)
+            and (
+                _hooks_assign_to_self(type(callback))
+                or _functions_assign(callback)
+                or _attribute_texts(callback) != before
+            )
+        ]
 
-    def take(self, arrays: dict[str, Any]) -> list[dict[str, Any]]:
-        """The states as JSON can hold them; arrays in them are put into `arrays`.
+    def capture(self, arrays: dict[str, Any]) -> list[dict[str, Any]]:
+        """Return the states for JSON, and add the arrays in them to `arrays`.
 
         Raises:
-            SnapshotError: a `get_state` returned something that is no plain value.
+            SnapshotError: a `get_state` returned something else than plain values and arrays.
         """
-        taken = []
+        packed = []
         for number, callback in enumerate(self._callbacks):
-            name, prefix = type(callback).__name__, f"callbacks/{number}"
+            name = type(callback).__name__
             try:
-                state = pack(_state_of(callback), arrays, prefix)
+                state = pack(_state_of(callback), arrays, f"callbacks/{number}")
             except NotSerializable as error:
                 raise SnapshotError(
                     f"get_state of callback {name} must return numbers, texts, arrays and containers of "
-                    f"them, it holds a {error}"
+                    f"them, got {error}"
                 ) from None
-            taken.append({"class": name, "state": state})
-        return taken
+            packed.append({"class": name, "state": state})
+        return packed
 
-    def put(
+    def restore(
         self,
-        taken: Sequence[Mapping[str, Any]],
+        packed: Sequence[Mapping[str, Any]],
         arrays: Mapping[str, Any],
         *,
         processes: Collection[str] = (),
     ) -> None:
-        """Puts states back.
+        """Restore states.
 
         Args:
-            taken: as `take` gave them.
-            arrays: those that they were put into.
-            processes: those that have trained in this run, as `event_files.this_process` names them.
+            packed: the result of `capture`.
+            arrays: the arrays of `capture`.
+            processes: the processes of this run, as `tensorboard_files.note_process` returns them.
 
         Raises:
-            SnapshotError: they are of other callbacks.
+            SnapshotError: the states are of other callbacks.
         """
         names = [type(c).__name__ for c in self._callbacks]
-        then = [str(t["class"]) for t in taken]
-        if names != then:
-            raise SnapshotError(f"the callbacks are {', '.join(names)}; they were {', '.join(then)}")
-        for callback, one in zip(self._callbacks, taken, strict=True):
-            state = unpack(one["state"], arrays)
-            if isinstance(callback, keras.callbacks.TensorBoard) and _kept(callback) is not None:
+        recorded = [str(p["class"]) for p in packed]
+        if names != recorded:
+            raise SnapshotError(f"the callbacks are {', '.join(names)}; they were {', '.join(recorded)}")
+        for callback, entry in zip(self._callbacks, packed, strict=True):
+            state = unpack(entry["state"], arrays)
+            if state is None:
+                continue
+            if has_state(callback):
+                callback.set_state(state)
+            elif isinstance(callback, keras.callbacks.TensorBoard):
                 tensorboard_files.set_state(callback, state, processes=processes)
-            elif state is not None:
-                _set_state(callback, state)
+            else:
+                _set_attributes(callback, state)
 
-    def begin_anew(self, *, processes: Collection[str], since: float) -> None:
-        """Removes what processes of this run have written that came to no snapshot.
+    def remove_orphaned_files(self, *, processes: Collection[str], since: float) -> None:
+        """Remove files that earlier processes of this run wrote, if the run has no snapshot yet.
 
         Args:
-            processes: as for `put`.
-            since: when this process began with it, in seconds of `time.time`.
+            processes: as for `restore`.
+            since: when the present process began, in seconds of `time.time`.
         """
         for callback in self._callbacks:
             if isinstance(callback, keras.callbacks.TensorBoard):
                 tensorboard_files.remove_orphaned(callback, processes=processes, since=since)
 
 
-def tell_joined(
-    callbacks: Sequence[Any], taken: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
+def restore_user_callbacks(
+    callbacks: Sequence[Any], packed: Sequence[Mapping[str, Any]], arrays: Mapping[str, Any]
 ) -> None:
-    """Gives the user's callbacks that have `set_state` what they kept, where nothing is trained any more."""
-    for callback, one in zip(callbacks, taken, strict=False):
-        if _joins(callback) and type(callback).__name__ == one["class"]:
-            callback.set_state(unpack(one["state"], arrays))
+    """Restore the user's callbacks that have `set_state`, if the run is finished already."""
+    for callback, entry in zip(callbacks, packed, strict=False):
+        if has_state(callback) and type(callback).__name__ == entry["class"]:
+            callback.set_state(unpack(entry["state"], arrays))
 
 
 def _state_of(callback: Any) -> Any:
-    if _joins(callback):
-        return deep_copied(callback.get_state())
-    kept = _kept(callback)
-    if kept is None:
-        return None
+    names = _known_attributes(callback)
+    if has_state(callback) or names is None:
+        return state_of(callback)
     if isinstance(callback, keras.callbacks.TensorBoard):
         return tensorboard_files.state_of(callback)
-    state = {name: getattr(callback, name) for name in kept if hasattr(callback, name)}
+    state = {name: getattr(callback, name) for name in names if hasattr(callback, name)}
     if isinstance(callback, keras.callbacks.CSVLogger):
         if callback.csv_file is not None and not callback.csv_file.closed:
             callback.csv_file.flush()
@@ -158,98 +164,81 @@ def _state_of(callback: Any) -> Any:
     return state
 
 
-def _set_state(callback: Any, state: Mapping[str, Any]) -> None:
-    if _joins(callback):
-        callback.set_state(state)
-        return
-    held = dict(state)
-    content = held.pop("content", None)
-    for name, value in held.items():
+def _set_attributes(callback: Any, state: dict[str, Any]) -> None:
+    content = state.pop("content", None)
+    for name, value in state.items():
         setattr(callback, name, value)
     if content is not None:
-        # Keras has begun the file anew: here is what it held.
+        # Keras has emptied the file of the CSVLogger.
         callback.csv_file.close()
         Path(callback.filename).write_bytes(content)
         callback.csv_file = open(callback.filename, "a")  # noqa: SIM115 -- Keras closes it
         callback.writer, callback.append_header = None, not content
 
 
-def _kept(callback: Any) -> tuple[str, ...] | None:
-    """What is known to be kept by a callback of Keras's own, None for others."""
+def _known_attributes(callback: Any) -> tuple[str, ...] | None:
+    """Return the names of the attributes that are the state of a Keras callback, None for other callbacks."""
     if not _is_of_keras(type(callback)):
         return None
-    return next((names for kind, names in _KEPT.items() if isinstance(callback, kind)), None)
+    return next((names for kind, names in _ATTRIBUTES.items() if isinstance(callback, kind)), None)
 
 
 def _is_of_keras(kind: type) -> bool:
     return kind.__module__.partition(".")[0] == "keras"
 
 
-def _joins(callback: Any) -> bool:
-    return callable(getattr(callback, "get_state", None)) and callable(getattr(callback, "set_state", None))
+def _attribute_texts(callback: Any) -> dict[str, str]:
+    """Return the values of a callback's attributes as text; without values that cannot be packed.
 
-
-def _plain_attributes(callback: Any) -> dict[str, str]:
-    """What the attributes of a callback hold, as text to compare; those that cannot be told are left out.
-
-    Of a function among them, as a LambdaCallback has them, what it uses of what is around it.
+    For functions among them, as in a LambdaCallback, this includes the variables that they use.
     """
-    held = {n: v for n, v in vars(callback).items() if n not in backend.callbacks.NO_STATE}
+    values = {n: v for n, v in vars(callback).items() if n not in backend.callbacks.NO_STATE}
     for name, function in _functions(callback):
-        cells = function.__closure__ or ()
-        names = function.__code__.co_freevars
-        for around, cell in zip(names, cells, strict=True):
+        code = function.__code__
+        for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
             with contextlib.suppress(ValueError):  # not bound yet
-                held[f"{name} {around}"] = cell.cell_contents
-        for around in function.__code__.co_names:
-            if around in function.__globals__:
-                held[f"{name} {around}"] = function.__globals__[around]
-    found = {}
-    for name, value in held.items():
+                values[f"{name} {variable}"] = cell.cell_contents
+        for variable in code.co_names:
+            if variable in function.__globals__:
+                values[f"{name} {variable}"] = function.__globals__[variable]
+    texts = {}
+    for name, value in values.items():
         arrays: dict[str, Any] = {}
-        try:
+        with contextlib.suppress(NotSerializable):
             packed = pack(value, arrays, "")
-        except NotSerializable:
-            continue
-        found[name] = repr((packed, [a.tobytes() for a in arrays.values()]))
-    return found
+            texts[name] = repr((packed, [a.tobytes() for a in arrays.values()]))
+    return texts
 
 
 def _functions(callback: Any) -> list[tuple[str, Any]]:
-    """The functions that were given to a callback for its hooks."""
+    """Return the functions that were passed to a callback as its hooks."""
     return [(n, v) for n, v in vars(callback).items() if n.startswith("on_") and hasattr(v, "__code__")]
 
 
-def _assigns(callback: Any) -> bool:
-    """Whether a function that was given to a callback assigns to something around it."""
-    stores = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF")
+def _functions_assign(callback: Any) -> bool:
+    """Return whether a function that was passed to a callback assigns to a variable outside of it."""
     return any(
-        instruction.opname in stores
+        instruction.opname in _ASSIGNMENTS
         and (instruction.opname != "STORE_DEREF" or instruction.argval in function.__code__.co_freevars)
         for _, function in _functions(callback)
         for instruction in dis.get_instructions(function)
     )
 
 
-def _assigns_to_itself(kind: type) -> bool:
-    """Whether a method of a callback's class, called during the training, assigns to an attribute of it."""
-    hooks: list[Callable[..., Any]] = [
-        method
-        for base in kind.__mro__
-        if not _is_of_keras(base) and base is not object
-        for name, method in vars(base).items()
-        if name.startswith("on_") and name not in ("on_train_begin",) and hasattr(method, "__code__")
-    ]
+def _hooks_assign_to_self(kind: type) -> bool:
+    """Return whether a hook of a callback class, except on_train_begin, assigns to an attribute of `self`."""
     return any(
-        instruction.opname in ("STORE_ATTR", "STORE_SUBSCR") and _is_of_self(hook, instruction)
-        for hook in hooks
-        for instruction in dis.get_instructions(hook)
+        store.opname == "STORE_ATTR" and load.opname.startswith("LOAD_FAST") and load.argval == first
+        for hook, first in _hooks(kind)
+        for load, store in pairwise(dis.get_instructions(hook))
     )
 
 
-def _is_of_self(hook: Callable[..., Any], instruction: dis.Instruction) -> bool:
-    if instruction.opname == "STORE_SUBSCR":
-        return False  # shows in the attributes' values
-    first = hook.__code__.co_varnames[0] if hook.__code__.co_argcount else None
-    before = [i for i in dis.get_instructions(hook) if i.offset < instruction.offset][-1:]
-    return bool(before) and before[0].opname.startswith("LOAD_FAST") and before[0].argval == first
+def _hooks(kind: type) -> Iterator[tuple[Any, str | None]]:
+    """Yield the hooks of the user's classes, each with the name of its first parameter."""
+    for base in kind.__mro__:
+        if _is_of_keras(base) or base is object:
+            continue
+        for name, hook in vars(base).items():
+            if name.startswith("on_") and name != "on_train_begin" and hasattr(hook, "__code__"):
+                yield hook, hook.__code__.co_varnames[0] if hook.__code__.co_argcount else None

@@ -1,7 +1,7 @@
-"""What an interrupted run has left to go on from: the newest snapshot that is whole, and where it stands.
+"""Find the newest intact snapshot of an interrupted run.
 
-found = find(folder)
-found.position, found.arrays["state/weights/dense/kernel"]
+restore_point = find_restore_point(folder)
+restore_point.position, restore_point.arrays["state/weights/dense/kernel"]
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.run_folder import SNAPSHOTS_NAME
 from keras_repro.storage.snapshot_file import Snapshot
 
-MARK = "snapshot"  # the kind of line that names a snapshot in the ledger
+MARK = "snapshot"  # the kind of ledger line that names a snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
 class SnapshotPosition:
-    """Where a snapshot stands.
+    """The position of a snapshot in its training.
 
     Attributes:
-        epoch: epochs that are over; the index of the one that is under way.
-        step: steps of that epoch that are made.
-        over: whether the fit has come to its end.
-        stopping: whether a callback has asked to stop.
+        epoch: completed epochs, which is the index of the current epoch.
+        step: completed steps of the current epoch.
+        over: whether the fit is finished.
+        stopping: whether a callback has requested to stop.
     """
 
     epoch: int
@@ -38,18 +38,18 @@ class SnapshotPosition:
 
     @property
     def name(self) -> str:
-        """As part of a file's name."""
+        """The position as part of a file name."""
         return "end" if self.over else f"epoch-{self.epoch + 1}-step-{self.step}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class RestorePoint:
-    """A snapshot that a run can go on from.
+    """The content of a snapshot.
 
     Attributes:
-        position: where it stands.
-        arrays: all of its arrays by name.
-        metadata: what was kept beside them.
+        position: its position in the training.
+        arrays: its arrays by name.
+        metadata: its other values.
     """
 
     position: SnapshotPosition
@@ -58,10 +58,10 @@ class RestorePoint:
 
 
 def find_restore_point(folder: Path) -> RestorePoint | None:
-    """The newest snapshot of a run folder that is whole; None where there is none.
+    """Return the newest intact snapshot of a run folder, None if there is none.
 
-    A snapshot counts that the ledger names, with the digest that the ledger gives; where a newer one is
-    damaged or gone, a warning says so, and the next older one is taken.
+    A snapshot is intact if it has the digest that the ledger records. If a snapshot is damaged or missing, a
+    warning is issued and the previous one is used.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -72,16 +72,16 @@ def find_restore_point(folder: Path) -> RestorePoint | None:
             return _read(folder, mark)
         except ReproError as error:
             path = folder / SNAPSHOTS_NAME / str(mark.get("file"))
-            # Older ones are removed on purpose: only the newest is missed.
+            # Older snapshots are removed on purpose: they are not missed.
             if mark is marks[-1] or path.exists():
-                warnings.warn(f"keras_repro: {error}; trying the snapshot before it", stacklevel=2)
+                warnings.warn(f"keras_repro: {error}; using the previous snapshot", stacklevel=2)
     return None
 
 
 def by_age(folder: Path, paths: Iterable[Path]) -> list[Path]:
-    """Snapshots of a run folder, those first that its ledger does not name, then as it names them.
+    """Return snapshots of a run folder from old to new, first those that its ledger does not name.
 
-    The times of files say nothing: a run folder may be a copy.
+    File times are not used: a run folder may be a copy.
     """
     places = {str(mark.get("file")): number for number, mark in enumerate(_marks(folder))}
     return sorted(paths, key=lambda path: (places.get(path.name, -1), path.name))
@@ -94,7 +94,7 @@ def _marks(folder: Path) -> list[Mapping[str, Any]]:
 def _read(folder: Path, mark: Mapping[str, Any]) -> RestorePoint:
     name, digest = mark.get("file"), mark.get("digest")
     if not isinstance(name, str) or Path(name).name != name or not isinstance(digest, str):
-        raise SnapshotError(f"{folder}: the ledger names a snapshot as none can be named")
+        raise SnapshotError(f"{folder}: the ledger names a snapshot file with an invalid name or digest")
     with Snapshot(folder / SNAPSHOTS_NAME / name, digest=digest, whole=True) as snapshot:
         arrays = {n: snapshot.array(n) for n in snapshot.arrays}
         metadata = snapshot.metadata
@@ -103,4 +103,4 @@ def _read(folder: Path, mark: Mapping[str, Any]) -> RestorePoint:
             position=SnapshotPosition(**metadata["position"]), arrays=arrays, metadata=metadata
         )
     except (KeyError, TypeError):
-        raise SnapshotError(f"{folder / SNAPSHOTS_NAME / name} is no snapshot to resume from") from None
+        raise SnapshotError(f"{folder / SNAPSHOTS_NAME / name} is not a snapshot to resume from") from None

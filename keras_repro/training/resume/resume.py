@@ -1,12 +1,12 @@
-"""Exact resume: the whole state at chosen steps, in files that are there whole or not at all; and back to it.
+"""`Resume`: the snapshots of a run that can be resumed, each an immutable file that is complete or absent.
 
-resume = Resume(folder, every="epoch", resume=True)
-resume.found                                      # what a run that was interrupted has left
-resume.take(position, arrays, metadata)           # a snapshot, named in the ledger
+resume = Resume(folder, ResumeOptions(resume=True))
+resume.restore_point                              # the newest intact snapshot of an interrupted run
+resume.save(run, position, arrays, metadata)      # write a snapshot and name it in the ledger
 
-The method: the same program starts again and builds the same model. Its records up to the snapshot are
-compared with those that are there; then a `ResumeCallback` puts the whole state back and has Keras enter the
-epoch at the step behind the snapshot.
+The same program starts again and builds the same model. Its records up to the snapshot are compared with the
+recorded ones; then a `ResumeCallback` restores the whole state, and Keras continues at the step after the
+snapshot.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import keras
 
@@ -28,7 +28,7 @@ from keras_repro.storage.run_folder import LEDGER_NAME, SNAPSHOTS_NAME
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.storage.snapshot_file import write_snapshot
 from keras_repro.training.recording.run_recorder import RunRecorder
-from keras_repro.training.resume.callback_states import tell_joined
+from keras_repro.training.resume.callback_states import restore_user_callbacks
 from keras_repro.training.resume.restore_point import (
     MARK,
     RestorePoint,
@@ -36,225 +36,184 @@ from keras_repro.training.resume.restore_point import (
     by_age,
     find_restore_point,
 )
+from keras_repro.training.resume.resume_options import ResumeOptions
 from keras_repro.training.resume.training_state import TrainingState
-
-SnapshotEvery = Literal["epoch"] | int
-OnSnapshotError = Literal["warn", "raise"]
 
 _PREFIX = "resume-"
 
 
-def check_lasting(run_dir: Any, resume: Any, every: Any, newest: Any, on_error: Any) -> None:
-    """Says what is wrong with the arguments of a run that can be resumed.
-
-    Raises:
-        TypeError: there is no run folder to go on in.
-        ValueError: an argument is out of its range.
-    """
-    if resume and run_dir is None:
-        raise TypeError("run_dir is missing: a run that can be resumed needs a run folder of its own")
-    whole = isinstance(every, int) and not isinstance(every, bool) and every >= 1
-    if every is not None and every != "epoch" and not whole:
-        raise ValueError(f"snapshot_every must be 'epoch' or a number of steps from 1, received {every!r}")
-    if not isinstance(newest, int) or isinstance(newest, bool) or newest < 1:
-        raise ValueError(f"snapshots must be a whole number from 1, received {newest!r}")
-    if on_error not in ("warn", "raise"):
-        raise ValueError(f"on_snapshot_error must be one of 'warn', 'raise', received {on_error!r}")
-
-
-def check_callbacks(callbacks: Sequence[Any]) -> None:
-    """Says which of the callbacks cannot be there in a run that can be resumed.
-
-    Raises:
-        TypeError: one resumes by itself.
-    """
-    if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in callbacks):
-        raise TypeError(
-            "callbacks: BackupAndRestore resumes by itself, and not to the same bits: leave it out where "
-            "snapshot_every or resume is given"
-        )
-
-
-def check_epochs(found: RestorePoint, epochs: int, folder: Path) -> None:
-    """Holds the number of epochs that a fit is asked for against what is there: a record's end stays its end.
-
-    Raises:
-        ResumeError: the run is finished and was asked for another number, or it is already beyond this one.
-    """
-    position, then = found.position, found.metadata.get("epochs") or epochs
-    if position.over and then != epochs:
-        raise ResumeError(
-            f"the run in {folder} was asked for {then} epochs and is finished; now it is {epochs}: ask for "
-            f"{then} to get its result, or start anew in another run folder"
-        )
-    if not position.over and (position.epoch, position.step) > (epochs, 0):
-        raise ResumeError(
-            f"the run in {folder} is in its epoch {position.epoch + 1}, and was asked for {then}; now it is "
-            f"{epochs}: ask for as many or more, or start anew in another run folder"
-        )
-
-
-def check_data(found: LedgerReader, details: Mapping[str, Any]) -> None:
-    """Holds the data of a fit against that of the finished one that a ledger holds.
-
-    Args:
-        found: the ledger.
-        details: what its `fit` record would say now.
-
-    Raises:
-        ResumeError: they are others.
-    """
-    then = next(found.typed_records()).extra
-    for name in ("data", "validation_data"):
-        if then.get(name) != details.get(name):
-            raise ResumeError(
-                f"this is not the training that {found.path} recorded: its {name.replace('_', ' ')} are "
-                "others; start anew in another run folder"
-            )
-
-
 class Resume:
-    """Holds a run folder, takes the snapshots of its fit, and finds what to go on from.
+    """Lock a run folder, write the snapshots of its fit, and find the one to resume from.
 
     Args:
         folder: the run folder.
-        every: `"epoch"`, or a number of steps.
-        resume: whether to go on with a run that is there.
-        newest: how many snapshots are kept.
-        background: whether the training goes on while a snapshot is written.
-        on_error: whether the training goes on where one cannot be written, with a warning.
+        options: how the fit can be resumed.
 
     Attributes:
-        goes_on: whether there is a run to go on with.
-        found: the snapshot to go on from; None where it begins at its start.
-        run: the run that is recorded there, which somebody else opens.
+        options: how the fit can be resumed.
+        continues: whether the folder holds a run that is continued.
+        restore_point: the snapshot to restore; None if there is none, or once it is restored.
 
     Raises:
         RunFolderError: the folder is in use.
-        ResumeError: the run that is there was ended on purpose.
-        LedgerError: it cannot be read.
+        ResumeError: the run in the folder was stopped by a divergence.
+        LedgerError: its ledger cannot be read.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        every: SnapshotEvery,
-        resume: bool,
-        newest: int = 2,
-        background: bool = False,
-        on_error: OnSnapshotError = "warn",
-    ) -> None:
-        self.every, self._newest, self._background = every, newest, background
-        self._on_error, self._error = on_error, ""
+    def __init__(self, folder: Path, options: ResumeOptions) -> None:
+        self.options = options
+        self.restore_point: RestorePoint | None = None
         self._folder = folder / SNAPSHOTS_NAME
         self._thread: threading.Thread | None = None
-        self.run: RunRecorder | None = None
-        self.found: RestorePoint | None = None
+        self._error = ""
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = RunLock(folder)
-        if resume:
+        if options.resume:
             discard_unbegun(folder)
-        self.goes_on = resume and (folder / LEDGER_NAME).exists()
-        if self.goes_on:
+        self.continues = options.resume and (folder / LEDGER_NAME).exists()
+        if self.continues:
             if open_ledger(folder).status == "stopped":
-                raise ResumeError(f"{folder} holds a run that was stopped on purpose: choose another folder")
-            self.found = find_restore_point(folder)
-        held = list(self._folder.glob(f"{_PREFIX}*"))
-        for stale in held:
-            if not self.goes_on or stale.suffix != ".h5":  # half of one, of a process that was killed
-                stale.unlink()
-        left = [path for path in held if path.exists()]
-        self._kept = by_age(folder, left) if left else []
+                raise ResumeError(
+                    f"cannot resume {folder}: a divergence stopped this run. Use another run folder"
+                )
+            self.restore_point = find_restore_point(folder)
+        snapshots = []
+        for path in list(self._folder.glob(f"{_PREFIX}*")):
+            if self.continues and path.suffix == ".h5":
+                snapshots.append(path)
+            else:
+                path.unlink()  # of another run, or incomplete because its process was killed
+        self._snapshots = by_age(folder, snapshots) if snapshots else []
 
-    def begins(self, epochs: int) -> tuple[int, int]:
-        """The epoch and the step at which Keras begins; behind the last epoch where nothing is left."""
-        assert self.found is not None
-        position = self.found.position
-        over = position.stopping or position.over
-        return (epochs, 0) if over else (min(position.epoch, epochs), position.step)
+    def start_position(self, epochs: int) -> tuple[int, int]:
+        """Return the epoch and the step at which Keras begins; `(epochs, 0)` if no epoch is left."""
+        assert self.restore_point is not None
+        position = self.restore_point.position
+        if position.stopping or position.over:
+            return epochs, 0
+        return min(position.epoch, epochs), position.step
 
     def close(self) -> None:
-        """Waits for the last snapshot, and lets go of the folder."""
+        """Wait for the last snapshot, and release the folder."""
         self._join()
         self._lock.close()
 
-    def take(self, position: SnapshotPosition, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
-        """Writes a snapshot, names it in the ledger, and removes the oldest.
+    def save(
+        self, run: RunRecorder, position: SnapshotPosition, arrays: dict[str, Any], metadata: dict[str, Any]
+    ) -> None:
+        """Write a snapshot, name it in the run's ledger, and remove the oldest.
 
         Raises:
-            SnapshotError: it cannot be written, or the one before could not, and `on_error` is `"raise"`.
+            SnapshotError: this snapshot or the previous one cannot be written, and `on_snapshot_error` is
+                `"raise"`.
         """
-        assert self.run is not None
         self.wait()
-        if self.run.broken is not None:
-            return self.failed(self.run.broken)  # the records before it are not all there
-        metadata = {"position": vars(position), "link": self.run.ledger.link, **metadata}
-        if self._background:
-            name = "keras_repro snapshot"
-            self._thread = threading.Thread(target=self._write, args=(position, arrays, metadata), name=name)
+        if run.broken is not None:
+            return self.report_failure(run.broken)  # records before the snapshot are missing
+        metadata = {"position": vars(position), "link": run.ledger.link, **metadata}
+        arguments = (run, position, arrays, metadata)
+        if self.options.background:
+            self._thread = threading.Thread(target=self._write, args=arguments, name="keras_repro snapshot")
             self._thread.start()
         else:
-            self._write(position, arrays, metadata)
+            self._write(*arguments)
             self.wait()
 
     def wait(self) -> None:
-        """Waits until the last snapshot is written.
+        """Wait until the last snapshot is written.
 
         Raises:
-            SnapshotError: it could not be, and `on_error` is `"raise"`.
+            SnapshotError: it cannot be written, and `on_snapshot_error` is `"raise"`.
         """
         self._join()
         error, self._error = self._error, ""
         if error:
             raise SnapshotError(error)
 
-    def failed(self, reason: object) -> None:
-        """Says that there is no snapshot. Older ones stay.
-
-        Where the training shall stop then, it does at the next `wait`.
-        """
-        text, older = f"no snapshot: {reason}", f"older snapshots in {self._folder} stay"
-        if self._on_error == "warn":
-            warnings.warn(f"keras_repro: {text}; the training goes on, {older}", stacklevel=3)
+    def report_failure(self, reason: object) -> None:
+        """Warn that a snapshot is missing, or have the next `wait` raise an error."""
+        text, older = f"no snapshot: {reason}", f"older snapshots in {self._folder} are kept"
+        if self.options.on_snapshot_error == "warn":
+            warnings.warn(f"keras_repro: {text}; training continues, {older}", stacklevel=3)
         else:
-            self._error = f"{text}; the training stops, {older}: mend that, and start it again to go on"
+            self._error = f"{text}; training stops, {older}. Fix the cause and start the program again"
 
     def _join(self) -> None:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.join()
 
-    def _write(self, position: SnapshotPosition, arrays: dict[str, Any], metadata: dict[str, Any]) -> None:
-        assert self.run is not None
+    def _write(
+        self, run: RunRecorder, position: SnapshotPosition, arrays: dict[str, Any], metadata: dict[str, Any]
+    ) -> None:
         path = self._folder / f"{_PREFIX}{position.name}.h5"
         try:
             make_folder(self._folder)
             digest = write_snapshot(path, arrays, metadata=metadata)
-            ledger = self.run.ledger
-            ledger.mark(MARK, file=path.name, digest=digest, epoch=position.epoch, step=position.step)
-            ledger.sync()
+            run.ledger.mark(MARK, file=path.name, digest=digest, epoch=position.epoch, step=position.step)
+            run.ledger.sync()
         except (ReproError, OSError) as error:
-            return self.failed(error)
-        self._kept = [*(p for p in self._kept if p != path), path]
-        for old in self._kept[: -self._newest]:
+            return self.report_failure(error)
+        snapshots, newest = [*(p for p in self._snapshots if p != path), path], self.options.snapshots
+        for old in snapshots[:-newest]:
             with contextlib.suppress(OSError):
                 old.unlink(missing_ok=True)
-        self._kept = self._kept[-self._newest :]
+        self._snapshots = snapshots[-newest:]
 
 
-def has_all_weights(model: Any, found: RestorePoint) -> bool:
-    """Whether a model has made all weights that a snapshot holds."""
-    return not any(n.startswith("state/weights/") for n in TrainingState(model).missing(found.arrays))
+def check_callbacks(callbacks: Sequence[Any]) -> None:
+    """Raise TypeError for a callback that cannot be part of a run that can be resumed."""
+    if any(isinstance(c, keras.callbacks.BackupAndRestore) for c in callbacks):
+        raise TypeError(
+            "callbacks: BackupAndRestore resumes by itself, and not bit-identically: remove it, or "
+            "train without snapshot_every and resume"
+        )
 
 
-def finished_result(model: Any, callbacks: Sequence[Any], found: RestorePoint) -> dict[str, list[Any]]:
-    """Puts the end of a finished run into a model that was built alike, and into callbacks that join.
+def check_epochs(restore_point: RestorePoint, epochs: int, folder: Path) -> None:
+    """Raise ResumeError if a finished run would change its length, or a run is to end before its position."""
+    position, recorded = restore_point.position, restore_point.metadata.get("epochs") or epochs
+    if position.over and recorded != epochs:
+        raise ResumeError(
+            f"cannot resume with epochs={epochs}: the run in {folder} is finished with epochs={recorded}. "
+            f"Use epochs={recorded} to get its result, or another run folder for a new run"
+        )
+    needed = position.epoch + (position.step > 0)
+    if not position.over and epochs < needed:
+        raise ResumeError(
+            f"cannot resume with epochs={epochs}: the run in {folder} has already reached epoch "
+            f"{position.epoch + 1} of {recorded}. Use epochs>={needed}, or another run folder for a new run"
+        )
 
-    Returns:
-        Its history.
+
+def check_data(recorded: LedgerReader, details: Mapping[str, Any]) -> None:
+    """Raise ResumeError if the data of a finished run differs from the present data.
+
+    Args:
+        recorded: the ledger of the finished run.
+        details: the `fit` record of the present data.
     """
-    TrainingState(model).put(found.arrays, found.metadata, whole=False)
-    tell_joined(callbacks, found.metadata["callbacks"], found.arrays)
-    history = next(c["state"] for c in found.metadata["callbacks"] if c["class"] == "History")
-    return dict(unpack(history, found.arrays)["history"])
+    fit = next(recorded.typed_records()).extra
+    for name in ("data", "validation_data"):
+        if fit.get(name) != details.get(name):
+            raise ResumeError(
+                f"cannot resume {recorded.path}: {name} differs from the recorded run; use another run "
+                "folder for a new run"
+            )
+
+
+def has_all_weights(model: Any, restore_point: RestorePoint) -> bool:
+    """Return whether a model has created all weights of a snapshot."""
+    missing = TrainingState(model).missing(restore_point.arrays)
+    return not any(name.startswith("state/weights/") for name in missing)
+
+
+def finished_history(
+    model: Any, callbacks: Sequence[Any], restore_point: RestorePoint
+) -> dict[str, list[Any]]:
+    """Restore the end of a finished run in its model and the user's callbacks, and return its history."""
+    metadata, arrays = restore_point.metadata, restore_point.arrays
+    TrainingState(model).restore(arrays, metadata, complete=False)
+    restore_user_callbacks(callbacks, metadata["callbacks"], arrays)
+    history = next(c["state"] for c in metadata["callbacks"] if c["class"] == "History")
+    return dict(unpack(history, arrays)["history"])

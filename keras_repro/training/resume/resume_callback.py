@@ -1,9 +1,9 @@
-"""The callback of a fit that can be resumed: puts the state back, and takes it where that is due.
+"""`ResumeCallback`: restore the state of an interrupted fit, and save snapshots.
 
-callback = ResumeCallback(resume, fit, plan, interruptions)      # put last into the callbacks of `fit`
+callback = ResumeCallback(resume, fit, plan, guard)      # the last of the callbacks of `fit`
 
-Once all callbacks have begun the epoch, the whole state is put back, and Keras's epoch is entered at the step
-behind the snapshot.
+When all callbacks have begun the epoch, the whole state is restored, and Keras continues at the step after
+the snapshot.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import keras
@@ -28,22 +28,22 @@ from keras_repro.training.resume.callback_states import CallbackStates
 from keras_repro.training.resume.restore_point import RestorePoint, SnapshotPosition
 from keras_repro.training.resume.resume import Resume
 from keras_repro.training.resume.signals import SignalGuard
-from keras_repro.training.resume.stateful_op_check import StatefulOpCheck, complaint
+from keras_repro.training.resume.stateful_op_check import StatefulOpCheck, error_for
 from keras_repro.training.resume.training_state import TrainingState
 
-_Gathered = tuple[dict[str, Any], dict[str, Any]]  # arrays, and what is kept beside them
+_Captured = tuple[dict[str, Any], dict[str, Any]]  # arrays and other values of a snapshot
 
 
 class ResumeCallback(keras.callbacks.Callback):
-    """Behind all other callbacks: puts the state back where a run goes on, and takes it where it is due.
+    """Restore the state of an interrupted fit, and save snapshots; after all other callbacks.
 
     Args:
-        resume: takes the snapshots.
+        resume: the snapshots of the run.
         fit: the `FitCallback` of the run.
-        plan: how the data is handed to Keras.
-        interruptions: the `SignalGuard` to act on.
-        strict: whether a training step that cannot be resumed exactly is an error; a warning otherwise.
-        processes: those whose files of events are this run's, as `event_files.note_process` gives them.
+        plan: how the data is passed to Keras.
+        guard: the signals that interrupt the fit.
+        processes: the processes of this run, as `tensorboard_files.note_process` returns them.
+        strict: whether a training step that cannot be resumed exactly is an error; else it is a warning.
     """
 
     def __init__(
@@ -51,189 +51,184 @@ class ResumeCallback(keras.callbacks.Callback):
         resume: Resume,
         fit: Any,
         plan: DataPlan,
-        interruptions: SignalGuard,
+        guard: SignalGuard,
         *,
         processes: Collection[str] = (),
         strict: bool = True,
     ) -> None:
         super().__init__()
-        self._strict = strict
-        self._looked_at: StatefulOpCheck | None = None
-        self._processes, self._since = processes, time.time()
-        self._interruptions = interruptions
-        self._before_test: _Gathered | None = None
-        self._was_over = resume.found is not None and resume.found.position.over
-        self._resume, self._fit, self._plan = resume, fit, plan
+        self._resume, self._fit, self._plan, self._guard = resume, fit, plan, guard
+        self._processes, self._strict = processes, strict
+        self._began = time.time()
+        self._was_over = resume.restore_point is not None and resume.restore_point.position.over
+        self._op_check: StatefulOpCheck | None = None
+        self._before_test: _Captured | None = None
         self._iterator: Any = None
         self._epoch = self._step = 0
+        self._steps: int | None = None  # of an epoch
         self._logs: dict[str, Any] = {}
         self._warned: set[str] = set()
-        self._steps: int | None = None
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Sees what callbacks keep; goes back to a snapshot that stands between two epochs.
+        """Restore a snapshot between two epochs.
 
-        What callbacks do as an epoch begins (a learning rate that they set) is then still to be done.
+        Callbacks then begin the epoch in the restored state: they may set its learning rate, for example.
         """
         listed = backend.trainer.calling_list(sys._getframe(1))
-        # Behind History, which Keras adds. It goes through the list as it was.
+        # After History, which Keras adds. Keras is iterating over the old list.
         listed.callbacks = [*(c for c in listed.callbacks if c is not self), self]
-        others = [c for c in listed.callbacks if not _is_ours(c)]
+        others = [c for c in listed.callbacks if not type(c).__module__.startswith("keras_repro.")]
         self._state, self._callbacks = TrainingState(self.model), CallbackStates(others)
-        found = self._resume.found
         self._steps = (self.params or {}).get("steps")
         self._iterator = backend.epoch_entry.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
-        self._looked_at = StatefulOpCheck(self.model, self._tell_of)
-        self._looked_at.install()
-        if found is None and self._resume.goes_on:
-            self._callbacks.begin_anew(processes=self._processes, since=self._since)
-        if found is not None and found.position.step == 0:
-            self._put(found)
-
-    def leave(self) -> None:
-        """Leaves the model as it was."""
-        if self._looked_at is not None:
-            self._looked_at.uninstall()
+        self._op_check = StatefulOpCheck(self.model, self._report_hidden_counters)
+        self._op_check.install()
+        restore_point = self._resume.restore_point
+        if restore_point is None and self._resume.continues:
+            self._callbacks.remove_orphaned_files(processes=self._processes, since=self._began)
+        if restore_point is not None and restore_point.position.step == 0:
+            self._restore(restore_point)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Goes back to a snapshot from within this epoch, behind what callbacks did as it began."""
+        """Restore a snapshot within this epoch, which callbacks have begun again."""
         self._epoch, self._step = epoch, 0
-        found = self._resume.found
-        if found is None:
+        restore_point = self._resume.restore_point
+        if restore_point is None:
             return
-        self._put(found)
-        self._step = found.position.step
-        self._logs = unpack(found.metadata["logs"], found.arrays)
-        step = None if found.metadata["ended"] else self._step
+        self._restore(restore_point)
+        self._step = restore_point.position.step
+        self._logs = unpack(restore_point.metadata["logs"], restore_point.arrays)
+        step = None if restore_point.metadata["ended"] else self._step
         if step is None:
             self._plan.resume_validation()
         backend.epoch_entry.start_epoch_at_step(self.model, self._iterator, step=step, logs=self._logs)
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Takes a snapshot where one is due."""
+        """Save a snapshot if one is due or a signal arrived."""
         before, self._step, self._logs = self._step, batch + 1, dict(logs or {})
-        if self._interruptions.asked:
-            self._take(SnapshotPosition(epoch=self._epoch, step=self._step))
-            self._interruptions.leave()
-        every = self._resume.every
-        if every == "epoch" or (self._steps is not None and self._step >= self._steps):
-            return  # after the epoch's last step: at its end
-        done = self._epoch * (self._steps or 0)
-        if (done + self._step) // int(every) > (done + before) // int(every):
-            self._take(SnapshotPosition(epoch=self._epoch, step=self._step))
+        position = SnapshotPosition(epoch=self._epoch, step=self._step)
+        if self._guard.requested:
+            self._save(position)
+            self._guard.exit()
+        is_last = self._steps is not None and self._step >= self._steps
+        if not is_last and self._is_due(before, self._step):  # after the last step: when the epoch ends
+            self._save(position)
 
     def on_test_begin(self, logs: Any = None) -> None:
-        """Keeps the state before validation, where an interruption would go back to."""
-        self._before_test = self._gathered(ended=True)
+        """Capture the state before validation: an interrupted validation starts again from it."""
+        self._before_test = self._capture(ended=True)
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Leaves where that is asked for: validation begins anew when the run goes on."""
-        if self._interruptions.asked:
-            self._take(SnapshotPosition(epoch=self._epoch, step=self._step), self._before_test)
-            self._interruptions.leave()
+        """Exit if a signal arrived."""
+        if self._guard.requested:
+            self._save(SnapshotPosition(epoch=self._epoch, step=self._step), self._before_test)
+            self._guard.exit()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Takes a snapshot behind the epoch's record."""
+        """Save a snapshot, after the epoch's record, if one is due or training stops here."""
+        steps = self._steps or 0
+        due = self._resume.options.interval == "epoch" or self._is_due(steps - 1, steps)
         self._before_test = None
         self._epoch, self._step = epoch + 1, 0
-        every, done = self._resume.every, self._steps or 0
-        due = every == "epoch" or (epoch + 1) * done // int(every) > ((epoch + 1) * done - 1) // int(every)
-        if due or self._interruptions.asked or self.model.stop_training:
-            self._take(SnapshotPosition(epoch=epoch + 1, stopping=bool(self.model.stop_training)))
-        if self._interruptions.asked:
-            self._interruptions.leave()
+        if due or self._guard.requested or self.model.stop_training:
+            self._save(SnapshotPosition(epoch=self._epoch, stopping=bool(self.model.stop_training)))
+        if self._guard.requested:
+            self._guard.exit()
 
-    def over(self) -> None:
-        """Takes the snapshot of the end, once the fit has returned."""
+    def finish(self) -> None:
+        """Save the snapshot of the end, after the fit has returned."""
         if self._was_over:
             return
-        self._take(SnapshotPosition(epoch=self._epoch, over=True, stopping=bool(self.model.stop_training)))
+        self._save(SnapshotPosition(epoch=self._epoch, over=True, stopping=bool(self.model.stop_training)))
         self._resume.wait()
-        if self._interruptions.asked:
-            self._interruptions.leave()
+        if self._guard.requested:
+            self._guard.exit()
 
-    def _gathered(self, *, ended: bool = False) -> _Gathered:
-        arrays, metadata = self._state.take()
-        metadata["epochs"] = (self.params or {}).get("epochs")  # as asked for
-        metadata["ended"] = ended  # whether Keras has left the epoch's data
-        metadata["callbacks"] = self._callbacks.take(arrays)
+    def uninstall(self) -> None:
+        """Remove the check of the training step from the model."""
+        if self._op_check is not None:
+            self._op_check.uninstall()
+
+    def _is_due(self, before: int, step: int) -> bool:
+        """Return whether a snapshot is due at a step of the current epoch, after the step `before`."""
+        interval, first = self._resume.options.interval, self._epoch * (self._steps or 0)
+        return interval != "epoch" and (first + step) // interval > (first + before) // interval
+
+    def _capture(self, *, ended: bool = False) -> _Captured:
+        """Return the content of a snapshot.
+
+        Args:
+            ended: whether Keras has closed the data of the epoch.
+        """
+        arrays, metadata = self._state.capture()
+        metadata["epochs"] = (self.params or {}).get("epochs")  # the argument of fit
+        metadata["ended"] = ended
+        metadata["callbacks"] = self._callbacks.capture(arrays)
         metadata["data"] = pack(self._plan.state(self._iterator), arrays, "data")
-        metadata["logs"] = pack(_plain(self._logs), arrays, "logs")
+        logs = {str(n): float(v) if hasattr(v, "__float__") else v for n, v in self._logs.items()}
+        metadata["logs"] = pack(logs, arrays, "logs")
         metadata["record"] = self._fit.fit.resume_state()
-        launch = script_resume.present()
-        if launch is not None:
-            metadata["launched"] = launch.kept()
+        script = script_resume.current()
+        if script is not None:
+            metadata["launched"] = script.state()
         return arrays, metadata
 
-    def _take(
-        self, position: SnapshotPosition, gathered: tuple[dict[str, Any], dict[str, Any]] | None = None
-    ) -> None:
-        self._warn_of(self._callbacks.inexact())
+    def _save(self, position: SnapshotPosition, captured: _Captured | None = None) -> None:
+        self._warn_of_inexact_callbacks()
         try:
-            arrays, metadata = gathered or self._gathered()
+            arrays, metadata = captured or self._capture()
         except (ReproError, OSError) as error:
-            self._resume.failed(error)
+            self._resume.report_failure(error)
             self._resume.wait()
             return
-        self._resume.take(position, arrays, metadata)
+        self._resume.save(self._fit.run, position, arrays, metadata)
 
-    def _put(self, found: RestorePoint) -> None:
-        self._resume.found = None
-        if any(n.split("/")[1] in ("weights", "optimizer") for n in self._state.missing(found.arrays)):
-            self._make_variables()
-        self._state.put(found.arrays, found.metadata)
-        self._callbacks.put(found.metadata["callbacks"], found.arrays, processes=self._processes)
-        step = 0 if found.metadata["ended"] else found.position.step
-        self._plan.restore(unpack(found.metadata["data"], found.arrays), self._iterator, step)
-        self._fit.fit.resume_from(found.metadata["record"])
-        ledger: Any = self._fit.run.ledger
-        ledger.skip_to(found.metadata["link"])
-        launch = script_resume.present()
-        if launch is not None:
-            launch.go_on(found.metadata.get("launched"))
-        if found.position.over:
+    def _restore(self, restore_point: RestorePoint) -> None:
+        arrays, metadata, position = restore_point.arrays, restore_point.metadata, restore_point.position
+        self._resume.restore_point = None
+        if any(n.split("/")[1] in ("weights", "optimizer") for n in self._state.missing(arrays)):
+            self._create_variables()
+        self._state.restore(arrays, metadata)
+        self._callbacks.restore(metadata["callbacks"], arrays, processes=self._processes)
+        step = 0 if metadata["ended"] else position.step
+        self._plan.restore(unpack(metadata["data"], arrays), self._iterator, step)
+        self._fit.fit.resume_from(metadata["record"])
+        self._fit.run.ledger.skip_to(metadata["link"])
+        script = script_resume.current()
+        if script is not None:
+            script.restore(metadata.get("launched"))
+        if position.over:
             self._fit.fit.end_without_record()
-        self.model.stop_training = found.position.stopping
-        self._epoch = found.position.epoch
+        self.model.stop_training = position.stopping
+        self._epoch = position.epoch
 
-    def _make_variables(self) -> None:
-        """Makes one step, of which nothing stays but the variables that it makes."""
+    def _create_variables(self) -> None:
+        """Make one step, which creates variables. The restored state replaces all else that it changes."""
         import tensorflow as tf
 
-        data = backend.epoch_entry.new_iterator(self._iterator) if self._plan.restartable else None
-        try:
-            if data is None:
-                raise StopIteration
-            self.model.train_function(data)
-        except (StopIteration, tf.errors.OutOfRangeError):
-            batch = self._plan.first_batch()
-            self.model.train_function(iter([batch] * steps_per_call(self.model)))
+        if self._plan.restartable:
+            with contextlib.suppress(StopIteration, tf.errors.OutOfRangeError):
+                self.model.train_function(backend.epoch_entry.new_iterator(self._iterator))
+                return
+        batch = self._plan.first_batch()
+        self.model.train_function(iter([batch] * steps_per_call(self.model)))
 
-    def _warn_of(self, names: list[str]) -> None:
-        for name in names:
+    def _warn_of_inexact_callbacks(self) -> None:
+        for name in self._callbacks.inexact():
             if name not in self._warned:
                 self._warned.add(name)
                 self._note(
-                    f"callback {name} keeps what a snapshot does not hold: what it does after a resume may "
-                    "differ; give it get_state() and set_state(state)"
+                    f"callback {name} has a state that no snapshot contains: it may act differently after a "
+                    "resume. Give it get_state() and set_state(state)"
                 )
 
-    def _tell_of(self, found: Sequence[Finding]) -> None:
-        """Refuses a training step that cannot be resumed exactly, or notes it."""
+    def _report_hidden_counters(self, findings: Sequence[Finding]) -> None:
         if self._strict:
-            raise complaint(self.model, found)
-        self._note("a resumed run may differ: " + "; ".join(map(str, found)))
+            raise error_for(self.model, findings)
+        self._note("a resumed run may differ: " + "; ".join(map(str, findings)))
 
     def _note(self, text: str) -> None:
         warnings.warn(f"keras_repro: {text}", stacklevel=3)
         with contextlib.suppress(LedgerError):
             self._fit.run.ledger.mark("note", text=text)
-
-
-def _is_ours(callback: Any) -> bool:
-    return type(callback).__module__.startswith("keras_repro.")
-
-
-def _plain(logs: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(n): float(v) if hasattr(v, "__float__") else v for n, v in logs.items()}

@@ -1,11 +1,11 @@
-"""A launched script whose fits of a trainer are resumable: `keras-repro run SCRIPT --resume`.
+"""The resume of a whole script: `keras-repro run SCRIPT --resume`.
 
-    launched.begin(folder, session)             # by the process that runs the script
-    with_it = launched.present()                # by the trainer; None where there is no such launch
-    with_it.next_folder()                       # where a fit goes that has no run folder of its own
+    script_resume.begin(folder, session)            # called by the process that runs the script
+    script = script_resume.current()                # called by the trainer; None without --resume
+    script.next_folder()                            # the folder of a fit without a run folder of its own
 
-A run that is launched has two ledgers: the trainer's of each fit, and that of the whole script. A snapshot
-holds where both stand.
+There are two kinds of ledgers: one of each fit of a trainer, and one of the whole script. A snapshot holds
+the position in both.
 """
 
 from __future__ import annotations
@@ -16,31 +16,35 @@ from typing import Any
 
 from keras_repro.errors import ResumeError
 
-_present: ScriptResume | None = None
+_current: ScriptResume | None = None
 
 
 def begin(folder: Path, session: Callable[[], Any]) -> ScriptResume:
-    """Makes the fits of this process's trainers resumable from now on.
+    """Make the following fits of trainers in this process resumable.
 
     Args:
         folder: the run folder of the script.
-        session: gives the `ResumableSession` that records the script.
+        session: returns the `ResumableSession` that records the script.
     """
-    global _present
-    _present = ScriptResume(folder, session)
-    return _present
+    global _current
+    _current = ScriptResume(folder, session)
+    return _current
 
 
-def present() -> ScriptResume | None:
-    """What `begin` has made; None where it was not called."""
-    return _present
+def current() -> ScriptResume | None:
+    """Return the result of `begin`; None if it was not called."""
+    return _current
 
 
 class ScriptResume:
-    """What a trainer has to know of the launch.
+    """The recording of a resumable script, as its trainers use it.
+
+    Args:
+        folder: the run folder of the script.
+        session: returns the `ResumableSession` that records the script.
 
     Attributes:
-        fits: how many fits of a trainer were begun.
+        fits: the number of fits so far.
     """
 
     def __init__(self, folder: Path, session: Callable[[], Any]) -> None:
@@ -48,44 +52,47 @@ class ScriptResume:
         self.fits = 0
 
     def next_folder(self) -> Path:
-        """The run folder of the next fit, by its number in the script."""
+        """Return the run folder of the next fit, named by its number."""
         return self._folder / f"fit-{self.fits + 1}"
 
-    def begins(self) -> None:
-        """Is told that a fit of a trainer begins."""
+    def begin_fit(self) -> None:
+        """Called when a fit of a trainer begins."""
         self.fits += 1
 
-    def kept(self) -> dict[str, Any]:
-        """What a snapshot has to hold of the script's own record, which the disk has by then."""
-        held: dict[str, Any] = self._session().kept()
-        return held
+    def state(self) -> Mapping[str, Any]:
+        """Return the position in the script's ledger, which is then on the disk."""
+        state: Mapping[str, Any] = self._session().state()
+        return state
 
-    def go_on(self, kept: Mapping[str, Any] | None) -> None:
-        """Goes on with the script's record, in the fit that is under way.
-
-        Raises:
-            ResumeError: the fit was begun without it.
-        """
-        self._session().go_on(_checked(kept))
-
-    def skip(self, model: Any, kept: Mapping[str, Any] | None, *, ours: bool) -> None:
-        """Goes on behind a fit that was finished before.
+    def restore(self, state: Mapping[str, Any] | None) -> None:
+        """Continue the script's ledger within the current fit.
 
         Args:
-            model: as it left it.
-            kept: as for `go_on`.
-            ours: whether the order of the data is ours.
+            state: the result of `state`, None if the fit was begun without a launch.
 
         Raises:
-            ResumeError: the fit was begun without it.
+            ResumeError: the fit was begun without a launch.
         """
-        self._session().skip(model, _checked(kept), ours=ours)
+        self._session().restore(_checked(state))
+
+    def skip(self, model: Any, state: Mapping[str, Any] | None, *, controls_order: bool) -> None:
+        """Continue the script's ledger after a fit that is finished.
+
+        Args:
+            model: the model at the end of the fit.
+            state: as for `restore`.
+            controls_order: whether the order of the data is ours.
+
+        Raises:
+            ResumeError: the fit was begun without a launch.
+        """
+        self._session().skip(model, _checked(state), controls_order=controls_order)
 
 
-def _checked(kept: Mapping[str, Any] | None) -> Mapping[str, Any]:
-    if kept is None:
+def _checked(state: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    if state is None:
         raise ResumeError(
-            "this run was not begun by 'keras-repro run --resume': go on with it as it was begun, or choose "
-            "another run folder"
+            "cannot resume: this run was not begun by 'keras-repro run --resume'. Continue it as it was "
+            "begun, or use another run folder"
         )
-    return kept
+    return state

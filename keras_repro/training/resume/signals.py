@@ -1,69 +1,62 @@
-"""SIGTERM and SIGINT during a fit: heard at once, acted on where the state can be kept.
+"""SIGTERM and SIGINT during a fit: noted at once, handled when a snapshot can be taken.
 
-with Interruptions() as interruptions:
+with SignalGuard() as guard:
     ...
-    if interruptions.asked:
-        interruptions.leave()
+    if guard.requested:
+        guard.exit()
 
-A second signal does what it would have done without us.
+A second signal has its usual effect.
 """
 
 from __future__ import annotations
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Any, NoReturn
 
 
 class Terminated(BaseException):
-    """SIGTERM came; `leave_the_process` follows once all is closed."""
+    """SIGTERM arrived; `terminate_process` follows when all files are closed."""
 
 
 class SignalGuard:
-    """Hears the two signals, in the main thread of a process; elsewhere it hears nothing."""
+    """Note the two signals in the main thread of a process; does nothing in other threads."""
 
     def __init__(self) -> None:
         self._number: int | None = None
-        self._before: dict[int, Any] = {}
+        self._handlers: dict[int, Any] = {}
 
     @property
-    def asked(self) -> bool:
-        """Whether a signal came."""
+    def requested(self) -> bool:
+        """Whether a signal arrived."""
         return self._number is not None
 
-    def leave(self) -> NoReturn:
-        """Leaves as the signal would have had it."""
-        if self._number == signal.SIGTERM:
-            raise Terminated
-        raise KeyboardInterrupt
+    def exit(self) -> NoReturn:
+        """Raise the exception of the signal that arrived."""
+        raise Terminated if self._number == signal.SIGTERM else KeyboardInterrupt
 
     def __enter__(self) -> SignalGuard:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 if signal.getsignal(number) not in (signal.SIG_IGN, None):
-                    self._before[number] = signal.signal(number, self._hear)
+                    self._handlers[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._restore()
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _note(self, number: int, frame: FrameType | None) -> None:
         self._number = number
         self._restore()
 
     def _restore(self) -> None:
-        for number, handler in self._before.items():
+        for number, handler in self._handlers.items():
             signal.signal(number, handler)
-        self._before.clear()
+        self._handlers.clear()
 
 
-def leave_the_process() -> NoReturn:
-    """Ends the process by SIGTERM, or as its own handler of it does."""
+def terminate_process() -> NoReturn:
+    """End the process by SIGTERM, or as the script's own handler does."""
     signal.raise_signal(signal.SIGTERM)
     raise SystemExit(128 + signal.SIGTERM)

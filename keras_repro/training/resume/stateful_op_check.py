@@ -1,9 +1,9 @@
-"""Operations of a training step that keep a counter which no snapshot holds: stateful `tf.random` operations.
+"""Find stateful `tf.random` operations in a training step: they have a counter that no snapshot contains.
 
-    StatefulOpCheck(model, tell).install()
-    tell([Finding(operation="RandomUniform", layer="noise", source="train.py:12", ...)])
+    StatefulOpCheck(model, report).install()
+    report([Finding(operation="RandomUniform", layer="noise", source="train.py:12", ...)])
 
-The step is looked at when it is traced for its first run, before that run.
+The step is checked when it is traced for its first run, before that run.
 """
 
 from __future__ import annotations
@@ -19,75 +19,71 @@ from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.train_function import TrainFunctionWrapper
 from keras_repro.training.portable.operation_check import Finding, traced_step
 
-_REASON = "it keeps a counter that no snapshot holds"
-_MOST_SAID = 8
+_REASON = "it keeps a counter that no snapshot contains"
+_MOST_SHOWN = 8
 
 
 class HiddenCounterError(ResumeError):
-    """A training step keeps what no snapshot holds."""
+    """A training step has a state that no snapshot contains."""
 
 
 class StatefulOpCheck(TrainFunctionWrapper):
-    """A model's training function that is looked at before its first step, and then leaves its place.
+    """Wrap model.train_function: check the traced step before its first run, and uninstall.
 
     Args:
         model: the model, which has its training function.
-        tell: is given what was found, where something was.
+        report: called with the findings if there are any.
     """
 
-    def __init__(self, model: Any, tell: Callable[[Sequence[Finding]], None]) -> None:
+    def __init__(self, model: Any, report: Callable[[Sequence[Finding]], None]) -> None:
         super().__init__(model)
-        self._tell = tell
+        self._report = report
 
     def __call__(self, iterator: Any) -> Any:
         concrete, iterator = traced_step(self.function, iterator)
         self.uninstall()
-        found = [] if concrete is None else search(concrete.graph, self._layers())
-        if found:
-            self._tell(found)
+        findings = [] if concrete is None else _find_hidden_counters(concrete.graph, self._layers())
+        if findings:
+            self._report(findings)
         return self.function(iterator)
 
     def _layers(self) -> set[str]:
         return {layer.name for layer in backend.trainer.flat_layers(self._model)}
 
 
-def search(graph: Any, layers: set[str]) -> list[Finding]:
-    """The operations of a graph, and of the functions that it calls, that keep a counter.
+def error_for(model: Any, findings: Sequence[Finding]) -> HiddenCounterError:
+    """Return the error that lists the operations."""
+    lines = [f"the training step of {model.name!r} cannot be resumed exactly; nothing was trained:"]
+    lines += [f"  {f}" for f in findings[:_MOST_SHOWN]]
+    if len(findings) > _MOST_SHOWN:
+        lines.append(f"  and {len(findings) - _MOST_SHOWN} more")
+    lines.append(
+        "Use keras.random and a SeedGenerator, or tf.random.stateless_*; or use strict=False to train and "
+        "record that a resume may not be exact"
+    )
+    return HiddenCounterError("\n".join(lines))
+
+
+def _find_hidden_counters(graph: Any, layers: set[str]) -> list[Finding]:
+    """Return the stateful operations of a graph, and of the functions that it calls.
 
     Args:
-        graph: of a traced function.
+        graph: the graph of a traced function.
         layers: names of the model's layers.
     """
-    found: dict[tuple[str, str, str], Finding] = {}
+    findings: dict[tuple[str, str, str], Finding] = {}
     for operation in _operations(graph):
         if operation.type not in STATEFUL_RANDOM:
             continue
-        # A scope that is entered again gets a number: `noise_1`.
+        # If a scope is entered again, its name gets a number: `noise_1`.
         scopes = [(p, re.sub(r"_\d+$", "", p)) for p in reversed(operation.name.split("/")[:-1])]
-        layer = next((name for both in scopes for name in both if name in layers), "")
-        key = operation.type, layer, _line_of(operation)
-        found.setdefault(
-            key,
-            Finding(operation=key[0], reason=_REASON, name=operation.name, layer=layer, source=key[2]),
+        layer = next((name for names in scopes for name in names if name in layers), "")
+        source = _user_line(operation)
+        finding = Finding(
+            operation=operation.type, reason=_REASON, name=operation.name, layer=layer, source=source
         )
-    return list(found.values())
-
-
-def complaint(model: Any, found: Sequence[Finding]) -> HiddenCounterError:
-    """The error that says so."""
-    lines = [f"  {f}" for f in found[:_MOST_SAID]]
-    if len(found) > _MOST_SAID:
-        lines.append(f"  and {len(found) - _MOST_SAID} more")
-    return HiddenCounterError(
-        "\n".join(
-            [
-                f"the training step of {model.name!r} cannot be resumed exactly; nothing was trained:",
-                *lines,
-                "draw with keras.random and a SeedGenerator, or with tf.random.stateless_*; or have it "
-                "recorded as not exact: strict=False",
-            ]
-        )
-    )
+        findings.setdefault((operation.type, layer, source), finding)
+    return list(findings.values())
 
 
 def _operations(graph: Any, seen: set[int] | None = None) -> Iterator[Any]:
@@ -102,7 +98,7 @@ def _operations(graph: Any, seen: set[int] | None = None) -> Iterator[Any]:
             yield from _operations(inner, seen)
 
 
-def _line_of(operation: Any) -> str:
-    """The innermost line of the user's that makes an operation, as `file:line`; empty where there is none."""
+def _user_line(operation: Any) -> str:
+    """Return the innermost line of the user's code that makes an operation, as `file:line`; empty if none."""
     users = [f for f in operation.traceback if is_users_file(f.filename)]
     return f"{users[-1].filename.rpartition('/')[2]}:{users[-1].lineno}" if users else ""

@@ -1,11 +1,11 @@
-"""The files that Keras's TensorBoard callback writes: as they were at a snapshot, in a process that goes on.
+"""Restore the event files of Keras's TensorBoard callback to their content at a snapshot.
 
     state = state_of(callback)                      # with a snapshot
     set_state(callback, state, processes=["host.4711"])
 
-A process that is killed leaves events behind its last snapshot; the one that goes on makes them again. So
-what is behind the snapshot is cut off: files that were there are cut to their size then, and those that came
-later from a process of this run are removed. Files of others are left alone.
+A killed process leaves events after its last snapshot, and the resumed process writes them again. So files
+are truncated to their size at the snapshot, and later files of this run's processes are removed. Files of
+other processes are not changed.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _PROCESSES_NAME = "processes.txt"
 
 
 def this_process() -> str:
-    """What the names of event files say of the process that writes them."""
+    """Return the part of an event file's name that identifies its process."""
     return f"{socket.gethostname()}.{os.getpid()}"
 
 
 def state_of(callback: Any) -> dict[str, Any]:
-    """What a TensorBoard callback keeps, and the sizes of its event files, in bytes."""
+    """Return the counters of a TensorBoard callback, and the sizes of its event files in bytes."""
     backend.callbacks.flush_tensorboard(callback)
     folder = backend.callbacks.tensorboard_folder(callback)
     files = {str(path.relative_to(folder)): path.stat().st_size for path in _event_files(folder)}
@@ -37,12 +37,12 @@ def state_of(callback: Any) -> dict[str, Any]:
 
 
 def set_state(callback: Any, state: Mapping[str, Any], *, processes: Collection[str]) -> None:
-    """Gives a TensorBoard callback what it kept, and brings its files back to where they were.
+    """Restore a TensorBoard callback and its event files.
 
     Args:
         callback: the callback, whose fit has begun.
-        state: as `state_of` gave it.
-        processes: those of this run, this one among them.
+        state: the result of `state_of`.
+        processes: the processes of this run, including the present one.
     """
     backend.callbacks.close_tensorboard(callback)
     for name in backend.callbacks.TENSORBOARD:
@@ -56,35 +56,35 @@ def set_state(callback: Any, state: Mapping[str, Any], *, processes: Collection[
             os.truncate(path, size)
     if sizes:
         warnings.warn(
-            f"keras_repro: {folder} no longer holds {', '.join(sizes)}: what TensorBoard was told is missing",
+            f"keras_repro: {folder} no longer contains {', '.join(sizes)}: events of TensorBoard are missing",
             stacklevel=2,
         )
 
 
-def note_process(folder: Path, *, goes_on: bool) -> list[str]:
-    """Notes in a run folder that this process trains there.
+def note_process(folder: Path, *, continues: bool) -> list[str]:
+    """Record in a run folder that this process trains there.
 
     Args:
         folder: the run folder.
-        goes_on: whether it goes on with a run.
+        continues: whether the process continues an existing run.
 
     Returns:
-        All processes that have trained in it, as the names of event files say it.
+        All processes of the run, as event files name them.
     """
     path = folder / _PROCESSES_NAME
-    before = path.read_text().split() if goes_on and path.exists() else []
-    noted = list(dict.fromkeys([*before, this_process()]))
-    path.write_text("\n".join(noted) + "\n")
-    return noted
+    before = path.read_text().split() if continues and path.exists() else []
+    processes = list(dict.fromkeys([*before, this_process()]))
+    path.write_text("\n".join(processes) + "\n")
+    return processes
 
 
 def remove_orphaned(callback: Any, *, processes: Collection[str], since: float) -> None:
-    """Removes what processes of this run have left that came to no snapshot.
+    """Remove the event files of earlier processes of this run, which has no snapshot yet.
 
     Args:
         callback: the callback.
-        processes: those of this run.
-        since: when this process began with it, in seconds of `time.time`: what is younger is its own.
+        processes: the processes of this run.
+        since: when the present process began, in seconds of `time.time`: later files are its own.
     """
     for path in _event_files(backend.callbacks.tensorboard_folder(callback)):
         if _is_of(path, processes) and path.stat().st_mtime < since:

@@ -1,11 +1,11 @@
-"""Everything that determines the rest of a training, as named arrays: taken, and put back.
+"""Capture and restore everything that determines the rest of a training, as named arrays.
 
 state = TrainingState(model)
-arrays, metadata = state.take()
-state.put(arrays, metadata)            # in another process, with a model built alike
+arrays, metadata = state.capture()
+state.restore(arrays, metadata)            # in another process, with an equal model
 
-Beside what the ledger names (weights, other variables, optimizers, seed generators, metric variables) these
-are the process's own generators: Python's, NumPy's and TensorFlow's.
+This includes the state in the ledger (weights, other variables, optimizers, seed generators, metric
+variables) and the global generators of Python, NumPy and TensorFlow.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.walk import StateTensor, StateWalk
 
-# What may be there in one process and not in the other: made when first asked for.
+# Variables that may exist in only one of the processes: they are created at first use.
 _OPTIONAL = ("seeds", "metrics")
 
 
@@ -37,12 +37,12 @@ class TrainingState:
     def __init__(self, model: Any) -> None:
         self._walk = StateWalk(model)
 
-    def take(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The state as it stands.
+    def capture(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the present state.
 
         Returns:
-            Arrays by name, which share the variables' memory until these are next assigned to; and what is
-            no array, as JSON can hold it.
+            Arrays by name, which share the variables' memory until the next assignment; and the other values,
+            for JSON.
         """
         tensors = self._walk.tensors(full=False)
         values = backend.variables.read_all([t.variable for t in tensors])
@@ -51,32 +51,35 @@ class TrainingState:
         return arrays, {"generators": generators}
 
     def missing(self, arrays: Mapping[str, Any]) -> list[str]:
-        """Names of the variables that a state holds and the model has not made yet."""
-        here = {_name(t) for t in self._walk.tensors()}
-        return [n for n in arrays if n.startswith("state/") and n not in here]
+        """Return names of variables in a state that the model has not created yet."""
+        existing = {_name(t) for t in self._walk.tensors()}
+        return [n for n in arrays if n.startswith("state/") and n not in existing]
 
-    def put(self, arrays: Mapping[str, Any], metadata: Mapping[str, Any], *, whole: bool = True) -> None:
-        """Puts a state back.
+    def restore(
+        self, arrays: Mapping[str, Any], metadata: Mapping[str, Any], *, complete: bool = True
+    ) -> None:
+        """Restore a state.
 
         Args:
-            arrays: as `take` gave them.
-            metadata: as `take` gave it.
-            whole: whether the model must have all of the state's variables by now.
+            arrays: from `capture`.
+            metadata: from `capture`.
+            complete: whether the model must have all variables of the state.
 
         Raises:
-            SnapshotError: the model has other variables than the state.
+            SnapshotError: the model's variables differ from those of the state.
         """
-        tensors = self._walk.tensors()
-        for tensor in tensors:
+        for tensor in self._walk.tensors():
             name = _name(tensor)
             if name not in arrays:
                 if tensor.section in _OPTIONAL:
                     continue
-                raise SnapshotError(f"the snapshot holds no {tensor.name}: it is of another model")
+                raise SnapshotError(f"the snapshot is of another model: it has no {tensor.name}")
             self._assign(tensor, arrays[name])
-        lost = [n for n in self.missing(arrays) if n.split("/")[1] not in _OPTIONAL]
-        if lost and whole:
-            raise SnapshotError(f"the model has no {lost[0].split('/', 2)[2]}, which the snapshot holds")
+        missing = [n for n in self.missing(arrays) if n.split("/")[1] not in _OPTIONAL]
+        if missing and complete:
+            raise SnapshotError(
+                f"the snapshot is of another model: the model has no {missing[0].split('/', 2)[2]}"
+            )
         _set_generators(unpack(metadata["generators"], arrays))
 
     def _assign(self, tensor: StateTensor, array: np.ndarray) -> None:
@@ -85,9 +88,11 @@ class TrainingState:
             array.dtype.kind == "O" or variable.dtype.as_numpy_dtype == array.dtype
         )
         if not same:
+            snapshot = f"{array.dtype.name}{list(array.shape)}"
+            model = f"{variable.dtype.name}{variable.shape.as_list()}"
             raise SnapshotError(
-                f"{tensor.name} is {variable.dtype.name}{variable.shape.as_list()} here and "
-                f"{array.dtype.name}{list(array.shape)} in the snapshot: it is of another model"
+                f"the snapshot is of another model: {tensor.name} is {snapshot} in the snapshot, {model} "
+                "in the model"
             )
         variable.assign(array, read_value=False)
 
@@ -97,7 +102,7 @@ def _name(tensor: StateTensor) -> str:
 
 
 def _generators() -> dict[str, Any]:
-    """The states of the process's own generators. Draws nothing, and makes none."""
+    """Return the states of the process's global generators. Draws nothing, and creates none."""
     states: dict[str, Any] = {"python": random.getstate()}
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:

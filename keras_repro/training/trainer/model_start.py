@@ -1,4 +1,4 @@
-"""The start of a model that exists already: its weights and all else, to come back to before each run."""
+"""`ModelStart`: the initial state of a live model, restored before each run."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from keras_repro.training.state.walk import model_state
 
 
 class ModelStart:
-    """Values of all of a model's variables, taken when it is made.
+    """The values of all variables of a model at the time of this call.
 
-    Variables that are made later (the slots of an optimizer that the model holds as an attribute) go back
-    to the value that they were born with.
+    Variables that are created later, such as the slots of an optimizer that the model holds as an attribute,
+    are restored to their initial values.
 
     Args:
         model: a compiled model.
@@ -27,65 +27,65 @@ class ModelStart:
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        # A model that Keras has not built yet has no weights to keep: it is built under the seed.
+        # None until the model is built. A model that Keras has not built is built with the seed.
         self._values: dict[int, tuple[Any, np.ndarray]] | None = None
-        self._later: set[int] = set()
-        if model.built and _has_optimizer_built(model):
-            self._take()
+        self._created_during_fit: set[int] = set()
+        if model.built and _is_completely_built(model):
+            self._values = _values_of(model)
 
     def restore(self, seed: int, first_batch: Callable[[], Any]) -> None:
-        """Brings the model back to its start, with its seed generators set from the seed.
+        """Restore the model, and set its seed generators from the seed.
 
         Args:
             seed: the run's seed.
-            first_batch: gives `(x, y, sample_weight)` of one batch, to build a model that is not built; None
-                where there is none to be had.
+            first_batch: returns `(x, y, sample_weight)` of a batch on which to build the model, or None.
         """
         if self._values is None:
-            # What cannot be built now is born in the first step, under the same seed.
+            # What cannot be built now is created in the first step, with the same seed.
             batch = first_batch() if backend.trainer.has_call(self.model) else None
             if batch is not None:
                 backend.trainer.build_on(self.model, batch)
-            self._take()
-        values = self._values or {}
+            self._values = _values_of(self.model)
         for tensor in model_state(self.model):
-            if tensor.generator is not None and not self.was_later(tensor.variable):
+            if tensor.generator is not None and not self.created_during_fit(tensor.variable):
                 if tensor.name.startswith("global_seed_generator"):
-                    continue  # made anew from the seed
+                    continue  # Keras makes a new one from the seed
                 set_generator(tensor.generator, derive(seed, tensor.name.removesuffix("/state")))
-            elif id(tensor.variable) in values:
-                tensor.variable.assign(values[id(tensor.variable)][1])
+            elif id(tensor.variable) in self._values:
+                tensor.variable.assign(self._values[id(tensor.variable)][1])
             elif tensor.section != "metrics":
                 raise ReproError(
-                    f"{tensor.name} was made during the last fit and its first value is not known: "
-                    "give ReproducibleTrainer a function that builds the model"
+                    f"{tensor.name} was created during the last fit, so its initial value cannot be "
+                    "restored: pass ReproducibleTrainer a function that builds the model"
                 )
-        # What a traced step keeps of its first run (operation seeds) must not reach the second.
+        # The trace holds operation seeds of the previous run.
         self.model.make_train_function(force=True)
 
-    def add_births(self, births: InitialValues) -> None:
-        """Takes in the first values of variables that a fit has made."""
+    def add(self, created: InitialValues) -> None:
+        """Add the initial values of variables that a fit has created."""
         if self._values is None:
             return
         for tensor in model_state(self.model):
             key = id(tensor.variable)
-            if key not in self._values and key in births.values:
-                self._values[key] = (tensor.variable, births.values[key])
-                self._later.add(key)
+            if key not in self._values and key in created.values:
+                self._values[key] = (tensor.variable, created.values[key])
+                self._created_during_fit.add(key)
 
-    def was_later(self, variable: Any) -> bool:
-        """Whether a variable was made by a fit, and not there at the start of the first."""
-        return id(variable) in self._later
-
-    def _take(self) -> None:
-        self._values = {
-            id(t.variable): (t.variable, np.array(t.variable.numpy()))
-            for t in model_state(self.model)
-            if t.generator is None
-        }
+    def created_during_fit(self, variable: Any) -> bool:
+        """Return whether a fit has created a variable."""
+        return id(variable) in self._created_during_fit
 
 
-def _has_optimizer_built(model: Any) -> bool:
+def _values_of(model: Any) -> dict[int, tuple[Any, np.ndarray]]:
+    return {
+        id(t.variable): (t.variable, np.array(t.variable.numpy()))
+        for t in model_state(model)
+        if t.generator is None
+    }
+
+
+def _is_completely_built(model: Any) -> bool:
+    """Return whether all layers are built; builds the optimizer."""
     optimizer = getattr(model, "optimizer", None)
     if isinstance(optimizer, keras.Optimizer) and not optimizer.built and model.trainable_variables:
         optimizer.build(model.trainable_variables)

@@ -33,16 +33,17 @@ from keras_repro.errors import ReproError
 from keras_repro.storage.run_folder import new_folder
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.order.ordered_pipeline import OrderPolicy
-from keras_repro.training.data.order.permutation import Shuffle
+from keras_repro.training.data.order.permutation import SHUFFLES, Shuffle
 from keras_repro.training.data.plans.plan import FitData
 from keras_repro.training.data.plans.select_plan import plan_of
 from keras_repro.training.portable.mode import PortableMode
 from keras_repro.training.recording.recording_options import Every, Keep, OnDivergence, RecordingOptions
-from keras_repro.training.resume.resume import OnSnapshotError, SnapshotEvery
-from keras_repro.training.trainer.arguments import check_arguments, check_compiled, check_shuffle, whole
+from keras_repro.training.resume.resume_options import OnSnapshotError, ResumeOptions, SnapshotEvery
+from keras_repro.training.trainer.arguments import check_compiled, check_fit_arguments
 from keras_repro.training.trainer.model_start import ModelStart
 from keras_repro.training.trainer.result import Run
 from keras_repro.training.trainer.trainer_fit import FitOptions, TrainerFit
+from keras_repro.utils.arguments import one_of, whole_number
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -103,9 +104,9 @@ class ReproducibleTrainer:
         determinism: Determinism = "bitwise",
         strict: bool = True,
     ) -> None:
-        self.seed = whole("seed", seed, least=0, most=2**32 - 1)
-        self.batch_size = whole("batch_size", batch_size, least=1)
-        check_shuffle(shuffle)
+        self.seed = whole_number("seed", seed, least=0, most=2**32 - 1)
+        self.batch_size = whole_number("batch_size", batch_size, least=1)
+        one_of("shuffle", shuffle, SHUFFLES)
         self.shuffle: Shuffle = shuffle
         self.model: keras.Model | None = None
         check_determinism(determinism)
@@ -213,7 +214,7 @@ class ReproducibleTrainer:
             SnapshotError: one cannot be written and `on_snapshot_error` is `"raise"`.
             DivergenceError: the run diverged from the reference and `on_divergence` is `"raise"`.
         """
-        check_arguments(arguments)
+        check_fit_arguments(arguments)
         recording = RecordingOptions(
             overwrite=overwrite,
             reference=reference,
@@ -224,7 +225,7 @@ class ReproducibleTrainer:
             keep=keep,
         )
         if steps_per_epoch is not None:
-            steps_per_epoch = whole("steps_per_epoch", steps_per_epoch, least=1)
+            steps_per_epoch = whole_number("steps_per_epoch", steps_per_epoch, least=1)
         if not 0 <= (validation_split or 0) < 1:
             raise ValueError(
                 f"validation_split must be a share from 0 to less than 1, received {validation_split!r}"
@@ -241,15 +242,17 @@ class ReproducibleTrainer:
             validation_data=validation_data,
         )
         options = FitOptions(
-            epochs=whole("epochs", epochs, least=0),
-            initial_epoch=whole("initial_epoch", initial_epoch, least=0),
+            epochs=whole_number("epochs", epochs, least=0),
+            initial_epoch=whole_number("initial_epoch", initial_epoch, least=0),
             run_dir=run_dir,
             recording=recording,
-            snapshot_every=snapshot_every,
-            resume=resume,
-            snapshots=snapshots,
-            background=background,
-            on_snapshot_error=on_snapshot_error,
+            resume=ResumeOptions(
+                snapshot_every=snapshot_every,
+                resume=resume,
+                snapshots=snapshots,
+                background=background,
+                on_snapshot_error=on_snapshot_error,
+            ),
             callbacks=callbacks,
             others=arguments,
         )
@@ -301,8 +304,7 @@ class ReproducibleTrainer:
         Returns:
             The comparison of all runs with the first.
         """
-        if not isinstance(runs, int) or runs < 2:
-            raise ValueError(f"runs must be a whole number from 2, received {runs!r}")
+        runs = whole_number("runs", runs, least=2)
         folder = new_folder("verify") if run_dir is None else Path(run_dir)
         arguments.setdefault("verbose", 0)
         done = [

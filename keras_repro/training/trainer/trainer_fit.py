@@ -1,16 +1,16 @@
-"""One fit of a trainer, from its run folder to its result.
+"""`TrainerFit`: one fit of a trainer, from its run folder to its result.
 
-run = TrainerFit(data, plan, options, header=..., fresh_model=..., start=None).run()
+run = TrainerFit(data, plan, options, batch_size=32, header=..., fresh_model=..., start=None).run()
 
-It opens the run folder and its ledger, finds what an interrupted run has left there, calls `Model.fit` with
-the callbacks that record and keep it, and ends the record in whatever way the fit ends.
+It opens the run folder and the ledger, finds the snapshot of an interrupted run, calls `Model.fit` with the
+callbacks that record and save, and ends the record however the fit ends.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,19 +29,18 @@ from keras_repro.training.recording.fit_context import fit_details
 from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.resume import script_resume, tensorboard_files
+from keras_repro.training.resume.restore_point import RestorePoint
 from keras_repro.training.resume.resume import (
-    OnSnapshotError,
     Resume,
-    SnapshotEvery,
     check_callbacks,
     check_data,
     check_epochs,
-    check_lasting,
-    finished_result,
+    finished_history,
     has_all_weights,
 )
 from keras_repro.training.resume.resume_callback import ResumeCallback
-from keras_repro.training.resume.signals import SignalGuard, Terminated, leave_the_process
+from keras_repro.training.resume.resume_options import ResumeOptions
+from keras_repro.training.resume.signals import SignalGuard, Terminated, terminate_process
 from keras_repro.training.resume.stateful_op_check import HiddenCounterError
 from keras_repro.training.state import initial_values
 from keras_repro.training.trainer.model_start import ModelStart
@@ -50,38 +49,38 @@ from keras_repro.training.trainer.result import Run
 
 @dataclass(frozen=True, kw_only=True)
 class FitOptions:
-    """What `ReproducibleTrainer.fit` was asked for beside its data; its docstring says what each means."""
+    """The arguments of `ReproducibleTrainer.fit`, except the data; `others` go to `Model.fit`."""
 
     epochs: int
     initial_epoch: int
     run_dir: str | os.PathLike[str] | None
     recording: RecordingOptions
-    snapshot_every: SnapshotEvery | None
-    resume: bool
-    snapshots: int
-    background: bool
-    on_snapshot_error: OnSnapshotError
+    resume: ResumeOptions
     callbacks: Any
     others: Mapping[str, Any]
 
     @property
-    def lasting(self) -> bool:
-        """Whether the fit can be resumed."""
-        return self.resume or self.snapshot_every is not None
+    def listed_callbacks(self) -> list[Any]:
+        """The callbacks as a list."""
+        callbacks = getattr(self.callbacks, "callbacks", self.callbacks)
+        if isinstance(callbacks, list | tuple):
+            return list(callbacks)
+        return [] if callbacks is None else [callbacks]
 
 
 class TrainerFit:
     """One fit of a trainer.
 
     Args:
-        data: what to train on.
-        plan: how it is handed to Keras.
-        options: what was asked for.
-        batch_size: the trainer's.
-        header: what the ledger's header says of the trainer.
-        fresh_model: makes the model at its start; is given what gives a batch.
-        start: the start of a model that was there before; None where one is built.
-        strict: whether what cannot be resumed exactly is an error; it is a recorded warning otherwise.
+        data: the data.
+        plan: how the data is passed to Keras.
+        options: the other arguments of `fit`.
+        batch_size: the trainer's batch size.
+        header: fields of the ledger's header.
+        fresh_model: function of `plan.first_batch` that returns the model in its initial state.
+        start: the initial state of a live model; None if a new model is built.
+        strict: whether a training step that cannot be resumed exactly is an error; else it is a recorded
+            warning.
     """
 
     def __init__(
@@ -97,191 +96,163 @@ class TrainerFit:
         strict: bool = True,
     ) -> None:
         self._data, self._plan, self._options = data, plan, options
-        self._batch_size, self._header, self._start = batch_size, dict(header), start
-        self._fresh_model = fresh_model
-        self._strict = strict
-        self._lasting: Resume | None = None
+        self._batch_size, self._header, self._start = batch_size, header, start
+        self._fresh_model, self._strict = fresh_model, strict
+        self._resume: Resume | None = None
 
     def run(self) -> Run:
-        """Carries it out; where it was finished before, only its result is put together."""
-        run, terminated, begun = None, False, True
+        """Train, or return the result of a run that is finished already."""
+        recorder, terminated, refused = None, False, False
         try:
-            run = self._open()
+            recorder = self._open()
             model = self._fresh_model(self._plan.first_batch)
-            if self._is_finished(model, run):
-                return self._recorded(model, run)
-            return self._train(model, run)
+            restore_point = None if self._resume is None else self._resume.restore_point
+            if restore_point is not None and self._is_finished(model, recorder, restore_point):
+                return self._finished_run(model, recorder, restore_point)
+            return self._train(model, recorder)
         except Terminated:
             terminated = True
             raise
         except HiddenCounterError:
-            begun = self._lasting is not None and self._lasting.goes_on
+            refused = self._resume is None or not self._resume.continues
             raise
         finally:
-            if self._lasting is not None:
-                self._lasting.close()
-            if run is not None:
-                run.close()
-                if not begun:
-                    run.ledger.path.unlink(missing_ok=True)  # nothing was trained: it may be mended
+            if self._resume is not None:
+                self._resume.close()
+            if recorder is not None:
+                recorder.close()
+                if refused:  # nothing was trained: the corrected program can use the same run folder
+                    recorder.ledger.path.unlink(missing_ok=True)
             if terminated:
-                leave_the_process()
+                terminate_process()
 
     def _open(self) -> RunRecorder:
-        launch = script_resume.present()
-        if launch is not None:
-            folder = self._options.run_dir or launch.next_folder()
-            self._options = replace(self._options, resume=True, run_dir=folder)
-            launch.begins()
+        script = script_resume.current()
+        if script is not None:
+            folder = self._options.run_dir or script.next_folder()
+            resume = replace(self._options.resume, resume=True)
+            self._options = replace(self._options, resume=resume, run_dir=folder)
+            script.begin_fit()
         options = self._options
-        if options.lasting:
-            check_lasting(
-                options.run_dir,
-                options.resume,
-                options.snapshot_every,
-                options.snapshots,
-                options.on_snapshot_error,
-            )
-            check_callbacks(self._listed())
+        if options.resume.enabled:
+            options.resume.check(options.run_dir)
+            check_callbacks(options.listed_callbacks)
             self._plan.check_resumable()
         folder = new_folder("trainer") if options.run_dir is None else options.run_dir
-        if options.lasting:
-            self._lasting = Resume(
-                redirected(folder),
-                every=options.snapshot_every or "epoch",
-                resume=options.resume,
-                newest=options.snapshots,
-                background=options.background,
-                on_error=options.on_snapshot_error,
-            )
+        if options.resume.enabled:
+            self._resume = Resume(redirected(folder), options.resume)
         return RunRecorder(
             folder,
             options.recording,
             coverage="smo" if self._plan.controls_order else "sm",
             header=self._header,
-            resume=self._lasting is not None and self._lasting.goes_on,
+            resume=self._resume is not None and self._resume.continues,
         )
 
-    def _is_finished(self, model: keras.Model, run: RunRecorder) -> bool:
-        """Whether nothing is left to train; builds the model as far as that needs it."""
-        found = None if self._lasting is None else self._lasting.found
-        if found is None:
+    def _is_finished(self, model: keras.Model, recorder: RunRecorder, restore_point: RestorePoint) -> bool:
+        """Return whether the run is finished; builds the model if it is."""
+        check_epochs(restore_point, self._options.epochs, recorder.folder)
+        if not restore_point.position.over:
             return False
-        check_epochs(found, self._options.epochs, run.folder)
-        if not found.position.over:
-            return False
-        batch = None if model.built or not backend.trainer.has_call(model) else self._plan.first_batch()
-        if batch is not None:
-            backend.trainer.build_on(model, batch)
-        return has_all_weights(model, found)
+        if not model.built and backend.trainer.has_call(model):
+            batch = self._plan.first_batch()
+            if batch is not None:
+                backend.trainer.build_on(model, batch)
+        return has_all_weights(model, restore_point)
 
-    def _recorded(self, model: keras.Model, run: RunRecorder) -> Run:
-        """The run that is there, finished: nothing is trained."""
-        assert self._lasting is not None
-        assert self._lasting.found is not None
-        found, ledger = self._lasting.found, run.ledger  # which compares the settings
-        check_data(open_ledger(ledger.path), self._details())
-        history = finished_result(model, self._listed(), found)
-        launch = script_resume.present()
-        if launch is not None:
-            launch.skip(model, found.metadata.get("launched"), ours=self._plan.controls_order)
+    def _finished_run(self, model: keras.Model, recorder: RunRecorder, restore_point: RestorePoint) -> Run:
+        """Return the recorded result of a finished run."""
+        path = recorder.ledger.path  # opening the ledger compares the settings
+        ledger = open_ledger(path)
+        check_data(ledger, self._details())
+        history = finished_history(model, self._options.listed_callbacks, restore_point)
+        script = script_resume.current()
+        if script is not None:
+            state = restore_point.metadata.get("launched")
+            script.skip(model, state, controls_order=self._plan.controls_order)
         return Run(
-            fingerprint=open_ledger(ledger.path).fingerprint or "",
+            fingerprint=ledger.fingerprint or "",
             model=model,
             history=history,
-            ledger=ledger.path,
+            ledger=path,
             status="finished",
         )
 
-    def _train(self, model: keras.Model, run: RunRecorder) -> Run:
-        options, plan = self._options, self._plan
-        initial_epoch, first_step = options.initial_epoch, 0
-        if self._lasting is not None and self._lasting.found is not None:
-            initial_epoch, first_step = self._lasting.begins(options.epochs)
-        plan.prepare(model, options.epochs, initial_epoch, first_step)
-        given = plan.arguments()
+    def _train(self, model: keras.Model, recorder: RunRecorder) -> Run:
+        options, plan, resume = self._options, self._plan, self._resume
+        position = (options.initial_epoch, 0)
+        if resume is not None and resume.restore_point is not None:
+            position = resume.start_position(options.epochs)
+        plan.prepare(model, options.epochs, *position)
+        training_data = plan.arguments()
         details, order = self._details(), plan.order_digest if plan.controls_order else None
-        callback = FitCallback(
-            run,
+        recording = FitCallback(
+            recorder,
             details=details,
             order=order,
             on_epoch=plan.on_epoch_begin,
-            created_during_fit=None if self._start is None else self._start.was_later,
+            created_during_fit=None if self._start is None else self._start.created_during_fit,
         )
-        others = dict(options.others)
         validation_data = self._data.validation_data
-        others.setdefault("validation_batch_size", self._batch_size if is_arrays(validation_data) else None)
+        validation_batch_size = self._batch_size if is_arrays(validation_data) else None
         if isinstance(options.callbacks, keras.callbacks.CallbackList):
-            options.callbacks.set_model(model)  # `Model.fit` does not, and the model is another each time
-        listed, leave = append_callback(options.callbacks, callback, model)
-        last, interruptions, leave_too = None, SignalGuard(), _nothing
-        if self._lasting is not None:
-            self._lasting.run = run
-            processes = self._processes(run.folder, goes_on=self._lasting.goes_on)
-            last = ResumeCallback(
-                self._lasting,
-                callback,
-                plan,
-                interruptions,
-                processes=processes,
-                strict=self._strict,
-            )
-            listed, leave_too = append_callback(listed, last, model)
-        token = fit_details.set(details | {"order": order})
-        try:
-            with (
-                initial_values.watch(keep_values=self._start is not None) as born,
-                interruptions if last is not None else nullcontext(),
-            ):
-                history = model.fit(
-                    **given,
-                    epochs=options.epochs,
-                    initial_epoch=initial_epoch,
-                    callbacks=listed,
-                    validation_data=validation_data,
-                    **others,
+            options.callbacks.set_model(model)  # `Model.fit` does not, and each run may have a new model
+        saving, guard = None, SignalGuard()
+        with ExitStack() as cleanup:
+            callbacks, remove = append_callback(options.callbacks, recording, model)
+            cleanup.callback(remove)
+            if resume is not None:
+                processes = self._note_process(recorder.folder, resume)
+                saving = ResumeCallback(
+                    resume, recording, plan, guard, processes=processes, strict=self._strict
                 )
-                if self._start is not None:
-                    self._start.add_births(born)
-                callback.end("finished")
-                if last is not None and not callback.stopped_by_us:
-                    last.over()
-        except Terminated:
-            raise
-        except BaseException as error:
-            if last is None or isinstance(error, DivergenceError):
-                callback.end("stopped", reason=type(error).__name__)
-            raise
-        finally:
-            if last is not None:
-                last.leave()
-                callback.abandon()
-            fit_details.reset(token)
-            leave_too()
-            leave()
-        fingerprint = callback.fingerprint or ""
+                callbacks, remove = append_callback(callbacks, saving, model)
+                cleanup.callback(remove)
+                cleanup.callback(recording.abandon)
+                cleanup.callback(saving.uninstall)
+            cleanup.callback(fit_details.reset, fit_details.set(details | {"order": order}))
+            try:
+                with (
+                    initial_values.watch(keep_values=self._start is not None) as created,
+                    nullcontext() if saving is None else guard,
+                ):
+                    history = model.fit(
+                        **training_data,
+                        epochs=options.epochs,
+                        initial_epoch=position[0],
+                        callbacks=callbacks,
+                        validation_data=validation_data,
+                        **{"validation_batch_size": validation_batch_size, **options.others},
+                    )
+                    if self._start is not None:
+                        self._start.add(created)
+                    recording.end("finished")
+                    if saving is not None and not recording.stopped_by_us:
+                        saving.finish()
+            except Terminated:
+                raise
+            except BaseException as error:
+                if saving is None or isinstance(error, DivergenceError):
+                    recording.end("stopped", reason=type(error).__name__)
+                raise
+        fingerprint = recording.fingerprint or ""
         return Run(
             fingerprint=fingerprint,
             model=model,
             history={name: list(values) for name, values in history.history.items()},
-            ledger=run.ledger.path,
+            ledger=recorder.ledger.path,
             status="stopped" if fingerprint.endswith("-partial") else "finished",
-            divergence=callback.divergence,
+            divergence=recording.divergence,
         )
 
-    def _processes(self, folder: Path, *, goes_on: bool) -> list[str]:
-        """The processes whose files of events are this run's, where it has any."""
-        if any(isinstance(c, keras.callbacks.TensorBoard) for c in self._listed()):
-            return tensorboard_files.note_process(folder, goes_on=goes_on)
+    def _note_process(self, folder: Path, resume: Resume) -> list[str]:
+        """Return the processes of this run if they write event files."""
+        if any(isinstance(c, keras.callbacks.TensorBoard) for c in self._options.listed_callbacks):
+            return tensorboard_files.note_process(folder, continues=resume.continues)
         return []
 
-    def _listed(self) -> list[Any]:
-        """The callbacks that were given, one by one."""
-        given = getattr(self._options.callbacks, "callbacks", self._options.callbacks)
-        return list(given) if isinstance(given, list | tuple) else [] if given is None else [given]
-
     def _details(self) -> dict[str, Any]:
-        """What the `fit` record says beside its configuration."""
+        """Return fields of the `fit` record."""
         data, options = self._data, self._options
         arguments: dict[str, Any] = {
             "epochs_requested": options.epochs,
@@ -289,13 +260,9 @@ class TrainerFit:
         }
         if data.class_weight is not None:
             arguments["class_weight"] = {str(n): float(w) for n, w in data.class_weight.items()}
-        described = describe_data(data.x, data.y, data.sample_weight, order="keras_repro")
-        described |= self._plan.details(content=options.lasting)
-        details: dict[str, Any] = {"data": described, "arguments": arguments}
+        description = describe_data(data.x, data.y, data.sample_weight, order="keras_repro")
+        description |= self._plan.details(content=options.resume.enabled)
+        details: dict[str, Any] = {"data": description, "arguments": arguments}
         if data.validation_data is not None:
             details["validation_data"] = describe_data(*validation_parts(data.validation_data))
         return details
-
-
-def _nothing() -> None:
-    """What there is to leave where nothing was joined."""

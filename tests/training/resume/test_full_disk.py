@@ -45,16 +45,17 @@ def test_the_training_goes_on_and_older_snapshots_stay(trained: Any) -> None:
     assert said["snapshots"] == OLDER
     path = f"{said['folder']}/resume-epoch-4-step-0.h5"
     assert said["warned"][0] == (
-        f"keras_repro: no snapshot: cannot write {path}: {said['reason']}; the training goes on, older "
-        f"snapshots in {said['folder']} stay"
+        f"keras_repro: no snapshot: cannot write {path}: {said['reason']}; training continues, older "
+        f"snapshots in {said['folder']} are kept"
     )
 
 
 def test_the_training_stops_where_that_is_asked_for(trained: Any) -> None:
     said = trained("small", "raise", "background")
     assert said["raised"] == (
-        f"no snapshot: cannot write {said['folder']}/resume-epoch-4-step-0.h5: {said['reason']}; the "
-        f"training stops, older snapshots in {said['folder']} stay: mend that, and start it again to go on"
+        f"no snapshot: cannot write {said['folder']}/resume-epoch-4-step-0.h5: {said['reason']}; "
+        f"training stops, older snapshots in {said['folder']} are kept. "
+        "Fix the cause and start the program again"
     )
     assert said["warned"] == []
     assert said["snapshots"] == OLDER

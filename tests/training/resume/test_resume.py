@@ -1,4 +1,4 @@
-"""Exact resume: interrupted anywhere, a run that goes on is the run that was never interrupted."""
+"""Exact resume: a run that was interrupted anywhere equals the uninterrupted run after it is resumed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,51 +20,58 @@ from training import models
 import keras_repro as kr
 from keras_repro.errors import ReproError, ResumeError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.child import Outcome
 from keras_repro.processes.protocol import OUTPUT_NAME, Plan
 
-Train = Callable[..., Outcome]
+
+@dataclass(frozen=True)
+class Launched:
+    """A process that has ended: its exit code and its output."""
+
+    code: int
+    output: str
+
+
+Train = Callable[..., Launched]
 
 
 @pytest.fixture(scope="module")
 def train(forkserver: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
-    """Trains tests/scripts/interrupted.py in a process of its own: KIND FOLDER EVERY [MOMENT]."""
+    """Run tests/scripts/interrupted.py in a process of its own: KIND FOLDER EVERY [MOMENT]."""
     before = Path.cwd()
     folder = tmp_path_factory.mktemp("resume")
     os.chdir(folder)
     count = iter(range(1000))
 
-    def train(kind: str, run_dir: str, every: Any, moment: str = "never") -> Outcome:
+    def train(kind: str, run_dir: str, every: Any, moment: str = "never") -> Launched:
         plan_folder = folder / f"process-{next(count)}"
         plan_folder.mkdir()
         arguments = (kind, run_dir, str(every), moment)
         plan = Plan(folder=plan_folder, script=str(SCRIPTS / "interrupted.py"), arguments=arguments)
         outcome = forkserver.launcher.start(plan, environment=os.environ).wait()
-        train.said = (plan_folder / OUTPUT_NAME).read_text()  # type: ignore[attr-defined]
-        return outcome
+        return Launched(outcome.code, (plan_folder / OUTPUT_NAME).read_text())
 
     yield train
     os.chdir(before)
 
 
 def result(run_dir: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(Path(f"{run_dir}.json").read_text())
-    return found
+    content: dict[str, Any] = json.loads(Path(f"{run_dir}.json").read_text())
+    return content
 
 
 @pytest.fixture(scope="module")
 def whole(train: Train) -> Callable[[str], dict[str, Any]]:
-    """What a kind of training gives that nothing interrupted."""
-    known: dict[str, dict[str, Any]] = {}
+    """Return the result of a kind of training without interruption."""
+    results: dict[str, dict[str, Any]] = {}
 
     def of(kind: str) -> dict[str, Any]:
-        if kind not in known:
-            outcome = train(kind, f"whole-{kind}", "epoch")
-            assert outcome.code == 0, train.said  # type: ignore[attr-defined]
-            known[kind] = result(f"whole-{kind}")
-            assert known[kind]["status"] == "finished"
-            assert "partial" not in known[kind]["fingerprint"]
-        return known[kind]
+        if kind not in results:
+            launched = train(kind, f"whole-{kind}", "epoch")
+            assert launched.code == 0, launched.output
+            results[kind] = result(f"whole-{kind}")
+            assert results[kind]["status"] == "finished"
+            assert "partial" not in results[kind]["fingerprint"]
+        return results[kind]
 
     return of
 
@@ -71,7 +79,7 @@ def whole(train: Train) -> Callable[[str], dict[str, Any]]:
 @pytest.mark.parametrize(
     ("kind", "every", "moment"),
     [
-        ("mlp", 3, "kill:0.3"),  # in mid-epoch, before the first record of an epoch
+        ("mlp", 3, "kill:0.3"),  # within an epoch, before the first epoch record
         ("mlp", 3, "kill:2.6"),  # at an epoch's last step
         ("mlp", "epoch", "int:1.test"),  # during validation
         ("mlp", "epoch", "kill:0.2"),  # before the first snapshot
@@ -85,48 +93,47 @@ def whole(train: Train) -> Callable[[str], dict[str, Any]]:
         ("tf.data", 3, "kill:2.4"),
     ],
 )
-def test_a_resumed_run_is_the_run_that_nothing_interrupted(
+def test_resumed_run_equals_uninterrupted_run(
     train: Train, whole: Callable[[str], dict[str, Any]], kind: str, every: Any, moment: str
 ) -> None:
     expected = whole(kind)
     run_dir = f"{kind}-{every}-{moment.replace(':', '-')}"
-    outcome = train(kind, run_dir, every, moment)
+    launched = train(kind, run_dir, every, moment)
     code = {"kill": -signal.SIGKILL, "term": -signal.SIGTERM, "int": 130}[moment.partition(":")[0]]
-    assert outcome.code == code, train.said  # type: ignore[attr-defined]
+    assert launched.code == code, launched.output
     assert not Path(f"{run_dir}.json").exists()
     before = list(open_ledger(run_dir).records())
-    outcome = train(kind, run_dir, every)
-    assert outcome.code == 0, train.said  # type: ignore[attr-defined]
+    launched = train(kind, run_dir, every)
+    assert launched.code == 0, launched.output
     assert result(run_dir) == expected
     after = open_ledger(run_dir)
-    assert list(after.records())[: len(before)] == before, "no record that was written is lost"
+    assert list(after.records())[: len(before)] == before, "records are lost"
     assert after.fingerprint == expected["fingerprint"]
 
 
-def test_a_finished_run_is_returned_as_it_was_recorded(
-    train: Train, whole: Callable[[str], dict[str, Any]]
-) -> None:
+def test_finished_run_is_returned_as_recorded(train: Train, whole: Callable[[str], dict[str, Any]]) -> None:
     expected = whole("mlp")
     ledger = Path("whole-mlp/ledger.jsonl").read_bytes()
-    outcome = train("mlp", "whole-mlp", "epoch", "kill:0.0")  # no step is made
-    assert outcome.code == 0, train.said  # type: ignore[attr-defined]
+    launched = train("mlp", "whole-mlp", "epoch", "kill:0.0")  # there is no step at which it could be killed
+    assert launched.code == 0, launched.output
     again = result("whole-mlp")
     assert (again["fingerprint"], again["history"]) == (expected["fingerprint"], expected["history"])
     assert again["weights"] == expected["weights"]
     assert Path("whole-mlp/ledger.jsonl").read_bytes() == ledger
 
 
-def test_a_finished_run_of_a_model_that_only_a_step_builds(
+def test_finished_run_of_model_built_in_first_step_is_returned(
     train: Train, whole: Callable[[str], dict[str, Any]]
 ) -> None:
     expected = whole("gan")
     ledger = Path("whole-gan/ledger.jsonl").read_bytes()
-    assert train("gan", "whole-gan", "epoch", "kill:0.0").code == 0, train.said  # type: ignore[attr-defined]
+    launched = train("gan", "whole-gan", "epoch", "kill:0.0")
+    assert launched.code == 0, launched.output
     assert result("whole-gan") == expected
     assert Path("whole-gan/ledger.jsonl").read_bytes() == ledger
 
 
-def test_a_damaged_snapshot_gives_way_to_the_one_before_it(
+def test_damaged_snapshot_falls_back_to_previous(
     train: Train, whole: Callable[[str], dict[str, Any]]
 ) -> None:
     train("mlp", "damaged", 2, "kill:1.5")
@@ -134,19 +141,18 @@ def test_a_damaged_snapshot_gives_way_to_the_one_before_it(
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
-    outcome = train("mlp", "damaged", 2)
-    assert outcome.code == 0
-    said = train.said  # type: ignore[attr-defined]
-    assert f"{newest.name} is not the file that was recorded: its digest is another" in said
-    assert "trying the snapshot before it" in said
+    launched = train("mlp", "damaged", 2)
+    assert launched.code == 0
+    assert f"{newest.name} is not the file that was recorded: its digest is another" in launched.output
+    assert "using the previous snapshot" in launched.output
     assert result("damaged") == whole("mlp")
 
 
 X = np.arange(64, dtype="float32").reshape(16, 4) / 64
 
 
-class _Stops(keras.callbacks.Callback):
-    """Fails in the second epoch or a later one, as a training may."""
+class _Fails(keras.callbacks.Callback):
+    """Fail at the start of an epoch."""
 
     def __init__(self, epoch: int = 1) -> None:
         super().__init__()
@@ -171,18 +177,18 @@ def _fit(run_dir: Path, *, x: Any = X, build: Any = _model, **changed: Any) -> A
 
 @pytest.fixture
 def interrupted(tmp_path: Path) -> Path:
-    """A run that has failed in its second epoch."""
+    """A run that failed in its second epoch."""
     with pytest.raises(ValueError, match="it fails"):
-        _fit(tmp_path / "run", callbacks=[_Stops()])
+        _fit(tmp_path / "run", callbacks=[_Fails()])
     assert open_ledger(tmp_path / "run").status == "killed"
     return tmp_path / "run"
 
 
-def test_a_failure_is_an_interruption_too(interrupted: Path, tmp_path: Path) -> None:
+def test_failed_run_can_be_resumed(interrupted: Path, tmp_path: Path) -> None:
     class Harmless(keras.callbacks.Callback):
         pass
 
-    Harmless.__name__ = _Stops.__name__
+    Harmless.__name__ = _Fails.__name__
     again = _fit(interrupted, callbacks=[Harmless()])
     whole = _fit(tmp_path / "whole")
     assert again.fingerprint == whole.fingerprint
@@ -192,38 +198,38 @@ def test_a_failure_is_an_interruption_too(interrupted: Path, tmp_path: Path) -> 
     ]
 
 
-def test_a_run_can_be_made_longer(tmp_path: Path) -> None:
+def test_interrupted_run_can_be_extended(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it fails"):
-        _fit(tmp_path / "run", callbacks=[_Stops()], epochs=2)
-    longer = _fit(tmp_path / "run", callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], epochs=4)
+        _fit(tmp_path / "run", callbacks=[_Fails()], epochs=2)
+    longer = _fit(tmp_path / "run", callbacks=[type("_Fails", (keras.callbacks.Callback,), {})()], epochs=4)
     assert longer.fingerprint == _fit(tmp_path / "whole", epochs=4).fingerprint
 
 
 @pytest.mark.parametrize("epochs", [1, 2, 4])
-def test_a_finished_run_is_no_run_of_another_length(epochs: int, tmp_path: Path) -> None:
+def test_finished_run_keeps_its_length(epochs: int, tmp_path: Path) -> None:
     whole = _fit(tmp_path / "run")
     ledger = (tmp_path / "run/ledger.jsonl").read_bytes()
     with pytest.raises(
-        ResumeError, match=rf"was asked for 3 epochs and is finished; now it is {epochs}: ask for 3"
+        ResumeError, match=rf"with epochs={epochs}: the run in .* is finished with epochs=3. Use epochs=3 to"
     ):
         _fit(tmp_path / "run", epochs=epochs)
     assert (tmp_path / "run/ledger.jsonl").read_bytes() == ledger
     assert _fit(tmp_path / "run").fingerprint == whole.fingerprint
 
 
-def test_a_run_is_not_made_shorter_than_it_is(tmp_path: Path) -> None:
+def test_run_cannot_end_before_its_position(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="it fails"):
-        _fit(tmp_path / "run", callbacks=[_Stops(2)])
+        _fit(tmp_path / "run", callbacks=[_Fails(2)])
     before = (tmp_path / "run/ledger.jsonl").read_bytes()
     with pytest.raises(
-        ResumeError, match="is in its epoch 3, and was asked for 3; now it is 1: ask for as many"
+        ResumeError, match=r"epochs=1: the run in .* has already reached epoch 3 of 3. Use epochs>=2, or"
     ):
-        _fit(tmp_path / "run", callbacks=[_Stops(2)], epochs=1)
+        _fit(tmp_path / "run", callbacks=[_Fails(2)], epochs=1)
     assert (tmp_path / "run/ledger.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"seed": 2}, r"seed changed since it was interrupted \(seed: 1 before, 2 now\); put it back"),
         ({"batch_size": 8}, r"batch_size changed .* \(batch_size: 4 before, 8 now\)"),
@@ -236,22 +242,22 @@ def test_a_run_is_not_made_shorter_than_it_is(tmp_path: Path) -> None:
         ({"callbacks": [keras.callbacks.TerminateOnNaN()]}, "the callbacks are TerminateOnNaN, History"),
     ],
 )
-def test_what_is_another_training_is_refused(interrupted: Path, changed: Any, said: str) -> None:
+def test_changed_training_is_refused(interrupted: Path, changed: Any, message: str) -> None:
     before = (interrupted / "ledger.jsonl").read_bytes()
-    with pytest.raises(ReproError, match=said):
-        _fit(interrupted, **({"callbacks": [_Stops()]} | changed))
+    with pytest.raises(ReproError, match=message):
+        _fit(interrupted, **({"callbacks": [_Fails()]} | changed))
     assert (interrupted / "ledger.jsonl").read_bytes() == before
 
 
-def test_a_run_that_a_divergence_stopped_is_not_gone_on_with(tmp_path: Path) -> None:
+def test_run_stopped_by_divergence_is_not_resumed(tmp_path: Path) -> None:
     _fit(tmp_path / "other", seed=2)
     with pytest.warns(UserWarning, match="the training stops here"):
         _fit(tmp_path / "run", reference=tmp_path / "other")
-    with pytest.raises(ResumeError, match="was stopped on purpose: choose another folder"):
+    with pytest.raises(ResumeError, match=r"a divergence stopped this run\. Use another run folder"):
         _fit(tmp_path / "run")
 
 
-def test_two_at_once_are_refused(tmp_path: Path) -> None:
+def test_second_run_in_same_folder_is_refused(tmp_path: Path) -> None:
     class Nested(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             with pytest.raises(RunFolderError, match="is in use by this process"):
@@ -260,21 +266,21 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
     _fit(tmp_path / "run", callbacks=[Nested()], epochs=1)
 
 
-def test_a_callback_whose_state_is_not_known_is_named_once(tmp_path: Path) -> None:
+def test_callback_without_get_state_is_reported_once(tmp_path: Path) -> None:
     class Counts(keras.callbacks.Callback):
         count = 0
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.count += 1
 
-    with pytest.warns(UserWarning, match="callback Counts keeps what a snapshot does not hold") as warned:
+    with pytest.warns(UserWarning, match="callback Counts has a state that no snapshot contains") as warned:
         _fit(tmp_path / "run", callbacks=[Counts()])
     assert len(warned) == 1
     notes = [r["text"] for r in open_ledger(tmp_path / "run").records() if r["kind"] == "note"]
-    assert [n.split(":")[0] for n in notes] == ["callback Counts keeps what a snapshot does not hold"]
+    assert [n.split(":")[0] for n in notes] == ["callback Counts has a state that no snapshot contains"]
 
 
-def test_the_newest_are_kept_and_an_overwritten_run_leaves_none(tmp_path: Path) -> None:
+def test_newest_snapshots_are_kept_and_those_of_replaced_run_are_removed(tmp_path: Path) -> None:
     _fit(tmp_path / "run", snapshots=3, snapshot_every=2)
     names = {p.name for p in (tmp_path / "run" / "snapshots").iterdir()}
     assert names == {"resume-end.h5", "resume-epoch-4-step-0.h5", "resume-epoch-3-step-2.h5"}
@@ -282,51 +288,51 @@ def test_the_newest_are_kept_and_an_overwritten_run_leaves_none(tmp_path: Path) 
     assert {p.name for p in (tmp_path / "run" / "snapshots").iterdir()} == {"resume-end.h5"}
 
 
-def test_which_snapshot_is_the_oldest_is_not_told_by_the_times_of_files(tmp_path: Path) -> None:
+def test_age_of_snapshots_does_not_depend_on_file_times(tmp_path: Path) -> None:
     """A run folder may be a copy, or a clock may have been set back."""
     with pytest.raises(ValueError, match="it fails"):
-        _fit(tmp_path / "run", callbacks=[_Stops(2)], snapshots=3)
+        _fit(tmp_path / "run", callbacks=[_Fails(2)], snapshots=3)
     for age, name in enumerate(["resume-epoch-2-step-0.h5", "resume-epoch-3-step-0.h5"]):
         os.utime(tmp_path / "run/snapshots" / name, (1000 - age, 1000 - age))
-    _fit(tmp_path / "run", callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], snapshots=3)
+    _fit(tmp_path / "run", callbacks=[type("_Fails", (keras.callbacks.Callback,), {})()], snapshots=3)
     names = {p.name for p in (tmp_path / "run/snapshots").iterdir()}
     assert names == {"resume-epoch-3-step-0.h5", "resume-epoch-4-step-0.h5", "resume-end.h5"}
 
 
-def test_snapshots_change_no_bit_of_a_run(tmp_path: Path) -> None:
+def test_snapshots_do_not_change_the_training(tmp_path: Path) -> None:
     plain = _fit(tmp_path / "plain", resume=False)
     assert _fit(tmp_path / "steps", snapshot_every=1).fingerprint == plain.fingerprint
     assert _fit(tmp_path / "background", snapshot_every=1, background=True).fingerprint == plain.fingerprint
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "message"),
     [
         ({"snapshot_every": 0}, "snapshot_every must be 'epoch' or a number of steps from 1, received 0"),
         ({"snapshot_every": "step"}, "snapshot_every must be"),
         ({"snapshots": 0}, "snapshots must be a whole number from 1, received 0"),
     ],
 )
-def test_arguments_out_of_range(tmp_path: Path, arguments: Any, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_arguments_out_of_range_are_refused(tmp_path: Path, arguments: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         _fit(tmp_path / "run", **arguments)
 
 
-def test_a_run_that_goes_on_needs_a_folder() -> None:
+def test_resume_needs_a_run_folder() -> None:
     trainer = kr.ReproducibleTrainer(_model, seed=1, batch_size=4, strict=False)
     with pytest.raises(TypeError, match="run_dir is missing"):
         trainer.fit(X, X[:, :1], resume=True)
 
 
-def test_chosen_epochs_are_kept_across_an_interruption(tmp_path: Path) -> None:
+def test_kept_epochs_survive_an_interruption(tmp_path: Path) -> None:
     expected = {"all": ["1", "2", "3"], "last": ["3"], "some": ["1", "3"]}
     for name, epochs in expected.items():
         keep: Any = [1, 3] if name == "some" else name
         with pytest.raises(ValueError, match="it fails"):
-            _fit(tmp_path / name, callbacks=[_Stops(2)], keep=keep)
-        if name == "last":  # killed before it removed the one before
+            _fit(tmp_path / name, callbacks=[_Fails(2)], keep=keep)
+        if name == "last":  # as if it was killed before it removed the previous one
             folder = tmp_path / "last/snapshots"
             (folder / "fit-1-epoch-1.h5").write_bytes((folder / "fit-1-epoch-2.h5").read_bytes())
-        _fit(tmp_path / name, callbacks=[type("_Stops", (keras.callbacks.Callback,), {})()], keep=keep)
+        _fit(tmp_path / name, callbacks=[type("_Fails", (keras.callbacks.Callback,), {})()], keep=keep)
         kept = sorted(p.name for p in (tmp_path / name / "snapshots").glob("fit-*"))
         assert kept == [f"fit-1-epoch-{epoch}.h5" for epoch in epochs]

@@ -95,7 +95,9 @@ def test_events_that_are_gone_are_missed(tmp_path: Path) -> None:
         _fit(tmp_path / "run", board, "1.end")
     for path in (tmp_path / "logs" / "validation").iterdir():
         path.unlink()
-    with pytest.warns(UserWarning, match=r"no longer holds validation/events.out.*was told is missing"):
+    with pytest.warns(
+        UserWarning, match=r"no longer contains validation/events.out.*of TensorBoard are missing"
+    ):
         _fit(tmp_path / "run", board)
 
 
@@ -151,7 +153,9 @@ def test_callbacks_of_keras_go_on_as_they_were(kind: str, tmp_path: Path) -> Non
 
 def test_backup_and_restore_is_refused_beside_ours(tmp_path: Path) -> None:
     backup = [keras.callbacks.BackupAndRestore(tmp_path / "backup")]
-    with pytest.raises(TypeError, match="BackupAndRestore resumes by itself, and not to the same bits"):
+    with pytest.raises(
+        TypeError, match="BackupAndRestore resumes by itself, and not bit-identically: remove it"
+    ):
         _fit(tmp_path / "run", backup)
     assert not (tmp_path / "run").exists()
 
@@ -168,7 +172,7 @@ def test_a_function_that_changes_what_is_around_it_is_named(tmp_path: Path) -> N
         keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch)),
         keras.callbacks.LambdaCallback(on_epoch_end=counts),
     ):
-        with pytest.warns(UserWarning, match="callback LambdaCallback keeps what a snapshot does not hold"):
+        with pytest.warns(UserWarning, match="callback LambdaCallback has a state that no snapshot contains"):
             _fit(tmp_path / "run", [callback], resume=False, overwrite=True)
 
 
@@ -230,7 +234,7 @@ def test_a_model_that_is_built_in_its_first_step(tmp_path: Path) -> None:
 def test_a_finished_run_is_not_that_of_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     _fit(tmp_path / "run", [], epochs=1)
     monkeypatch.setitem(globals(), "X", X + 1)
-    with pytest.raises(ResumeError, match="its data are others; start anew in another run folder"):
+    with pytest.raises(ResumeError, match="data differs from the recorded run; use another run folder"):
         _fit(tmp_path / "run", [], epochs=1)
 
 

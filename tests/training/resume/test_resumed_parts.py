@@ -233,17 +233,17 @@ def test_all_parts_are_looked_at(whole: Callable[[str], Looks]) -> None:
 
 def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Makes the restoring of one part do nothing, and of no other."""
-    put, put_callbacks = TrainingState.put, CallbackStates.put
+    restore, restore_callbacks = TrainingState.restore, CallbackStates.restore
     section, _, name = part.partition(": ")
 
-    def put_state(self: Any, arrays: Any, metadata: Any, **named: Any) -> None:
+    def restore_state(self: Any, arrays: Any, metadata: Any, **named: Any) -> None:
         variables = [t.variable for t in self._walk.tensors() if f"{t.section}: {t.name}" == part]
         before = [v.numpy() for v in variables]
         python, numpy = random.getstate(), np.random.get_state()
         generator, eager = random_state.global_tensorflow_generator(), random_state.eager_operation_seeds()
         tensorflow = None if generator is None else generator.state.numpy()
         operations = None if eager is None else eager.getstate()
-        put(self, arrays, metadata, **named)
+        restore(self, arrays, metadata, **named)
         for variable, value in zip(variables, before, strict=True):
             variable.assign(value)
         if part == "generators: python":
@@ -255,16 +255,16 @@ def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         elif part == "generators: eager operations":
             eager.setstate(operations)
 
-    def put_states(self: Any, *arguments: Any, **named: Any) -> None:
+    def restore_states(self: Any, *arguments: Any, **named: Any) -> None:
         owner, _, attribute = name.partition(".")
         one = next((c for c in self._callbacks if type(c).__name__ == owner), None)
         before = None if one is None or section != "callbacks" else getattr(one, attribute)
-        put_callbacks(self, *arguments, **named)
+        restore_callbacks(self, *arguments, **named)
         if one is not None and section == "callbacks":
             setattr(one, attribute, before)
 
-    monkeypatch.setattr(TrainingState, "put", put_state)
-    monkeypatch.setattr(CallbackStates, "put", put_states)
+    monkeypatch.setattr(TrainingState, "restore", restore_state)
+    monkeypatch.setattr(CallbackStates, "restore", restore_states)
     if part == "position":
         enter = epoch_entry.start_epoch_at_step
         monkeypatch.setattr(

@@ -12,28 +12,28 @@ from keras_repro.training.resume.signals import SignalGuard, Terminated
 
 
 def test_a_first_signal_is_kept_and_a_second_leaves_at_once() -> None:
-    with SignalGuard() as interruptions:
-        assert not interruptions.asked
+    with SignalGuard() as guard:
+        assert not guard.requested
         os.kill(os.getpid(), signal.SIGINT)
-        assert interruptions.asked
+        assert guard.requested
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_second_signal_of_the_other_kind_leaves_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with SignalGuard() as interruptions:
+    with SignalGuard() as guard:
         os.kill(os.getpid(), signal.SIGINT)
         assert signal.getsignal(signal.SIGTERM) is before
         with pytest.raises(KeyboardInterrupt):
-            interruptions.leave()
+            guard.exit()
 
 
 def test_it_leaves_as_the_signal_would_have_it() -> None:
-    with SignalGuard() as interruptions:
+    with SignalGuard() as guard:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Terminated):
-            interruptions.leave()
+            guard.exit()
 
 
 def test_handlers_are_put_back() -> None:
@@ -46,9 +46,9 @@ def test_handlers_are_put_back() -> None:
 def test_what_is_ignored_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with SignalGuard() as interruptions:
+        with SignalGuard() as guard:
             os.kill(os.getpid(), signal.SIGINT)
-            assert not interruptions.asked
+            assert not guard.requested
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -57,8 +57,8 @@ def test_another_thread_hears_nothing() -> None:
     heard: list[bool] = []
 
     def run() -> None:
-        with SignalGuard() as interruptions:
-            heard.append(interruptions.asked)
+        with SignalGuard() as guard:
+            heard.append(guard.requested)
 
     thread = threading.Thread(target=run)
     thread.start()

@@ -578,9 +578,9 @@ def test_wrong_arguments_of_the_trainer(arguments: Any, error: Any, message: str
         (
             {"batch_size": 3},
             TypeError,
-            "batch_size is fixed by the trainer: give it to ReproducibleTrainer, not to fit",
+            "batch_size is fixed by the trainer: pass it to ReproducibleTrainer, not to fit",
         ),
-        ({"shuffle": False}, TypeError, "shuffle is fixed by the trainer: give it to ReproducibleTrainer"),
+        ({"shuffle": False}, TypeError, "shuffle is fixed by the trainer: pass it to ReproducibleTrainer"),
         ({"epoch": 3}, TypeError, "fit got an unexpected argument 'epoch'"),
         (
             {"on_divergence": "no"},
