@@ -1,1 +1,1 @@
-"""The data path: descriptions, digests and the batches that a fit is fed."""
+"""Descriptions and digests of data, its order, and how it is passed to a fit."""

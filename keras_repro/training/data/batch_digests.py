@@ -1,4 +1,4 @@
-"""Digests of the batches that go into training steps: as they are, sample by sample, and in any order."""
+"""Digests of the batches of training steps: of the bytes, of each sample, and of the samples in any order."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from keras_repro.storage.digest import tensor_frame
 from keras_repro.training.state.buffers import bytes_of
 
 _MOST_ROWS = 4096
-_NARROW = 1 << 14  # bytes of a row, below which putting its parts side by side is cheaper than hashing each
+_NARROW = 1 << 14  # bytes of a row; below, concatenating its parts is cheaper than hashing each
 
 
 def batch_digests(batch: Any) -> dict[str, str]:
-    """Digests of a batch's parts by their place, such as `"0"` (inputs) and `"1"` (labels)."""
+    """Return digests of a batch's parts by their position, such as `"0"` (inputs) and `"1"` (labels)."""
     return {str(i): _digest(part) for i, part in _parts(batch)}
 
 
 def row_digests(batch: Any) -> list[str]:
-    """A digest of each sample over all parts of the batch; empty where they have no samples in common."""
+    """Return a digest of each sample over all parts of a batch; empty if the parts have no common samples."""
     parts = [np.asarray(part) for _, part in _parts(batch)]
     counts = {len(p) if p.ndim else -1 for p in parts}
     if len(counts) != 1 or counts & {-1, 0}:
@@ -40,16 +40,16 @@ def row_digests(batch: Any) -> list[str]:
 
 
 def joint_digests(batches: Sequence[Sequence[Any]], *, samples: bool = True) -> dict[str, str]:
-    """What a step record says of the batches that went into a step (docs/ledger.md).
+    """Return the digests of the batches of a step for its record (docs/ledger.md).
 
     Args:
-        batches: the parts of each, as eager tensors.
-        samples: whether the parts are samples: those of a sparse tensor, or a ragged one, are none.
+        batches: the parts of each batch, as eager tensors.
+        samples: whether the parts contain samples, which components of sparse and ragged tensors do not.
 
     Returns:
-        Under `"order"` what commits to the bytes as they are, under `"rows"` the sum of the samples' hashes,
-        which is the same in any order; 32 hexadecimal digits each. `"rows"` is missing where the parts have
-        no samples in common.
+        `"order"` is a hash of the bytes in order, `"rows"` the sum of the samples' hashes, which does not
+        depend on their order; 32 hexadecimal digits each. `"rows"` is missing if the parts have no common
+        samples.
     """
     whole, total = xxhash.xxh3_128(), 0
     for parts in batches:
@@ -83,17 +83,17 @@ def _seed(described: _Described) -> int:
 
 
 def _sum_of_rows(parts: Sequence[Any], views: Sequence[memoryview], count: int, seed: int) -> int:
-    """The sum of the hashes of a batch's samples, each over all parts."""
+    """Return the sum of the hashes of a batch's samples, each over all parts."""
     if any(part.dtype == tf.string for part in parts):
         return _sum_of_texts(parts, count, seed)
     widths = [len(view) // count for view in views]
     if sum(widths) <= _NARROW:
-        # One hash a row instead of one a part and row.
+        # One hash per row instead of one per row and part.
         flat = [np.frombuffer(v, np.uint8).reshape(count, -1) for v in views if len(v)]
         if not flat:
             return 0
-        side = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
-        rows = side.view(f"V{side.shape[1]}").ravel().tolist()
+        joined = flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)
+        rows = joined.view(f"V{joined.shape[1]}").ravel().tolist()
         return sum(map(xxhash.xxh3_128_intdigest, rows, repeat(seed)))
     total = 0
     for index in range(count):
@@ -115,14 +115,14 @@ def _sum_of_texts(parts: Sequence[Any], count: int, seed: int) -> int:
 
 
 def _parts(batch: Any) -> Iterator[tuple[int, Any]]:
-    """The tensors of a batch with their places; `train_on_batch` is given arrays, Keras gives optionals."""
-    held = tf.nest.map_structure(_unpacked, batch)
-    for index, part in enumerate(tf.nest.flatten(held, expand_composites=True)):
+    """Yield the tensors of a batch with their positions; also of NumPy arrays and of optionals."""
+    unpacked = tf.nest.map_structure(_without_optional, batch)
+    for index, part in enumerate(tf.nest.flatten(unpacked, expand_composites=True)):
         if tf.is_tensor(part) or isinstance(part, np.ndarray):
             yield index, tf.convert_to_tensor(part)
 
 
-def _unpacked(part: Any) -> Any:
+def _without_optional(part: Any) -> Any:
     if isinstance(part, tf.experimental.Optional):
         return part.get_value() if part.has_value() else None
     return part

@@ -1,8 +1,8 @@
-"""Batches given to a training function once more, by an iterator of the same element spec as their own.
+"""Iterators that pass given batches to a training function, with the element spec of the original iterator.
 
-A step that is given batches of another spec (a static batch size for an unknown one) is traced anew, and may
-compute other bits. `iterator_like` is for a step now and then; a `BatchFeed` for each step of a training:
-it stays one iterator.
+A step with another spec (a static batch size in place of an unknown one) is traced again, and may compute
+other bits. `iterator_like` is for single steps. A `BatchFeed` is for every step of a training: it stays one
+iterator.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from keras_repro.training.backends.active import backend
 
 
 def iterator_like(batches: Sequence[Any], spec: Any) -> Any:
-    """An iterator over batches whose element spec is that of the iterator which they were taken from.
+    """Return an iterator over batches with the element spec of the iterator that yielded them.
 
     Returns:
-        A `tf.data` iterator, None where no such iterator can be made.
+        A `tf.data` iterator, None if the batches do not fit the spec.
     """
     dataset: Any = None
     for batch in batches:
-        one = tf.data.Dataset.from_tensors(batch)
-        if not _fits(one.element_spec, spec):
+        single = tf.data.Dataset.from_tensors(batch)
+        if not _fits(single.element_spec, spec):
             return None
-        one = backend.pipelines.with_element_spec(one, spec)
-        dataset = one if dataset is None else dataset.concatenate(one)
-    # For each step a pipeline of its own: to optimize it would take longer than the step.
+        single = backend.pipelines.with_element_spec(single, spec)
+        dataset = single if dataset is None else dataset.concatenate(single)
+    # Each step has a new pipeline: optimizing it would take longer than the step.
     options = tf.data.Options()
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False
@@ -36,18 +36,17 @@ def iterator_like(batches: Sequence[Any], spec: Any) -> Any:
 
 
 class BatchFeed:
-    """An iterator that gives the batches which were put into it.
+    """An iterator that yields the batches that were put into it.
 
-    They go through a queue of TensorFlow's, as they are: a pipeline made anew for each step would be traced
-    anew for each step.
+    They pass through a TensorFlow queue: with a new pipeline for each step, each step would be traced again.
 
     Args:
         spec: the element spec.
-        at_once: the most batches that one call of the training function takes.
+        at_once: the maximum number of batches in one call of the training function.
 
     Attributes:
-        samples: whether the parts of a batch are samples, not what makes up a sparse or ragged tensor.
-        dense: whether they are plain tensors.
+        samples: whether the parts of a batch contain samples: not if a tensor is sparse or ragged.
+        dense: whether the parts are plain tensors.
     """
 
     def __init__(self, spec: Any, at_once: int) -> None:
@@ -63,7 +62,7 @@ class BatchFeed:
                 dataset = dataset.take_while(lambda _: self._queue.size() > 0)
             dataset = dataset.map(self._next)
         options = tf.data.Options()
-        # No thread may wait for a batch that is not there yet.
+        # No thread may wait for a batch that does not exist yet.
         options.experimental_optimization.apply_default_optimizations = False
         options.experimental_optimization.inject_prefetch = False
         options.autotune.enabled = False
@@ -72,7 +71,7 @@ class BatchFeed:
 
     @classmethod
     def of(cls, spec: Any, at_once: int) -> BatchFeed | None:
-        """A feed for batches of a spec, None where they cannot go through it unchanged."""
+        """Return a feed for batches of a spec, None if they cannot pass through it unchanged."""
         try:
             parts = tf.nest.flatten(spec, expand_composites=True)
             if any(part.dtype in (tf.variant, tf.resource) for part in parts):
@@ -83,24 +82,24 @@ class BatchFeed:
         return feed if feed.dataset.element_spec == spec else None
 
     def fits(self, iterator: Any) -> bool:
-        """Whether an iterator gives what this can hand on."""
+        """Return whether an iterator has the element spec of this feed."""
         return bool(iterator.element_spec == self._spec)
 
     def of_batches(self, batches: Sequence[list[Any]]) -> Any:
-        """The iterator, with these batches in it, each given by its parts."""
+        """Return the iterator, with these batches in it, each as a list of its parts."""
         for parts in batches:
-            # The queue's own method takes three times as long as what it does.
+            # The Python method of the queue takes three times as long.
             tf.raw_ops.QueueEnqueueV2(handle=self._queue.queue_ref, components=parts)
         if self._iterator is None:
             self._iterator = iter(self.dataset)
         iterator = self._iterator
         if len(batches) < self.at_once:
-            self._iterator = None  # it comes to its end with them
+            self._iterator = None  # it is exhausted after them
         return iterator
 
     def _next(self, _: Any) -> Any:
-        given = self._queue.dequeue()
-        parts = list(given) if isinstance(given, list | tuple) else [given]
+        dequeued = self._queue.dequeue()
+        parts = list(dequeued) if isinstance(dequeued, list | tuple) else [dequeued]
         for part, spec in zip(parts, tf.nest.flatten(self._spec, expand_composites=True), strict=True):
             part.set_shape(spec.shape)
         return tf.nest.pack_sequence_as(self._spec, parts, expand_composites=True)
@@ -112,4 +111,4 @@ def _fits(narrow: Any, wide: Any) -> bool:
     except (TypeError, ValueError):
         return False
     flat = zip(tf.nest.flatten(wide), tf.nest.flatten(narrow), strict=True)
-    return all(one.is_compatible_with(other) for one, other in flat)
+    return all(wide_spec.is_compatible_with(narrow_spec) for wide_spec, narrow_spec in flat)

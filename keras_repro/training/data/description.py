@@ -1,4 +1,4 @@
-"""What data a training was given: kind, size and digests, as far as it can be known without touching it."""
+"""Describe the data of a training: kind, size and digests, as far as possible without reading streams."""
 
 from __future__ import annotations
 
@@ -10,21 +10,23 @@ from keras_repro.storage.digest import array_digest, rows_digest, section_digest
 from keras_repro.training.backends.active import backend
 from keras_repro.training.state.digests import array_of
 
-_MOST_BYTES = 1 << 32  # reading more than that would keep a training waiting
+_MOST_BYTES = 1 << 32  # hashing more would delay the training
 
 
 def describe_data(
     x: Any, y: Any = None, sample_weight: Any = None, *, order: str = "keras"
 ) -> dict[str, Any]:
-    """Describes the arguments `x`, `y` and `sample_weight` of `fit`, `evaluate` or `predict`.
+    """Describe the arguments `x`, `y` and `sample_weight` of `fit`, `evaluate` or `predict`.
 
     Args:
-        x: arrays (also nested), or anything else that Keras takes; only arrays are read.
-        order: who orders arrays: `"keras"` or `"keras_repro"`.
+        x: arrays (also nested), or any other data that Keras accepts; only arrays are read.
+        y: as for Keras.
+        sample_weight: as for Keras.
+        order: which package orders arrays: `"keras"` or `"keras_repro"`.
 
     Returns:
-        `kind`, and for arrays `samples`, `digest` (empty over 4 GiB), `rows` (the same for the same samples
-        in any order) and `order`. Of iterators and datasets nothing is drawn: their order is `"not ours"`.
+        `kind`, and for arrays `samples`, `digest` (empty above 4 GiB), `rows` (equal for the same samples in
+        any order) and `order`. The order of iterators and datasets is `"not ours"`.
     """
     if x is None:
         return {"kind": "none"}
@@ -34,7 +36,7 @@ def describe_data(
     named = _flat({"x": x, "y": y, "sample_weight": sample_weight})
     try:
         arrays = {name: array_of(value) for name, value in named.items()}
-    except Exception:  # whatever Keras takes and NumPy does not: sparse, ragged, other frameworks' arrays
+    except Exception:  # sparse, ragged, or of another framework
         return {"kind": type(x).__name__, "order": order}
     if any(a.ndim == 0 or a.dtype == object for a in arrays.values()):
         return {"kind": type(x).__name__, "order": order}
@@ -51,18 +53,18 @@ def describe_data(
 
 
 def output_digests(outputs: Any) -> dict[str, str]:
-    """Digests of a structure of arrays by path, such as what `predict` returned."""
-    result = {}
+    """Return digests of a structure of arrays by path, such as the result of `predict`."""
+    digests = {}
     for name, value in _flat({"output": outputs}).items():
         try:
-            result[name] = array_digest(name, array_of(value))
-        except Exception:  # ragged outputs have no one shape
-            result[name] = array_digest(name, np.asarray(repr(value)))
-    return result
+            digests[name] = array_digest(name, array_of(value))
+        except Exception:  # ragged outputs have no single shape
+            digests[name] = array_digest(name, np.asarray(repr(value)))
+    return digests
 
 
 def stream_kind(x: Any) -> str | None:
-    """What kind of stream it is, None for arrays. Nothing is drawn from it and none of its code is run."""
+    """Return the kind of a stream, None for arrays. Draws nothing, and runs none of its code."""
     for kind in type(x).__mro__:
         if (
             kind.__name__ in ("DatasetV2", "Dataset", "DistributedDataset")
@@ -95,7 +97,7 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
         return {}
     if isinstance(value, dict):
         items = sorted(value.items(), key=lambda item: str(item[0]))
-    elif isinstance(value, tuple) or (isinstance(value, list) and _holds_arrays(value)):
+    elif isinstance(value, tuple) or (isinstance(value, list) and _contains_arrays(value)):
         items = list(enumerate(value))
     else:
         return {path: value}
@@ -105,5 +107,5 @@ def _flat(value: Any, path: str = "") -> dict[str, Any]:
     return result
 
 
-def _holds_arrays(value: list[Any]) -> bool:
+def _contains_arrays(value: list[Any]) -> bool:
     return bool(value) and (hasattr(value[0], "shape") or isinstance(value[0], dict | tuple))

@@ -1,4 +1,4 @@
-"""What `ReproducibleTrainer.fit` returns: one training, frozen."""
+"""`Run`: the result of `ReproducibleTrainer.fit`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ class Run:
     """One finished (or stopped) training.
 
     Attributes:
-        fingerprint: the line that commits to it.
+        fingerprint: the hash of its whole reproducible history.
         model: the trained model.
-        history: metrics by name, one value an epoch.
+        history: metrics by name, one value per epoch.
         ledger: path of its ledger.
-        status: `"finished"`, or `"stopped"` where it parted from its reference.
-        divergence: where it parted from its reference, None if it did not.
+        status: `"finished"`, or `"stopped"` if it diverged from its reference.
+        divergence: the first difference from its reference, None if there is none.
     """
 
     fingerprint: str

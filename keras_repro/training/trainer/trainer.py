@@ -1,4 +1,4 @@
-"""`ReproducibleTrainer`: clear_session, seeds, fixed batches and order around a model or a builder.
+"""`ReproducibleTrainer`: train a model with fixed seeds, batches and order.
 
 >>> trainer = kr.ReproducibleTrainer(build_model, seed=42, batch_size=32)
 >>> run = trainer.fit(x, y, epochs=3, run_dir="runs/a", verbose=0)
@@ -50,7 +50,7 @@ _R = TypeVar("_R")
 
 
 def _in_mode(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Has a trainer's method run portably, where the trainer is to."""
+    """Run a method of a trainer in the trainer's mode, portable or not."""
 
     @functools.wraps(method)
     def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -61,29 +61,29 @@ def _in_mode(method: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 class ReproducibleTrainer:
-    """Trains a model so that each `fit` is the same training, to the bit.
+    """Train a model so that each `fit` is bit for bit the same training.
 
     Args:
-        build_or_model: a function without arguments that returns a compiled model, called anew for each
-            run after clear_session and seeding; or a compiled model, whose present weights are the start
-            of each run; or nothing in a subclass that has `build_model`.
+        build_or_model: a function without arguments that returns a compiled model, called for each run after
+            clear_session and seeding; or a compiled model, whose present weights are the initial weights of
+            each run; or nothing in a subclass with `build_model`.
         seed: from 0 to `2**32 - 1`; every generator is set from it.
-        batch_size: samples a step, also in `evaluate` and `predict`.
-        shuffle: `"every_epoch"` (another order in each epoch), `"once"` (one order, kept) or `"none"`.
-        switches: further switches to set, by their names in `keras-repro doctor`. `op_determinism` is
-            always set unless it stands here as False.
-        determinism: `"bitwise"` (the same bits on this machine) or `"portable"` (the same bits on another
-            x86-64 CPU with AVX2 too; docs/portable.md).
-        strict: whether a switch that comes too late is an error, and, where `determinism` is `"portable"`, a
-            training step that is not; where a run shall be resumed, a training step that cannot be, exactly;
-            it is a warning, or a note in the ledger, otherwise.
+        batch_size: samples per step, also in `evaluate` and `predict`.
+        shuffle: `"every_epoch"` (a new order in each epoch), `"once"` (one order for all) or `"none"`.
+        switches: further switches to set, by their names in `keras-repro doctor`. `op_determinism` is set
+            unless it is False here.
+        determinism: `"bitwise"` (the same bits on this machine) or `"portable"` (also on other x86-64 CPUs
+            with AVX2; docs/portable.md).
+        strict: whether these are errors: a switch that is set too late; with `determinism="portable"`, a
+            training step that is not portable; with `resume`, a step that cannot be resumed exactly.
+            Otherwise they are warnings, or notes in the ledger.
 
     Raises:
-        TypeError: an argument has a type that cannot be used.
-        ValueError: an argument is out of its range.
-        SwitchError: a switch cannot be set any more.
+        TypeError: an argument has an unsupported type.
+        ValueError: an argument is out of range.
+        SwitchError: a switch is set too late.
 
-    A live model's present weights are the start of each run:
+    The present weights of a live model are the initial weights of each run:
 
     >>> model = build_model()
     >>> trainer = kr.ReproducibleTrainer(model, seed=1, batch_size=16, shuffle="once")
@@ -118,7 +118,7 @@ class ReproducibleTrainer:
             self._mode = PortableMode(threads=self._switches["intra_op_threads"], strict=strict)
         self.determinism: Determinism = determinism
         self._strict = strict
-        # The mode turns graph optimizers off while it trains, and on again.
+        # The portable mode switches graph optimizers off during training only.
         in_mode = {"graph_optimizer"} - set(switches or ()) if determinism == "portable" else set()
         apply_switches({n: v for n, v in self._switches.items() if n not in in_mode}, strict=strict)
         self._start: ModelStart | None = None
@@ -135,10 +135,10 @@ class ReproducibleTrainer:
                 f"received {type(build_or_model).__name__}"
             )
         elif type(self).build_model is ReproducibleTrainer.build_model:
-            raise TypeError("build_or_model is missing: give a function, a model, or override build_model")
+            raise TypeError("build_or_model is missing: pass a function or a model, or override build_model")
 
     def build_model(self) -> keras.Model:
-        """Builds and compiles the model; subclasses override it."""
+        """Return a compiled model; subclasses override it."""
         raise ReproError(f"{type(self).__name__} has neither a builder nor build_model")
 
     @_in_mode
@@ -169,36 +169,35 @@ class ReproducibleTrainer:
         steps_per_epoch: int | None = None,
         **arguments: Any,
     ) -> Run:
-        """Trains from the start; a second call is a new run with the same fingerprint.
+        """Train from the initial state; a second call is a new run with the same fingerprint.
 
         Args:
-            x: what `Model.fit` takes. Arrays, also nested ones, are ordered by the trainer, and so are the
-                batches of a `PyDataset`; a `tf.data.Dataset` or generator goes to Keras as it is, and its
-                order is not ours.
+            x: as for `Model.fit`. The trainer orders arrays, also nested ones, and the batches of a
+                `PyDataset`; a `tf.data.Dataset` or generator is passed to Keras unchanged.
             y: as for `Model.fit`.
             epochs: as for `Model.fit`.
             run_dir: the run folder; by default a new one in `.keras_repro`.
             overwrite: whether a run in `run_dir` may be replaced.
             reference: a run to compare with while training.
             on_divergence: as for `DeterminismCallback`.
-            every: as for `DeterminismCallback`; a step's record also says which batch went in.
+            every: as for `DeterminismCallback`; step records contain digests of the batch too.
             sketches: as for `DeterminismCallback`.
             keep: as for `DeterminismCallback`.
-            snapshot_every: `"epoch"`, or a number of steps: the whole state is kept in the run folder, so
-                that a run that is interrupted can be resumed. None: where `resume` is asked for, `"epoch"`.
-            resume: whether to go on with the run that is in `run_dir`, to the same fingerprint, weights and
-                history as if it had not been interrupted; it begins where there is none, and a finished one
-                is returned as it was recorded. SIGTERM and SIGINT then end a step, and leave a snapshot.
-            snapshots: how many of the newest are kept, from 1.
-            background: whether the training goes on while a snapshot is written.
-            on_snapshot_error: `"warn"`: the training goes on where a snapshot cannot be written, on a full
-                disk for one; `"raise"`: it stops there. Older snapshots stay either way.
-            callbacks: as for `Model.fit`; ours comes behind them.
+            snapshot_every: `"epoch"`, or a number of steps: how often a snapshot of the whole state is
+                written, from which an interrupted run can be resumed. None: none, or `"epoch"` with `resume`.
+            resume: whether to continue the run in `run_dir`, with the fingerprint, weights and history of an
+                uninterrupted run. If there is no run, it begins; if the run is finished, its result is
+                returned. SIGTERM and SIGINT then end the current step and write a snapshot.
+            snapshots: how many of the newest snapshots are kept, from 1.
+            background: whether training continues while a snapshot is written.
+            on_snapshot_error: `"warn"` continues training if a snapshot cannot be written, for example on a
+                full disk; `"raise"` stops it. Older snapshots are kept in both cases.
+            callbacks: as for `Model.fit`; ours are called after them.
             validation_split: as for `Model.fit`.
             validation_data: as for `Model.fit`.
             class_weight: as for `Model.fit`.
             sample_weight: as for `Model.fit`.
-            initial_epoch: as for `Model.fit`; the order is entered at that epoch.
+            initial_epoch: as for `Model.fit`; the order is that of this epoch.
             steps_per_epoch: as for `Model.fit`.
             arguments: `verbose`, `validation_steps`, `validation_batch_size`, `validation_freq`.
 
@@ -206,12 +205,12 @@ class ReproducibleTrainer:
             The run.
 
         Raises:
-            TypeError: an argument that `Model.fit` does not have, or that the trainer fixes; data that
-                cannot be entered at a position, where the run shall be resumed.
-            ValueError: an argument is out of its range.
-            RunFolderError: the run folder holds a run already, or another process uses it.
-            ResumeError: what would be resumed is another training.
-            SnapshotError: one cannot be written and `on_snapshot_error` is `"raise"`.
+            TypeError: an argument is unknown or fixed by the trainer; or the run cannot be resumed with this
+                data.
+            ValueError: an argument is out of range.
+            RunFolderError: the run folder contains a run already, or another process uses it.
+            ResumeError: the training differs from the one to be resumed.
+            SnapshotError: a snapshot cannot be written and `on_snapshot_error` is `"raise"`.
             DivergenceError: the run diverged from the reference and `on_divergence` is `"raise"`.
         """
         check_fit_arguments(arguments)
@@ -256,9 +255,10 @@ class ReproducibleTrainer:
             callbacks=callbacks,
             others=arguments,
         )
+        policy = OrderPolicy(seed=self.seed, batch_size=self.batch_size, shuffle=self.shuffle)
         fit = TrainerFit(
             data,
-            plan_of(data, self._policy()),
+            plan_of(data, policy),
             options,
             batch_size=self.batch_size,
             header=self._header(),
@@ -270,12 +270,12 @@ class ReproducibleTrainer:
 
     @_in_mode
     def evaluate(self, x: Any = None, y: Any = None, **arguments: Any) -> Any:
-        """`Model.evaluate` of the trained model, in the trainer's batch size."""
+        """Call `Model.evaluate` of the trained model with the trainer's batch size."""
         return self._trained("evaluate").evaluate(x, y, **self._with_batch_size(x, arguments))
 
     @_in_mode
     def predict(self, x: Any, **arguments: Any) -> Any:
-        """`Model.predict` of the trained model, in the trainer's batch size."""
+        """Call `Model.predict` of the trained model with the trainer's batch size."""
         return self._trained("predict").predict(x, **self._with_batch_size(x, arguments))
 
     def verify(
@@ -288,17 +288,17 @@ class ReproducibleTrainer:
         overwrite: bool = False,
         **arguments: Any,
     ) -> Comparison:
-        """Trains several times in this process and compares: the quick check, in notebooks too.
+        """Train several times in this process and compare the runs: a quick check, also in notebooks.
 
-        It cannot see what differs only between processes, such as the order of sets:
-        `keras-repro verify SCRIPT` does.
+        It does not detect differences between processes, such as the order of sets; use
+        `keras-repro verify SCRIPT` for these.
 
         Args:
             x: as for `fit`.
             y: as for `fit`.
-            runs: how many trainings, at least 2.
-            run_dir: gets the run folders `run-1`, `run-2`, ...; by default a new one in `.keras_repro`.
-            overwrite: whether runs there may be replaced.
+            runs: number of trainings, from 2.
+            run_dir: folder for the run folders `run-1`, `run-2`, ...; by default a new one in `.keras_repro`.
+            overwrite: whether existing runs may be replaced.
             arguments: further arguments of `fit`.
 
         Returns:
@@ -307,11 +307,11 @@ class ReproducibleTrainer:
         runs = whole_number("runs", runs, least=2)
         folder = new_folder("verify") if run_dir is None else Path(run_dir)
         arguments.setdefault("verbose", 0)
-        done = [
+        finished = [
             self.fit(x, y, run_dir=folder / f"run-{n + 1}", overwrite=overwrite, **arguments)
             for n in range(runs)
         ]
-        return compare_all([r.ledger for r in done], same_script=True)
+        return compare_all([run.ledger for run in finished], same_script=True)
 
     def _fresh_model(self, first_batch: Callable[[], Any]) -> keras.Model:
         if self._start is not None:
@@ -335,9 +335,6 @@ class ReproducibleTrainer:
         if "batch_size" in arguments:
             raise TypeError("batch_size is fixed by the trainer")
         return arguments | ({"batch_size": self.batch_size} if backend.data_adapters.is_array_like(x) else {})
-
-    def _policy(self) -> OrderPolicy:
-        return OrderPolicy(seed=self.seed, batch_size=self.batch_size, shuffle=self.shuffle)
 
     def _header(self) -> dict[str, Any]:
         return {

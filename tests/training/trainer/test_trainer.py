@@ -553,7 +553,7 @@ def test_verify_of_a_training_that_does_not_repeat(tmp_path: Path) -> None:
         (
             {"build_or_model": None},
             TypeError,
-            "build_or_model is missing: give a function, a model, or override",
+            "build_or_model is missing: pass a function or a model, or override",
         ),
         (
             {"switches": {"threads": 2}},
