@@ -1,4 +1,4 @@
-"""Where two sets of nested settings, such as configurations of models, first differ.
+"""Find the first difference of two nested settings, such as configurations of models.
 
 >>> print(first_config_difference({"layers": [1, 2]}, {"layers": [1, 3]}, "configuration"))
 configuration layers 1 (2 and 3)
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-_LONGEST_PATH = 200  # characters: a ledger that somebody else wrote may nest as it likes
+_LONGEST_PATH = 200  # characters: an untrusted ledger may nest to any depth
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class SettingDifference:
     """The first setting that differs.
 
     Attributes:
-        path: the keys and numbers that lead to it.
-        values: both values as text, cut short.
+        path: the keys and indices that lead to it.
+        values: both values as text, shortened.
     """
 
     path: str
@@ -30,12 +30,12 @@ class SettingDifference:
 
 
 def first_config_difference(a: Any, b: Any, path: str) -> SettingDifference:
-    """The first place where two unequal structures of dicts and lists differ.
+    """Return the first difference of two unequal structures of dicts and lists.
 
     Args:
-        a: the one.
-        b: the other.
-        path: what they are called.
+        a: the first structure.
+        b: the second structure.
+        path: the name of both.
     """
     if len(path) <= _LONGEST_PATH:
         if isinstance(a, Mapping) and isinstance(b, Mapping):

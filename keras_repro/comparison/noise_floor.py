@@ -1,24 +1,23 @@
-"""How much of a difference between two runs only their seeds make, from further runs with other seeds.
+"""Measure how much of a difference between two runs the seed alone makes, from runs with other seeds.
 
-    floor = NoiseFloor.of(["runs/seed-1", "runs/seed-2", "runs/seed-3"])
+    floor = NoiseFloor.of([open_ledger(f"runs/seed-{n}") for n in (1, 2, 3)])
     floor.judge({"loss": 0.31}, {"loss": 0.33})["loss"].within                # True
 
-For each number that all runs report in the end (the metrics of the last epoch, evaluations), the noise floor
-is the distance that two further runs with seeds of their own would stay within 95 times in 100: s * sqrt(2)
-times Student's t for n - 1 degrees of freedom, where s is the standard deviation over the n runs (the
-prediction interval of a difference of two normal values; Student, 1908).
+Each final result that all runs report (metrics of the last epoch, evaluations) has a noise floor: the
+distance that two further runs with other seeds stay within, 95 times in 100. It is s * sqrt(2) times
+Student's t for n - 1 degrees of freedom, with the standard deviation s over the n runs (the prediction
+interval of a difference of two normal values; Student, 1908).
 """
 
 from __future__ import annotations
 
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from keras_repro.errors import ReproError
-from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.ledger.reader import LedgerReader
 
 FEWEST = 3
 
@@ -30,10 +29,10 @@ _T = {2: 4.303, 3: 3.182, 4: 2.776, 5: 2.571, 6: 2.447, 7: 2.365, 8: 2.306, 9: 2
 
 @dataclass(frozen=True)
 class NoiseVerdict:
-    """One number of two runs against the noise floor.
+    """One result of two runs against its noise floor.
 
     Attributes:
-        difference: of the two runs, without its sign.
+        difference: the absolute difference of the two runs.
         floor: the noise floor.
     """
 
@@ -42,7 +41,7 @@ class NoiseVerdict:
 
     @property
     def within(self) -> bool:
-        """Whether seeds alone explain it."""
+        """Whether the seed alone explains the difference."""
         return self.difference <= self.floor
 
     @property
@@ -53,52 +52,51 @@ class NoiseVerdict:
 
 @dataclass(frozen=True)
 class NoiseFloor:
-    """The noise floor of each number.
+    """The noise floor of each result.
 
     Attributes:
-        floors: by name.
-        runs: how many runs it is from.
+        floors: by the result's name.
+        runs: the number of runs it was measured from.
     """
 
     floors: Mapping[str, float]
     runs: int
 
     @classmethod
-    def of(cls, runs: Sequence[str | os.PathLike[str]]) -> NoiseFloor:
-        """Measures it.
+    def of(cls, ledgers: Sequence[LedgerReader]) -> NoiseFloor:
+        """Measure the noise floor.
 
         Args:
-            runs: at least three finished runs of the same script with seeds of their own.
+            ledgers: at least three finished runs of the same script, each with another seed.
 
         Raises:
-            LedgerError: one of them cannot be read.
-            ReproError: they are too few, one did not finish, two are the same training, or no number is in
-                all of them.
+            LedgerError: a ledger is damaged.
+            ReproError: there are too few runs, one did not finish, two are the same training, or no result
+                is in all of them.
         """
-        files = [open_ledger(r) for r in runs]
-        if len(files) < FEWEST:
+        if len(ledgers) < FEWEST:
             raise ReproError(
-                f"a noise floor needs at least {FEWEST} runs with other seeds, given {len(files)}"
+                f"a noise floor needs at least {FEWEST} runs with other seeds, got {len(ledgers)}"
             )
-        for file in files:
-            if file.status != "finished":
-                raise ReproError(f"{file.path} did not finish: it cannot tell of noise")
-        known: dict[str | None, LedgerReader] = {}
-        for file in files:
-            first = known.setdefault(file.fingerprint, file)
-            if first is not file:
+        for ledger in ledgers:
+            if ledger.status != "finished":
+                raise ReproError(f"{ledger.path} did not finish: it cannot be used for the noise floor")
+        by_fingerprint: dict[str | None, LedgerReader] = {}
+        for ledger in ledgers:
+            first = by_fingerprint.setdefault(ledger.fingerprint, ledger)
+            if first is not ledger:
                 raise ReproError(
-                    f"{first.path} and {file.path} are the same training: noise needs other seeds"
+                    f"{first.path} and {ledger.path} are the same training: use runs with other seeds"
                 )
-        found = [results_of(file) for file in files]
-        names = [n for n in found[0] if all(n in other for other in found)]
+        results = [results_of(ledger) for ledger in ledgers]
+        names = [n for n in results[0] if all(n in other for other in results)]
         if not names:
-            raise ReproError("the runs for the noise floor have no number in common that they all report")
-        factor = _t(len(files) - 1) * math.sqrt(2)
-        return cls({n: factor * statistics.stdev(f[n] for f in found) for n in names}, len(files))
+            raise ReproError("the runs for the noise floor report no number in common")
+        factor = _student_t(len(ledgers) - 1) * math.sqrt(2)
+        return cls({n: factor * statistics.stdev(r[n] for r in results) for n in names}, len(ledgers))
 
     def judge(self, a: Mapping[str, float], b: Mapping[str, float]) -> dict[str, NoiseVerdict]:
-        """Two runs' numbers against it: those that both have."""
+        """Compare the results that both runs report with their noise floors."""
         return {
             name: NoiseVerdict(abs(a[name] - b[name]), floor)
             for name, floor in self.floors.items()
@@ -106,18 +104,18 @@ class NoiseFloor:
         }
 
 
-def results_of(file: LedgerReader) -> dict[str, float]:
-    """The numbers that a run reports in the end: metrics of each fit's last epoch, and evaluations."""
+def results_of(ledger: LedgerReader) -> dict[str, float]:
+    """Return the final results of a run: metrics of each fit's last epoch, and evaluations."""
     last: dict[int, Mapping[str, object]] = {}
-    found: dict[str, float] = {}
-    for record in file.typed_records():
+    results: dict[str, float] = {}
+    for record in ledger.typed_records():
         if record.kind == "epoch" and record.fit is not None:
             last[record.fit] = record.metrics
         elif record.kind == "evaluation":
-            found |= _numbers(f"evaluation {(record.index or 0) + 1}: ", record.metrics)
+            results |= _numbers(f"evaluation {(record.index or 0) + 1}: ", record.metrics)
     for fit, metrics in last.items():
-        found |= _numbers(f"fit {fit + 1}: " if len(last) > 1 else "", metrics)
-    return found
+        results |= _numbers(f"fit {fit + 1}: " if len(last) > 1 else "", metrics)
+    return results
 
 
 def _numbers(prefix: str, metrics: Mapping[str, object]) -> dict[str, float]:
@@ -125,5 +123,5 @@ def _numbers(prefix: str, metrics: Mapping[str, object]) -> dict[str, float]:
     return {f"{prefix}{name}": float(value) for name, value in plain.items()}
 
 
-def _t(freedom: int) -> float:
+def _student_t(freedom: int) -> float:
     return _T[max(known for known in _T if known <= freedom)]

@@ -1,4 +1,4 @@
-"""Two records at the same place of two chains: do they differ, and where."""
+"""Find the difference of two records at the same place of two chains."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ _SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "r
 
 
 def incomparable_headers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    """Return why two runs cannot be compared by their headers, None if they can."""
     if a["mode"] != b["mode"]:
         return f"one run is {a['mode']} and the other {b['mode']}: two different trainings"
     levels = [h.get("determinism", "bitwise") for h in (a, b)]
@@ -32,40 +33,35 @@ def incomparable_headers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | No
     return None
 
 
-def ended_how(file: LedgerReader) -> str:
-    """How a run ended, in words."""
-    return {"finished": "it finished", "stopped": "it was stopped"}.get(file.status, "it was killed")
+def ending_text(ledger: LedgerReader) -> str:
+    """Return how a run ended, in words."""
+    return {"finished": "it finished", "stopped": "it was stopped"}.get(ledger.status, "it was killed")
 
 
-def fits_in(*files: LedgerReader) -> int:
-    """The number of fits in the ledger that holds the most of them; reads each from end to end."""
-    return max(sum(r.get("kind") == "fit" for r in file.records()) for file in files)
+def most_fits(*ledgers: LedgerReader) -> int:
+    """Return the largest number of fits in a ledger; reads each from end to end."""
+    return max(sum(r.get("kind") == "fit" for r in ledger.records()) for ledger in ledgers)
 
 
 def difference(a: Record, b: Record, context: CompareContext) -> Divergence | None:
-    """The difference of two records that stand at the same place of their chains, None if equal."""
+    """Return the difference of two records at the same place of their chains, None if they are equal."""
     if a.link == b.link and a.position == b.position:
         return None
     if a.position != b.position:
         return _other_position(a, b, context)
     structure = _structure(a, b)
-    sections = [s for s in _ordered(a.sections, b.sections) if a.sections.get(s) != b.sections.get(s)]
+    sections = [s for s in _in_order(a.sections, b.sections) if a.sections.get(s) != b.sections.get(s)]
     if not sections:
         return None
     pairs = [(s, n) for s in sections for n in differing(a.tensors.get(s, {}), b.tensors.get(s, {}))]
     section, tensor = pairs[0] if pairs else (sections[0], None)
     divergence = Divergence(
-        kind=a.kind,
-        fit=a.fit,
-        epoch=None if a.kind == "birth" else a.epoch,
-        index=a.index,
+        **_place(a, context),
         step=steps if isinstance(steps := a.extra.get("steps"), int) else None,
         section=section,
         tensor=tensor,
         keras_name=context.keras_name(tensor),
         tensors=tuple({"section": s, "tensor": n} for s, n in pairs),
-        epochs=context.epochs,
-        fits=context.count_fits(),
         structure=structure,
     )
     cause, explanation = cause_of(divergence, a, b, context)
@@ -73,43 +69,39 @@ def difference(a: Record, b: Record, context: CompareContext) -> Divergence | No
 
 
 def _other_position(a: Record, b: Record, context: CompareContext) -> Divergence:
-    first = a if b.kind == "end" else b
-    kinds = {a.kind, b.kind}
-    if kinds == {"epoch", "end"}:
-        ended = b if first is a else a
-        stopped = ended.extra.get("status") == "stopped"
-        how = "was stopped" if stopped else "ended"
-        text = f"the same until {context.where()}, then one fit {how} and the other went on"
+    """The difference of two records that are at different places."""
+    if {a.kind, b.kind} == {"epoch", "end"}:
+        epoch, end = (a, b) if b.kind == "end" else (b, a)
+        stopped = end.extra.get("status") == "stopped"
+        ending = "was stopped" if stopped else "ended"
         return Divergence(
-            kind="epoch",
-            fit=a.fit,
-            epoch=first.epoch,
+            **_place(epoch, context),
             cause="unknown" if stopped else "configuration",
-            ended=text,
-            epochs=context.epochs,
-            fits=context.count_fits(),
+            ended=f"the same until {context.where()}, then one fit {ending} and the other continued",
         )
     names = [("new variables in " if r.kind == "birth" else "") + context.place(r) for r in (a, b)]
-    structure = f"after {context.where()} one goes on with {names[0]}, the other with {names[1]}"
-    return Divergence(
-        kind=a.kind,
-        fit=a.fit,
-        epoch=None if a.kind == "birth" else a.epoch,
-        index=a.index,
-        epochs=context.epochs,
-        fits=context.count_fits(),
-        cause="configuration",
-        structure=structure,
-        explanation=structure,
-    )
+    structure = f"after {context.where()}, one continues with {names[0]}, the other with {names[1]}"
+    return Divergence(**_place(a, context), cause="configuration", structure=structure, explanation=structure)
+
+
+def _place(record: Record, context: CompareContext) -> dict[str, Any]:
+    """Where a record is, as fields of a `Divergence`."""
+    return {
+        "kind": record.kind,
+        "fit": record.fit,
+        "epoch": None if record.kind == "birth" else record.epoch,
+        "index": record.index,
+        "epochs": context.epochs,
+        "fits": context.count_fits(),
+    }
 
 
 def _structure(a: Record, b: Record) -> str | None:
-    """What differs in names, shapes and dtypes of the tensors, in a line; None if nothing does."""
-    mine, other = _chained_shapes(a), _chained_shapes(b)
-    changed = [n for n in mine if n in other and mine[n] != other[n]]
-    only = [n for n in mine if n not in other], [n for n in other if n not in mine]
-    parts = [f"{n} is {_shape(mine[n])} in one and {_shape(other[n])} in the other" for n in changed[:3]]
+    """The differences of the tensors' names, shapes and dtypes in one line; None if there are none."""
+    first, second = _chained_shapes(a), _chained_shapes(b)
+    changed = [n for n in first if n in second and first[n] != second[n]]
+    only = [n for n in first if n not in second], [n for n in second if n not in first]
+    parts = [f"{n} is {_shape(first[n])} in one and {_shape(second[n])} in the other" for n in changed[:3]]
     parts += [
         f"{n} is in the {which} only"
         for which, names in zip(("first", "second"), only, strict=True)
@@ -123,8 +115,8 @@ def _structure(a: Record, b: Record) -> str | None:
 
 
 def _chained_shapes(record: Record) -> dict[str, list[Any]]:
-    """Dtype and shape of the tensors that the chain commits to: no generator that nothing drew from."""
-    chained = {name for held in record.tensors.values() for name in held}
+    """Dtype and shape of the tensors in the chain: without generators that were never used."""
+    chained = {name for tensors in record.tensors.values() for name in tensors}
     return {n: s[:2] for n, s in record.shapes.items() if n in chained}
 
 
@@ -133,7 +125,7 @@ def _shape(described: Sequence[Any]) -> str:
     return f"{dtype}{list(shape)}"
 
 
-def _ordered(*mappings: Mapping[str, Any]) -> list[str]:
+def _in_order(*mappings: Mapping[str, Any]) -> list[str]:
     names = list(dict.fromkeys(n for m in mappings for n in m))
     known = [n for n in _SECTION_ORDER if n in names]
     return known + [n for n in names if n not in known]

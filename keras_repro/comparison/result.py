@@ -1,17 +1,21 @@
-"""What a comparison of two runs found, and how well they agree."""
+"""The result of comparing runs: verdict, divergence, distances and grade."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.distances.summary import DistanceSummary
 from keras_repro.comparison.divergence import Divergence
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.utils.text import escape_control_chars
 
 Name = Literal["bitwise", "ulp", "statistical", "different"]
+Verdict = Literal["identical", "diverged", "incomparable"]
+
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -20,39 +24,35 @@ class Grade:
 
     Attributes:
         name: the grade.
-        reason: why, in a line.
+        reason: the reason, in one line.
     """
 
     name: Name
     reason: str
 
     def to_dict(self) -> dict[str, str]:
-        """The machine form."""
-        return {"name": self.name, "reason": self.reason}
-
-
-Verdict = Literal["identical", "diverged", "incomparable"]
-
-FORMAT = 1
+        """Return the JSON form."""
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What `compare` found.
+    """What `compare` returns.
 
     Attributes:
-        verdict: `"identical"` only when every digest of both chains was compared and there was one.
+        verdict: `"identical"` only if every digest of both chains was compared and there was at least one.
         runs: `{"ledger", "fingerprint", "status"}` of each run.
-        divergence: the first place where two of them differ.
-        reason: why they are `incomparable`, in a line.
-        notes: what is worth knowing and changes no verdict.
+        divergence: the first place where two runs differ; None if they do not.
+        reason: why the runs are `incomparable`, in one line.
+        notes: what is worth knowing but does not change the verdict.
         covers: what the verdict covers, in words.
-        within: the part of the training that was run, such as `"the first 2 epochs of each fit"`; empty
-            where nothing was capped.
-        compared: how many records of the chain were equal before the end or the divergence.
-        how_far: how far apart the weights are where they part and in the end; None where they are the same.
-        grade: how well they agree; None where they are incomparable.
-        distances: what `how_far` was taken from: where the weights part, and the last place.
+        within: the part of the training that was run, such as `"the first 2 epochs of each fit"`; empty if
+            all of it was.
+        compared: the number of chained records that are equal before the end or the divergence.
+        how_far: how far apart the weights are where they diverge and at the end; None if they do not.
+        grade: how well the runs agree; None if they are incomparable.
+        distances: the distances that `how_far` summarizes.
+        ledgers: the open ledgers of the runs.
     """
 
     verdict: Verdict
@@ -66,9 +66,10 @@ class Comparison:
     how_far: DistanceSummary | None = None
     grade: Grade | None = None
     distances: LayerDistances | None = field(default=None, compare=False)
+    ledgers: tuple[LedgerReader, ...] = field(default=(), compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form, as `--json` writes it."""
+        """Return the JSON form, as `--json` writes it."""
         return {
             "format": FORMAT,
             "verdict": self.verdict,
@@ -89,9 +90,8 @@ class Comparison:
     def __str__(self) -> str:
         if self.verdict == "identical":
             over = f" over {self.within}" if self.within else ""
-            return escape_control_chars(
-                f"identical{over}: {self.covers}; fingerprint {self.runs[0]['fingerprint']}"
-            )
+            text = f"identical{over}: {self.covers}; fingerprint {self.runs[0]['fingerprint']}"
+            return escape_control_chars(text)
         if self.divergence is not None:
             return f"diverged: {self.divergence.describe()}"
         return escape_control_chars(f"incomparable: {self.reason}")

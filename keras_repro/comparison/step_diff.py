@@ -1,4 +1,4 @@
-"""The step at which two runs parted, where both recorded steps, and what its batch says of the cause."""
+"""Find the step at which two runs diverged, and what its batch shows about the cause."""
 
 from __future__ import annotations
 
@@ -10,67 +10,63 @@ from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import StepRecord
 
 _CAUSING = ("weights", "optimizer", "seeds")
-# Causes that a batch overrules: the one is none, the other a guess from the surroundings.
+# Causes that a different batch overrules: one is none, the other a guess from the environment.
 _OPEN = ("unknown", "environment")
 
 
-def locate_step(found: Divergence, a: LedgerReader, b: LedgerReader) -> Divergence:
-    """Adds to a divergence in an epoch the first step that both runs recorded and that differs.
+def locate_step(divergence: Divergence, a: LedgerReader, b: LedgerReader) -> Divergence:
+    """Add the first step that both runs recorded and that differs to a divergence in an epoch.
 
-    Metrics count only where those of the epoch differ too: what an earlier `evaluate` has left in them has
-    no effect. Where that step was given another batch, that is the cause, unless one is known already.
+    Metrics count only if those of the epoch differ too: values left from an earlier `evaluate` have no
+    effect. If the batches of that step differ, they are the cause, unless one is known already.
 
     Returns:
-        The divergence; as it was where no such step was recorded, as when a callback changed something
-        after the epoch's last one.
+        The divergence; unchanged if no such step was recorded, for example because a callback changed
+        something after the epoch's last step.
     """
-    if found.kind != "epoch" or found.fit is None or found.epoch is None or found.section is None:
-        return found
+    fit, epoch = divergence.fit, divergence.epoch
+    if divergence.kind != "epoch" or fit is None or epoch is None or divergence.section is None:
+        return divergence
     if not a.header.get("step_algorithm") == b.header.get("step_algorithm") != "":
-        return found
-    with_metrics = any(t["section"] == "metrics" for t in found.tensors)
-    others = list(b.steps(found.fit, found.epoch))
-    if not others:
-        return found
-    by_step = {record.step: record for record in others}
-    for mine in a.steps(found.fit, found.epoch):
-        other = by_step.get(mine.step)
-        if other is None or not _differ(mine, other, with_metrics=with_metrics):
+        return divergence
+    with_metrics = any(t["section"] == "metrics" for t in divergence.tensors)
+    by_step = {record.step: record for record in b.steps(fit, epoch)}
+    if not by_step:
+        return divergence
+    for record in a.steps(fit, epoch):
+        other = by_step.get(record.step)
+        if other is None or not _differ(record, other, with_metrics=with_metrics):
             continue
-        found = replace(found, step=mine.step)
-        drawn_otherwise = mine.state.get("seeds") != other.state.get("seeds")
-        if found.cause in _OPEN or (found.cause == "random_state" and not drawn_otherwise):
-            return _with_batch(found, mine, other, (a, b), others)
-        return found
-    return found
+        same_seeds = record.state.get("seeds") == other.state.get("seeds")
+        is_open = divergence.cause in _OPEN or (divergence.cause == "random_state" and same_seeds)
+        batch = _batch_cause(record, other, (a, b)) if is_open else None
+        if batch is None:
+            return replace(divergence, step=record.step)
+        cause, explanation = batch
+        return replace(divergence, step=record.step, cause=cause, explanation=explanation)
+    return divergence
 
 
-def _with_batch(
-    found: Divergence, a: StepRecord, b: StepRecord, files: Sequence[LedgerReader], others: list[StepRecord]
-) -> Divergence:
-    """The divergence with the cause that the batch of its step tells, if that differs."""
+def _batch_cause(a: StepRecord, b: StepRecord, ledgers: Sequence[LedgerReader]) -> tuple[str, str] | None:
+    """The cause and the explanation if the batches of a step differ, else None."""
     if not a.batch or not b.batch or a.batch == b.batch:
-        return found
+        return None
     rows = a.batch.get("rows"), b.batch.get("rows")
     if rows[0] is not None and rows[0] == rows[1]:
-        text = "its batch holds the same samples in another order"
-        return replace(found, cause="data_order", explanation=text)
-    assert found.fit is not None
-    assert found.epoch is not None
-    if any(_steps_between(file, found.fit) != 1 for file in files) or None in rows:
-        text = "another batch went in: samples, their order or values differ; --every step tells them apart"
-        return replace(found, cause="unknown", explanation=text)
-    sums = [_sum_of_rows(steps) for steps in (files[0].steps(found.fit, found.epoch), others)]
+        return "data_order", "its batch has the same samples in another order"
+    if None in rows or any(_steps_between(ledger, a.fit) != 1 for ledger in ledgers):
+        return "unknown", (
+            "the batch differs in its samples, their order or values; --every step finds out which"
+        )
+    sums = [_sum_of_rows(ledger.steps(a.fit, a.epoch)) for ledger in ledgers]
     if sums[0] is not None and sums[0] == sums[1]:
-        text = "another batch went in: the epoch has the same samples in another order"
-        return replace(found, cause="data_order", explanation=text)
-    text = "another batch went in, and over the epoch other samples or other values of them"
-    return replace(found, cause="data_values", explanation=text)
+        return "data_order", "the batch differs: the epoch has the same samples in another order"
+    return "data_values", "the batch differs, and over the epoch the samples or their values differ"
 
 
-def _steps_between(file: LedgerReader, fit: int) -> int | None:
-    """How many steps there are from one record to the next in a fit."""
-    for record in file.records():
+def _steps_between(ledger: LedgerReader, fit: int) -> int | None:
+    """The number of steps from one record to the next in a fit."""
+    for record in ledger.records():
         if record.get("kind") == "fit" and record.get("fit") == fit:
             number = record.get("steps_recorded")
             return number if isinstance(number, int) else None
@@ -78,7 +74,7 @@ def _steps_between(file: LedgerReader, fit: int) -> int | None:
 
 
 def _sum_of_rows(steps: Iterable[StepRecord]) -> int | None:
-    """The sum of the hashes of all samples of an epoch, None where they are not known."""
+    """The sum of the hashes of all samples of an epoch, None if they are unknown."""
     total = 0
     for record in steps:
         try:

@@ -1,14 +1,15 @@
-"""The reading side of a ledger, line by line: what stands in it is checked, never believed.
+"""Read a ledger line by line. Its content is checked, never trusted.
 
-file = open_ledger("runs/a")
-file.fingerprint, file.status
-for record in file.typed_records():
+ledger = open_ledger("runs/a")
+ledger.fingerprint, ledger.status
+for record in ledger.typed_records():
     ...
 """
 
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import os
 from collections.abc import Iterator
@@ -24,16 +25,17 @@ from keras_repro.ledger.line_format import LONGEST_LINE, checked_body, data_in
 from keras_repro.ledger.schema import CHAINED_KINDS, ENDS, Header, Record, StepRecord
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.run_folder import LEDGER_NAME, redirected
+from keras_repro.utils.closeable import Closeable
 
 
 def open_ledger(run: str | os.PathLike[str]) -> LedgerReader:
-    """Opens a ledger for reading.
+    """Open a ledger for reading.
 
     Args:
-        run: a run folder, or the ledger itself.
+        run: a run folder or a ledger.
 
     Raises:
-        LedgerError: there is none, or its first line cannot be read.
+        LedgerError: there is no ledger, or its first line cannot be read.
     """
     path = redirected(run)
     if not os.path.lexists(path):
@@ -50,28 +52,31 @@ class CompletePrefix:
     """How much of a ledger is complete.
 
     Attributes:
-        lines: its lines.
-        size: their bytes.
+        lines: the number of complete lines.
+        size: their size in bytes.
     """
 
     lines: int
     size: int
 
 
-class LedgerReader:
-    """The reading side: what `open_ledger` returns. Reads the file anew for each pass, line by line.
+class LedgerReader(Closeable):
+    """The reading side of a ledger, as `open_ledger` returns it.
+
+    Opens the file once. Each pass over its records has a position of its own, so passes may be interleaved.
 
     Attributes:
         path: the ledger's path.
         header: the first line as a plain dict.
-        notes: words about what was found while reading, such as a torn last line.
-        complete: what was complete up to where the last pass has come.
+        notes: what was noticed while reading, such as an incomplete last line.
+        complete: the complete part of the ledger, as far as the last pass has read.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.notes: list[str] = []
         self.complete = CompletePrefix(0, 0)
+        self._file = open_regular_file(path, what="ledger")
         first = next(self._lines(), None)
         if first is None:
             raise LedgerError(f"{path} is empty: the run ended before its first record")
@@ -86,16 +91,16 @@ class LedgerReader:
         self._end: tuple[str, str, int] | None = None
 
     def records(self) -> Iterator[dict[str, Any]]:
-        """The records after the header, as plain dicts."""
+        """Yield the records after the header as plain dicts."""
         lines = self._lines()
         next(lines, None)
         yield from lines
 
     def typed_records(self) -> Iterator[Record]:
-        """The records after the header, their chain checked link by link.
+        """Yield the records of the chain, each link verified.
 
         Raises:
-            LedgerError: a record is damaged, or the chain does not hold.
+            LedgerError: a record is damaged, or a link does not match.
         """
         link = FIRST_LINK
         for number, data in enumerate(self.records(), start=2):
@@ -115,7 +120,7 @@ class LedgerReader:
             yield record
 
     def steps(self, fit: int, epoch: int) -> Iterator[StepRecord]:
-        """The step records of one epoch, in their order.
+        """Yield the step records of one epoch, in order.
 
         Raises:
             LedgerError: a record is damaged.
@@ -129,7 +134,7 @@ class LedgerReader:
 
     @property
     def status(self) -> str:
-        """`"finished"`, `"stopped"`, or `"killed"` where the ledger just ends."""
+        """`"finished"`, `"stopped"`, or `"killed"` if the ledger ends without an end record."""
         return self._ending()[0]
 
     @property
@@ -144,10 +149,14 @@ class LedgerReader:
     def digest(self) -> str:
         """BLAKE3 of the whole file, 64 hexadecimal digits."""
         hasher = blake3.blake3()
-        with open_regular_file(self.path, what="ledger") as file:
+        with self._pass() as file:
             while block := file.read(1 << 20):
                 hasher.update(block)
         return hasher.hexdigest()
+
+    def close(self) -> None:
+        """Close the file. Idempotent."""
+        self._file.close()
 
     def _ending(self) -> tuple[str, str, int]:
         if self._end is None:
@@ -157,20 +166,20 @@ class LedgerReader:
                 status = "killed"
                 if record.kind in ENDS:
                     status = str(record.extra.get("status", "finished"))
-                # A launched run is over when its process is: a fit's end does not end it.
+                # A launched run ends with its process, not with the end of a fit.
                 if record.kind != "exit" and "r" in self.header["coverage"]:
                     status = "killed"
             self._end = (status, link, count)
         return self._end
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        with open_regular_file(self.path, what="ledger") as file:
+        with self._pass() as file:
             number = size = 0
             while line := file.readline(LONGEST_LINE):
                 whole = line.endswith(b"\n")
                 if not whole and len(line) >= LONGEST_LINE:
                     raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
-                if _has_gaps(line) and not _is_durable(self.path, number):
+                if _has_gaps(line) and not _is_durable(self._pass(), number):
                     self._note("its end never reached the disk and is left out")
                     return
                 if not whole:
@@ -181,41 +190,59 @@ class LedgerReader:
                 self.complete = CompletePrefix(number, size)
                 yield data
 
+    def _pass(self) -> io.BufferedReader:
+        return io.BufferedReader(_SharedFile(self._file.fileno()), 1 << 20)
+
     def _note(self, text: str) -> None:
         note = f"{self.path}: {text}"
         if note not in self.notes:
             self.notes.append(note)
 
 
+class _SharedFile(io.RawIOBase):
+    """An open file, read from a position of its own."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor, self._position = descriptor, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        content = os.pread(self._descriptor, len(buffer), self._position)
+        buffer[: len(content)] = content
+        self._position += len(content)
+        return len(content)
+
+
 def discard_unbegun(folder: Path) -> None:
-    """Removes a ledger that has no header: its process was killed as the run began."""
+    """Remove a ledger without a header: its process was killed as the run began."""
     path = folder / LEDGER_NAME
     if os.path.lexists(path):
         with open_regular_file(path, what="ledger") as file:
             line = file.readline(LONGEST_LINE)
-        lost = not line.endswith(b"\n") or (_has_gaps(line) and not _is_durable(path, 0))
+            lost = not line.endswith(b"\n") or (_has_gaps(line) and not _is_durable(file, 0))
         if lost and len(line) < LONGEST_LINE:
             path.unlink()
 
 
 def _has_gaps(line: bytes) -> bool:
-    """Whether a line of text has zeros in it, as lost bytes have; what is no text has none of ours."""
+    """Whether a line of our text contains zero bytes, as after a loss of power."""
     return b"\0" in line and all(byte in b"\0\n" or 32 <= byte < 127 for byte in set(line))
 
 
-def _is_durable(path: Path, number: int) -> bool:
-    """Whether a line behind this one says that the disk had it, as an end does: zeros there are then damage.
+def _is_durable(file: io.BufferedReader, number: int) -> bool:
+    """Whether a later line proves that line `number` had been written to disk: zeros in it are then damage.
 
-    Elsewhere they are what a machine leaves that died before the file's last bytes were written.
+    Without such proof, the machine failed before the file's last bytes were written.
     """
-    with open_regular_file(path, what="ledger") as file:
-        while line := file.readline(LONGEST_LINE):
-            body = checked_body(line.lstrip(b"\0"))
-            with contextlib.suppress(ValueError, RecursionError):
-                data = json.loads(b"null" if body is None else body + b"}")
-                if not isinstance(data, dict):
-                    continue
-                durable = data.get("n") if data.get("kind") in ENDS else data.get("durable")
-                if isinstance(durable, int) and durable > number:
-                    return True
+    while line := file.readline(LONGEST_LINE):
+        body = checked_body(line.lstrip(b"\0"))
+        with contextlib.suppress(ValueError, RecursionError):
+            data = json.loads(b"null" if body is None else body + b"}")
+            if not isinstance(data, dict):
+                continue
+            durable = data.get("n") if data.get("kind") in ENDS else data.get("durable")
+            if isinstance(durable, int) and durable > number:
+                return True
     return False

@@ -1,6 +1,6 @@
-"""A run's states beside another's, and the sketches beside its ledger, each read once from front to back.
+"""The weights of two runs at the same places, with the sketches next to their ledgers, each read once.
 
-runs = SketchedRun("runs/a"), SketchedRun("runs/b")
+runs = SketchedRun(open_ledger("runs/a")), SketchedRun(open_ledger("runs/b"))
 for left, right in pairs_of(*runs):
     runs[0].sketches(left), runs[1].sketches(right)
 """
@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.position_text import position_text
-from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchFile, SketchRecord
 
@@ -21,41 +21,41 @@ _STATES = ("start", "epoch", "end")
 
 
 class SketchedRun:
-    """One run: its ledger, and what lies beside it.
+    """One run: its ledger and its sketches.
 
     Args:
-        run: a run folder or a ledger.
+        ledger: the run's ledger.
 
     Attributes:
-        file: the ledger.
-        shapes: what is known of the tensors so far: dtype, shape and Keras's name.
-        notes: why distances to it are not known.
-        last: the digest of the weights that it left behind, as far as it was read.
+        ledger: the run's ledger.
+        shapes: dtype, shape and Keras's name of each tensor seen so far.
+        notes: why distances to this run are unknown.
+        last: the digest of the final weights, as far as the ledger was read.
         epochs: the index of each fit's last epoch so far.
 
     Raises:
-        LedgerError: the ledger cannot be read, or the sketches are damaged.
+        LedgerError: the sketches are damaged.
     """
 
-    def __init__(self, run: str | os.PathLike[str]) -> None:
-        self.file: LedgerReader = open_ledger(run)
+    def __init__(self, ledger: LedgerReader) -> None:
+        self.ledger = ledger
         self.shapes: dict[str, list[Any]] = {}
         self.notes: list[str] = []
         self.last = ""
         self.epochs: dict[int | None, int | None] = {}
         self._sketches: Iterator[SketchRecord] = iter(())
         self._next: SketchRecord | None = None
-        path = self.file.path.with_name(SKETCHES_NAME)
+        path = self.ledger.path.with_name(SKETCHES_NAME)
         if os.path.lexists(path):
-            self._sketched = SketchFile(path)
-            self._sketches = self._sketched.records()
+            self._sketch_file = SketchFile(path)
+            self._sketches = self._sketch_file.records()
             self._next = next(self._sketches, None)
         if self._next is None:
-            self.notes.append(f"{self.file.path.parent} has no sketches of its weights")
+            self.notes.append(f"{self.ledger.path.parent} has no sketches of its weights")
 
     def states(self) -> Iterator[Record]:
-        """The records that hold weights."""
-        for record in self.file.typed_records():
+        """Yield the records that contain weights."""
+        for record in self.ledger.typed_records():
             self.shapes |= record.shapes
             if record.kind in _STATES and record.fit is not None and "weights" in record.sections:
                 self.last = record.sections["weights"]
@@ -64,21 +64,21 @@ class SketchedRun:
                 yield record
 
     def sketches(self, record: Record) -> SketchRecord | None:
-        """The sketches of a record; asked for in the ledger's order."""
+        """Return the sketches of a record, None if there are none. Call it in the ledger's order."""
         wanted = _order(record.kind, record.fit, record.epoch)
         while self._next is not None and _order_of(self._next.position) < wanted:
             self._next = next(self._sketches, None)
-        found = self._next
-        if found is None or found.position != record.position:
+        sketches = self._next
+        if sketches is None or sketches.position != record.position:
             return None
-        if found.digest != record.sections["weights"]:
+        if sketches.digest != record.sections["weights"]:
             place = position_text(record.kind, fit=record.fit, epoch=record.epoch)
-            raise LedgerError(f"{self._sketched.path} is not of this ledger: other weights at {place}")
-        return found
+            raise LedgerError(f"{self._sketch_file.path} is not of this ledger: other weights at {place}")
+        return sketches
 
 
 def pairs_of(a: SketchedRun, b: SketchedRun) -> Iterator[tuple[Record, Record]]:
-    """The records of both runs that stand at the same place."""
+    """Yield the records of both runs that are at the same place."""
     others = b.states()
     right = next(others, None)
     for left in a.states():
@@ -88,7 +88,7 @@ def pairs_of(a: SketchedRun, b: SketchedRun) -> Iterator[tuple[Record, Record]]:
         if right is not None and right.position == left.position:
             yield left, right
     for _ in others:
-        pass  # so that its last is known
+        pass  # so that `b.last` is of the last record
 
 
 def _order(kind: str, fit: int | None, epoch: int | None) -> tuple[int, int, int]:
@@ -101,4 +101,4 @@ def _order_of(position: str) -> tuple[int, int, int]:
         fit, epoch = [*map(int, numbers), 0][:2]
         return _order(kind, fit, epoch)
     except ValueError:
-        return -1, 0, 0  # of a kind that this version does not know
+        return -1, 0, 0  # a kind that this version does not know

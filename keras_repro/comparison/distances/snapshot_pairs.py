@@ -1,10 +1,10 @@
-"""The snapshots that two runs kept, side by side: exact distances of their weights.
+"""Exact distances of the weights that two runs kept in snapshots.
 
-    a, b = Kept(Path("runs/a"), record_of_a), Kept(Path("runs/b"), record_of_b)
+    a, b = RecordedSnapshot(Path("runs/a"), record_of_a), RecordedSnapshot(Path("runs/b"), record_of_b)
     exact_distances(a, b, names=["layers/0/kernel"])["layers/0/kernel"].ulps
 
-A snapshot is believed only where its file is the one that the ledger names, and each tensor in it has the
-digest that the ledger's chain holds.
+A snapshot is used only if its file is the one that the ledger names. Each tensor must have the digest that
+is in the ledger's chain.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _FILE = re.compile(rf"{SNAPSHOTS_NAME}/([A-Za-z0-9][A-Za-z0-9._-]{{0,99}}\.h5)")
 
 @dataclass(frozen=True)
 class RecordedSnapshot:
-    """A record's snapshot, where it names one.
+    """The snapshot that a record names.
 
     Attributes:
         folder: the run folder.
@@ -41,57 +41,58 @@ class RecordedSnapshot:
 
     @property
     def path(self) -> Path | None:
-        """The file, if it is named as ours are and is there."""
-        named = self.record.extra.get("snapshot")
-        file = _FILE.fullmatch(str(named.get("file"))) if isinstance(named, dict) else None
-        inside = self.folder / SNAPSHOTS_NAME
-        if file is None or os.path.islink(inside) or not os.path.lexists(inside / file[1]):
+        """The file; None if the record names none of ours, or it is missing."""
+        snapshot = self.record.extra.get("snapshot")
+        match = _FILE.fullmatch(str(snapshot.get("file"))) if isinstance(snapshot, dict) else None
+        folder = self.folder / SNAPSHOTS_NAME
+        if match is None or os.path.islink(folder) or not os.path.lexists(folder / match[1]):
             return None
-        return inside / file[1]
+        return folder / match[1]
 
     def open(self) -> Snapshot:
-        """Opens it.
+        """Open the snapshot.
 
         Raises:
-            SnapshotError: it is not the file that was recorded, or cannot be read.
+            SnapshotError: it is missing, is not the recorded file, or cannot be read.
         """
         path = self.path
         if path is None:
-            raise SnapshotError(f"{self.folder} kept no snapshot there")
+            raise SnapshotError(f"no snapshot of {self.record.position} in {self.folder}")
         return Snapshot(path, digest=str(self.record.extra["snapshot"].get("digest")))
 
 
 def exact_distances(
     a: RecordedSnapshot, b: RecordedSnapshot, *, names: Collection[str]
 ) -> dict[str, ExactDistance]:
-    """How far apart tensors are that both runs kept.
+    """Return how far apart the tensors in two snapshots are.
 
     Args:
-        a: what the first run kept.
-        b: what the other kept.
-        names: the tensors, by their structural names.
+        a: the snapshot of the first run.
+        b: the snapshot of the second run.
+        names: the structural names of the tensors.
 
     Returns:
-        By name; without those of another dtype or shape.
+        The distances by name, without tensors whose dtypes or shapes differ.
 
     Raises:
-        SnapshotError: one of them cannot be read, or does not hold what its ledger says.
+        SnapshotError: a snapshot cannot be read, or does not match its ledger.
     """
-    found = {}
+    distances = {}
     with a.open() as left, b.open() as right:
         for name in names:
             if name in left.arrays and left.arrays[name] == right.arrays.get(name):
-                values = [_checked(kept, file, name) for kept, file in ((a, left), (b, right))]
-                found[name] = exact_distance(name, *values)
-    return found
+                values = _verified(a, left, name), _verified(b, right, name)
+                distances[name] = exact_distance(name, *values)
+    return distances
 
 
-def _checked(kept: RecordedSnapshot, file: Snapshot, name: str) -> np.ndarray:
+def _verified(recorded: RecordedSnapshot, file: Snapshot, name: str) -> np.ndarray:
+    """The tensor in a snapshot, if its digest is the recorded one."""
     values, (dtype, shape) = file.array(name), file.arrays[name]
     if dtype == "string":
         digest = array_digest(name, values)
     else:
         digest = tensor_digest(name, dtype, shape, content_digest(values.reshape(-1).view("u1")))
-    if digest != kept.record.tensors.get("weights", {}).get(name):
-        raise SnapshotError(f"{file.path} does not hold the {name} that its ledger says")
+    if digest != recorded.record.tensors.get("weights", {}).get(name):
+        raise SnapshotError(f"{file.path} does not match its ledger: {name} has another digest")
     return values

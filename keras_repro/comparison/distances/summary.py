@@ -1,13 +1,13 @@
-"""How far apart two runs are where their weights part and at the end, layer by layer.
+"""Summarize how far apart two runs are, where their weights diverge and at the end, layer by layer.
 
-found = how_far(distances("runs/a", "runs/b"))
-found.end.at, found.end.layers[0].title, found.end.layers[0].distance     # 'epoch 3', 'dense', 0.021
+summary = summarize_distances(distances(open_ledger("runs/a"), open_ledger("runs/b")))
+summary.end.at, summary.end.layers[0].title, summary.end.layers[0].distance     # 'epoch 3', 'dense', 0.021
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 
-_MOST = 20
+_MOST_IN_JSON = 20
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class LayerDistance:
     """How far apart one layer is.
 
     Attributes:
-        layer: its structural name.
+        layer: the structural name.
         title: the name that Keras gives it.
-        distance: relative; None where it is not known.
-        exact: whether it is no estimate.
+        distance: the relative distance; None if unknown.
+        exact: whether the distance is exact, not an estimate.
     """
 
     layer: str
@@ -35,8 +35,8 @@ class LayerDistance:
     exact: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form."""
-        return {"layer": self.layer, "title": self.title, "distance": self.distance, "exact": self.exact}
+        """Return the JSON form."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class DistanceAt:
 
     Attributes:
         at: the place in words, such as `"epoch 3"`.
-        layers: those that differ, the furthest first, those whose distance is not known last.
-        of: how many layers there are.
-        tensors: what snapshots tell of each tensor that differs, the furthest first.
+        layers: the layers that differ, furthest apart first, unknown distances last.
+        of: the number of layers.
+        tensors: the tensors that differ according to snapshots, furthest apart first.
     """
 
     at: str
@@ -57,17 +57,17 @@ class DistanceAt:
 
     @property
     def largest(self) -> float | None:
-        """The largest distance of a layer that is known; None where none is."""
+        """The largest known distance of a layer; None if none is known."""
         return next((layer.distance for layer in self.layers if layer.distance is not None), None)
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form; of many layers and tensors those that are furthest apart."""
+        """Return the JSON form; of many layers and tensors, those that are furthest apart."""
         return {
             "at": self.at,
             "differing": len(self.layers),
             "of": self.of,
-            "layers": [layer.to_dict() for layer in self.layers[:_MOST]],
-            "tensors": [tensor.to_dict() for tensor in self.tensors[:_MOST]],
+            "layers": [layer.to_dict() for layer in self.layers[:_MOST_IN_JSON]],
+            "tensors": [tensor.to_dict() for tensor in self.tensors[:_MOST_IN_JSON]],
         }
 
 
@@ -76,47 +76,47 @@ class DistanceSummary:
     """How far apart two runs are.
 
     Attributes:
-        parting: where their weights part.
-        end: the last place that both have.
-        notes: why distances are not known.
+        first: the first place where the weights differ.
+        end: the last place that both runs recorded.
+        notes: why distances are unknown.
     """
 
-    parting: DistanceAt
+    first: DistanceAt
     end: DistanceAt
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form."""
-        found = {"parting": self.parting.to_dict(), "end": self.end.to_dict(), "notes": list(self.notes)}
-        return found
+        """Return the JSON form."""
+        return {"parting": self.first.to_dict(), "end": self.end.to_dict(), "notes": list(self.notes)}
 
 
-def how_far(found: LayerDistances) -> DistanceSummary | None:
-    """What the distances say of two runs; None where their weights are the same as far as both recorded."""
-    unlike = ~((found.values == 0) & found.exact)
-    columns = np.flatnonzero(unlike.any(axis=0))
+def summarize_distances(distances: LayerDistances) -> DistanceSummary | None:
+    """Return the summary; None if the weights are equal at all places that both runs recorded."""
+    unequal = ~((distances.values == 0) & distances.exact)
+    columns = np.flatnonzero(unequal.any(axis=0))
     if not columns.size:
         return None
-    return DistanceSummary(_apart(found, int(columns[0])), _apart(found, len(found.epochs) - 1), found.notes)
+    last = len(distances.epochs) - 1
+    return DistanceSummary(_at(distances, int(columns[0])), _at(distances, last), distances.notes)
 
 
-def _apart(found: LayerDistances, column: int) -> DistanceAt:
-    values, exact = found.values[:, column], found.exact[:, column]
-    unlike = [
+def _at(distances: LayerDistances, column: int) -> DistanceAt:
+    values, exact = distances.values[:, column], distances.exact[:, column]
+    layers = [
         LayerDistance(
-            layer=found.layers[i],
-            title=found.titles[i],
+            layer=distances.layers[i],
+            title=distances.titles[i],
             distance=float(values[i]) if math.isfinite(values[i]) else None,
             exact=bool(exact[i]),
         )
         for i in np.flatnonzero(~((values == 0) & exact))
     ]
-    unlike.sort(key=lambda layer: -1.0 if layer.distance is None else layer.distance, reverse=True)
-    at = found.epochs[column]
-    tensors = sorted(found.tensors.get(at, ()), key=_relative, reverse=True)
-    return DistanceAt(at=at, layers=tuple(unlike), of=len(found.layers), tensors=tuple(tensors))
+    layers.sort(key=lambda layer: -1.0 if layer.distance is None else layer.distance, reverse=True)
+    at = distances.epochs[column]
+    tensors = sorted(distances.tensors.get(at, ()), key=_relative, reverse=True)
+    return DistanceAt(at=at, layers=tuple(layers), of=len(distances.layers), tensors=tuple(tensors))
 
 
 def _relative(tensor: ExactDistance) -> float:
-    size = tensor.norms[0] or tensor.norms[1]
-    return tensor.apart / size if size and math.isfinite(tensor.apart) else math.inf
+    norm = tensor.norms[0] or tensor.norms[1]
+    return tensor.apart / norm if norm and math.isfinite(tensor.apart) else math.inf
