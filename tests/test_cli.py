@@ -341,7 +341,7 @@ def test_ledgers_that_cannot_be_read(command: Any, here: Path) -> None:
     torn.write_bytes(text[:-20])
     answer = command("compare", good, torn)
     assert answer.code == 1
-    assert f"note: {torn}: the last line was torn and is left out" in answer.out
+    assert f"note: {torn}: the last line is incomplete and is ignored" in answer.out
     refused(command("compare", good, here / "none"), f"no ledger at {here / 'none'}")
     refused(command("compare", good, here), f"{here} holds no ledger.jsonl: give a run folder or a ledger")
 

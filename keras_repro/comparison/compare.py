@@ -24,9 +24,9 @@ from keras_repro.comparison.grade import grade
 from keras_repro.comparison.ledger_cause import CompareContext, environment_differences
 from keras_repro.comparison.notes import (
     HASH_SEEDS_DIFFER,
-    caps_in_words,
+    caps_text,
     copy_notes,
-    coverage_in_words,
+    coverage_text,
     latent_notes,
     limit_notes,
 )
@@ -234,7 +234,7 @@ class _Pair:
             reason=reason,
             runs=(),
             notes=tuple(dict.fromkeys(notes)),
-            covers=coverage_in_words(self.kinds, headers[0]["coverage"]),
-            within=caps_in_words(headers[0]),
+            covers=coverage_text(self.kinds, headers[0]["coverage"]),
+            within=caps_text(headers[0]),
             compared=self.compared,
         )

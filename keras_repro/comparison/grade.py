@@ -24,7 +24,7 @@ from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.noise_floor import NoiseFloor, results_of
 from keras_repro.comparison.result import Comparison, Grade
 from keras_repro.errors import LedgerError, ReproError
-from keras_repro.ledger.position_text import section_in_words
+from keras_repro.ledger.position_text import section_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.utils.text import escape_control_chars
 
@@ -86,7 +86,7 @@ def _rounding(found: LayerDistances, ledger: LedgerReader, divergence: Divergenc
         return "the runs do not end at the same place"
     end = found.epochs[-1]
     if ((found.values[:, -1] == 0) & found.exact[:, -1]).all():
-        what = section_in_words(divergence.section or divergence.kind)
+        what = section_text(divergence.section or divergence.kind)
         return f"the final weights are identical, but not the {what} {divergence.place()}"
     unproven = 'no snapshots to prove rounding (keep="last")'
     if end not in found.tensors:

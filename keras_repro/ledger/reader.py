@@ -76,7 +76,7 @@ class LedgerReader(Closeable):
         self.path = path
         self.notes: list[str] = []
         self.complete = CompletePrefix(0, 0)
-        self._file = open_regular_file(path, what="ledger")
+        self._file = open_regular_file(path, what="ledger").detach()
         first = next(self._lines(), None)
         if first is None:
             raise LedgerError(f"{path} is empty: the run ended before its first record")
@@ -180,10 +180,10 @@ class LedgerReader(Closeable):
                 if not whole and len(line) >= LONGEST_LINE:
                     raise LedgerError(f"{self.path} is no ledger: line {number + 1} has no end")
                 if _has_gaps(line) and not _is_durable(self._pass(), number):
-                    self._note("its end never reached the disk and is left out")
+                    self._note("its end was never written to disk and is ignored")
                     return
                 if not whole:
-                    self._note("the last line was torn and is left out")
+                    self._note("the last line is incomplete and is ignored")
                     return
                 data = data_in(line, number, self.path)
                 number, size = number + 1, size + len(line)

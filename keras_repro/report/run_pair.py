@@ -1,6 +1,7 @@
-"""Two ledgers read once, side by side, for a page about both.
+"""Two ledgers read once, for a page about both.
 
->>> pair = read_pair("check/run-1", "check/run-2", None)
+>>> from keras_repro.comparison.compare import compare
+>>> pair = read_pair(compare("check/run-1", "check/run-2"))
 >>> pair.epochs[:2], pair.metrics["loss"][0][:2]
 (('epoch 1', 'epoch 2'), (0.5, 0.3333333333333333))
 """
@@ -8,13 +9,14 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.comparison.result import Comparison
+from keras_repro.ledger.position_text import column_label
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 
 _MOST_METRICS = 50
@@ -52,18 +54,14 @@ class RunPair:
         return text
 
 
-def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: Divergence | None) -> RunPair:
-    """Reads each ledger from end to end.
-
-    Args:
-        a: a run folder or a ledger.
-        b: the other one.
-        divergence: where they part, None where they do not.
+def read_pair(comparison: Comparison) -> RunPair:
+    """Read both ledgers of a comparison from end to end.
 
     Raises:
-        LedgerError: one of them cannot be read.
+        LedgerError: a ledger is damaged.
     """
-    files = open_ledger(a), open_ledger(b)
+    first, second = comparison.ledgers
+    files, divergence = (first, second), comparison.divergence
     held: list[dict[tuple[int, int], Mapping[str, Any]]] = []
     there: list[list[Record]] = []
     for file in files:
@@ -81,7 +79,7 @@ def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: 
     parted = next((p for p in zip(*there, strict=False) if p[0].sections != p[1].sections), None)
     return RunPair(
         files=files,
-        epochs=tuple(epoch_name(k, several=several) for k in keys),
+        epochs=tuple(column_label("epoch", *k, several_fits=several) for k in keys),
         metrics={
             name: (_series(held[0], keys, name), _series(held[1], keys, name))
             for name in names
@@ -89,12 +87,6 @@ def read_pair(a: str | os.PathLike[str], b: str | os.PathLike[str], divergence: 
         },
         parted=parted,
     )
-
-
-def epoch_name(key: tuple[int, int], *, several: bool) -> str:
-    """An epoch in words, counted from 1; with its fit where there are several."""
-    fit, epoch = key
-    return f"fit {fit + 1}, epoch {epoch + 1}" if several else f"epoch {epoch + 1}"
 
 
 def _is_there(record: Record, divergence: Divergence) -> bool:

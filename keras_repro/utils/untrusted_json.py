@@ -27,6 +27,11 @@ def as_mappings(value: Any) -> list[Mapping[str, Any]]:
     return [item for item in as_sequence(value) if isinstance(item, Mapping)]
 
 
+def as_texts(value: Any) -> list[str]:
+    """Return the texts in a list; empty if it is no list."""
+    return [item for item in as_sequence(value) if isinstance(item, str)]
+
+
 def as_text(value: Any) -> str | None:
     """Return the value if it is a text that is not empty, else None."""
     return value if isinstance(value, str) and value else None

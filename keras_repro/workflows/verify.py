@@ -18,7 +18,7 @@ from typing import Any
 from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.result import Comparison
 from keras_repro.errors import LaunchError
-from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
@@ -117,7 +117,7 @@ def verify(
             leftovers.update(dict.fromkeys(after.changed_since(before)))
             created.update(dict.fromkeys(p for p in after.files if p not in before.files))
     comparison = compare_all(folders[: len(outcomes)], same_script=True)
-    estimate = _estimated_seconds(open_ledger(folders[0]), outcomes[0].seconds)
+    estimate = _estimated_seconds(comparison.ledgers[0], outcomes[0].seconds)
     notes = list(comparison.notes)
     if outcomes[-1].code == DIVERGED:
         notes.append(f"run {len(outcomes)} was stopped where it diverged: --keep-going lets all runs finish")

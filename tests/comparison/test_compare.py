@@ -168,7 +168,7 @@ def test_one_run_twice(tmp_path):
     run = write(tmp_path / "a", training())
     shutil.copytree(run, tmp_path / "copy")
     path, copy = run / "ledger.jsonl", tmp_path / "copy" / "ledger.jsonl"
-    note = "hold one and the same run: nothing was repeated"
+    note = "are the same recorded run: nothing was repeated"
     assert compare(run, run).notes == (f"{path} and {path} {note}",)
     assert compare(run, tmp_path / "copy").notes == (f"{path} and {copy} {note}",)
 
@@ -316,9 +316,8 @@ def test_a_result_that_only_one_computed(versus):
     a = [*training(), result("evaluation"), exit_record()]
     b = [*training(), exit_record()]
     found = versus(a, b, same_script=True)
-    assert (
-        found.divergence.structure == "after the end one goes on with evaluation 1, the other with the exit"
-    )
+    structure = "after the end, one continues with evaluation 1, the other with the exit"
+    assert found.divergence.structure == structure
 
 
 # One run shorter than the other.
@@ -363,7 +362,7 @@ def test_one_was_stopped_or_stopped_early(versus, tmp_path):
             assert found.verdict == "diverged"
             assert (
                 found.divergence.ended
-                == f"the same until epoch 2/4, then one fit {how} and the other went on"
+                == f"the same until epoch 2/4, then one fit {how} and the other continued"
             )
             assert (found.divergence.cause, found.divergence.epoch) == (cause, 2)
 
@@ -375,7 +374,7 @@ def test_a_torn_last_line(versus, tmp_path):
     found = compare(write(tmp_path / "d", training()), tmp_path / "c")
     assert found.verdict == "diverged"
     assert found.divergence.ended == f"the same until epoch 3/3, then {path} ends: it was killed"
-    assert found.notes == (f"{path}: the last line was torn and is left out",)
+    assert found.notes == (f"{path}: the last line is incomplete and is ignored",)
 
 
 def test_two_that_were_not_finished(versus, tmp_path):
@@ -403,8 +402,8 @@ def with_latent(records, text):
 
 
 NOTES = (
-    "seed generator layers/1/seed_generator/state was never drawn from: without effect (latent)",
-    "metric variable accuracy/total held other values, left from before: without effect",
+    "seed generator layers/1/seed_generator/state differs but was never used: without effect (latent)",
+    "metric variable accuracy/total differs by values left from before: without effect",
     "the process's own generator (numpy) differs: without effect so far (latent)",
     "{0.kind} {} differs",
 )
@@ -449,10 +448,10 @@ def test_what_a_run_says_of_its_own_limits(versus):
     assert found.verdict == "identical"
     assert found.notes == (
         "EarlyStopping after DeterminismCallback",
-        "the training step holds a stateful random operation (dropout/RandomUniform), "
+        "the training step contains a stateful random operation (dropout/RandomUniform), "
         "whose hidden counter is not recorded",
-        "tf_keras was trained too, which is not supported yet: not observed",
-        "a forked process trained too: not observed",
+        "tf_keras was trained too, which is not supported yet: not recorded",
+        "a forked process trained too: not recorded",
     )
 
 
@@ -552,7 +551,7 @@ def test_three_runs_of_which_one_parted(tmp_path):
     assert found.verdict == "diverged"
     assert found.divergence.epoch == 1
     assert [r["ledger"] for r in found.runs] == [str(p / "ledger.jsonl") for p in paths]
-    assert found.notes == ("run 3 parted from run 1; run 2 did not",)
+    assert found.notes == ("run 3 diverged from run 1; run 2 did not",)
 
 
 def test_the_earliest_difference_of_three(tmp_path):
@@ -620,17 +619,17 @@ def test_live_with_a_shorter_reference(tmp_path):
         assert live(reference, records) == [None] * 14
     assert [str(w.message) for w in warned] == [
         f"keras_repro: the same until epoch 1/3, then the reference {path} ends: it was killed; "
-        "what follows is compared with nothing"
+        "later records are not compared"
     ]
     finished = write(tmp_path / "finished", training(epochs=2))
     found = live(finished, linked(tmp_path, training(epochs=3), "longer"))
-    assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other went on"
+    assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
 
 
 def test_live_with_a_fit_more_than_the_reference(tmp_path):
     reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
     records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
-    with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; what"):
+    with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; later"):
         assert live(reference, records) == [None] * 21
 
 
@@ -643,7 +642,7 @@ def test_live_with_another_model(tmp_path):
 def test_live_with_what_cannot_be_compared(tmp_path):
     with pytest.raises(LedgerError, match="nowhere"):
         LiveComparison(tmp_path / "nowhere")
-    with pytest.raises(LedgerError, match="holds no record to compare with"):
+    with pytest.raises(LedgerError, match="it has no record"):
         LiveComparison(write(tmp_path / "empty", []))
     reference = write(tmp_path / "reference", training())
     with pytest.raises(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import sys
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,10 +15,15 @@ from ledger_builders import training, write
 from with_weights import write_run
 
 from keras_repro.comparison.compare import compare, compare_all
+from keras_repro.comparison.distances.layer_distances import distances
 from keras_repro.comparison.grade import grade, rounding_bound
 from keras_repro.comparison.noise_floor import NoiseFloor
 from keras_repro.comparison.result import Grade
 from keras_repro.errors import ReproError
+from keras_repro.ledger.reader import open_ledger
+from keras_repro.report.console.comparison import print_comparison
+from keras_repro.report.console.terminal import make_console
+from keras_repro.report.html.compare_page import render_comparison
 
 RNG = np.random.default_rng(5)
 KERNEL = RNG.uniform(0.01, 0.99, (30, 40)).astype("f4")
@@ -29,7 +37,7 @@ def graded(tmp_path: Path, other: np.ndarray, *, steps: int | None = 100, keep: 
         for n, k in (("a", KERNEL * np.float32(1)), ("b", other))
     ]
     result = compare(*pair)
-    assert result.grade == grade(result, *pair)
+    assert result.grade == grade(result, *result.ledgers)
     assert result.to_dict()["grade"] == (None if result.grade is None else result.grade.to_dict())
     assert result.grade is not None
     assert "\n" not in result.grade.reason
@@ -50,7 +58,7 @@ def test_bitwise(tmp_path: Path) -> None:
 def test_ulp(tmp_path: Path) -> None:
     assert graded(tmp_path, by_ulps(100)) == Grade(
         "ulp",
-        "no weight is more than 100 ULPs of its tensor's scale apart (most: layers/0/kernel), where rounding "
+        "weights differ by at most 100 ULPs of their tensor's scale (most: layers/0/kernel); rounding "
         "explains 100",
     )
 
@@ -58,7 +66,7 @@ def test_ulp(tmp_path: Path) -> None:
 def test_more_than_one_ulp_a_step(tmp_path: Path) -> None:
     found = graded(tmp_path, by_ulps(101))
     assert found.name == "different"
-    assert "layers/0/kernel is 101 of its ULPs apart, where rounding explains 100" in found.reason
+    assert "layers/0/kernel differs by 101 of its ULPs; rounding explains at most 100" in found.reason
 
 
 def test_more_than_half_of_the_digits(tmp_path: Path) -> None:
@@ -89,7 +97,7 @@ def test_nothing_is_proven_without_snapshots(tmp_path: Path) -> None:
     for number, keep in enumerate([(), (0,)]):
         found = graded(tmp_path / str(number), by_ulps(1), keep=keep)
         assert found.name == "different"
-        assert 'no snapshots of it to prove rounding (keep="last")' in found.reason
+        assert 'no snapshots to prove rounding (keep="last")' in found.reason
 
 
 def test_snapshots_of_an_earlier_epoch_prove_nothing(tmp_path: Path) -> None:
@@ -104,7 +112,7 @@ def test_what_is_no_rounding(tmp_path: Path) -> None:
     odd[0, 0] = np.nan
     found = graded(tmp_path, odd)
     assert found.name == "different"
-    assert "layers/0/kernel is not finite apart" in found.reason
+    assert "layers/0/kernel differs by a value that is not finite" in found.reason
     counts = [{"t/table": np.arange(50)}, {"t/table": np.arange(50) + (np.arange(50) == 7)}]
     pair = [write_run(tmp_path / n, [counts[0], c], keep=(1,)) for n, c in zip("cd", counts, strict=True)]
     assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
@@ -127,7 +135,7 @@ def test_one_ended_early_or_has_another_structure(tmp_path: Path) -> None:
     other = write_run(tmp_path / "c", [{"layers/0/kernel": KERNEL[:5]}])
     result = compare(pair[0], other)
     assert result.grade is None
-    assert grade(result, pair[0], other).reason.startswith("not comparable: different models: ")
+    assert grade(result, *result.ledgers).reason.startswith("not comparable: different models: ")
     again = compare_all([pair[0], other], same_script=True).grade
     assert again is not None
     assert again.reason.startswith("different models: ")
@@ -140,7 +148,7 @@ def test_results_alone(tmp_path: Path) -> None:
     assert result.how_far is None
     assert result.grade == Grade(
         "different",
-        "weights agree to the bit in the end, but not the metrics at epoch 1/1; "
+        "the final weights are identical, but not the metrics at epoch 1/1; "
         "no runs with other seeds (--noise)",
     )
 
@@ -171,13 +179,13 @@ def seeds(tmp_path: Path, losses: Mapping[str, float], **more: Any) -> list[Path
 def test_statistical(tmp_path: Path) -> None:
     a, b, c, *noise = seeds(tmp_path, {"a": 1.0, "b": 1.6, "c": 2.3, "1": 0.9, "2": 1.0, "3": 1.1})
     # s = 0.1, t of 2 degrees of freedom = 4.303, sqrt(2): 0.6085.
-    floor = NoiseFloor.of(noise)
+    floor = NoiseFloor.of([open_ledger(n) for n in noise])
     assert np.isclose(floor.floors["loss"], 0.1 * 4.303 * 2**0.5)
     assert compare(a, b, noise=noise).grade == Grade(
-        "statistical", "loss differs by 0.6, within the 0.61 that seeds alone make (3 runs, 95%)"
+        "statistical", "loss differs by 0.6, within the 0.61 that the seed alone makes (3 runs, 95%)"
     )
     assert compare(a, c, noise=noise).grade == Grade(
-        "different", "loss differs by 1.3, beyond the 0.61 that seeds alone make (3 runs, 95%)"
+        "different", "loss differs by 1.3, beyond the 0.61 that the seed alone makes (3 runs, 95%)"
     )
     assert compare(a, a, noise=noise).grade.name == "bitwise"  # type: ignore[union-attr]
 
@@ -191,7 +199,8 @@ def test_the_floor_holds_for_19_of_20_pairs(tmp_path: Path) -> None:
         within += abs(drawn[0] - drawn[1]) <= floor
     assert 1870 <= within <= 1930
     losses = {str(i): float(v) for i, v in enumerate(drawn[2:])}
-    assert np.isclose(NoiseFloor.of(seeds(tmp_path, losses)).floors["loss"], floor, rtol=1e-9)
+    measured = NoiseFloor.of([open_ledger(n) for n in seeds(tmp_path, losses)])
+    assert np.isclose(measured.floors["loss"], floor, rtol=1e-9)
 
 
 def test_without_any_noise_nothing_is_within(tmp_path: Path) -> None:
@@ -201,16 +210,38 @@ def test_without_any_noise_nothing_is_within(tmp_path: Path) -> None:
 
 def test_runs_that_tell_nothing_of_noise(tmp_path: Path) -> None:
     a, b, *noise = seeds(tmp_path, {"a": 1.0, "b": 2.0, "1": 1.0, "2": 1.1, "3": 1.2})
-    with pytest.raises(ReproError, match="at least 3 runs with other seeds, given 2"):
+    with pytest.raises(ReproError, match="at least 3 runs with other seeds, got 2"):
         compare(a, b, noise=noise[:2])
-    with pytest.raises(ReproError, match="are the same training: noise needs other seeds"):
+    with pytest.raises(ReproError, match="are the same training: use runs with other seeds"):
         compare(a, b, noise=[*noise, noise[0]])
     stopped = seeds(tmp_path / "stopped", {"4": 1.0}, status="stopped")
-    with pytest.raises(ReproError, match="did not finish: it cannot tell of noise"):
+    with pytest.raises(ReproError, match="did not finish: it cannot be used for the noise floor"):
         compare(a, b, noise=[*noise, *stopped])
     silent = [write_run(tmp_path / f"s{i}", [{"w/x": KERNEL * np.float32(i)}]) for i in range(1, 4)]
     with pytest.raises(ReproError, match="no number in common"):
         compare(a, b, noise=silent)
     other = write_run(tmp_path / "e", [{"layers/0/kernel": KERNEL * 9}] * 2, status="stopped")
-    with pytest.raises(ReproError, match="did not finish: its results cannot be judged by noise"):
+    with pytest.raises(ReproError, match="did not finish: its results cannot be compared with the noise"):
         compare(a, other, noise=noise)
+
+
+def test_each_ledger_is_opened_once(tmp_path: Path) -> None:
+    """For the verdict, the distances, the grade with its noise floor, the page and the terminal together."""
+    a, b, *noise = seeds(tmp_path, {"a": 1.0, "b": 1.6, "1": 0.9, "2": 1.0, "3": 1.1})
+    opened: Counter[str] = Counter()
+    counting = True
+
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        if counting and event == "open" and str(arguments[0]).endswith("ledger.jsonl"):
+            opened[str(arguments[0])] += 1
+
+    sys.addaudithook(count)  # it cannot be removed
+    try:
+        comparison = compare(a, b, noise=noise)
+        render_comparison(comparison, distances(*comparison.ledgers))
+        print_comparison(comparison, make_console(io.StringIO()))
+    finally:
+        counting = False
+    assert comparison.grade is not None
+    assert comparison.grade.name == "statistical"
+    assert opened == {str(run / "ledger.jsonl"): 1 for run in (a, b, *noise)}

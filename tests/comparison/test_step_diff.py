@@ -130,15 +130,15 @@ def _batches(
 @pytest.mark.parametrize(
     ("rows", "others", "options", "cause", "said"),
     [
-        ([1, 2], [1, 2], {}, "data_order", "its batch holds the same samples in another order"),
+        ([1, 2], [1, 2], {}, "data_order", "its batch has the same samples in another order"),
         ([1, 2], [2, 1], {}, "data_order", "the epoch has the same samples in another order"),
         ([1, -2], [-2, 1], {}, "data_order", "the epoch has the same samples in another order"),
-        ([1, 2], [3, 1], {}, "data_values", "over the epoch other samples or other values"),
-        ([1, 2], [2, 1], {"every": 5}, "unknown", "--every step tells them apart"),
-        ([1, 2], [2, 1], {"every": None}, "unknown", "--every step tells them apart"),
-        ([1, None], [1, None], {}, "data_order", "its batch holds the same samples"),
-        ([None], [None], {}, "unknown", "--every step tells them apart"),
-        ([1, None], [2, 1], {}, "data_values", "over the epoch other samples or other values"),
+        ([1, 2], [3, 1], {}, "data_values", "over the epoch the samples or their values differ"),
+        ([1, 2], [2, 1], {"every": 5}, "unknown", "--every step finds out which"),
+        ([1, 2], [2, 1], {"every": None}, "unknown", "--every step finds out which"),
+        ([1, None], [1, None], {}, "data_order", "its batch has the same samples"),
+        ([None], [None], {}, "unknown", "--every step finds out which"),
+        ([1, None], [2, 1], {}, "data_values", "over the epoch the samples or their values differ"),
     ],
 )
 def test_the_batch_of_that_step_tells_the_cause(

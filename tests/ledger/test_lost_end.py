@@ -49,7 +49,7 @@ def test_zeros_behind_what_was_durable_end_the_ledger(folder: Path, first: int, 
     zeroed(folder, first, last)
     ledger = open_ledger(folder)
     assert list(ledger.records()) == whole[: first - 1]
-    assert ledger.notes == [f"{folder}/ledger.jsonl: its end never reached the disk and is left out"]
+    assert ledger.notes == [f"{folder}/ledger.jsonl: its end was never written to disk and is ignored"]
     assert ledger.status == "killed"
 
 

@@ -70,7 +70,7 @@ def test_golden_killed():
     ledger = open_ledger(GOLDEN / "killed.jsonl")
     assert ledger.fingerprint == "kr1-smo-8f63dda4004be6190260d3f1120083a2-partial"
     assert ledger.status == "killed"
-    assert ledger.notes == [f"{GOLDEN / 'killed.jsonl'}: the last line was torn and is left out"]
+    assert ledger.notes == [f"{GOLDEN / 'killed.jsonl'}: the last line is incomplete and is ignored"]
     assert ledger.digest == "7722eeeedd746f180ec75910269e6b271a7f05ee8da667d7c417c56be8072f5e"
     last = list(ledger.typed_records())[-1]
     assert (last.position, last.metrics) == ("epoch 0 0", {"loss": "nan"})
@@ -259,7 +259,7 @@ def test_a_torn_last_line_is_left_out(run):
         put(run, [*lines[:-1], lines[-1][:kept]])
         ledger = open_ledger(run)
         assert list(ledger.typed_records()) == whole[:-1]
-        assert ledger.notes == [f"{run / 'ledger.jsonl'}: the last line was torn and is left out"]
+        assert ledger.notes == [f"{run / 'ledger.jsonl'}: the last line is incomplete and is ignored"]
         assert ledger.status == "killed"
         assert ledger.fingerprint == f"kr1-sm-{whole[-2].link[:32]}-partial"
 

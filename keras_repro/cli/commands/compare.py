@@ -28,14 +28,14 @@ def _draw(options: argparse.Namespace, comparison: Any) -> None:
     from keras_repro.errors import LedgerError
 
     try:
-        found = distances(options.a, options.b)
+        found = distances(*comparison.ledgers)
     except LedgerError:  # the ledgers were read: it is what lies beside one, and no reason for no page
         found = None
     if options.html is not None:
         from keras_repro.report.html.compare_page import render_comparison
 
-        write_text(options.html, render_comparison(comparison, options.a, options.b, found))
+        write_text(options.html, render_comparison(comparison, found))
     if options.png is not None:
         from keras_repro.report.charts.png import write_png
 
-        write_png(options.png, comparison, options.a, options.b, found)
+        write_png(options.png, comparison, found)

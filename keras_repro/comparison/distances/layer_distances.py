@@ -21,6 +21,7 @@ from keras_repro.comparison.distances.sketch_pairs import SketchedRun, pairs_of
 from keras_repro.comparison.distances.snapshot_pairs import RecordedSnapshot, exact_distances
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.errors import SnapshotError
+from keras_repro.ledger.position_text import column_label
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 from keras_repro.storage.linear_sketch import SUMS, is_integer, sketched_distance
@@ -95,7 +96,7 @@ def distances(a: LedgerReader, b: LedgerReader, *, places: Literal["all", "ends"
     for number, column in enumerate(columns):
         values[: len(column.values), number] = column.values
         exact[: len(column.exact), number] = column.exact
-    labels = tuple(f"fit {(c.fit or 0) + 1}, {c.label}" if len(fits) > 1 else c.label for c in columns)
+    labels = tuple(column_label(*c.place, several_fits=len(fits) > 1) for c in columns)
     return LayerDistances(
         epochs=labels,
         layers=tuple(layers.names),
@@ -142,8 +143,7 @@ class _Layers:
 class _Column:
     """The distance of each layer at one place, and whether it is exact."""
 
-    fit: int | None
-    label: str
+    place: tuple[str, int, int | None]  # kind, fit, epoch
     digests: tuple[str, str]  # of the weights
     values: np.ndarray
     exact: np.ndarray
@@ -168,8 +168,7 @@ def _column(records: _Records, runs: _Runs, layers: _Layers) -> _Column:
     by_tensor, tensors = _from_snapshots(records, estimated, runs)
     values, exact = _by_layer(by_tensor, len(layers.names))
     return _Column(
-        fit=record.fit,
-        label=f"epoch {(record.epoch or 0) + 1}" if record.kind == "epoch" else record.kind,
+        place=(record.kind, record.fit or 0, record.epoch if record.kind == "epoch" else None),
         digests=_weight_digests(records),
         values=values,
         exact=exact,

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from keras_repro.comparison.divergence import Divergence
+from keras_repro.ledger.position_text import column_label
 from keras_repro.report.charts.cells import Cells
-from keras_repro.report.run_pair import epoch_name
 
 _SMALL, _SMALL_COLUMNS = 22, 40
 
@@ -52,19 +52,15 @@ def place_of(
     """
     if divergence is None:
         return None
-    fit = divergence.fit or 0
-    if divergence.kind in ("fit", "start", "birth"):
-        wanted = ["start", f"fit {fit + 1}, start"]
-    elif divergence.kind == "end":
-        wanted = ["end", f"fit {fit + 1}, end"]
-    elif divergence.kind == "epoch" and divergence.epoch is not None:
-        wanted = [epoch_name((fit, divergence.epoch), several=several) for several in (False, True)]
-    else:
+    kind = "start" if divergence.kind in ("fit", "start", "birth") else divergence.kind
+    if kind not in ("start", "epoch", "end"):
         return None
-    # A name without a fit means the only one.
-    wanted = wanted[1:] if any(e.startswith("fit ") for e in epochs) else wanted[:1]
-    column = next((i for i, name in enumerate(epochs) if name in wanted), None)
-    return None if column is None else GridCell(row=_row_of(divergence.tensor, layers), column=column)
+    epoch = divergence.epoch if kind == "epoch" else None
+    several_fits = any(name.startswith("fit ") for name in epochs)
+    label = column_label(kind, divergence.fit or 0, epoch, several_fits=several_fits)
+    if label not in epochs:
+        return None
+    return GridCell(row=_row_of(divergence.tensor, layers), column=list(epochs).index(label))
 
 
 def marker_for(place: GridCell, cells: Cells, *, row: int, epoch: str) -> Mark:

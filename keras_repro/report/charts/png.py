@@ -1,7 +1,7 @@
 """The picture of two runs as a PNG by matplotlib: distances of layers by epochs, and the loss of both.
 
 >>> from keras_repro.comparison.compare import compare
->>> write_png("out.png", compare("check/run-1", "check/run-2"), "check/run-1", "check/run-2", None)
+>>> write_png("out.png", compare("check/run-1", "check/run-2"), None)
 >>> Path("out.png").stat().st_size > 1000
 True
 """
@@ -41,8 +41,6 @@ _RUNS = (("run A", "#e08a00", 5.0, "-"), ("run B", "#0b3d91", 1.6, "--"))
 def write_png(
     path: str | os.PathLike[str],
     comparison: Comparison,
-    a: str | os.PathLike[str],
-    b: str | os.PathLike[str],
     distances: LayerDistances | None,
 ) -> None:
     """Draws two runs and writes the picture.
@@ -50,8 +48,6 @@ def write_png(
     Args:
         path: the file.
         comparison: what `compare` found.
-        a: one run, a folder or a ledger.
-        b: the other.
         distances: how far apart they are; None where that is not known at all.
 
     Raises:
@@ -63,7 +59,7 @@ def write_png(
         from matplotlib.figure import Figure
     except ImportError:
         raise ReproError("a PNG needs matplotlib; install it with: pip install 'keras_repro[plot]'") from None
-    pair = read_pair(a, b, comparison.divergence)
+    pair = read_pair(comparison)
     names = chosen(list(pair.metrics), _MOST_CURVES)
     layout = None
     if distances is not None and distances.values.size:

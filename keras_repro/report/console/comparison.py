@@ -15,7 +15,7 @@ from keras_repro.comparison.distances.summary import DistanceAt, DistanceSummary
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.comparison.result import Comparison
 from keras_repro.ledger.position_text import position_text
-from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 from keras_repro.report.console.terminal import print_line
 from keras_repro.report.text import shorten_middle
@@ -32,7 +32,7 @@ _LONGEST_NAME = 44
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table of epochs, the notes, and the verdict with the fingerprint as the last line."""
-    ledgers = [open_ledger(r["ledger"]) for r in comparison.runs]
+    ledgers = comparison.ledgers
     if comparison.verdict != "incomparable":
         _print_epochs(ledgers, console)
     for note in comparison.notes:
@@ -48,14 +48,14 @@ def distance_lines(summary: DistanceSummary) -> Iterator[str]:
 
     `~` marks an estimate.
     """
-    if summary.parting.largest is None and summary.end.largest is None:
+    if summary.first.largest is None and summary.end.largest is None:
         reason = "; ".join(summary.notes) or "no layer is in both runs"
         yield f"distance: unknown; {escape_control_chars(reason)}"
         return
-    if summary.parting.at == summary.end.at:
+    if summary.first.at == summary.end.at:
         yield from _layer_lines(summary.end, "distance")
     else:
-        yield from _layer_lines(summary.parting, "distance where weights diverge")
+        yield from _layer_lines(summary.first, "distance where weights diverge")
         yield from _layer_lines(summary.end, "distance at the end")
     for tensor in summary.end.tensors[:1]:
         yield from _tensor_lines(tensor)

@@ -6,7 +6,7 @@ import json
 import time
 from pathlib import Path
 
-from keras_repro.ledger.position_text import fit_in_words
+from keras_repro.ledger.position_text import fit_text
 
 
 class LedgerTail:
@@ -37,7 +37,7 @@ class LedgerTail:
         """The present position in words: `"starting"`, `"fit 2, epoch 3/5"`."""
         if self.first_fit_time is None:
             return "starting"
-        fit = fit_in_words(self._fit)
+        fit = fit_text(self._fit)
         return f"{f'{fit}, ' if fit else ''}epoch {self._epoch}/{self._epochs or '?'}"
 
     def read(self) -> None:

@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.console.terminal import print_line, shown_path
 from keras_repro.report.text import counted
 from keras_repro.utils.text import escape_control_chars
@@ -71,7 +70,7 @@ def _statement(reproduction: Reproduction) -> Iterator[str]:
     preparation, comparison = reproduction.preparation, reproduction.comparison
     spec = preparation.recipe
     recorded = spec.environment
-    present = as_mapping(open_ledger(reproduction.ledger).header.get("environment"))
+    present = as_mapping(comparison.ledgers[1].header.get("environment"))
     created = str(spec.ledger.header.get("created"))[:10]
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     yield (

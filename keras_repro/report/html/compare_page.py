@@ -1,7 +1,7 @@
 """The page of two runs side by side: verdict, heat map, curves, evidence, surroundings; one file of HTML.
 
 >>> from keras_repro.comparison.compare import compare
->>> text = render_comparison(compare("check/run-1", "check/run-2"), "check/run-1", "check/run-2", None)
+>>> text = render_comparison(compare("check/run-1", "check/run-2"), None)
 >>> "Identical, bit for bit" in text, "://" in text
 (True, False)
 
@@ -10,7 +10,6 @@ A page is published: paths of this machine stand in it as "run A" and "run B".
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from keras_repro.comparison.distances.layer_distances import LayerDistances
@@ -39,16 +38,12 @@ _HEADINGS = {
 
 def render_comparison(
     comparison: Comparison,
-    a: str | os.PathLike[str],
-    b: str | os.PathLike[str],
     distances: LayerDistances | None,
 ) -> str:
     """Renders the page.
 
     Args:
         comparison: what `compare` found.
-        a: one run, a folder or a ledger.
-        b: the other.
         distances: how far apart they are; None where that is not known at all.
 
     Raises:
@@ -56,7 +51,7 @@ def render_comparison(
         ReproError: jinja2 is not installed.
     """
     divergence = comparison.divergence
-    pair = read_pair(a, b, divergence)
+    pair = read_pair(comparison)
     clean = pair.in_words
     drawn = None
     if distances is not None and len(distances.layers) and len(distances.epochs):
@@ -120,8 +115,8 @@ def _facts(comparison: Comparison) -> list[tuple[str, str]]:
     elif comparison.verdict == "identical":
         found.append(("Compared", f"{counted} of the chain; agreeing runs do not exclude a rare race"))
     if far is not None:
-        found.append(("How far apart", apart_in_words(far.parting)))
-        if far.end.at != far.parting.at:
+        found.append(("How far apart", apart_in_words(far.first)))
+        if far.end.at != far.first.at:
             found.append(("In the end", apart_in_words(far.end)))
     return found
 

@@ -14,7 +14,7 @@ from typing import Any
 from keras_repro.comparison.distances.summary import DistanceAt, DistanceSummary
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.ledger.position_text import section_in_words
+from keras_repro.ledger.position_text import section_text
 from keras_repro.report.run_pair import RunPair
 from keras_repro.report.text import short_number
 
@@ -38,7 +38,7 @@ def digest_lines(divergence: Divergence | None, pair: RunPair) -> list[dict[str,
         name = divergence.keras_name if tensor == divergence.tensor else None
         lines.append(
             {
-                "section": section_in_words(section),
+                "section": section_text(section),
                 "tensor": tensor,
                 "keras_name": name if name != tensor else None,
                 "a": a,
@@ -52,7 +52,7 @@ def exact_lines(found: DistanceSummary | None) -> list[dict[str, Any]]:
     """What snapshots tell of tensors, where the weights part and in the end; empty without snapshots."""
     if found is None:
         return []
-    places = [found.parting] if found.parting.at == found.end.at else [found.parting, found.end]
+    places = [found.first] if found.first.at == found.end.at else [found.first, found.end]
     return [{"at": p.at, "lines": [exact_line(t) for t in p.tensors[:_MOST]]} for p in places if p.tensors]
 
 

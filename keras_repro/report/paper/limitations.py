@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_repro.comparison.notes import caps_in_words
+from keras_repro.comparison.notes import caps_text
 from keras_repro.ledger.schema import COVERAGE, Record
 from keras_repro.report import environment_text
 
@@ -68,7 +68,7 @@ def _of_the_run(header: Mapping[str, Any], status: str, notes: Sequence[str]) ->
     texts = []
     if status != "finished":
         texts.append(f"The run was {status}: its fingerprint covers only the records up to then.")
-    if part := caps_in_words({"policies": environment_text.part(header, "policies")}):
+    if part := caps_text({"policies": environment_text.part(header, "policies")}):
         texts.append(f"The training was cut short: only {part} ran.")
     return [*texts, *notes]
 

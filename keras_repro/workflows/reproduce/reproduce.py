@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_repro.comparison.compare import compare_all
+from keras_repro.comparison.compare import compare_ledgers
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.grade import grade
 from keras_repro.comparison.result import Comparison, Grade
 from keras_repro.errors import LaunchError
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.task import Task, Watcher, check_task
@@ -172,7 +173,8 @@ def _judge(preparation: Preparation, folder: Path, outcome: Outcome) -> Reproduc
     made = matching_ledgers(folder, preparation.recipe)
     if not made:
         raise LaunchError(f"the script made no run like {recorded}; what was recorded is kept in {folder}")
-    comparisons = [compare_all([recorded, m], same_script=True) for m in made]
+    ledger = preparation.recipe.ledger
+    comparisons = [compare_ledgers([ledger, open_ledger(m)], same_script=True) for m in made]
     order = {"identical": 0, "diverged": 1, "incomparable": 2}
     # A script may make several runs: the one that agrees longest is the one that was recorded.
     best = min(range(len(made)), key=lambda i: (order[comparisons[i].verdict], -comparisons[i].compared))
@@ -180,7 +182,7 @@ def _judge(preparation: Preparation, folder: Path, outcome: Outcome) -> Reproduc
     return Reproduction(
         preparation=preparation,
         comparison=comparison,
-        grade=grade(comparison, recorded, made[best]),
+        grade=comparison.grade or grade(comparison, *comparison.ledgers),
         ledger=made[best],
         seconds=outcome.seconds,
     )

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import TracebackType
 
 from keras_repro.errors import LaunchError
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
@@ -192,7 +193,7 @@ class VariationRunner:
         )
         self._watcher.on_end(BASELINE, ended)
         return Baseline(
-            facts=read_run_facts(run.folder),
+            facts=read_run_facts(open_ledger(run.folder)),
             environment=self._starter.environment,
             copied=self.copies is not None,
             leftovers=leftovers,

@@ -11,11 +11,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_repro.comparison.compare import compare_all
-from keras_repro.comparison.distances.layer_distances import distances
-from keras_repro.comparison.distances.summary import how_far
-from keras_repro.comparison.divergence import Divergence
-from keras_repro.errors import LaunchError, ReproError
-from keras_repro.ledger.reader import open_ledger
+from keras_repro.comparison.result import Comparison
+from keras_repro.errors import LaunchError
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import DIVERGED
@@ -79,14 +77,14 @@ def judge_run(run: VariedRun, outcome: Outcome, baseline: Path) -> VariationOutc
     comparison = compare_all([baseline, ledger], same_script=True)
     result = replace(result, comparison=comparison)
     if comparison.verdict == "identical":
-        if variation is None or _took_effect(variation, run.folder, baseline):
+        if variation is None or _took_effect(variation, comparison):
             return result
         reason = "the script sets it itself, or something overrides it: it is as in the baseline"
         return replace(result, verdict="not tried", reason=reason)
     divergence = comparison.divergence
     if divergence is None:
         return replace(result, verdict="differs", reason=str(comparison.reason))
-    return replace(result, verdict="differs", where=_place(divergence), distance=_distance(baseline, ledger))
+    return replace(result, verdict="differs", where=divergence.short_place(), distance=_distance(comparison))
 
 
 def not_tried(variation: Variation, reason: str) -> VariationOutcome:
@@ -101,38 +99,23 @@ def not_tried(variation: Variation, reason: str) -> VariationOutcome:
     )
 
 
-def read_run_facts(run: Path) -> RunFacts:
+def read_run_facts(ledger: LedgerReader) -> RunFacts:
     """Read the conditions of a run from its ledger."""
-    ledger = open_ledger(run)
     configurations = [r.extra.get("configuration") for r in ledger.typed_records() if r.kind == "fit"]
     jit = tuple(bool(c.get("jit_compile")) for c in configurations if isinstance(c, dict))
     return RunFacts(header=ledger.header, jit=jit)
 
 
-def _took_effect(variation: Variation, folder: Path, baseline: Path) -> bool:
+def _took_effect(variation: Variation, comparison: Comparison) -> bool:
     """Return whether the effective value differs from the baseline's, as far as ledgers record it."""
     if variation.achieved is None:
         return True
-    now = variation.achieved(read_run_facts(folder))
-    return now is None or bool(now != variation.achieved(read_run_facts(baseline)))
+    before, now = (variation.achieved(read_run_facts(ledger)) for ledger in comparison.ledgers)
+    return now is None or bool(now != before)
 
 
-def _place(divergence: Divergence) -> str:
-    """Return where two runs diverged, counted from 1: `"epoch 3 of fit 1"`."""
-    number = 0 if divergence.index is None else divergence.index + 1
-    if divergence.kind == "epoch" and divergence.epoch is not None and divergence.fit is not None:
-        return f"epoch {divergence.epoch + 1} of fit {divergence.fit + 1}"
-    if divergence.fit is not None:
-        return f"the {'end' if divergence.kind == 'end' else 'start'} of fit {divergence.fit + 1}"
-    if divergence.kind == "loop" and divergence.step:
-        return f"step {divergence.step} of loop {number}"
-    return f"{divergence.kind} {number}" if number else "the script's exit"
-
-
-def _distance(baseline: Path, ledger: Path) -> float | None:
-    """Return the largest relative distance over the layers at the divergence; None if it is not known."""
-    try:
-        found = how_far(distances(baseline, ledger))
-        return 0.0 if found is None else found.parting.largest
-    except ReproError:  # a verdict does not depend on it
+def _distance(comparison: Comparison) -> float | None:
+    """Return the largest relative distance of a layer at the divergence; None if it is unknown."""
+    if comparison.distances is None:
         return None
+    return 0.0 if comparison.how_far is None else comparison.how_far.first.largest

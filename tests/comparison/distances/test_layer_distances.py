@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -12,9 +14,11 @@ import pytest
 from with_weights import State, write_run
 
 from keras_repro.comparison.compare import compare
-from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
-from keras_repro.comparison.distances.summary import how_far
+from keras_repro.comparison.distances import layer_distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
+from keras_repro.comparison.distances.summary import summarize_distances
 from keras_repro.errors import LedgerError
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.console.comparison import distance_lines
 
 RNG = np.random.default_rng(11)
@@ -45,6 +49,10 @@ START = state()
 A = [START, moved(START, 1e-2, *SHAPES), moved(START, 2e-2, *SHAPES), moved(START, 3e-2, *SHAPES)]
 B = [START, A[1], moved(A[2], 1e-5, "layers/1/kernel"), moved(A[3], 1e-3, *SHAPES)]
 LAYERS = ("layers/0", "layers/1", "layers/2/cell")
+
+
+def distances(a: str | os.PathLike[str], b: str | os.PathLike[str], **options: Any) -> LayerDistances:
+    return layer_distances.distances(open_ledger(a), open_ledger(b), **options)
 
 
 def found(tmp_path: Path, **options: object) -> LayerDistances:
@@ -105,7 +113,7 @@ def test_old_runs_have_nothing_beside_them(tmp_path: Path) -> None:
     result = found(tmp_path, sketches=False)
     assert np.isnan(result.values[1, 2])
     assert (result.values[0] == 0).tolist() == [True, True, True, False]
-    far = how_far(result)
+    far = summarize_distances(result)
     assert far is not None
     assert list(distance_lines(far)) == [
         f"distance: unknown; {tmp_path / 'a'} has no sketches of its weights; "
@@ -208,10 +216,10 @@ def test_a_snapshot_that_is_not_what_the_ledger_says(tmp_path: Path) -> None:
 
 
 def test_how_far_where_they_part_and_in_the_end(tmp_path: Path) -> None:
-    far = how_far(found(tmp_path, keep=(2, 3)))
+    far = summarize_distances(found(tmp_path, keep=(2, 3)))
     assert far is not None
-    assert (far.parting.at, far.end.at) == ("epoch 2", "epoch 3")
-    assert [layer.layer for layer in far.parting.layers] == ["layers/1"]
+    assert (far.first.at, far.end.at) == ("epoch 2", "epoch 3")
+    assert [layer.layer for layer in far.first.layers] == ["layers/1"]
     assert far.end.layers[0].layer == max(LAYERS, key=lambda n: true_of(A[3], B[3], n))
     expected = sorted((true_of(A[3], B[3], n) for n in LAYERS), reverse=True)
     assert np.allclose([layer.distance for layer in far.end.layers], expected, rtol=1e-9)
@@ -220,13 +228,13 @@ def test_how_far_where_they_part_and_in_the_end(tmp_path: Path) -> None:
     assert lines[1].endswith("  layers/1 (dense_1)")
     assert lines[2] == "distance at the end, epoch 3: 3 of 3 layers"
     assert max(map(len, lines)) <= 60
-    assert how_far(distances(tmp_path / "a", tmp_path / "a")) is None
+    assert summarize_distances(distances(tmp_path / "a", tmp_path / "a")) is None
 
 
 def test_hostile_names_are_shown_escaped(tmp_path: Path) -> None:
     name = "layers/\x1b[2J\u202e/kernel"
     pair = [write_run(tmp_path / n, [{name: START["layers/0/kernel"] * f}]) for n, f in (("a", 1), ("b", 2))]
-    far = how_far(distances(*pair))
+    far = summarize_distances(distances(*pair))
     assert far is not None
     assert "\x1b" not in "".join(distance_lines(far))
     assert "\\x1b[2J\\u202e" in "".join(distance_lines(far))

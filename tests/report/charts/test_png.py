@@ -56,7 +56,7 @@ def where(image: Any, colour: tuple[float, ...]) -> Any:
 @pytest.mark.parametrize("cell", [(0, 2), (2, 3)])
 def test_each_cell_has_its_place(tmp_path: Path, cell: tuple[int, int]) -> None:
     a, b = pair(tmp_path)
-    write_png(tmp_path / "out.png", compare(a, b), a, b, known(cell=cell))
+    write_png(tmp_path / "out.png", compare(a, b), known(cell=cell))
     image = pixels(tmp_path / "out.png")
     grey = where(image, GREY)
     green = where(image, GREEN)
@@ -71,7 +71,7 @@ def test_each_cell_has_its_place(tmp_path: Path, cell: tuple[int, int]) -> None:
 def test_the_parting_is_marked(tmp_path: Path) -> None:
     """A frame around the cell of layer 0 at epoch 2, which the ledgers name; nowhere else."""
     a, b = pair(tmp_path)
-    write_png(tmp_path / "out.png", compare(a, b), a, b, known())
+    write_png(tmp_path / "out.png", compare(a, b), known())
     image = pixels(tmp_path / "out.png")
     grey = where(image, GREY)
     (top, left), (bottom, right) = grey.min(0), grey.max(0)
@@ -86,9 +86,9 @@ def test_the_parting_is_marked(tmp_path: Path) -> None:
 
 def test_a_pair_that_agrees_and_one_without_distances(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", training()), write(tmp_path / "b", training())
-    write_png(tmp_path / "same.png", compare(a, b), a, b, known())
+    write_png(tmp_path / "same.png", compare(a, b), known())
     assert len(where(pixels(tmp_path / "same.png"), GREEN)) == 0
-    write_png(tmp_path / "none.png", compare(a, b), a, b, None)
+    write_png(tmp_path / "none.png", compare(a, b), None)
     assert len(where(pixels(tmp_path / "none.png"), GREY)) == 0
 
 
@@ -102,20 +102,20 @@ def test_names_are_text(tmp_path: Path, titles: tuple[str, ...]) -> None:
     records = with_fields(training(), "epoch 0 0", metrics=metrics)
     a = write(tmp_path / "a", records)
     b = write(tmp_path / "b", changed(records, "epoch 0 1", "weights", BIAS, "x"))
-    write_png(tmp_path / "out.png", compare(a, b), a, b, known(titles=titles, cell=(0, 2)))
+    write_png(tmp_path / "out.png", compare(a, b), known(titles=titles, cell=(0, 2)))
     assert pixels(tmp_path / "out.png").shape[1] == 1650
 
 
 def test_ten_thousand_layers(tmp_path: Path) -> None:
     a, b = pair(tmp_path)
-    write_png(tmp_path / "out.png", compare(a, b), a, b, known(layers=10_000, cell=(0, 2)))
+    write_png(tmp_path / "out.png", compare(a, b), known(layers=10_000, cell=(0, 2)))
     assert len(where(pixels(tmp_path / "out.png"), GREEN)) > 0
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     a, b = pair(tmp_path)
     with pytest.raises(ReproError, match=r"cannot write .*/nowhere/out.png: No such file or directory"):
-        write_png(tmp_path / "nowhere" / "out.png", compare(a, b), a, b, known())
+        write_png(tmp_path / "nowhere" / "out.png", compare(a, b), known())
 
 
 @pytest.mark.parametrize(

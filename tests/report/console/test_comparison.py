@@ -88,7 +88,7 @@ def test_a_run_compared_with_itself(tmp_path: Path) -> None:
     """It is no line for a paper: nothing was repeated."""
     run = make_run(tmp_path / "a")
     note, _, verdict = printed([run, run]).splitlines()[-3:]
-    assert note.endswith("hold one and the same run: nothing was repeated")
+    assert note.endswith("are the same recorded run: nothing was repeated")
     assert verdict.startswith(
         "identical: one run compared with itself, TensorFlow 2.21.0, Keras 3.15.1, fingerprint"
     )

@@ -92,7 +92,7 @@ def write_run(
 
 def write_page(folder: Path, a: Path, b: Path, known: LayerDistances | None = None) -> Path:
     comparison = compare(a, b)
-    text = render_comparison(comparison, a, b, distances(a, b) if known is None else known)
+    text = render_comparison(comparison, distances(*comparison.ledgers) if known is None else known)
     page = folder / "out.html"
     page.write_text(text)
     return page
@@ -276,7 +276,7 @@ def test_without_any_distance(browser: Any, tmp_path: Path) -> None:
     assert classes_at(browser, PARTED.layer, PARTED.epoch, **shape) == []  # hatched
     assert classes_at(browser, PARTED.layer, PARTED.epoch - 1, **shape) == ["k0"]
     assert "not known how far apart" in browser.text("#readout")
-    text = render_comparison(compare(*runs), *runs, None)
+    text = render_comparison(compare(*runs), None)
     assert 'id="heat"' not in text
     assert "The runs parted" in text
 
@@ -307,7 +307,7 @@ def test_the_curves_of_both_runs_lie_on_each_other(browser: Any, middle: Path) -
 def test_a_grade_is_shown_where_there_is_one(tmp_path: Path) -> None:
     runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
     graded = replace(compare(*runs), grade=Grade("ulp", "3 units in the last place <at most>"))
-    text = render_comparison(graded, *runs, distances(*runs))
+    text = render_comparison(graded, distances(*graded.ledgers))
     assert "ulp: 3 units in the last place &lt;at most&gt;" in text
 
 
@@ -317,7 +317,7 @@ def test_snapshots_tell_of_single_elements(tmp_path: Path) -> None:
     assert comparison.how_far is not None
     exact = exact_distance("layers/3/kernel", np.array([1.0, 2.0], "f4"), np.array([1.0, 2.5], "f4"))
     far = replace(comparison.how_far, end=replace(comparison.how_far.end, tensors=(exact,)))
-    text = render_comparison(replace(comparison, how_far=far), *runs, distances(*runs))
+    text = render_comparison(replace(comparison, how_far=far), distances(*comparison.ledgers))
     row = re.sub("<[^>]*>", "|", text[text.index("Element by element, from snapshots: epoch 12") :])
     assert re.search(r"layers/3/kernel\|+1 of 2\|+0.5 at \[1\]\|+2,097,152\|+2.1e6\|", row)
 
@@ -344,7 +344,8 @@ def test_no_path_of_this_machine_is_published(middle: Path) -> None:
 
 def test_a_run_that_just_ends_is_named_without_its_path(tmp_path: Path) -> None:
     runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", epochs=4)
-    text = render_comparison(compare(*runs), *runs, distances(*runs))
+    comparison = compare(*runs)
+    text = render_comparison(comparison, distances(*comparison.ledgers))
     assert str(tmp_path) not in text
     assert "Run B has no value at 8 epochs, first at epoch 5." in text
 
@@ -359,7 +360,9 @@ def test_the_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
     assert found["at"] == (PARTED.layer, PARTED.epoch)
     assert found["role"] == "gridcell"
     assert found["outline"] == "solid"
-    known = distances(middle.parent / "a", middle.parent / "b").values[PARTED.layer, PARTED.epoch]
+    known = distances(*compare(middle.parent / "a", middle.parent / "b").ledgers).values[
+        PARTED.layer, PARTED.epoch
+    ]
     shown = re.fullmatch(
         r"dense_3 \(layers/3\), epoch 7: relative distance (\S+), estimated .*", found["label"]
     )
@@ -555,7 +558,7 @@ def test_what_is_no_number_leaves_the_curve(browser: Any, tmp_path: Path, value:
 
 def test_distances_that_are_no_numbers(browser: Any, tmp_path: Path) -> None:
     runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
-    known = distances(*runs)
+    known = distances(*compare(*runs).ledgers)
     known.values[0] = [math.inf, -1.0, 1e-300, 1e300, math.nan, *known.values[0, 5:]]
     known.exact[0] = False
     browser.open(write_page(tmp_path, *runs, known))
@@ -629,7 +632,8 @@ def test_the_command_writes_the_page(runs: tuple[Path, Path], tmp_path: Path) ->
     done = cli("compare", *runs, "--html", page, "--json", data, code=check)
     assert (done.returncode, done.stderr) == (1, "False\n")
     assert done.stdout.splitlines()[-1].startswith("diverged: at epoch 7/12")
-    assert page.read_text() == render_comparison(compare(*runs), *runs, distances(*runs))
+    comparison = compare(*runs)
+    assert page.read_text() == render_comparison(comparison, distances(*comparison.ledgers))
     assert json.loads(data.read_text())["verdict"] == "diverged"
 
 

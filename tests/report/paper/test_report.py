@@ -434,7 +434,7 @@ def test_a_torn_line_is_said_without_the_folder(tmp_path: Path) -> None:
     with open(run / "ledger.jsonl", "a") as file:
         file.write('{"kind":"ev')
     page = render_report([run])
-    assert "- the ledger: the last line was torn and is left out" in page
+    assert "- the ledger: the last line is incomplete and is ignored" in page
     assert str(tmp_path) not in page
 
 

@@ -499,9 +499,8 @@ def test_a_dropout_that_never_draws_may_be_unseeded(tmp_path: Path) -> None:
 
     comparison = _note_of(tmp_path, prepare)
     assert comparison.verdict == "identical"
-    note = (
-        "seed generator layers/2/dropout/seed_generator/state was never drawn from: without effect (latent)"
-    )
+    generator = "layers/2/dropout/seed_generator/state"
+    note = f"seed generator {generator} differs but was never used: without effect (latent)"
     assert note in comparison.notes
 
 
@@ -526,7 +525,7 @@ def test_metrics_left_from_an_evaluation_have_no_effect(tmp_path: Path) -> None:
 
     comparison = _note_of(tmp_path, prepare)
     assert comparison.verdict == "identical"
-    assert any("loss_tracker/total held other values, left from before" in n for n in comparison.notes)
+    assert any("loss_tracker/total differs by values left from before" in n for n in comparison.notes)
 
 
 def test_the_processes_own_generators_are_noted(tmp_path: Path) -> None:

@@ -243,5 +243,5 @@ def test_a_launched_script_tells_how_far(verified: Callable[..., Any]) -> None:
     """The run that parts is stopped there: its sketches are there before."""
     found = verified("no_seed.py").comparison
     assert found.verdict == "diverged"
-    assert 0.5 < found.how_far.parting.largest < 3
+    assert 0.5 < found.how_far.first.largest < 3
     assert found.grade.name == "different"
