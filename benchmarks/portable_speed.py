@@ -143,8 +143,9 @@ def _search() -> None:
     import numpy as np
     import tensorflow as tf
 
+    from keras_repro.training.graph.traced_step import traced_step
     from keras_repro.training.portable.mode import PortableMode
-    from keras_repro.training.portable.operation_check import find_unportable_operations, traced_step
+    from keras_repro.training.portable.operation_check import find_unportable_operations
 
     with PortableMode():
         model = keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10)

@@ -11,6 +11,8 @@ from __future__ import annotations
 import operator
 import random
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import blake3
 
@@ -65,11 +67,26 @@ def set_generator(generator: object, seed: int) -> None:
         state.assign([seed, 0])
 
 
-def process_generators() -> dict[str, str]:
-    """Digests of the process's own generators as they stand: Python's and NumPy's. Draws nothing."""
-    states = {"python": repr(random.getstate())}
+def capture_rng_state() -> dict[str, Any]:
+    """Return the states of Python's and NumPy's global generators. Draws nothing, and imports nothing."""
+    states: dict[str, Any] = {"python": random.getstate()}
     numpy_random = sys.modules.get("numpy.random")
     if numpy_random is not None:
-        kind, keys, position, *rest = numpy_random.get_state()
-        states["numpy"] = repr((kind, keys.tobytes().hex(), position, rest))
-    return {name: blake3.blake3(s.encode()).hexdigest()[:32] for name, s in states.items()}
+        states["numpy"] = numpy_random.get_state()
+    return states
+
+
+def restore_rng_state(states: Mapping[str, Any]) -> None:
+    """Restore what `capture_rng_state` returned."""
+    random.setstate(states["python"])
+    if "numpy" in states:
+        sys.modules["numpy.random"].set_state(states["numpy"])
+
+
+def process_generators() -> dict[str, str]:
+    """Return digests of the states of Python's and NumPy's global generators."""
+    states = capture_rng_state()
+    if "numpy" in states:
+        kind, keys, position, *rest = states["numpy"]
+        states["numpy"] = (kind, keys.tobytes().hex(), position, rest)
+    return {name: blake3.blake3(repr(s).encode()).hexdigest()[:32] for name, s in states.items()}

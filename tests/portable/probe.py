@@ -18,8 +18,8 @@ import tensorflow as tf
 from operation_cases import Case, cases
 
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
-from keras_repro.training.portable.exact_functions import use_exact_functions
-from keras_repro.training.portable.operation_check import optimized_graph
+from keras_repro.training.backends.keras3_tf.exact_functions import use_exact_functions
+from keras_repro.training.backends.keras3_tf.graph_optimizer import optimized_graph
 
 
 def main() -> None:

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.source_code.call_site import CallSite, is_users_file
+from keras_repro.source_code.call_site import CallSite
 from keras_repro.training.backends.active import backend
+from keras_repro.training.graph.operation_source import user_line_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ def host_operations(graph: Any) -> Iterator[HostOperation]:
     """The operations of a graph that its state and its inputs do not decide, in its order."""
     for index, operation in enumerate(graph.get_operations()):
         for kind, seeded in _kinds(operation, graph):
-            line = _users_line_of(operation)
+            line = user_line_of(operation)
             yield HostOperation(type=kind, name=operation.name, index=index, line=line, seeded=seeded)
             break
 
@@ -76,10 +77,3 @@ def _kinds(operation: Any, graph: Any) -> Iterator[tuple[str, bool]]:
                 if _is_suspicious(node.op):
                     yield node.op, _is_seeded(node)
                 waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]
-
-
-def _users_line_of(operation: Any) -> CallSite | None:
-    for frame in reversed(operation.traceback or ()):
-        if is_users_file(frame[0]):
-            return CallSite(frame[0], frame[1], frame[2])
-    return None

@@ -1,28 +1,39 @@
-"""Where in the source an operation of a graph was made."""
+"""The source line that makes an operation of a graph."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from keras_repro.source_code.call_site import is_users_file
+from keras_repro.source_code.call_site import CallSite, is_users_file
+
+
+def user_line_of(operation: Any) -> CallSite | None:
+    """Return the innermost line of the user's code that makes an operation, None if there is none."""
+    for frame in reversed(operation.traceback or ()):
+        if is_users_file(frame.filename):
+            return CallSite(frame.filename, frame.lineno, frame.name)
+    return None
 
 
 def source_of_operation(operation: Any) -> str:
-    """Where an operation is made: the innermost line outside of TensorFlow and of us, as `file:line`."""
-    frames = [f for f in operation.traceback if not _is_passed_over(f.filename)]
-    users = [f for f in frames if is_users_file(f.filename)]
-    # A line of the user's below Keras's `fit` says more than the one that calls it.
-    fit = next((i for i, f in enumerate(frames) if "/keras/src/" in f.filename), None)
-    below = [f for f in users if fit is not None and frames.index(f) > fit]
-    chosen = below[-1] if below else frames[-1] if frames else None
-    return "" if chosen is None else f"{_short(chosen.filename)}:{chosen.lineno}"
+    """Return the line that makes an operation, as `file:line`.
+
+    That is the user's innermost line that Keras calls, else the innermost one outside of TensorFlow and
+    keras_repro; empty if there is none.
+    """
+    frames = [f for f in operation.traceback if not _is_skipped(f.filename)]
+    # A line of the user's below Keras's `fit` says more than the one that calls `fit`.
+    fit = next((i for i, f in enumerate(frames) if "/keras/src/" in f.filename), len(frames))
+    below = [f for f in frames[fit:] if is_users_file(f.filename)]
+    chosen = (below or frames)[-1:]
+    return "".join(f"{short_path(f.filename)}:{f.lineno}" for f in chosen)
 
 
-def _is_passed_over(file: str) -> bool:
+def short_path(file: str) -> str:
+    """Return a library's file from its package on, and the user's by its name."""
+    _, installed, rest = file.rpartition("/site-packages/")
+    return rest if installed else file.rpartition("/")[2]
+
+
+def _is_skipped(file: str) -> bool:
     return "/tensorflow/" in file or "/keras_repro/" in file or file.startswith("<")
-
-
-def _short(file: str) -> str:
-    """A library's file from its package on; the user's by its name."""
-    _, found, rest = file.rpartition("/site-packages/")
-    return rest if found else file.rpartition("/")[2]

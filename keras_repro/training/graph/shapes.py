@@ -1,34 +1,34 @@
 """The shapes that the operations of a step work on, for batches of a given size.
 
-    graph = shaped_graph(function, iterator, samples=32)
+    graph = shaped_graph(function, spec, samples=32)
     for operation in shaped_operations(graph):
         operation.type, operation.inputs, operation.output
 
-A step is traced for batches of any size. Here it is traced once more, by itself, for batches of one size,
-and nothing of it is run; Python's and NumPy's generators are put back afterwards.
+Keras traces a step for batches of any size. Here it is traced once more for one size. Nothing is run, and the
+generators of Python and NumPy are restored afterwards.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from keras_repro.determinism.seeds import capture_rng_state, restore_rng_state
 from keras_repro.determinism.thread_rules import Shape
+from keras_repro.training.backends.active import backend
 
 
 @dataclass(frozen=True)
 class ShapedOperation:
-    """An operation with its shapes.
+    """An operation and its shapes.
 
     Attributes:
         type: its type.
         inputs: the shapes of its operands.
-        output: the shape of its first result, None where it has none.
+        output: the shape of its first result, None if it has none.
     """
 
     type: str
@@ -37,48 +37,36 @@ class ShapedOperation:
 
 
 def shaped_graph(single: Any, spec: Any, *, samples: int) -> Any | None:
-    """The graph of a step over one batch of a given size; None where it cannot be had.
+    """Return the graph of a step over one batch of a given size; None if it cannot be traced alone.
 
     Args:
-        single: the traced function of Keras that makes a step over one batch.
-        spec: what it is traced for: the types of a batch's parts, of any size.
-        samples: how many there are in a batch.
+        single: Keras's traced function over one batch.
+        spec: element spec of the batches, of any size.
+        samples: number of samples in a batch.
     """
-    states = random.getstate(), np.random.get_state()
+    rng_state = capture_rng_state()
     try:
-        fixed = tf.nest.map_structure(lambda one: _of_size(one, samples), spec, expand_composites=False)
-        # A function of its own: Keras's would keep the trace.
+        fixed = tf.nest.map_structure(lambda part: _with_size(part, samples), spec, expand_composites=False)
+        # A new function: Keras's own would keep the trace.
         return tf.function(single.python_function).get_concrete_function(fixed).graph
     except Exception:  # a step that can only be traced as Keras does it
         return None
     finally:
-        random.setstate(states[0])
-        np.random.set_state(states[1])
+        restore_rng_state(rng_state)
 
 
 def shaped_operations(graph: Any) -> Iterator[ShapedOperation]:
-    """The operations of a traced graph and of the traced functions that it calls, each of these once."""
-    seen: set[int] = set()
-    waiting = [graph]
-    while waiting:
-        one = waiting.pop()
-        if id(one) in seen:
-            continue
-        seen.add(id(one))
-        for operation in one.get_operations():
-            outputs = operation.outputs
-            yield ShapedOperation(
-                type=operation.type,
-                inputs=tuple(_shape(t) for t in operation.inputs),
-                output=_shape(outputs[0]) if outputs else None,
-            )
-        for function in getattr(one, "_functions", {}).values():
-            inner = getattr(function, "graph", None)
-            if inner is not None and hasattr(inner, "get_operations"):
-                waiting.append(inner)
+    """Yield the operations of a traced graph and of the traced functions that it calls."""
+    for operation in backend.graphs.operations_of(graph):
+        outputs = operation.outputs
+        yield ShapedOperation(
+            type=operation.type,
+            inputs=tuple(_shape(t) for t in operation.inputs),
+            output=_shape(outputs[0]) if outputs else None,
+        )
 
 
-def _of_size(spec: Any, samples: int) -> Any:
+def _with_size(spec: Any, samples: int) -> Any:
     if not isinstance(spec, tf.TensorSpec):
         raise TypeError(f"no dense tensor: {spec}")
     shape = spec.shape.as_list()

@@ -1,21 +1,21 @@
-"""Trains portably: exact functions, an optimizer that leaves them alone, a look before the first step.
+"""Train portably: exact functions, an optimizer that keeps them, and a check before the first step.
 
     mode = PortableMode(threads=1, strict=True)
     with mode:
-        model.fit(...)                  # PortabilityError where the step is not known to be portable
-    portability_of(model)     # {"level": "portable over x86-64 with AVX2, at any number of threads", ...}
+        model.fit(...)            # PortabilityError if the step is not known to be portable
+    portability_of(model)         # {"level": "portable over x86-64 with AVX2, at any number of threads", ...}
 
-What has to be pinned before Python or TensorFlow starts is pinned elsewhere (`control.portable`).
+`determinism.portable_pins` pins what has to be set before Python or TensorFlow starts.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import sys
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import wrapt
 
@@ -23,37 +23,52 @@ from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.train_function import TrainFunctionWrapper, unwrapped, wrappers_of
-from keras_repro.training.graph.operation_source import source_of_operation
-from keras_repro.training.portable.exact_functions import use_exact_functions
-from keras_repro.training.portable.portability_level import PortabilityLevel, complaint
+from keras_repro.training.graph.finding import Finding
+from keras_repro.training.portable.portability_level import PortabilityLevel, error_text
+
+if TYPE_CHECKING:
+    from keras_repro.training.portable.thread_check import Threads
+
+# How Keras makes a model's functions, and the attribute that holds each.
+_MAKERS = {
+    "make_train_function": "train_function",
+    "make_test_function": "test_function",
+    "make_predict_function": "predict_function",
+}
+# The functions whose steps are checked, and the name of each step; the training step first.
+_CHECKED = {"train_function": "training", "test_function": "validation"}
+_STEP_METHODS = {"training": "train_step", "validation": "test_step"}
+# The layer of each name scope, of all models: their scopes differ.
+_scopes: dict[str, str] = {}
 
 
 class PortableMode:
-    """A portable training, from entering to leaving; it may be entered again.
+    """A context in which trainings are portable. It may be entered again, also while it is active.
 
     Args:
-        threads: how many the training runs with: part of what it promises.
-        strict: whether what is not known to be portable is an error; it is recorded otherwise.
+        threads: number of threads of the training; the guarantee holds for this number.
+        strict: whether a step that is not known to be portable is an error; it is only recorded otherwise.
     """
 
     def __init__(self, *, threads: int = 1, strict: bool = True) -> None:
         self.threads = threads
         self.strict = strict
-        self._undo: list[Callable[[], None]] = []
+        self._undo = contextlib.ExitStack()
         self._depth = 0
         self._made: weakref.WeakSet[Any] = weakref.WeakSet()
-        # Of the batches that Keras last began to take: how many samples, and how many in a smaller last one.
+        # Number of samples in a batch of the latest data, and in a smaller last batch.
         self._samples: int | None = None
         self._last: int | None = None
 
     def __enter__(self) -> PortableMode:
         self._depth += 1
         if self._depth == 1:
-            self._undo.append(use_exact_functions())
-            self._undo.append(_without_rewriting())
-            self._undo.append(self._watch_keras())
-            self._undo.append(self._watch_batches())
-            self._undo.append(_note_name_scopes())
+            self._undo.callback(backend.exact_functions.use_exact_functions())
+            self._undo.callback(backend.graph_optimizer.set_options(GRAPH_OPTIMIZER))
+            self._undo.callback(self._wrap_makers())
+            self._undo.callback(backend.epoch_entry.watch_data_adapters(self._note_batch_size))
+            self._undo.callback(_scopes.clear)
+            self._undo.callback(backend.trainer.watch_name_scopes(_scopes.__setitem__))
         return self
 
     def __exit__(
@@ -63,97 +78,82 @@ class PortableMode:
         trace: TracebackType | None = None,
     ) -> None:
         self._depth -= 1
-        while self._undo and not self._depth:
-            self._undo.pop()()
+        if not self._depth:
+            self._undo.close()
 
     def check(
         self, model: Any, function: Any, iterator: Any, *, step: str = "training"
     ) -> tuple[PortabilityLevel, Any]:
-        """Looks at the step that a training or test function is about to run.
+        """Check the step that a training or test function is about to run.
 
         Args:
-            step: `"training"`, or `"validation"` for `evaluate`'s too.
+            model: the model.
+            function: its training or test function.
+            iterator: the argument of the coming call.
+            step: `"training"`, or `"validation"` for a test function.
 
         Returns:
-            What was found, and what to call the function with.
+            The level, and the argument for the call.
 
         Raises:
-            PortabilityError: something in it is not known to be portable, and the mode is strict.
+            PortabilityError: the step is not known to be portable, and the mode is strict.
         """
-        from keras_repro.training.portable.operation_check import (
-            Finding,
-            find_unportable_operations,
-            optimized_graph,
-            traced_step,
-        )
-        from keras_repro.training.portable.thread_check import Threads, search_threads
+        from keras_repro.training.graph.traced_step import traced_step
 
+        method = _STEP_METHODS[step]
         concrete, iterator = traced_step(function, iterator)
         if concrete is None:
-            reason = "the step is run eagerly, or in a way that cannot be looked at: leave out run_eagerly"
-            found: tuple[Finding, ...] = (Finding(operation=f"{_STEPS[step]}_step", reason=reason),)
-            threads = Threads((1,), (f"{_STEPS[step]}_step",))
+            reason = "the step is run eagerly, or in a way that cannot be inspected: remove run_eagerly"
+            findings, threads = _not_inspected(method, reason)
         else:
-            graph = optimized_graph(concrete)
-            found = find_unportable_operations(
-                concrete, layers=_scopes, where=source_of_operation, graph=graph
-            )
-            sizes = _Sizes(concrete, function, iterator, self._samples, self._last)
-            threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
+            findings, threads = self._inspect(concrete, function, iterator)
             if backend.trainer.asks_for_xla(model) and not model.jit_compile:
                 reason = (
                     "asks for XLA (jit_compile=True), which compiles for one kind of CPU, and which Keras "
                     "leaves out under op determinism: compile the model with jit_compile=False"
                 )
-                found = (Finding(operation=f"{_STEPS[step]}_step", reason=reason), *found)
-        if found and self.strict:
-            raise PortabilityError(complaint(model, found, step))
-        return PortabilityLevel(self.threads, tuple(found), threads), iterator
+                findings = (Finding(operation=method, reason=reason), *findings)
+        if findings and self.strict:
+            raise PortabilityError(error_text(model, findings, step))
+        return PortabilityLevel(self.threads, findings, threads), iterator
 
-    def _watch_batches(self) -> Callable[[], None]:
-        """Hears of the size of the batches that Keras begins to take, from its own data adapter."""
-        from keras.src.trainers.epoch_iterator import EpochIterator
+    def _inspect(self, concrete: Any, function: Any, iterator: Any) -> tuple[tuple[Finding, ...], Threads]:
+        from keras_repro.training.portable.operation_check import find_unportable_operations
+        from keras_repro.training.portable.thread_check import search_threads
 
-        original = EpochIterator.__init__
+        graph = backend.graph_optimizer.optimized_graph(concrete)
+        findings = find_unportable_operations(concrete, layers=_scopes, graph=graph)
+        sizes = _BatchSizes(concrete, function, iterator, self._samples, self._last)
+        threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
+        return findings, threads
 
-        def begin(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
-            wrapped(*args, **kwargs)
-            adapter = instance.data_adapter
-            self._samples = _whole(getattr(adapter, "batch_size", None))
-            last = getattr(adapter, "partial_batch_size", None) if self._samples else None
-            self._last = _whole(last)
+    def _note_batch_size(self, adapter: Any) -> None:
+        self._samples = _positive(getattr(adapter, "batch_size", None))
+        self._last = _positive(getattr(adapter, "partial_batch_size", None)) if self._samples else None
 
-        EpochIterator.__init__ = wrapt.FunctionWrapper(original, begin)
+    def _wrap_makers(self) -> Callable[[], None]:
+        """Make each model's functions anew within the mode, and check those of `_CHECKED`."""
+        trainer = backend.trainer.trainer_class()
+        originals = {name: trainer.__dict__[name] for name in _MAKERS}
 
-        def undo() -> None:
-            EpochIterator.__init__ = original
-
-        return undo
-
-    def _watch_keras(self) -> Callable[[], None]:
-        """Has Keras make each model's functions within the mode, with a look before the training function."""
-        trainer = sys.modules[backend.trainer.TRAINER_MODULE].TensorFlowTrainer
-        originals = {n: trainer.__dict__[n] for n in _MAKERS}
-
-        def wrapper(function_name: str) -> Callable[..., Any]:
+        def wrapper(attribute: str) -> Callable[..., Any]:
             def make(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-                present = getattr(instance, function_name)
+                present = getattr(instance, attribute)
                 if unwrapped(present) not in self._made:
-                    # One that was traced outside of the mode has approximate functions in it.
-                    kwargs = {"force": True}
-                    args = ()
+                    # It was traced outside of the mode, and contains approximate functions.
+                    args, kwargs = (), {"force": True}
                 result = wrapped(*args, **kwargs)
-                made = getattr(instance, function_name)
+                made = getattr(instance, attribute)
                 if made is not None and made is not present:
                     self._made.add(unwrapped(made))
-                    if function_name in _LOOKED_AT:
-                        PortabilityCheck(self, instance, function_name).install()
+                    if attribute in _CHECKED:
+                        PortabilityCheck(self, instance, attribute).install()
                 return result
 
             return make
 
-        for name, function_name in _MAKERS.items():
-            setattr(trainer, name, wrapt.FunctionWrapper(originals[name], wrapper(function_name)))
+        for name, attribute in _MAKERS.items():
+            setattr(trainer, name, wrapt.FunctionWrapper(originals[name], wrapper(attribute)))
 
         def undo() -> None:
             for name, original in originals.items():
@@ -163,25 +163,34 @@ class PortableMode:
 
 
 def portability_of(model: Any) -> dict[str, Any] | None:
-    """What was found of the steps that a model has run, None where nobody looked at a training step.
+    """Return how portable the steps are that a model has run; None if no training step was checked.
 
     Returns:
-        What stands in the ledger: `level` in words, `threads`, `findings`, `same_at` (the numbers of threads
-        at which the steps are known to give the bits of one thread), `because` (what keeps others out).
+        The record in the ledger: `level` in words, `threads`, `findings`, `same_at` (numbers of threads at which
+        the steps are known to give the bits of one thread), `because` (what excludes others).
     """
-    steps = [_level_of(model, name) for name in _LOOKED_AT]
-    if steps[0] is None:
+    levels = [_level_of(model, attribute) for attribute in _CHECKED]
+    if levels[0] is None:
         return None
-    return functools.reduce(PortabilityLevel.__and__, [s for s in steps if s is not None]).to_dict()
+    return functools.reduce(PortabilityLevel.__and__, (v for v in levels if v is not None)).to_dict()
 
 
 class PortabilityCheck(TrainFunctionWrapper):
-    """A function of a model with a look at its graph before the first step."""
+    """Check a function of a model before its first step.
+
+    Args:
+        mode: the mode that checks it.
+        model: the model.
+        attribute: as for `TrainFunctionWrapper`.
+
+    Attributes:
+        level: the result, None before the first step.
+    """
 
     def __init__(self, mode: PortableMode, model: Any, attribute: str) -> None:
         super().__init__(model, attribute)
         self.level: PortabilityLevel | None = None
-        self._mode, self._step = mode, _LOOKED_AT[attribute]
+        self._mode, self._step = mode, _CHECKED[attribute]
 
     def __call__(self, iterator: Any) -> Any:
         if self.level is None:
@@ -189,8 +198,8 @@ class PortabilityCheck(TrainFunctionWrapper):
         return self.function(iterator)
 
 
-class _Sizes:
-    """The size of the batches that a step is about to take, and its graph for them."""
+class _BatchSizes:
+    """The size of the batches that a step is about to get, and its graph for them."""
 
     def __init__(
         self, concrete: Any, function: Any, iterator: Any, samples: int | None, last: int | None
@@ -199,17 +208,16 @@ class _Sizes:
 
         self._concrete, self._function = concrete, function
         self._spec = getattr(iterator, "element_spec", None)
-        known = self._spec is not None and all(
-            one.shape.is_fully_defined() for one in tf.nest.flatten(self._spec) if hasattr(one, "shape")
+        # One batch of `train_on_batch`, or batches of one size: the step was traced for it.
+        self._fixed = self._spec is None or all(
+            part.shape.is_fully_defined() for part in tf.nest.flatten(self._spec) if hasattr(part, "shape")
         )
-        # One batch by hand, or batches that are all alike: the step was traced for their size.
-        self._fixed = self._spec is None or known
         self.samples = None if self._fixed else samples
         self.last = None if self._fixed else last
 
     def graph(self) -> Any | None:
         from keras_repro.training.graph.shapes import shaped_graph
-        from keras_repro.training.portable.operation_check import step_over_a_batch
+        from keras_repro.training.graph.traced_step import step_over_a_batch
 
         if self._fixed:
             return self._concrete.graph
@@ -219,66 +227,16 @@ class _Sizes:
         return shaped_graph(single, self._spec, samples=self.samples)
 
 
-# What Keras makes a model's functions with, and where it puts them.
-_MAKERS = {
-    "make_train_function": "train_function",
-    "make_test_function": "test_function",
-    "make_predict_function": "predict_function",
-}
-# The functions whose graphs are looked at, and what the step of each is called; the training step first.
-_LOOKED_AT = {"train_function": "training", "test_function": "validation"}
-_STEPS = {"training": "train", "validation": "test"}
-# Which layer each name scope belongs to. Names of other models do no harm: they have scopes of their own.
-_scopes: dict[str, str] = {}
+def _not_inspected(method: str, reason: str) -> tuple[tuple[Finding, ...], Threads]:
+    from keras_repro.training.portable.thread_check import Threads
+
+    return (Finding(operation=method, reason=reason),), Threads((1,), (method,))
 
 
-def _level_of(model: Any, name: str) -> PortabilityLevel | None:
-    """What was found of a model's function, None where nobody looked."""
-    wrappers = wrappers_of(getattr(model, name, None))
+def _level_of(model: Any, attribute: str) -> PortabilityLevel | None:
+    wrappers = wrappers_of(getattr(model, attribute, None))
     return next((w.level for w in wrappers if isinstance(w, PortabilityCheck)), None)
 
 
-def _whole(value: Any) -> int | None:
+def _positive(value: Any) -> int | None:
     return int(value) if isinstance(value, int) and value > 0 else None
-
-
-def _note_name_scopes() -> Callable[[], None]:
-    """Notes the name scope that Keras gives each layer as it is called in a graph."""
-    import tensorflow as tf
-    from keras.src.backend.tensorflow import core
-
-    original = core.name_scope.__enter__
-
-    def enter(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        caller = getattr(instance, "caller", None)
-        if caller is not None and not tf.executing_eagerly():
-            scope = tf.get_current_name_scope()
-            if scope:
-                _scopes[scope] = str(getattr(caller, "name", type(caller).__name__))
-        return result
-
-    core.name_scope.__enter__ = wrapt.FunctionWrapper(original, enter)
-
-    def undo() -> None:
-        core.name_scope.__enter__ = original
-        _scopes.clear()
-
-    return undo
-
-
-def _without_rewriting() -> Callable[[], None]:
-    """Turns off the graph optimizers that put approximate functions back."""
-    import tensorflow as tf
-    from tensorflow.python.eager import context
-
-    before = dict(context.context()._optimizer_experimental_options)
-    tf.config.optimizer.set_experimental_options(dict(GRAPH_OPTIMIZER))
-
-    def undo() -> None:
-        now = context.context()
-        for name in GRAPH_OPTIMIZER:
-            now._optimizer_experimental_options.pop(name, None)
-        now.set_optimizer_experimental_options({n: v for n, v in before.items() if n in GRAPH_OPTIMIZER})
-
-    return undo

@@ -1,4 +1,4 @@
-"""How portable a step is, from what a look at its graph has found."""
+"""How portable a step is."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.determinism.portable_pins import promise
+from keras_repro.training.graph.finding import Finding, listed
 
-_MOST_SAID = 8
+_MOST_LISTED = 8
 
 
 @dataclass(frozen=True)
@@ -15,54 +16,52 @@ class PortabilityLevel:
     """How portable a step is.
 
     Attributes:
-        threads: how many it runs with.
-        findings: what in it is not known to be portable.
-        same: at which numbers of threads it gives the bits of one thread.
+        threads: number of threads of the training.
+        findings: the operations that are not known to be portable.
+        invariance: the numbers of threads at which the step gives the bits of one thread.
     """
 
     threads: int
-    findings: tuple[Any, ...]
-    same: Any
+    findings: tuple[Finding, ...]
+    invariance: Any
 
     def __and__(self, other: PortabilityLevel) -> PortabilityLevel:
-        """Of two steps together."""
-        return PortabilityLevel(self.threads, self.findings + other.findings, self.same & other.same)
+        """Return the level of two steps together."""
+        findings = self.findings + other.findings
+        return PortabilityLevel(self.threads, findings, self.invariance & other.invariance)
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        found = self.findings
-        level = f"not portable: {_counted(found)}" if found else promise(self.threads, self.same.same_at)
+        """Return the JSON form."""
+        same_at = self.invariance.same_at
+        level = _not_portable(self.findings) if self.findings else promise(self.threads, same_at)
         return {
             "level": level,
             "threads": self.threads,
-            "findings": [f.to_dict() for f in found[:100]],
-            "same_at": list(self.same.same_at),
-            "because": list(self.same.because[:_MOST_SAID]),
+            "findings": [f.to_dict() for f in self.findings[:100]],
+            "same_at": list(same_at),
+            "because": list(self.invariance.because[:_MOST_LISTED]),
         }
 
 
-def complaint(model: Any, found: Any, step: str) -> str:
-    """What to say where a step is not portable.
+def error_text(model: Any, findings: tuple[Finding, ...], step: str) -> str:
+    """Return the message that a step is not portable.
 
     Args:
-        model: whose step it is.
-        found: what in it is not known to be portable.
-        step: what it is called.
+        model: the model.
+        findings: the operations that are not known to be portable.
+        step: `"training"` or `"validation"`.
     """
     trained = "; nothing was trained" if step == "training" else ""
-    lines = [f"  {f}" for f in found[:_MOST_SAID]]
-    if len(found) > _MOST_SAID:
-        lines.append(f"  and {len(found) - _MOST_SAID} more")
     return "\n".join(
         [
             f"the {step} step of {model.name!r} is not portable to another CPU{trained}:",
-            *lines,
+            *listed(findings, most=_MOST_LISTED),
             "replace them, or have it recorded as not portable: strict=False, or --allow-unportable",
         ]
     )
 
 
-def _counted(found: Any) -> str:
-    total = sum(f.count for f in found)
-    kinds = ", ".join(sorted({f.operation for f in found})[:_MOST_SAID])
-    return f"{total} operation{'' if total == 1 else 's'} not known to be portable ({kinds})"
+def _not_portable(findings: tuple[Finding, ...]) -> str:
+    total = sum(f.count for f in findings)
+    types = ", ".join(sorted({f.operation for f in findings})[:_MOST_LISTED])
+    return f"not portable: {total} operation{'' if total == 1 else 's'} not known to be portable ({types})"

@@ -16,6 +16,7 @@ from keras_repro.determinism.thread_rules import (
     is_the_same_always,
     needs_shapes,
 )
+from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.shapes import shaped_operations
 
 _UNFUSED = {"_FusedMatMul": "MatMul"}
@@ -50,8 +51,7 @@ def search_threads(
         samples: how many there are in a batch; None where that is not known, or all batches are alike.
         last: how many there are in the last batch, where it is smaller.
     """
-    bodies = [graph.node, *(f.node_def for f in graph.library.function)]
-    types = {node.op for body in bodies for node in body}
+    types = {node.op for node, _ in backend.graphs.nodes_of(graph)}
     depending = sorted(t for t in types if not is_the_same_always(t) and not needs_shapes(t))
     if depending:
         return Threads((1,), tuple(depending))

@@ -43,7 +43,7 @@ class CallbackProbe(keras.callbacks.Callback):
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Wrap the hooks of the other callbacks."""
-        TrainStepProbe.install(self._log, self.model)
+        TrainStepProbe.wrap(self._log, self.model)
         callbacks = backend.trainer.calling_list(sys._getframe(1))
         reader = StateReader(self.model)
         for callback in getattr(callbacks, "callbacks", ()):
@@ -55,7 +55,7 @@ class CallbackProbe(keras.callbacks.Callback):
         """Report the start of an epoch."""
         fit = self._recorder.fit.number if self._recorder.fit is not None else 0
         self._log.begin_epoch(self.model, fit, epoch, (self.params or {}).get("steps"))
-        TrainStepProbe.install(self._log, self.model)
+        TrainStepProbe.wrap(self._log, self.model)
 
     def _watch(self, callback: Any, hook: str, reader: StateReader) -> None:
         plain = getattr(keras.callbacks.Callback, hook)

@@ -18,12 +18,12 @@ import numpy as np
 import tensorflow as tf
 import wrapt
 
+from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
-from keras_repro.training.replay.recorded_step import process_states
 from keras_repro.training.replay.replay import repeated
 from keras_repro.training.state.fast_reader import StateReader
 
@@ -111,7 +111,7 @@ class CustomLoopProbe:
                 self._give(args, kwargs)
                 return wrapped(*args, **kwargs)
         self._in_function, self._applied, self._calls_layers = True, bool(known), bool(known)
-        before, generators = self._copy(), process_states()
+        before, generators = self._copy(), capture_rng_state()
         try:
             with self._log.variables.storing_initial_values(before):
                 result = wrapped(*args, **kwargs)

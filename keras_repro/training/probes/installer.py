@@ -28,7 +28,7 @@ def install(log: EventLog, trainer: Any) -> None:
         if isinstance(function, TrainStepProbe):
             function = function.function
         log.model = instance
-        TrainStepProbe.install(log, instance)
+        TrainStepProbe.wrap(log, instance)
         return function
 
     wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", make_train_function)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
+from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.storage.trace_file import Event
+from keras_repro.training.backends.train_function import TrainFunctionWrapper, wrappers_of
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
-from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep, process_states
+from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep
 from keras_repro.training.replay.replay import replay
 from keras_repro.training.state.fast_reader import StateReader
 
@@ -26,26 +28,25 @@ _HARD_SECTIONS = ("weights", "optimizer")
 _MOST_LEFT = 2000  # batches of an epoch that are looked through to tell another order from other samples
 
 
-class TrainStepProbe:
+class TrainStepProbe(TrainFunctionWrapper):
     """A model's training function with a look before and after each call.
 
     Args:
         log: receives the events.
         model: the model.
-        function: the training function that Keras has made.
     """
 
-    def __init__(self, log: EventLog, model: Any, function: Any) -> None:
-        self.function = function
-        self._log, self._model = log, model
+    def __init__(self, log: EventLog, model: Any) -> None:
+        super().__init__(model)
+        self._log = log
         self._reader = StateReader(model)
 
     @classmethod
-    def install(cls, log: EventLog, model: Any) -> None:
+    def wrap(cls, log: EventLog, model: Any) -> None:
         """Wrap `model.train_function`, if it is set and not wrapped yet."""
         function = getattr(model, "train_function", None)
-        if function is not None and not isinstance(function, cls):
-            model.train_function = cls(log, model, function)
+        if function is not None and not any(isinstance(w, cls) for w in wrappers_of(function)):
+            cls(log, model).install()
 
     def __call__(self, iterator: Any) -> Any:
         """Runs the step."""
@@ -70,7 +71,7 @@ class TrainStepProbe:
             log.note(
                 Event(kind="batch", key=place, value=batch_digests(batch), info={"rows": row_digests(batch)})
             )
-        generators = process_states()
+        generators = capture_rng_state()
         copy: dict[int, Any] = {}
         if log.follows:
             held = zip(self._reader.tensors, self._reader.copy(), strict=True)

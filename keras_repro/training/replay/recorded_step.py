@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import random
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,19 +79,3 @@ class RecordedStep:
     def feed(self) -> Any:
         """The batches again, as the training function takes them."""
         return iterator_like(self.batches, self.spec) if self.spec is not None else iter(self.batches)
-
-
-def process_states() -> dict[str, Any]:
-    """The states of Python's and NumPy's own generators. Draws nothing."""
-    states: dict[str, Any] = {"python": random.getstate()}
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        states["numpy"] = numpy_random.get_state()
-    return states
-
-
-def restore_process_states(states: Mapping[str, Any]) -> None:
-    """Puts back what `process_states` gave."""
-    random.setstate(states["python"])
-    if "numpy" in states:
-        sys.modules["numpy.random"].set_state(states["numpy"])

@@ -18,9 +18,10 @@ import tensorflow as tf
 import xxhash
 
 from keras_repro.comparison.distances.tensor_distance import distance
+from keras_repro.determinism.seeds import restore_rng_state
 from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.training.data.batch_feed import iterator_like
-from keras_repro.training.replay.recorded_step import RecordedStep, restore_process_states
+from keras_repro.training.replay.recorded_step import RecordedStep
 from keras_repro.training.replay.tap_file import TapValues
 from keras_repro.training.replay.tapped_step import LEVELS, Tap, TappedStep
 from keras_repro.training.state.buffers import array_of_value
@@ -52,7 +53,7 @@ def replay(step: RecordedStep, folder: Path) -> dict[str, Any]:
     found |= _looked_into(step, folder, steady=found["faithful"] and found["agrees"])
     # It ends as the step itself did: no second copy of the state is held for that.
     step.reader.restore(step.before)
-    restore_process_states(step.generators)
+    restore_rng_state(step.generators)
     step.function(step.feed())
     kept.unlink(missing_ok=True)
     return found
@@ -81,7 +82,7 @@ def repeated(
     def once(*, restore: bool) -> dict[str, dict[str, str]]:
         reader.restore(before)
         if restore:
-            restore_process_states(generators)
+            restore_rng_state(generators)
         run()
         return reader.tensor_digests()
 
@@ -229,7 +230,7 @@ def _run_tapped(
 ) -> tuple[Mapping[str, Mapping[str, str]], list[tuple[dict[str, Any], Tap]]]:
     """The state's digests after the step, and the taps; their values are looked at one by one and let go."""
     step.reader.restore(step.before)
-    restore_process_states(step.generators)
+    restore_rng_state(step.generators)
     model, executions = step.model, step.model.steps_per_execution
     labels: list[tuple[dict[str, Any], Tap]] = []
     seen = 0

@@ -22,7 +22,7 @@ from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.ordered_plan import steps_per_call
 from keras_repro.training.data.plans.plan import DataPlan
-from keras_repro.training.portable.operation_check import Finding
+from keras_repro.training.graph.finding import Finding
 from keras_repro.training.resume import script_resume
 from keras_repro.training.resume.callback_states import CallbackStates
 from keras_repro.training.resume.restore_point import RestorePoint, SnapshotPosition

@@ -9,18 +9,18 @@ The step is checked when it is traced for its first run, before that run.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.errors import ResumeError
-from keras_repro.source_code.call_site import is_users_file
 from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.train_function import TrainFunctionWrapper
-from keras_repro.training.portable.operation_check import Finding, traced_step
+from keras_repro.training.graph.finding import Finding, listed
+from keras_repro.training.graph.operation_source import short_path, user_line_of
+from keras_repro.training.graph.traced_step import traced_step
 
 _REASON = "it keeps a counter that no snapshot contains"
-_MOST_SHOWN = 8
 
 
 class HiddenCounterError(ResumeError):
@@ -54,9 +54,7 @@ class StatefulOpCheck(TrainFunctionWrapper):
 def error_for(model: Any, findings: Sequence[Finding]) -> HiddenCounterError:
     """Return the error that lists the operations."""
     lines = [f"the training step of {model.name!r} cannot be resumed exactly; nothing was trained:"]
-    lines += [f"  {f}" for f in findings[:_MOST_SHOWN]]
-    if len(findings) > _MOST_SHOWN:
-        lines.append(f"  and {len(findings) - _MOST_SHOWN} more")
+    lines += listed(findings)
     lines.append(
         "Use keras.random and a SeedGenerator, or tf.random.stateless_*; or use strict=False to train and "
         "record that a resume may not be exact"
@@ -72,33 +70,16 @@ def _find_hidden_counters(graph: Any, layers: set[str]) -> list[Finding]:
         layers: names of the model's layers.
     """
     findings: dict[tuple[str, str, str], Finding] = {}
-    for operation in _operations(graph):
+    for operation in backend.graphs.operations_of(graph):
         if operation.type not in STATEFUL_RANDOM:
             continue
         # If a scope is entered again, its name gets a number: `noise_1`.
         scopes = [(p, re.sub(r"_\d+$", "", p)) for p in reversed(operation.name.split("/")[:-1])]
         layer = next((name for names in scopes for name in names if name in layers), "")
-        source = _user_line(operation)
+        line = user_line_of(operation)
+        source = "" if line is None else f"{short_path(line.file)}:{line.line}"
         finding = Finding(
             operation=operation.type, reason=_REASON, name=operation.name, layer=layer, source=source
         )
         findings.setdefault((operation.type, layer, source), finding)
     return list(findings.values())
-
-
-def _operations(graph: Any, seen: set[int] | None = None) -> Iterator[Any]:
-    seen = set() if seen is None else seen
-    if id(graph) in seen:
-        return
-    seen.add(id(graph))
-    yield from graph.get_operations()
-    for function in getattr(graph, "_functions", {}).values():
-        inner = getattr(function, "graph", None)
-        if hasattr(inner, "get_operations"):
-            yield from _operations(inner, seen)
-
-
-def _user_line(operation: Any) -> str:
-    """Return the innermost line of the user's code that makes an operation, as `file:line`; empty if none."""
-    users = [f for f in operation.traceback if is_users_file(f.filename)]
-    return f"{users[-1].filename.rpartition('/')[2]}:{users[-1].lineno}" if users else ""

@@ -10,13 +10,12 @@ variables) and the global generators of Python, NumPy and TensorFlow.
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from keras_repro.determinism.seeds import capture_rng_state, restore_rng_state
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
@@ -47,7 +46,7 @@ class TrainingState:
         tensors = self._walk.tensors(full=False)
         values = backend.variables.read_all([t.variable for t in tensors])
         arrays = {_name(t): array_of_value(v) for t, v in zip(tensors, values, strict=True)}
-        generators = pack(_generators(), arrays, "generators")
+        generators = pack(capture_rng_state() | backend.random_state.capture(), arrays, "generators")
         return arrays, {"generators": generators}
 
     def missing(self, arrays: Mapping[str, Any]) -> list[str]:
@@ -80,7 +79,9 @@ class TrainingState:
             raise SnapshotError(
                 f"the snapshot is of another model: the model has no {missing[0].split('/', 2)[2]}"
             )
-        _set_generators(unpack(metadata["generators"], arrays))
+        generators = unpack(metadata["generators"], arrays)
+        restore_rng_state(generators)
+        backend.random_state.restore(generators)
 
     def _assign(self, tensor: StateTensor, array: np.ndarray) -> None:
         variable = tensor.variable
@@ -99,30 +100,3 @@ class TrainingState:
 
 def _name(tensor: StateTensor) -> str:
     return f"state/{tensor.section}/{tensor.name}"
-
-
-def _generators() -> dict[str, Any]:
-    """Return the states of the process's global generators. Draws nothing, and creates none."""
-    states: dict[str, Any] = {"python": random.getstate()}
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
-        states["numpy"] = numpy_random.get_state()
-    generator = backend.random_state.global_tensorflow_generator()
-    if generator is not None:
-        states["tensorflow"] = np.asarray(generator.state.numpy())
-    eager = backend.random_state.eager_operation_seeds()
-    if eager is not None:
-        states["eager"] = eager.getstate()
-    return states
-
-
-def _set_generators(states: Mapping[str, Any]) -> None:
-    random.setstate(states["python"])
-    if "numpy" in states:
-        np.random.set_state(states["numpy"])
-    generator = backend.random_state.global_tensorflow_generator()
-    if generator is not None and "tensorflow" in states:
-        generator.state.assign(states["tensorflow"])
-    eager = backend.random_state.eager_operation_seeds()
-    if eager is not None and "eager" in states:
-        eager.setstate(states["eager"])

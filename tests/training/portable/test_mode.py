@@ -14,8 +14,8 @@ import keras_repro as kr
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.ledger.reader import open_ledger
+from keras_repro.training.backends.keras3_tf.graph_optimizer import optimized_graph
 from keras_repro.training.portable.mode import PortableMode, portability_of
-from keras_repro.training.portable.operation_check import optimized_graph
 
 X = np.arange(96, dtype="float32").reshape(16, 6) / 96
 Y = np.arange(16) % 3
@@ -103,7 +103,7 @@ def test_recorded_where_it_is_no_error():
             {"jit_compile": True},
             "is compiled by XLA for this CPU: compile the model with jit_compile=False",
         ),
-        ((), {"run_eagerly": True}, "the step is run eagerly, or in a way that cannot be looked at"),
+        ((), {"run_eagerly": True}, "the step is run eagerly, or in a way that cannot be inspected"),
         ((layers.Dense(4, dtype="mixed_bfloat16"),), {}, "computes in half precision"),
         ((layers.Lambda(in_python),), {}, "PyFunc in layer lambda.*: is not known to be portable"),
     ],

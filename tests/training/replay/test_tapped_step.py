@@ -14,9 +14,10 @@ import tensorflow as tf
 from keras import layers
 from training import models
 
+from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.training.replay import tapped_step
-from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep, process_states
+from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep
 from keras_repro.training.replay.replay import replay
 from keras_repro.training.replay.tapped_step import TappedStep
 from keras_repro.training.state.fast_reader import StateReader
@@ -30,7 +31,7 @@ def stepped(model: Any) -> RecordedStep:
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     model.fit(data, verbose=0)
     reader = StateReader(model)
-    before, generators = PreStepState(reader.copy()), process_states()
+    before, generators = PreStepState(reader.copy()), capture_rng_state()
     model.train_function(iter(data))
     return RecordedStep(
         model=model,

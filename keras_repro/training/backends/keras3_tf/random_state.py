@@ -1,38 +1,65 @@
 """Global random state of Keras 3 and TensorFlow.
 
-Private names checked with Keras 3.15 and TensorFlow 2.21.
+Private names checked with Keras 3.15 (`global_state`, `rng_utils`, `_value`) and TensorFlow 2.21
+(`stateful_random_ops.global_generator`, `context.context()._rng`, `random_seed`, `_state_var`).
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import wrapt
 
 
+def capture() -> dict[str, Any]:
+    """Return the states of TensorFlow's global generator and of its seeds for eager operations.
+
+    Draws nothing, and makes no generator: the state of one that does not exist is left out.
+    """
+    states: dict[str, Any] = {}
+    generator = global_tensorflow_generator()
+    if generator is not None:
+        states["tensorflow"] = np.asarray(generator.state.numpy())
+    eager = eager_operation_seeds()
+    if eager is not None:
+        states["eager"] = eager.getstate()
+    return states
+
+
+def restore(states: Mapping[str, Any]) -> None:
+    """Restore what `capture` returned, as far as this process has the generators."""
+    generator = global_tensorflow_generator()
+    if generator is not None and "tensorflow" in states:
+        generator.state.assign(states["tensorflow"])
+    eager = eager_operation_seeds()
+    if eager is not None and "eager" in states:
+        eager.setstate(states["eager"])
+
+
 def global_seed_generator() -> Any:
-    """Keras's global seed generator if something has made it, else None. Makes none."""
+    """Return Keras's global seed generator, None if it does not exist yet."""
     from keras.src.backend.common import global_state
 
     return global_state.get_global_attribute("global_seed_generator")
 
 
 def global_tensorflow_generator() -> Any:
-    """TensorFlow's global generator if something has made it, else None. Makes none."""
+    """Return TensorFlow's global generator, None if it does not exist yet."""
     module = sys.modules.get("tensorflow.python.ops.stateful_random_ops")
     return getattr(module, "global_generator", None)
 
 
 def eager_operation_seeds() -> Any:
-    """The `random.Random` from which TensorFlow takes seeds of eager operations; None where there is none."""
+    """Return the `random.Random` that seeds TensorFlow's eager operations, None if there is none."""
     context = sys.modules.get("tensorflow.python.eager.context")
     return getattr(context.context(), "_rng", None) if context is not None else None
 
 
 def seeds_set() -> dict[str, int | None]:
-    """The seeds that were set with Keras and with TensorFlow, as both remember them."""
+    """Return the seeds that were set with Keras and with TensorFlow, as both remember them."""
     from keras.src.utils import rng_utils
 
     keras_seed = rng_utils.get_random_seed()

@@ -6,7 +6,10 @@ Private names checked with Keras 3.15 and TensorFlow 2.21.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
+
+import wrapt
 
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 # What all of its backends' trainers are made from.
@@ -92,3 +95,36 @@ def is_made_by_sequential(frame: Any) -> bool:
             return True
         frame = frame.f_back
     return False
+
+
+def trainer_class() -> Any:
+    """Return the class of all Keras models' trainer; its module has to be imported by now."""
+    return sys.modules[TRAINER_MODULE].TensorFlowTrainer
+
+
+def watch_name_scopes(report: Callable[[str, str], None]) -> Callable[[], None]:
+    """Report the name scope of each layer that is called in a graph, and the layer's name.
+
+    Returns:
+        A function that ends it.
+    """
+    import tensorflow as tf
+    from keras.src.backend.tensorflow import core
+
+    original = core.name_scope.__enter__
+
+    def enter(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        caller = getattr(instance, "caller", None)
+        if caller is not None and not tf.executing_eagerly():
+            scope = tf.get_current_name_scope()
+            if scope:
+                report(scope, str(getattr(caller, "name", type(caller).__name__)))
+        return result
+
+    core.name_scope.__enter__ = wrapt.FunctionWrapper(original, enter)
+
+    def undo() -> None:
+        core.name_scope.__enter__ = original
+
+    return undo

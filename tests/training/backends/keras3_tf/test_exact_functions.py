@@ -9,7 +9,7 @@ from tensorflow.python.framework import op_def_library
 
 from keras_repro.determinism.operation_catalogue import why_not_portable
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
-from keras_repro.training.portable.exact_functions import REPLACED, use_exact_functions
+from keras_repro.training.backends.keras3_tf.exact_functions import REPLACED, use_exact_functions
 
 OPERATIONS = {
     "Rsqrt": (tf.raw_ops.Rsqrt, lambda x: 1 / np.sqrt(x)),
