@@ -2,6 +2,7 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -172,6 +173,131 @@ def test_packages_only_open_the_way():
 def test_every_module_says_what_it_is_for():
     for module in MODULES:
         assert ast.get_docstring(tree_of(module)), module
+
+
+# Private names of the frameworks: only the backends use them.
+
+SEAM = {"keras_repro.training.backends"}
+# `determinism` reads switches without a model, also for the command line, and cannot import `training`.
+SEAM_EXCEPTIONS = {"keras_repro.determinism.tf_runtime"}
+# Private names of the standard library that have no public counterpart.
+PRIVATE_NAMES = {
+    "sys._getframe": "the frame of a caller; inspect's functions read source files",
+    "os._exit": "ends a process without running its exit handlers",
+    "threading._shutdown": "joins threads as the interpreter does at its end",
+    "atexit._run_exitfuncs": "runs exit handlers as the interpreter does at its end",
+    "instance._target": "the function of a threading.Thread",
+    "random._urandom": "the source of random.SystemRandom and of secrets",
+    "parser._actions": "the options of an argparse parser",
+}
+PRIVATE_MODULE = re.compile(r"(keras\.src|tensorflow\.python)(\.\w+)*")
+BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "wrap_function_wrapper"}
+
+
+def in_seam(module):
+    return module in SEAM_EXCEPTIONS or any(f"{module}.".startswith(f"{folder}.") for folder in SEAM)
+
+
+def own_names(trees):
+    """The names that modules define: functions, classes, variables, and attributes of `self` and `cls`."""
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and is_own(node.value):
+            yield node.attr
+
+
+def is_own(receiver):
+    return isinstance(receiver, ast.Name) and receiver.id in ("self", "cls")
+
+
+def private_uses(tree):
+    """The private modules of a framework that a module names, and `(receiver, name)` of each private name."""
+    modules, names = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            modules |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            modules.add(node.value)
+        elif isinstance(node, ast.Attribute):
+            modules.add(ast.unparse(node))
+            names.append((node.value, node.attr))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in BY_NAME:
+            names += [(node.args[0], str(a.value)) for a in node.args[1:2] if isinstance(a, ast.Constant)]
+    private = [(r, n) for r, n in names if n.startswith("_") and not n.startswith("__") and not is_own(r)]
+    return {m for m in modules if PRIVATE_MODULE.fullmatch(m)}, private
+
+
+def seam_breaches(tree, own):
+    """The private names of a framework that a module outside of the backends uses."""
+    modules, names = private_uses(tree)
+    used = {f"{ast.unparse(receiver)}.{name}" for receiver, name in names if name not in own}
+    return sorted(modules | (used - PRIVATE_NAMES.keys()))
+
+
+OWN_NAMES = frozenset(own_names(tree_of(m) for m in MODULES if not in_seam(m)))
+
+
+def test_private_names_of_frameworks_are_used_in_backends_only():
+    breaches = {m: seam_breaches(tree_of(m), OWN_NAMES) for m in MODULES if not in_seam(m)}
+    assert {m: names for m, names in breaches.items() if names} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "breaches"),
+    [
+        ("import keras.src.backend", ["keras.src.backend"]),
+        ("from keras import src", ["keras.src"]),
+        ("def f():\n    from tensorflow.python.eager import context", ["tensorflow.python.eager.context"]),
+        ("hook('keras.src.trainers.trainer')", ["keras.src.trainers.trainer"]),
+        ("keras.src.backend.Variable", ["keras.src", "keras.src.backend", "keras.src.backend.Variable"]),
+        ("sys.modules.get('tensorflow.python')", ["tensorflow.python"]),
+        ("'Texts may name keras.src and tensorflow.python.'", []),
+        ("model._functional", ["model._functional"]),
+        ("self.model._functional", ["self.model._functional"]),
+        ("model._functional = None", ["model._functional"]),
+        ("getattr(model, '_functional', None)", ["model._functional"]),
+        ("hasattr(model, '_functional')", ["model._functional"]),
+        ("setattr(model, '_functional', 1)", ["model._functional"]),
+        ("wrapt.wrap_function_wrapper(Variable, '_initialize', f)", ["Variable._initialize"]),
+        ("self._functional", []),
+        ("cls._functional", []),
+        ("other._own", []),
+        ("model.__dict__", []),
+        ("sys._getframe(1)", []),
+        ("frames._getframe(1)", ["frames._getframe"]),
+    ],
+)
+def test_private_names_are_found(source, breaches):
+    assert seam_breaches(ast.parse(source), {"_own"}) == breaches
+
+
+def test_names_of_the_package_are_no_private_names_of_a_framework():
+    source = (
+        "class _Kind:\n    _field: int\n    def _method(self):\n        self._attribute = _local = x._other"
+    )
+    names = {n for n in own_names([ast.parse(source)]) if n.startswith("_")}
+    assert names == {"_Kind", "_field", "_method", "_attribute", "_local"}
+
+
+def test_each_exception_of_the_seam_is_needed():
+    used = set()
+    for module in (m for m in MODULES if not in_seam(m)):
+        used |= {f"{ast.unparse(receiver)}.{name}" for receiver, name in private_uses(tree_of(module))[1]}
+    assert used >= PRIVATE_NAMES.keys()
+    for module in SEAM_EXCEPTIONS:
+        assert seam_breaches(tree_of(module), OWN_NAMES)
+
+
+def test_modules_with_private_names_name_the_checked_versions():
+    for module in filter(in_seam, MODULES):
+        if private_uses(tree_of(module))[0]:
+            text = ast.get_docstring(tree_of(module))
+            assert re.search(r"checked with (Keras|TensorFlow) \d", text), module
 
 
 # What the documents point to.

@@ -62,11 +62,11 @@ def _hash_seed() -> Any:
 
 
 def _intra_op_threads() -> Any:
-    return _threads("TF_NUM_INTRAOP_THREADS", "_intra_op_parallelism_threads", 0)
+    return _threads("TF_NUM_INTRAOP_THREADS", "intra_op_threads", 0)
 
 
 def _inter_op_threads() -> Any:
-    return _threads("TF_NUM_INTEROP_THREADS", "_inter_op_parallelism_threads", 1)
+    return _threads("TF_NUM_INTEROP_THREADS", "inter_op_threads", 1)
 
 
 def _threads(variable: str, option: str, position: int) -> Any:
@@ -112,7 +112,7 @@ def _xla_auto_jit() -> Any:
     if flags is UNKNOWN:
         return UNKNOWN
     level = auto_jit_level(flags)
-    wanted = level > 0 or (level == 0 and bool(tf_runtime.option("_optimizer_jit")))
+    wanted = level > 0 or (level == 0 and bool(tf_runtime.option("xla_auto_jit")))
     on_cpu = CPU_JIT_FLAG in str(flags or "").split()
     return wanted and (on_cpu or tf_runtime.gpu_visible() is not False)
 
@@ -120,7 +120,7 @@ def _xla_auto_jit() -> Any:
 def _graph_optimizer() -> Any:
     if not tf_runtime.tensorflow_imported():
         return None
-    return dict(tf_runtime.option("_optimizer_experimental_options") or {})
+    return dict(tf_runtime.option("graph_optimizer") or {})
 
 
 def _on_gpu(read: Callable[[], Any]) -> Callable[[], Any]:

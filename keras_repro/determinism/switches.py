@@ -220,7 +220,7 @@ def _not_yet(switch: Switch) -> str:
 
 def _set(name: str, value: Any) -> None:
     """Sets a switch that is still open, in the TensorFlow that is loaded or for the one to come."""
-    config = sys.modules.get("tensorflow.python.framework.config")
+    config = tf_runtime.config_module()
     if config is not None and name == "op_determinism":
         tf_runtime.set_op_determinism(value)
     elif config is not None and name == "intra_op_threads":

@@ -1,13 +1,16 @@
-"""What TensorFlow is doing in this process: looked at, never imported and never started for it.
+"""The state of TensorFlow in this process, read without importing or starting it.
 
     >>> tensorflow_started() and not tensorflow_imported()
     False
 
-Everything here goes through `sys.modules`. TensorFlow takes its variables over at different times
-(measured with 2.21): `TF_ENABLE_ONEDNN_OPTS` on import, `TF_XLA_FLAGS` when devices are first
-listed, thread counts when the runtime starts, `ONEDNN_MAX_CPU_ISA` in the first oneDNN operation,
-`TF_DETERMINISTIC_OPS` when something first asks for it (a model's `compile` does). So a variable's
-present value proves nothing by itself: `settled` compares it with what was seen before that moment.
+Everything here goes through `sys.modules`. TensorFlow reads its environment variables at different times:
+`TF_ENABLE_ONEDNN_OPTS` on import, `TF_XLA_FLAGS` when devices are first listed, thread counts when the
+runtime starts, `ONEDNN_MAX_CPU_ISA` in the first oneDNN operation, `TF_DETERMINISTIC_OPS` when something
+first asks for it (as a model's `compile` does). A variable's present value therefore proves nothing:
+`settled` compares it with the value before that moment.
+
+Times and private names checked with TensorFlow 2.21: the modules below, and of the context `_context`,
+`_initialized`, `_physical_devices` and those in `_OPTIONS`. `training.backends` holds all others.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ from typing import Any
 
 
 class Stage(IntEnum):
-    """How far this process has come; each stage closes some doors."""
+    """How far this process has come; each stage fixes some switches."""
 
     PYTHON = 0
     IMPORTED = 1
@@ -41,24 +44,24 @@ class _Unknown:
 
 
 UNKNOWN: Any = _Unknown()
-"""What `settled` and the readers return where nothing proves a value."""
+"""The value of a switch if nothing proves it."""
 
 _seen: dict[Stage, dict[str, str]] = {}
 _determinism_set = False
 
 
 def tensorflow_imported() -> bool:
-    """Whether this process has imported TensorFlow."""
+    """Return whether this process has imported TensorFlow."""
     return "tensorflow" in sys.modules
 
 
 def tensorflow_started() -> bool:
-    """Whether TensorFlow's runtime runs: thread counts and devices are fixed from then on."""
+    """Return whether TensorFlow's runtime has started, which fixes thread counts and devices."""
     return bool(getattr(_context(), "_initialized", False))
 
 
 def stage() -> Stage:
-    """How far this process has come."""
+    """Return how far this process has come."""
     if tensorflow_started():
         return Stage.STARTED
     if getattr(_context(), "_physical_devices", None) is not None:
@@ -67,7 +70,7 @@ def stage() -> Stage:
 
 
 def start_tensorflow() -> None:
-    """Imports TensorFlow and starts its runtime: for a process that does not train."""
+    """Import TensorFlow and start its runtime, in a process that does not train."""
     with _quiet():
         import tensorflow as tf
 
@@ -75,18 +78,22 @@ def start_tensorflow() -> None:
 
 
 def remember_environment() -> None:
-    """Notes what the environment is at this stage, so that `settled` can vouch for more later on.
+    """Store the environment of this stage, so that `settled` can prove more values later.
 
-    Call it as TensorFlow has just been imported; it draws, sets and starts nothing.
+    Call it when TensorFlow has just been imported. It draws, sets and starts nothing.
     """
     _seen[stage()] = dict(os.environ)
 
 
 def settled(variable: str, deadline: Stage) -> Any:
-    """The value that a library took from a variable which it reads once, at `deadline`.
+    """Return the value that a library took from an environment variable which it reads once.
+
+    Args:
+        variable: name of the environment variable.
+        deadline: the stage at which the library reads it.
 
     Returns:
-        The value; None where it was not set; `UNKNOWN` where it was changed around the deadline.
+        The value; None if it was not set; `UNKNOWN` if it changed around the deadline.
     """
     now = os.environ.get(variable)
     if stage() < deadline:
@@ -100,7 +107,7 @@ def settled(variable: str, deadline: Stage) -> Any:
 
 @functools.cache
 def start_environment() -> Mapping[str, str] | None:
-    """The environment that this process was started with; None where the system does not tell."""
+    """Return the environment that this process was started with, None if the system does not tell."""
     try:
         data = Path("/proc/self/environ").read_bytes()
     except OSError:
@@ -110,7 +117,7 @@ def start_environment() -> Mapping[str, str] | None:
 
 
 def cpu_count() -> int:
-    """The CPUs that this process may use, from which TensorFlow takes its default thread counts."""
+    """Return the number of CPUs this process may use, which is TensorFlow's default thread count."""
     try:
         return len(os.sched_getaffinity(0))
     except AttributeError:
@@ -118,16 +125,15 @@ def cpu_count() -> int:
 
 
 def onednn_enabled() -> bool | None:
-    """Whether TensorFlow uses oneDNN: its own answer, fixed when it was imported."""
+    """Return whether TensorFlow uses oneDNN, which is fixed on import."""
     return _call("tensorflow.python.util._pywrap_util_port", "IsMklEnabled")
 
 
 def op_determinism_enabled() -> bool | None:
-    """Whether TensorFlow runs deterministic operations; None before its runtime has started.
+    """Return whether TensorFlow runs deterministic operations; None before its runtime has started.
 
-    Asking fixes the answer for the process: TensorFlow reads `TF_DETERMINISTIC_OPS` on the first
-    question and never again, so an earlier one would shut out a script that sets it later. A value
-    that is no boolean ends the process, so then it is not asked.
+    TensorFlow reads `TF_DETERMINISTIC_OPS` at the first question and never again, so an early question would
+    override a script that sets it later. A value that is no boolean ends the process: then nothing is asked.
     """
     if not (tensorflow_started() or _determinism_set):
         return None
@@ -137,20 +143,20 @@ def op_determinism_enabled() -> bool | None:
 
 
 def set_op_determinism(enabled: bool) -> None:
-    """Turns deterministic operations on or off in the TensorFlow that is loaded."""
-    config = sys.modules["tensorflow.python.framework.config"]
+    """Turn deterministic operations on or off in the loaded TensorFlow."""
+    config = config_module()
     (config.enable_op_determinism if enabled else config.disable_op_determinism)()
     global _determinism_set
     _determinism_set = True
 
 
 def tf32_enabled() -> bool | None:
-    """Whether TensorFlow allows TensorFloat-32; NVIDIA's libraries may still be told not to."""
+    """Return whether TensorFlow allows TensorFloat-32; NVIDIA's libraries have a switch of their own."""
     return _call("tensorflow.python.util._pywrap_tensor_float_32_execution", "is_enabled")
 
 
 def gpu_visible() -> bool | None:
-    """Whether a GPU takes part; None where that is not known before devices have been listed."""
+    """Return whether a GPU takes part; None if that is unknown before devices have been listed."""
     build = getattr(sys.modules.get("tensorflow.python.platform.build_info"), "build_info", None)
     if build is None:
         return None
@@ -160,28 +166,46 @@ def gpu_visible() -> bool | None:
     return None if devices is None else any(d.device_type == "GPU" for d in devices)
 
 
-def option(name: str) -> Any:
-    """An option that the program set on TensorFlow's context; None where it did not."""
-    return getattr(_context(), name, None)
+# Attributes of TensorFlow's context that hold the options that a program has set.
+_OPTIONS = {
+    "intra_op_threads": "_intra_op_parallelism_threads",
+    "inter_op_threads": "_inter_op_parallelism_threads",
+    "xla_auto_jit": "_optimizer_jit",
+    "graph_optimizer": "_optimizer_experimental_options",
+}
+
+
+def option(switch: str) -> Any:
+    """Return the value that the program set on TensorFlow's context, None if it set none.
+
+    Args:
+        switch: `"intra_op_threads"`, `"inter_op_threads"`, `"xla_auto_jit"` or `"graph_optimizer"`.
+    """
+    return getattr(_context(), _OPTIONS[switch], None)
+
+
+def config_module() -> Any:
+    """Return the module of TensorFlow with the setters of its options, None if it is not loaded."""
+    return sys.modules.get("tensorflow.python.framework.config")
 
 
 @dataclass(frozen=True)
 class Counted:
-    """How many threads a pool has, as far as looking at them tells: from `least` to `most`."""
+    """Bounds on the number of threads in a pool: from `least` to `most`."""
 
     least: int
     most: int
 
 
 def thread_counts() -> tuple[Counted, Counted] | None:
-    """Counts the threads that TensorFlow's runtime started, within operations and between them.
+    """Count the threads that TensorFlow's runtime started, within operations and between them.
 
-    The pools are told apart by when and in what order they were made: those within operations
-    (their name is too long for Linux, so they bear the process's), those between (`tf_Compute`),
-    then, with the first operation, others.
+    The pools differ in when they were made and in the order: threads within operations first (their name is
+    too long for Linux, so they have the process's), then those between (`tf_Compute`), and others with the
+    first operation.
 
     Returns:
-        Both counts; None where they cannot be told.
+        Both counts; None if they cannot be told apart.
     """
     tasks = sorted(_tasks())
     names = [name for _, _, name in tasks]
@@ -197,7 +221,7 @@ def thread_counts() -> tuple[Counted, Counted] | None:
 
 
 def _counted(tasks: list[tuple[int, int, str]], *, skip: int = 0) -> Counted:
-    """At least those that started in one go, at most all of them."""
+    """Return the bounds: those that started together at least, all of them at most."""
     # A pool's threads start within microseconds; the ticks (of 10 ms) allow for a busy machine.
     gaps = [abs(b[0] - a[0]) > 5 for a, b in itertools.pairwise(tasks)]
     together = gaps.index(True) + 1 if True in gaps else len(tasks)
@@ -205,7 +229,7 @@ def _counted(tasks: list[tuple[int, int, str]], *, skip: int = 0) -> Counted:
 
 
 def blas_threads() -> int | None:
-    """How many threads NumPy's OpenBLAS uses; None where none is loaded, or another library."""
+    """Return the number of threads of NumPy's OpenBLAS; None if OpenBLAS is not loaded."""
     try:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
@@ -226,10 +250,10 @@ def blas_threads() -> int | None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the lines that TensorFlow's C++ code writes past Python, whatever its log level."""
+    """Suppress the lines that TensorFlow's C++ code writes to file descriptor 2."""
     try:
         kept = os.dup(2)
-    except OSError:  # there is no standard error to keep quiet
+    except OSError:  # standard error is closed
         yield
         return
     try:
@@ -242,7 +266,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _context() -> Any:
-    # `context.context()` would make one; this only looks.
+    # `context.context()` would make one.
     return getattr(sys.modules.get("tensorflow.python.eager.context"), "_context", None)
 
 
@@ -252,7 +276,7 @@ def _call(module: str, function: str) -> bool | None:
 
 
 def _tasks() -> list[tuple[int, int, str]]:
-    """This process's threads as (start in clock ticks, number, name)."""
+    """Return this process's threads as (start in clock ticks, number, name)."""
     found = []
     for stat in Path("/proc/self/task").glob("*/stat"):
         try:

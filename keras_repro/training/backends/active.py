@@ -1,11 +1,17 @@
 """The backend in use. Importing it loads no framework.
 
-backend.variables.read_all(variables)
+    from keras_repro.training.backends.active import backend
+
+    backend.variables.read_all(variables)
+
+A further backend is one more folder, and a choice here.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import cast
 
-backend: Any = import_module("keras_repro.training.backends.keras3_tf.backend")
+from keras_repro.training.backends.interface import TensorFlowBackend
+
+backend = cast(TensorFlowBackend, import_module("keras_repro.training.backends.keras3_tf.backend"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_repro.source_code.call_site import CallSite, is_users_file
+from keras_repro.training.backends.active import backend
 
 
 def user_line_of(operation: Any) -> CallSite | None:
@@ -23,7 +24,7 @@ def source_of_operation(operation: Any) -> str:
     """
     frames = [f for f in operation.traceback if not _is_skipped(f.filename)]
     # A line of the user's below Keras's `fit` says more than the one that calls `fit`.
-    fit = next((i for i, f in enumerate(frames) if "/keras/src/" in f.filename), len(frames))
+    fit = next((i for i, f in enumerate(frames) if backend.graphs.KERAS_FOLDER in f.filename), len(frames))
     below = [f for f in frames[fit:] if is_users_file(f.filename)]
     chosen = (below or frames)[-1:]
     return "".join(f"{short_path(f.filename)}:{f.lineno}" for f in chosen)
@@ -36,4 +37,4 @@ def short_path(file: str) -> str:
 
 
 def _is_skipped(file: str) -> bool:
-    return "/tensorflow/" in file or "/keras_repro/" in file or file.startswith("<")
+    return backend.graphs.FRAMEWORK_FOLDER in file or "/keras_repro/" in file or file.startswith("<")

@@ -43,9 +43,7 @@ def apply_perturbations(
     if switch_interval is not None:
         sys.setswitchinterval(switch_interval)
     if jit is False:
-        wrapt.register_post_import_hook(
-            backend.trainer.leave_out_auto_jit, backend.trainer.BASE_TRAINER_MODULE
-        )
+        wrapt.register_post_import_hook(backend.trainer.disable_auto_jit, backend.trainer.BASE_TRAINER_MODULE)
 
 
 def _reverse_listings() -> None:

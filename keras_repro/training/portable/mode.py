@@ -166,8 +166,8 @@ def portability_of(model: Any) -> dict[str, Any] | None:
     """Return how portable the steps are that a model has run; None if no training step was checked.
 
     Returns:
-        The record in the ledger: `level` in words, `threads`, `findings`, `same_at` (numbers of threads at which
-        the steps are known to give the bits of one thread), `because` (what excludes others).
+        The record in the ledger: `level` in words, `threads`, `findings`, `same_at` (thread counts known to
+        give the bits of one thread), `because` (the operations that exclude others).
     """
     levels = [_level_of(model, attribute) for attribute in _CHECKED]
     if levels[0] is None:

@@ -1,6 +1,8 @@
-"""Data adapters of Keras 3, with batches in our order.
+"""Keras's data adapters: what `fit` accepts, and adapters with batches in our order.
 
-Private names checked with Keras 3.15 and TensorFlow 2.21.
+Private names checked with Keras 3.15 (`data_adapters` and `_num_samples`, `_inputs`, `_size`,
+`_output_signature`, `_standardize_batch` of its classes) and TensorFlow 2.21 (`_iterator_resource`,
+`_flat_output_types` and `_flat_output_shapes` of an iterator).
 """
 
 from __future__ import annotations
@@ -10,14 +12,14 @@ from typing import Any
 
 
 def is_array_like(*data: Any) -> bool:
-    """Whether Keras would treat `x`, `y`, ... as arrays (also nested, pandas, sparse), not as a stream."""
+    """Return whether Keras treats `x`, `y`, ... as arrays (also nested, pandas, sparse), not as a stream."""
     from keras.src.trainers.data_adapters import array_data_adapter
 
     return bool(array_data_adapter.can_convert_arrays(data))
 
 
 def split_off_validation(arrays: Any, share: float) -> tuple[Any, Any]:
-    """Splits the last share off some arrays, exactly as `fit(validation_split=...)` does."""
+    """Split the last share off some arrays, as `fit(validation_split=...)` does."""
     from keras.src.trainers.data_adapters import array_slicing
 
     return array_slicing.train_validation_split(arrays, validation_split=share)
@@ -32,13 +34,17 @@ def ordered_adapter(
     batch_size: int,
     make_dataset: Callable[[Any, int, Callable[[Any, Any], Any]], Any],
 ) -> Any:
-    """Arrays as a Keras data adapter that takes its batches from our dataset.
+    """Return a Keras data adapter of arrays, with batches in our order. It may be passed to `fit` as `x`.
 
-    Keras converts and checks the arrays, as for `fit`; only their order is not Keras's. An adapter may be
-    given to `fit` in place of `x`.
+    Keras converts and checks the arrays as for `fit`.
 
     Args:
-        make_dataset: is given the arrays, the number of samples and a function that takes rows of the
+        x: as for `fit`.
+        y: as for `fit`.
+        sample_weight: as for `fit`.
+        class_weight: as for `fit`.
+        batch_size: number of samples in a batch.
+        make_dataset: called with the arrays, the number of samples and a function that takes rows of the
             arrays; returns a `tf.data.Dataset` of batches.
 
     Returns:
@@ -55,7 +61,7 @@ def ordered_adapter(
 
         @property
         def num_batches(self) -> int | None:
-            # Unknown to Keras, so that it goes on with one iterator where it is told the steps.
+            # Unknown: with `steps_per_epoch`, Keras then keeps one iterator for all epochs.
             return None
 
         def get_tf_dataset(self) -> Any:
@@ -63,7 +69,7 @@ def ordered_adapter(
             return make_dataset(tree.lists_to_tuples(arrays), self.samples, take)
 
         def of_known_length(self) -> Any:
-            """The same adapter for one pass at a time, of which Keras knows the number of batches."""
+            """Return the same adapter for one pass at a time, with a known number of batches."""
             self.__class__ = PassAdapter
             return self
 
@@ -75,27 +81,27 @@ def ordered_adapter(
     def take(data: Any, rows: Any) -> Any:
         import tensorflow as tf
 
-        def one(array: Any) -> Any:
+        def take_rows(array: Any) -> Any:
             if isinstance(array, array_slicing.TensorflowSparseWrapper):
                 return array_slicing.slice_tensorflow_sparse_wrapper(array, rows)
             if isinstance(array, list | tuple | dict):
                 return None
             return tf.gather(array, rows, axis=0) if tf.is_tensor(array) else array
 
-        return tree.traverse(one, data)
+        return tree.traverse(take_rows, data)
 
     return OrderedAdapter(x, y, sample_weight=sample_weight, class_weight=class_weight, batch_size=batch_size)
 
 
 def py_dataset_adapter(dataset: Any, *, like: Any, class_weight: Any, batches: int | None) -> Any:
-    """A `PyDataset` as a Keras data adapter, which may be given to `fit` in place of `x`.
+    """Return a Keras data adapter of a `PyDataset`. It may be passed to `fit` as `x`.
 
     Args:
-        dataset: the dataset to take the batches from, in their order; its `begin_epoch` is called before the
-            workers begin, which Keras lets begin before it calls `on_epoch_begin`.
-        like: the one whose first batches say what a batch is; the same wherever `dataset` begins.
+        dataset: the dataset, in the order of its batches. Its `begin_epoch` is called before the workers
+            start, which Keras does before it calls `on_epoch_begin`.
+        like: the dataset whose first batches define the element spec, wherever `dataset` begins.
         class_weight: as for `fit`.
-        batches: how many batches Keras is to count with in an epoch; None where it is told the steps.
+        batches: number of batches in an epoch; None with `steps_per_epoch`.
     """
     from keras.src.trainers.data_adapters import data_adapter_utils
     from keras.src.trainers.data_adapters.py_dataset_adapter import PyDatasetAdapter
@@ -115,31 +121,31 @@ def py_dataset_adapter(dataset: Any, *, like: Any, class_weight: Any, batches: i
             if self._output_signature is None:
                 count = data_adapter_utils.NUM_BATCHES_FOR_TENSOR_SPEC
                 count = count if like.num_batches is None else min(count, like.num_batches)
-                seen = [self._standardize_batch(like[i]) for i in range(count)]
-                if not seen:
+                batches_of_spec = [self._standardize_batch(like[i]) for i in range(count)]
+                if not batches_of_spec:
                     raise ValueError("The PyDataset has length 0")
-                self._output_signature = data_adapter_utils.get_tensor_spec(seen)
+                self._output_signature = data_adapter_utils.get_tensor_spec(batches_of_spec)
             return super().get_tf_dataset()
 
     return Adapter(dataset, class_weight=class_weight, shuffle=False)
 
 
 def is_of_unknown_length(dataset: Any) -> bool:
-    """Whether a `tf.data.Dataset` cannot say how many elements it has; an endless one can."""
+    """Return whether the number of elements of a `tf.data.Dataset` is unknown; infinite is known."""
     import tensorflow as tf
 
     return int(dataset.cardinality()) == tf.data.UNKNOWN_CARDINALITY
 
 
 def next_parts(iterator: Any, *, dense: bool) -> list[Any]:
-    """What `next` gives of a `tf.data` iterator, flattened.
+    """Return the next element of a `tf.data` iterator, flattened.
 
     Args:
         iterator: the iterator.
-        dense: whether its elements hold plain tensors only, which are had in less than half of the time.
+        dense: whether its elements contain plain tensors only, which are read in less than half of the time.
 
     Raises:
-        StopIteration: it has come to its end.
+        StopIteration: the iterator is at its end.
     """
     import tensorflow as tf
 

@@ -104,6 +104,11 @@ def start_epoch_at_step(
     object.__setattr__(model, "_get_metrics_result_or_logs", metrics_or_logs)
 
 
+def count_iterators(epoch_iterator: Any) -> DatasetPosition:
+    """Count the iterators that Keras makes from now on, to restore the position in a `tf.data.Dataset`."""
+    return DatasetPosition(epoch_iterator)
+
+
 class DatasetPosition:
     """How far Keras has read a `tf.data.Dataset`: the iterators made, and the elements taken from the last.
 

@@ -1,18 +1,18 @@
-"""Exact functions in place of the few that a CPU only approximates, where TensorFlow makes its graphs.
+"""Exact functions in place of those that a CPU only approximates, wherever TensorFlow makes a graph.
 
-    undo = use_exact_functions()        # graphs traced from here on have the exact ones
+    undo = use_exact_functions()        # graphs traced from here on contain exact functions
     undo()
 
-In float32, `Rsqrt`, `Reciprocal`, `Erfc` and some others rest on instructions (`rsqrtps`, `rcpps`) whose
-results x86 leaves to each CPU model. Computed in float64, where TensorFlow has only correctly rounded square
-roots and divisions, and rounded once, they are the same on all of them, and more exact than before. Gradients
-stay as TensorFlow has them: its own rules, on the exact results.
+In float32, `Rsqrt`, `Reciprocal`, `Erfc` and some others use instructions (`rsqrtps`, `rcpps`) whose results
+differ between CPU models. Here they are computed in float64, where TensorFlow has only correctly rounded
+square roots and divisions, and rounded once: the same on every CPU, and more exact. Gradients follow
+TensorFlow's own rules, on the exact results.
 
-`Tanh` is exact enough by itself, but the graph optimizer fuses one into the matrix product before it, and
-oneDNN's own tanh is computed with instructions that no emulator at hand has right: it is kept apart from
-what stands before it.
+`Tanh` is exact enough. But the graph optimizer fuses it into the matrix product before it, and oneDNN
+computes its own tanh with instructions that differ: an operation that does nothing keeps them apart.
 
-Measured with TensorFlow 2.21. What is run eagerly, outside of every graph, is left as it is.
+Private names checked with TensorFlow 2.21: `op_def_library._apply_op_helper`, `record`, `ops`. Operations
+that run eagerly are left as they are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from typing import Any
 _OPERANDS: dict[str, tuple[str, ...]] = {
     "Rsqrt": ("x",),
     "Reciprocal": ("x",),
-    "Inv": ("x",),  # an older name of it
+    "Inv": ("x",),  # the older name of Reciprocal
     "Erfc": ("x",),
     "Erfinv": ("x",),
     "Ndtri": ("x",),
@@ -37,10 +37,10 @@ _OPERANDS: dict[str, tuple[str, ...]] = {
 }
 
 REPLACED = tuple(_OPERANDS)
-"""Types of the operations that have an exact stand-in."""
+"""Types of the operations that are replaced."""
 
 APART = ("Tanh",)
-"""Types of the operations that are kept from being fused with what stands before them."""
+"""Types of the operations that are not fused with the one before them."""
 
 _NARROW = ("float32", "float16", "bfloat16")
 
@@ -50,13 +50,13 @@ _original: Callable[..., Any] | None = None
 
 
 def use_exact_functions(names: Collection[str] = (*REPLACED, *APART)) -> Callable[[], None]:
-    """Has every graph that is traced from now on made with exact functions. Imports TensorFlow.
+    """Make every graph that is traced from now on with exact functions. Imports TensorFlow.
 
     Args:
-        names: which of `REPLACED` and `APART`.
+        names: types of operations, out of `REPLACED` and `APART`.
 
     Returns:
-        What takes it back. Several users may overlap; what is left behind after the last is TensorFlow's own.
+        A function that undoes it. Uses may overlap: the last undo restores TensorFlow's own functions.
     """
     from tensorflow.python.framework import op_def_library
 
@@ -82,7 +82,7 @@ def use_exact_functions(names: Collection[str] = (*REPLACED, *APART)) -> Callabl
 
 
 class _ReplacedOperation:
-    """What TensorFlow's generated functions ask of an operation, told of the one that was replaced."""
+    """What TensorFlow's generated functions read of an operation, for the one that was replaced."""
 
     def __init__(self, operation: Any, inputs: Any, dtype: Any) -> None:
         self.operation = operation
@@ -94,7 +94,7 @@ class _ReplacedOperation:
 
 
 def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
-    """In place of TensorFlow's `_apply_op_helper`, through which its generated functions add to a graph."""
+    """Replace `_apply_op_helper`, through which TensorFlow's generated functions add to a graph."""
     apply = _original or _own_apply()
     if not any(op_type_name in use for use in list(_uses)):
         return apply(op_type_name, name, **keywords)
@@ -107,19 +107,19 @@ def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
     dtype = operands[0].dtype
     if dtype.name not in _NARROW:
         return apply(op_type_name, name, **keywords)
-    # Gradients are recorded by the caller, for the function as a whole.
+    # The caller records the gradient of the whole function.
     with ops.name_scope(name or op_type_name), record.stop_recording():
         casts = [_cast(apply, "Wide", x, _float64()) for x in operands]
         wide = {n: c.outputs[0] for n, c in zip(_OPERANDS[op_type_name], casts, strict=True)}
         structure, stateful, _, (y,) = apply(op_type_name, "Exact", **wide)
         narrow = _cast(apply, "Narrow", y, dtype)
-    # As the graph holds them: an operand from outside of it comes in by a placeholder.
+    # The inputs in this graph: an outer operand becomes a placeholder.
     inputs = [c.inputs[0] for c in casts]
     return structure, stateful, _ReplacedOperation(narrow, inputs, dtype), list(narrow.outputs)
 
 
 def _apart(apply: Callable[..., Any], op_type_name: str, name: str | None, *, x: Any) -> Any:
-    """The operation behind one that does nothing, through which the graph optimizer does not look."""
+    """Add the operation after one that does nothing, which stops the graph optimizer from fusing."""
     from tensorflow.python.eager import record
     from tensorflow.python.framework import ops, tensor_shape
 
@@ -128,9 +128,9 @@ def _apart(apply: Callable[..., Any], op_type_name: str, name: str | None, *, x:
         return apply(op_type_name, name, x=x)
     with ops.name_scope(name or op_type_name), record.stop_recording():
         shape = tensor_shape.unknown_shape(x.shape.rank)
-        seen = apply("EnsureShape", "Apart", input=x, shape=shape)[2]
-        structure, stateful, made, outputs = apply(op_type_name, op_type_name, x=seen.outputs[0])
-    return structure, stateful, _ReplacedOperation(made, [seen.inputs[0]], seen.outputs[0].dtype), outputs
+        apart = apply("EnsureShape", "Apart", input=x, shape=shape)[2]
+        structure, stateful, made, outputs = apply(op_type_name, op_type_name, x=apart.outputs[0])
+    return structure, stateful, _ReplacedOperation(made, [apart.inputs[0]], apart.outputs[0].dtype), outputs
 
 
 def _cast(apply: Callable[..., Any], name: str, x: Any, dtype: Any) -> Any:
@@ -138,7 +138,7 @@ def _cast(apply: Callable[..., Any], name: str, x: Any, dtype: Any) -> Any:
 
 
 def _own_apply() -> Any:
-    """TensorFlow's own, for a thread that still came in as the last use ended."""
+    """Return TensorFlow's own function, for a thread that was inside when the last use ended."""
     from tensorflow.python.framework import op_def_library
 
     return op_def_library._apply_op_helper

@@ -21,6 +21,9 @@ ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 CLOCK = frozenset({"Timestamp"})
 """Types of the operations that read the clock."""
 
+KERAS_FOLDER, FRAMEWORK_FOLDER = "/keras/src/", "/tensorflow/"
+"""Part of the path of every source file of Keras, and of TensorFlow."""
+
 
 def step_functions(train_function: Any) -> tuple[Any, Any]:
     """Return Keras's two traced functions behind a training or test function.

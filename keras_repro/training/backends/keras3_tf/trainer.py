@@ -1,6 +1,7 @@
 """The trainer of Keras 3 on TensorFlow: hooks into `fit`, and what a model says about its training.
 
-Private names checked with Keras 3.15 and TensorFlow 2.21.
+Private names checked with Keras 3.15: the modules below, `_resolve_auto_jit_compile`, `_compile_config`,
+`_functional`, `_make_function`, `_flatten_layers`, `_symbolic_build`, `_maybe_rebuild` and `core.name_scope`.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 import wrapt
 
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
-# What all of its backends' trainers are made from.
+# The base of the trainers of all backends of Keras.
 BASE_TRAINER_MODULE = "keras.src.trainers.trainer"
-# What all optimizers are made from.
+# The base of all optimizers.
 OPTIMIZER_MODULE = "keras.src.optimizers.base_optimizer"
-# What makes datasets from folders.
+# The functions that make datasets from folders.
 DATASET_UTILS_MODULE = "keras.src.utils.dataset_utils"
-# Importing one of these tells that a training is out of our sight.
+# A program that imports one of these may train in a way that is not recorded.
 OTHER_TRAINERS = {
     "tf_keras.src.engine.training": ("tf_keras models", "Model"),
     "keras.src.backend.jax.trainer": ("Keras on JAX", "JAXTrainer"),
@@ -26,30 +27,30 @@ OTHER_TRAINERS = {
 }
 
 
-def leave_out_auto_jit(module: Any) -> None:
-    """Makes `jit_compile="auto"` mean no XLA, in the module of Keras's base trainer."""
+def disable_auto_jit(module: Any) -> None:
+    """Make `jit_compile="auto"` mean no XLA, in the module of Keras's base trainer."""
     if hasattr(module.Trainer, "_resolve_auto_jit_compile"):
         module.Trainer._resolve_auto_jit_compile = lambda self: False
 
 
 def asks_for_xla(model: Any) -> bool:
-    """Whether a model was compiled with `jit_compile=True`, which Keras leaves out under op determinism."""
+    """Return whether a model was compiled with `jit_compile=True`, which op determinism overrides."""
     return getattr(getattr(model, "_compile_config", None), "config", {}).get("jit_compile") is True
 
 
 def inner_model(model: Any) -> Any:
-    """The Functional model that a Sequential one makes for itself, None for others."""
+    """Return the Functional model that a Sequential one makes for itself, None for others."""
     return getattr(model, "_functional", None)
 
 
 def versions() -> dict[str, str]:
-    """Versions of the frameworks that are loaded."""
+    """Return the versions of the loaded frameworks."""
     loaded = {"tensorflow": sys.modules.get("tensorflow"), "keras": sys.modules.get("keras")}
     return {name: str(getattr(m, "__version__", "")) for name, m in loaded.items() if m is not None}
 
 
 def has_call(model: Any) -> bool:
-    """Whether the model's class says what it computes; a GAN often has only a training step."""
+    """Return whether the model's class defines `call`; that of a GAN often has only a training step."""
     from keras import Model
 
     return type(model).call is not Model.call
@@ -67,12 +68,12 @@ def flat_layers(model: Any, *, include_self: bool = False) -> list[Any]:
 
 
 def build_on(model: Any, batch: Any) -> None:
-    """Builds a model, its metrics and its optimizer for a batch `(x, y, sample_weight)`, without a step."""
+    """Build a model, its metrics and its optimizer for a batch `(x, y, sample_weight)`, without a step."""
     model._symbolic_build(data_batch=batch)
 
 
 def calling_list(frame: Any) -> Any:
-    """The Keras `CallbackList` that calls from `frame` or above it, else None."""
+    """Return the `CallbackList` that calls from `frame` or above it, else None."""
     from keras.callbacks import CallbackList
 
     while frame is not None:
@@ -84,7 +85,7 @@ def calling_list(frame: Any) -> Any:
 
 
 def is_made_by_sequential(frame: Any) -> bool:
-    """Whether a Sequential model calls from `frame` or above it: it makes a Functional one inside."""
+    """Return whether a Sequential model calls from `frame` or above it to make its inner model."""
     from keras.src.models.sequential import Sequential
 
     while frame is not None:

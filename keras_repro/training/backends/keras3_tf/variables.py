@@ -1,7 +1,8 @@
 """Variables of Keras 3 on TensorFlow: kinds, values and zero-copy reads.
 
-Private names checked with Keras 3.15 and TensorFlow 2.21. Nothing here draws from a generator, starts the
-runtime, or makes a variable.
+Private names checked with Keras 3.15 (`KerasSaveable`, `Functional`, `Sequential`, `_value`, those in
+`KERAS_LISTS`) and TensorFlow 2.21 (`TFE_Py_Execute`, `context.context()._handle`, `ResourceVariable`,
+`_trackable_children`). Nothing here draws from a generator, starts the runtime, or makes a variable.
 """
 
 from __future__ import annotations
@@ -11,21 +12,21 @@ from typing import Any
 
 
 def is_keras_variable(value: Any) -> bool:
-    """Whether it is a `keras.Variable`."""
+    """Return whether a value is a `keras.Variable`."""
     from keras.src.backend import Variable
 
     return isinstance(value, Variable)
 
 
 def is_saveable(value: Any) -> bool:
-    """Whether it is a layer, model, optimizer, metric or loss."""
+    """Return whether a value is a layer, model, optimizer, metric or loss."""
     from keras.src.saving.keras_saveable import KerasSaveable
 
     return isinstance(value, KerasSaveable)
 
 
 def is_graph_of_layers(value: Any) -> bool:
-    """Whether it is a Sequential or Functional model, whose `layers` are its structure."""
+    """Return whether a value is a Sequential or Functional model, whose `layers` are its structure."""
     from keras.src.models.functional import Functional
     from keras.src.models.sequential import Sequential
 
@@ -33,7 +34,7 @@ def is_graph_of_layers(value: Any) -> bool:
 
 
 def raw_variable(variable: Any) -> Any:
-    """The `tf.Variable` behind a Keras or TensorFlow variable, None while it has no value."""
+    """Return the `tf.Variable` of a Keras or TensorFlow variable, None while it has no value."""
     if is_keras_variable(variable):
         return variable._value
     return variable
@@ -45,25 +46,25 @@ def value_of(variable: Any) -> Any:
 
 
 def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
-    """What reads the values of the same `tf.Variable`s again and again.
+    """Return a function that reads the values of the same `tf.Variable`s again and again.
 
-    One call into the runtime where all are plain variables of one CPU: each call costs ten times what it
-    does. What does not change from reading to reading is looked up here, once.
+    Plain variables of the CPU are read in one call into the runtime: a call takes ten times as long as what
+    it does. What stays the same between two reads is looked up here, once.
 
     Returns:
-        A function that gives eager tensors, which share the variables' memory where that can be.
+        A function that returns eager tensors, which share the variables' memory if possible.
     """
     from tensorflow.python import pywrap_tfe
     from tensorflow.python.eager import context
 
-    held = list(variables)  # the handles live as long as they do
+    held = list(variables)  # the handles live as long as the variables
     handles = [v.handle for v in held] if all(map(_is_plain, held)) else []
-    # A variable's own device is empty where a traced step has made it; its handle knows.
+    # The device of a variable made by a traced step is empty; that of its handle is not.
     if not handles or not all("CPU" in handle.device for handle in handles):
         return lambda: [_read(v) for v in held]
     count = len(handles)
     attributes = ("N", count, "dtypes", [v.dtype.as_datatype_enum for v in held])
-    call = pywrap_tfe.TFE_Py_Execute  # what each eager operation comes down to
+    call = pywrap_tfe.TFE_Py_Execute  # every eager operation ends in it
 
     def read() -> list[Any]:
         runtime = context.context()._handle
@@ -73,7 +74,7 @@ def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
 
 
 def read_all(variables: Sequence[Any]) -> list[Any]:
-    """The values of `tf.Variable`s, read once as by `reader`."""
+    """Read the values of `tf.Variable`s once, as `reader` does."""
     return reader(variables)()
 
 
@@ -89,7 +90,7 @@ _plain_kinds: dict[type, bool] = {}
 
 
 def _is_plain(variable: Any) -> bool:
-    """Whether it is one variable, not one that is mirrored or cached. TensorFlow's own check is slow."""
+    """Return whether it is one variable, not mirrored or cached. TensorFlow's own check is slow."""
     kind = type(variable)
     if kind not in _plain_kinds:
         from tensorflow.python.ops.resource_variable_ops import ResourceVariable
@@ -99,11 +100,11 @@ def _is_plain(variable: Any) -> bool:
 
 
 def variables_of(model: Any) -> list[Any]:
-    """The variables that Keras lists for a model, as far as they are made."""
+    """Return the variables that Keras lists for a model and that have a value."""
     from keras import Layer
 
     try:
-        # Keras's own property: a model's class may have one of its own, that cannot be asked yet.
+        # Keras's own property: that of the model's class may not work yet.
         return [v for v in Layer.variables.fget(model) if raw_variable(v) is not None]
     except AttributeError:
         return []

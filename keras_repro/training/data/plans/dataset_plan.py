@@ -60,7 +60,7 @@ class DatasetPlan(DataPlan):
 
     def watch(self, epoch_iterator: Any) -> None:
         """Count the iterators that Keras makes."""
-        self._position = backend.epoch_entry.DatasetPosition(epoch_iterator)
+        self._position = backend.epoch_entry.count_iterators(epoch_iterator)
 
     def state(self, epoch_iterator: Any) -> Any:
         return {**self._position.state(), **super().state(epoch_iterator)}
