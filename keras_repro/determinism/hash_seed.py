@@ -1,11 +1,10 @@
-"""Which `PYTHONHASHSEED` this interpreter really runs with, told from a hash itself.
+"""The `PYTHONHASHSEED` that is in effect in this interpreter, found from a hash.
 
     >>> effective_hash_seed(["not a seed"]) in (0, "random")
     True
 
-The variable proves nothing: set from inside it changes nothing, and `python -E` never looks at it.
-So the hash that CPython would give a string under a seed is computed here and laid beside the one
-that it does give.
+The variable proves nothing: setting it in a running process changes nothing, and `python -E` ignores it. So
+the hash that CPython gives a string under a seed is computed here and compared with the actual one.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ _ROUNDS = {"siphash13": (1, 3), "siphash24": (2, 4)}
 
 
 def effective_hash_seed(candidates: Iterable[object]) -> int | str | None:
-    """Finds the hash seed that is in effect.
+    """Return the hash seed that is in effect.
 
     Args:
-        candidates: seeds that it may be, as numbers or text; anything else in there is passed over.
+        candidates: possible seeds, as numbers or text; anything else is ignored.
 
     Returns:
-        The seed; `"random"` where hashes are random (or follow a seed that is no candidate); None
-        where this Python hashes in a way that is not known here.
+        The seed; `"random"` if hashes are random or follow a seed that is no candidate; None if the hash
+        function of this Python is unknown.
     """
     if not sys.flags.hash_randomization:
         return 0

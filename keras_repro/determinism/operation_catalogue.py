@@ -1,14 +1,14 @@
-"""Which of TensorFlow's operations give the same bits on every x86-64 CPU with AVX2, as far as tests tell.
+"""The operations of TensorFlow that give the same bits on every x86-64 CPU with AVX2, as tested.
 
     >>> why_not_portable("MatMul", {"float32"}, {})
     >>> why_not_portable("Rsqrt", {"float32"}, {})
     'uses instructions that each CPU model approximates in its own way'
 
-An operation passes where its type stands in one of the lists below. Those that compute numbers are
-measured: `tests/portable/probe_score.py` runs each over 20,000 values (random bits with infinities and
-denormals, tails) or over several shapes, on this CPU and on an emulated one, and prints those that it did not
-try. Of those that only move, compare or choose (`MOVING`) a few were tried; the others are there by
-judgement, since there is nothing in them to round. What is not on a list is not known. TensorFlow 2.21.
+An operation is portable if a list below contains its type; an operation in no list is unknown. Operations
+that compute numbers are measured: `tests/portable/probe_score.py` runs each over 20,000 values (random bits
+with infinities and denormals, tails) or over several shapes, on this CPU and on an emulated one, and prints
+what it did not test. Of the operations that only move, compare or choose (`MOVING`) a few were tested; the
+others are listed because they round nothing. Checked with TensorFlow 2.21.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from typing import Any
 
 
 def names(text: str) -> frozenset[str]:
-    """A list of types, as a text with blanks between them."""
+    """Return the types in a text, which blanks separate."""
     return frozenset(text.split())
 
 
-# They compute no floating-point numbers: they move, compare, count, choose, or hold a state.
+# They compute no floating-point numbers: they move, compare, count, choose, or contain a state.
 MOVING = names(
     """
     _Arg _DeviceArg _DeviceRetval _Retval Abs All Any ArgMax ArgMin Assert AssignVariableOp Bincount
@@ -45,8 +45,8 @@ MOVING = names(
     Unpack VarHandleOp VariableShape VarIsInitializedOp Where While ZerosLike
     """
 )
-"""Types of the operations that are the same on every CPU, whatever they work on."""
-# They compute, and came out equal in float32 and float64.
+"""Types of the operations that give the same bits on every CPU, for all data types."""
+# They compute, and were equal in float32 and float64.
 _COMPUTING = names(
     """
     Acos Acosh Add AddN AddV2 Asin Asinh AssignAddVariableOp AssignSubVariableOp Atanh BiasAdd BiasAddGrad
@@ -57,8 +57,8 @@ _COMPUTING = names(
     TanhGrad TruncateDiv UnsortedSegmentSum Xdivy Xlog1py Xlogy Zeta
     """
 )
-# In float32 they are oneDNN's, and equal. In float64 they are Eigen's, which cuts sums by the size of the
-# CPU's caches: products with an inner size of 20,000 differ.
+# In float32 oneDNN computes them, and they were equal. In float64 Eigen does, which splits sums by the size
+# of the CPU's caches: products with an inner size of 20,000 differ.
 _COMPUTING_SINGLE = names(
     """
     AvgPool AvgPoolGrad BatchMatMul BatchMatMulV2 BatchMatMulV3 Conv2D Conv2DBackpropFilter
@@ -68,32 +68,32 @@ _COMPUTING_SINGLE = names(
     StatelessRandomNormalV2 StatelessRandomUniformV2 StatelessTruncatedNormalV2
     """
 )
-# Equal in float64, which has no approximate instructions; in float32 `exact` stands in for them.
+# Equal in float64, which has no approximate instructions; in float32 `exact_functions` replaces it.
 _APPROXIMATE = names(
     """
     Atan Atan2 BesselI0 BesselI0e BesselI1 BesselI1e Erfc Erfinv Inv Ndtri Reciprocal Rsqrt
     """
 )
 _FUSED = frozenset({"_FusedConv2D", "_FusedConv3D", "_FusedDepthwiseConv2dNative", "_FusedMatMul"})
-# A fused tanh crashes the emulator (qemu 7.2), so that nobody could compare it: `exact` keeps it from fusing.
+# A fused tanh crashes the emulator (qemu 7.2) and was not compared: `exact_functions` keeps it from fusing.
 FUSED_WITH = frozenset({"BiasAdd", "Relu", "Relu6", "Elu", "LeakyRelu", "Sigmoid"})
 
 _HALF = frozenset({"bfloat16", "float16", "half"})
 
 
 def known_types() -> frozenset[str]:
-    """The types of the operations that compute numbers and are on the list."""
+    """Return the types of the listed operations that compute numbers."""
     return _COMPUTING | _COMPUTING_SINGLE | _APPROXIMATE | _FUSED
 
 
 def why_not_portable(
     operation: str, types: Collection[str], attributes: Mapping[str, Any] | None = None
 ) -> str | None:
-    """Why an operation is not known to give the same bits on another CPU; None where it is.
+    """Return why an operation is not known to give the same bits on another CPU; None if it is.
 
     Args:
         operation: its type.
-        types: names of the data types that it works on.
+        types: names of its data types.
         attributes: `fused` (what is fused into it), `xla` (whether XLA compiles it), `device`.
     """
     attributes = attributes or {}
@@ -115,11 +115,11 @@ def why_not_portable(
     if operation in _COMPUTING or (operation in _COMPUTING_SINGLE and "float64" not in types):
         return None
     if not {"float32", "float64", "complex64", "complex128"} & set(types) and types:
-        return None  # whole numbers and texts have one result
+        return None  # integers and strings are not rounded
     return "is not known to be portable"
 
 
-# Types of the operations that keep a counter which is neither saved nor seen.
+# Types of the operations with a counter that is neither saved nor visible.
 STATEFUL_RANDOM = names(
     """
     AllCandidateSampler FixedUnigramCandidateSampler LearnedUnigramCandidateSampler

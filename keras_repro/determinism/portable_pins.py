@@ -1,4 +1,4 @@
-"""What is pinned, before Python starts, so that another CPU computes the same bits.
+"""The environment and switches of a portable run, so that another CPU computes the same bits.
 
     >>> pins = portable_environment(42)
     >>> pins["ONEDNN_MAX_CPU_ISA"], pins["TF_NUM_INTRAOP_THREADS"]
@@ -8,9 +8,9 @@
     >>> promise(2, same_at=(1, 2, 4))
     'portable over x86-64 with AVX2, at 1, 2 or 4 threads'
 
-Beside what `pinned_environment` pins: oneDNN's kernels on and capped at AVX2, as many threads as were asked
-for and not as the machine has, and NumPy and its OpenBLAS kept to AVX2 too, since data goes through them
-before it is trained on. What cannot be pinned by a variable is in `exact` and in `GRAPH_OPTIMIZER`.
+In addition to `pinned_environment`: oneDNN's kernels are on and capped at AVX2, the number of threads does
+not depend on the machine, and NumPy and its OpenBLAS are capped at AVX2 too, because data passes through
+them. What no variable can pin is in `exact_functions` of the backend and in `GRAPH_OPTIMIZER`.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from keras_repro.determinism.thread_rules import COUNTS
 from keras_repro.errors import SwitchError
 from keras_repro.ledger.schema import Determinism as Determinism
 
-# They turn 1 / sqrt(x), x / sqrt(y) and 1 / x back into approximate instructions.
+# They replace 1 / sqrt(x), x / sqrt(y) and 1 / x by approximate instructions.
 GRAPH_OPTIMIZER: Mapping[str, bool] = MappingProxyType(
     {"constant_folding": False, "arithmetic_optimization": False}
 )
 """Options of TensorFlow's graph optimizer that a portable run needs."""
 
-# What oneDNN takes no kernel beyond; every x86-64 CPU since 2013 or so has it.
+# The newest instruction set of oneDNN's kernels. Nearly every x86-64 CPU since 2013 has it.
 ISA = "AVX2"
 
-# Beginnings of the names under which NumPy knows instructions beyond AVX2.
+# Prefixes of NumPy's names of instruction sets beyond AVX2.
 _BEYOND = ("AVX512", "AVX10", "X86_V4")
 
 
 @dataclass(frozen=True)
 class Portability:
-    """How a run is to be portable.
+    """The request for a portable run.
 
     Attributes:
-        threads: how many it runs with.
-        strict: whether what is not known to be portable is an error.
+        threads: number of threads.
+        strict: whether a step that is not known to be portable is an error.
     """
 
     threads: int = 1
@@ -56,15 +56,15 @@ class Portability:
 
 
 def portable_environment(seed: int, *, threads: int = 1, strict: bool = True) -> dict[str, str]:
-    """The environment variables of a portable run, for a launcher to set before Python starts.
+    """Return the environment variables of a portable run, to set before Python starts.
 
     Args:
         seed: as for `pinned_environment`.
-        threads: threads within operations, and between them: part of the promise.
-        strict: whether a machine that cannot run what is portable is an error.
+        threads: threads within operations, and between them; the guarantee holds for this number.
+        strict: whether a machine that cannot run portably is an error.
 
     Raises:
-        SwitchError: this machine cannot run what is portable.
+        SwitchError: this machine cannot run portably.
     """
     check_machine(strict=strict)
     variables = pinned_environment(seed, threads=threads)
@@ -76,7 +76,7 @@ def portable_environment(seed: int, *, threads: int = 1, strict: bool = True) ->
 
 
 def portable_switches(*, threads: int = 1) -> dict[str, Any]:
-    """What a portable run asks of the switches, by their names, in a process that has started."""
+    """Return the switches that a portable run requests in a process that has started, by name."""
     return {
         "onednn": True,
         "onednn_isa": ISA,
@@ -89,40 +89,40 @@ def portable_switches(*, threads: int = 1) -> dict[str, Any]:
 
 
 def promise(threads: int, same_at: Collection[int] = ()) -> str:
-    """What a portable run promises, in words.
+    """Return the guarantee of a portable run, in words.
 
     Args:
-        threads: how many it runs with.
-        same_at: at which numbers of threads, of `thread_rules.COUNTS`, it is known to be as at one.
+        threads: number of threads of the run.
+        same_at: thread counts of `thread_rules.COUNTS` that are known to give the bits of one thread.
     """
     numbers = sorted(same_at) if threads in same_at else [threads]
     if set(COUNTS) <= set(same_at):
-        said = "any number of threads"
+        counts = "any number of threads"
     elif len(numbers) > 1:
-        said = f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]} threads"
+        counts = f"{', '.join(map(str, numbers[:-1]))} or {numbers[-1]} threads"
     else:
-        said = f"{threads} thread{'' if threads == 1 else 's'}"
-    return f"portable over x86-64 with {ISA}, at {said}"
+        counts = f"{threads} thread{'' if threads == 1 else 's'}"
+    return f"portable over x86-64 with {ISA}, at {counts}"
 
 
 def check_determinism(value: object) -> None:
-    """Says what is wrong with a level of determinism.
+    """Check the name of a level of determinism.
 
     Raises:
-        ValueError: there is none of that name.
+        ValueError: there is no such level.
     """
     if value not in ("bitwise", "portable"):
         raise ValueError(f"determinism must be 'bitwise' or 'portable', received {value!r}")
 
 
 def check_machine(*, strict: bool = True) -> None:
-    """Says why nothing portable can run here.
+    """Check that this machine can run portably.
 
     Args:
-        strict: raise; otherwise warn.
+        strict: whether to raise an error; a warning otherwise.
 
     Raises:
-        SwitchError: it is another kind of machine, or a CPU without AVX2.
+        SwitchError: this is another kind of machine, or a CPU without AVX2.
     """
     reason = why_not_portable(platform.machine(), has_avx2())
     if reason:
@@ -133,17 +133,17 @@ def check_machine(*, strict: bool = True) -> None:
 
 
 def machine_in_words() -> str:
-    """Whether portable runs are possible on this machine, at which level, and how."""
+    """Return in words whether portable runs are possible on this machine, at which level, and how."""
     reason = why_not_portable(platform.machine(), has_avx2())
     return f"not possible here, {reason}" if reason else f"{promise(1)}: keras-repro run --portable SCRIPT"
 
 
 def why_not_portable(machine: str, avx2: bool | None) -> str | None:
-    """Why a machine cannot run what is portable, None where it can.
+    """Return why a machine cannot run portably, None if it can.
 
     Args:
         machine: its kind, as `platform.machine` names it.
-        avx2: whether its CPU has AVX2; None where that is not known.
+        avx2: whether its CPU has AVX2; None if unknown.
     """
     if machine.lower() not in ("x86_64", "amd64"):
         return f"this machine is {machine or 'of an unknown kind'}"
@@ -151,7 +151,7 @@ def why_not_portable(machine: str, avx2: bool | None) -> str | None:
 
 
 def has_avx2() -> bool | None:
-    """Whether the CPU has AVX2 and FMA: asked of itself by NumPy, else as the system tells."""
+    """Return whether the CPU has AVX2 and FMA, from NumPy, else from the system; None if unknown."""
     features = _numpy_features()
     if features:
         return bool(features.get("AVX2")) and bool(features.get("FMA3"))
@@ -164,7 +164,7 @@ def has_avx2() -> bool | None:
 
 
 def numpy_features_beyond() -> list[str]:
-    """NumPy's names of what this CPU has beyond AVX2 and NumPy would use."""
+    """Return NumPy's names of the instruction sets beyond AVX2 that it would use on this CPU."""
     features = _numpy_features()
     known = getattr(_numpy_core(), "__cpu_dispatch__", ())
     return [name for name in known if name.startswith(_BEYOND) and features.get(name)]
@@ -177,5 +177,5 @@ def _numpy_features() -> Mapping[str, bool]:
 def _numpy_core() -> Any:
     import numpy  # noqa: F401
 
-    # Its place has changed once, with NumPy 2.
+    # NumPy 2 renamed the module.
     return sys.modules.get("numpy._core._multiarray_umath") or sys.modules.get("numpy.core._multiarray_umath")

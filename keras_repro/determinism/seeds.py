@@ -1,4 +1,4 @@
-"""Seeds as a function of (seed, names), and every generator set from one.
+"""Seeds as a function of (seed, names), and the global generators of the process.
 
 >>> derive(42, "dropout")
 1931566602
@@ -18,12 +18,12 @@ import blake3
 
 
 def derive(seed: int, *names: str | int, bits: int = 31) -> int:
-    """Derives a seed for one purpose from a run's seed, by a hash and never by adding.
+    """Derive a seed for one purpose from a run's seed by a hash. Adding numbers would collide.
 
     Args:
         seed: the run's seed.
-        names: what it is for, such as `("order", 3)`; different names give unrelated seeds.
-        bits: how large it may be, 1 to 256; the default fits every seeding call.
+        names: the purpose, such as `("order", 3)`; different names give unrelated seeds.
+        bits: size of the seed, 1 to 256; the default of 31 fits every seeding call.
 
     Returns:
         An integer from 0 to `2**bits - 1`, the same on every machine and in every version.
@@ -33,14 +33,14 @@ def derive(seed: int, *names: str | int, bits: int = 31) -> int:
 
 
 def _framed(name: str | int) -> str:
-    # No name may look like two, and a number of NumPy is the number that it is.
+    # No name may look like two, and an integer of NumPy counts as an integer.
     if isinstance(name, str):
         return "str:" + name.replace("\x1f", "\x1f\x1f")
     return f"int:{operator.index(name)}"
 
 
 def set_seeds(seed: int) -> None:
-    """Seeds Python's, NumPy's, TensorFlow's and Keras's global generators.
+    """Seed the global generators of Python, NumPy, TensorFlow and Keras.
 
     Args:
         seed: from 0 to `2**32 - 1`.
@@ -51,7 +51,7 @@ def set_seeds(seed: int) -> None:
 
 
 def clear_and_seed(seed: int) -> None:
-    """Clears Keras's session, then seeds: in the other order the clearing would drop the stored seed."""
+    """Clear Keras's session, then seed; in the other order, clearing would drop the stored seed."""
     import keras
 
     keras.backend.clear_session()
@@ -59,7 +59,7 @@ def clear_and_seed(seed: int) -> None:
 
 
 def set_generator(generator: object, seed: int) -> None:
-    """Sets one `keras.random.SeedGenerator` or `tf.random.Generator` to a seed's first state."""
+    """Set a `keras.random.SeedGenerator` or `tf.random.Generator` to the first state of a seed."""
     state = generator.state  # type: ignore[attr-defined]
     if hasattr(generator, "reset_from_seed"):
         generator.reset_from_seed(seed)

@@ -1,11 +1,10 @@
-"""What is in effect of each switch, asked of the interpreter and of the TensorFlow that is loaded.
+"""The effective value of each switch, read from the interpreter and from the loaded TensorFlow.
 
     >>> EFFECTIVE_VALUES["hash_seed"]() is not None
     True
 
-None stands for "not yet": TensorFlow is not loaded, or its runtime has not started. `UNKNOWN`
-stands for "cannot be told", `NO_GPU` for a switch that decides nothing here. Nothing is imported,
-started or set.
+None means "not yet": TensorFlow is not loaded, or its runtime has not started. `UNKNOWN` means that nothing
+proves a value, `NO_GPU` that the switch has no effect here. Nothing is imported, started or set.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ NO_GPU = "no GPU"
 AUTO_JIT_FLAG = "--tf_xla_auto_jit="
 CPU_JIT_FLAG = "--tf_xla_cpu_global_jit"
 
-# oneDNN passes over any other text without a word (x86 and AArch64; in upper or lower case).
+# oneDNN ignores any other text silently (x86 and AArch64; in upper or lower case).
 _ISAS = (
     "SSE41",
     "AVX",
@@ -46,13 +45,13 @@ _ISAS = (
 
 
 def auto_jit_level(flags: object) -> int:
-    """The level that `TF_XLA_FLAGS` asks for: above 0 on, below 0 off, 0 left to the program."""
+    """Return the level in `TF_XLA_FLAGS`: above 0 is on, below 0 is off, 0 leaves it to the program."""
     words = str(flags or "").split()
     levels = [w.removeprefix(AUTO_JIT_FLAG) for w in words if w.startswith(AUTO_JIT_FLAG)]
     try:
         return int(levels[-1]) if levels else 0
     except ValueError:
-        return 1  # its other forms, "single-gpu(N)" and "fusible", turn it on
+        return 1  # the other forms, "single-gpu(N)" and "fusible", turn it on
 
 
 def _hash_seed() -> Any:
@@ -70,7 +69,7 @@ def _inter_op_threads() -> Any:
 
 
 def _threads(variable: str, option: str, position: int) -> Any:
-    """What the program, the variable or the CPUs ask for, unless the counted threads contradict."""
+    """Return what the program, the variable or the CPUs request, unless the counted threads contradict."""
     if not tf_runtime.tensorflow_started():
         return None
     asked = tf_runtime.option(option) or tf_runtime.settled(variable, Stage.STARTED)
@@ -80,7 +79,7 @@ def _threads(variable: str, option: str, position: int) -> Any:
         return UNKNOWN if asked is UNKNOWN else numbers[0] or tf_runtime.cpu_count()
     counted = counts[position]
     if asked is not UNKNOWN and numbers[0]:
-        # One thread of somebody else's may have been started beside them.
+        # Another library may have started one more thread.
         fits = counted.least - 1 <= numbers[0] <= counted.most
         return numbers[0] if fits else UNKNOWN
     if counted.least in (*numbers, tf_runtime.cpu_count()) or counted.least == counted.most:
@@ -89,7 +88,7 @@ def _threads(variable: str, option: str, position: int) -> Any:
 
 
 def _number(value: object) -> int:
-    """A thread count as TensorFlow reads it: 0, its default, for what is none."""
+    """Return a thread count as TensorFlow reads it: 0, its default, for any other text."""
     try:
         return max(0, int(str(value or 0)))
     except ValueError:
@@ -124,12 +123,12 @@ def _graph_optimizer() -> Any:
 
 
 def _on_gpu(read: Callable[[], Any]) -> Callable[[], Any]:
-    def achieved() -> Any:
+    def effective() -> Any:
         if tf_runtime.gpu_visible() is False:
             return NO_GPU
         return read() if tf_runtime.tensorflow_started() else None
 
-    return achieved
+    return effective
 
 
 def _tf32() -> Any:
@@ -171,4 +170,4 @@ EFFECTIVE_VALUES: dict[str, Callable[[], Any]] = {
     "cudnn_autotune": _on_gpu(_cudnn_autotune),
     "cublas_workspace": _on_gpu(_cublas_workspace),
 }
-"""A function for each switch that reads what is in effect."""
+"""A function for each switch that returns its effective value."""

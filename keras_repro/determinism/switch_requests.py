@@ -1,4 +1,4 @@
-"""What is asked of the switches: checked, and to and from environment variables.
+"""Requested values of switches: checked, and converted to and from environment variables.
 
 >>> validate_requests({"TF_NUM_INTRAOP_THREADS": "2", "op_determinism": True})
 {'intra_op_threads': 2, 'op_determinism': True}
@@ -21,18 +21,18 @@ _Check = Callable[[Any], Any]
 _OF_VARIABLE = {s.variable: s.name for s in SWITCHES if s.variable} | dict.fromkeys(
     BLAS_VARIABLES, "blas_threads"
 )
-# The words that TensorFlow takes in a variable.
+# The values of a variable that TensorFlow accepts.
 _BOOLEANS = {"0": False, "false": False, "1": True, "true": True}
 
 
 def validate_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
-    """What was asked for, by switch name.
+    """Return checked requests, by switch name.
 
     Args:
-        requested: values by switch name, or variables and their text.
+        requested: values by switch name, or environment variables and their text.
 
     Raises:
-        SwitchError: a name is not known, or a value makes no sense.
+        SwitchError: a name is unknown, or a value is invalid.
     """
     asked = {}
     variables = {n: v for n, v in requested.items() if n in _OF_VARIABLE}
@@ -41,28 +41,28 @@ def validate_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
         if name not in BY_NAME:
             raise SwitchError(f"there is no switch {key!r}; the switches are: {', '.join(BY_NAME)}")
         try:
-            found = from_variables(name, variables) if key in variables else _check(name, value)
+            checked = from_variables(name, variables) if key in variables else _check_of(name)(value)
         except ValueError as error:
             raise SwitchError(f"switch {key}: expected {error}, got {value!r}") from None
-        if found is not None:
-            asked[name] = found
+        if checked is not None:
+            asked[name] = checked
     return asked
 
 
 def requests_in(variables: Mapping[str, str]) -> dict[str, Any]:
-    """Those of some environment variables that set a switch."""
+    """Return those of some environment variables that set a switch."""
     return {n: v for n, v in variables.items() if n in _OF_VARIABLE}
 
 
 def from_variables(name: str, variables: Mapping[str, str]) -> Any:
-    """What the variables ask of one switch; None where nothing.
+    """Return the value that environment variables request of a switch, None if they request none.
 
     Raises:
-        ValueError: a variable's text makes no sense; the message says what would.
+        ValueError: a variable's text is invalid; the message is what was expected.
     """
     names = BLAS_VARIABLES if name == "blas_threads" else (BY_NAME[name].variable,)
     text = next((variables[n] for n in names if n in variables), None)
-    check: _Check = _CHECKS.get(name, _boolean)
+    check = _check_of(name)
     if text is None:
         return None
     if name == "xla_auto_jit":
@@ -78,27 +78,26 @@ def from_variables(name: str, variables: Mapping[str, str]) -> Any:
 
 
 def as_variable(name: str, value: Any) -> str:
-    """A value as the switch's variable takes it."""
+    """Return a value as the text of the switch's environment variable."""
     if name == "xla_auto_jit":
         words = os.environ.get("TF_XLA_FLAGS", "").split()
         others = [w for w in words if not w.startswith((AUTO_JIT_FLAG, CPU_JIT_FLAG))]
-        # On a CPU, XLA takes no graph unasked without the second flag.
+        # On a CPU, XLA compiles no graph by itself without the second flag.
         flags = [f"{AUTO_JIT_FLAG}2", CPU_JIT_FLAG] if value else [f"{AUTO_JIT_FLAG}-1"]
         return " ".join([*others, *flags])
     return str(int(value)) if isinstance(value, bool) else str(value)
 
 
 def thread_number(value: Any) -> int:
-    """Checks a number of threads."""
+    """Return a number of threads, checked."""
     try:
         return _count(value)
     except ValueError as error:
         raise SwitchError(f"threads: expected {error}, got {value!r}") from None
 
 
-def _check(name: str, value: Any) -> Any:
-    check: _Check = _CHECKS.get(name, _boolean)
-    return check(value)
+def _check_of(switch: str) -> _Check:
+    return _CHECKS.get(switch, _boolean)
 
 
 def _boolean(value: Any) -> bool:
@@ -133,7 +132,7 @@ def _options(value: Any) -> dict[str, Any]:
     raise ValueError("a mapping of options")
 
 
-# Those that are no booleans.
+# Checks of the switches that are not booleans.
 _CHECKS: dict[str, _Check] = {
     "hash_seed": _hash_seed,
     "intra_op_threads": _count,

@@ -1,4 +1,4 @@
-"""A switch, what was read of it, and the table of all of them.
+"""The table of all switches, and what is read of one.
 
 >>> reading = Reading("onednn", requested=True, achieved=True, ok=True)
 >>> Reading.from_dict(reading.to_dict()) == reading
@@ -26,9 +26,9 @@ class Switch:
     """One control over randomness.
 
     Attributes:
-        name: how it is called here and in ledgers.
-        what: what it decides.
-        variable: the environment variable that sets it; empty where there is none.
+        name: its name in the API and in ledgers.
+        what: its effect, for people.
+        variable: the environment variable that sets it, empty if there is none.
         when: the last moment at which it can be set.
     """
 
@@ -40,15 +40,14 @@ class Switch:
 
 @dataclass(frozen=True)
 class Reading:
-    """One switch as it stands in this process.
+    """One switch as it is in this process.
 
     Attributes:
         name: the switch's name.
-        requested: what was asked for; None where nothing was.
-        achieved: what is in effect; None where that cannot be told (yet), `"no GPU"` where it
-            decides nothing.
-        ok: whether the request is in effect; None without one, or where that cannot be told.
-        fix: the line or command that pins it; empty where nothing has to be done.
+        requested: the requested value, None if there is none.
+        achieved: the effective value; None if it is not known (yet), `"no GPU"` if the switch has no effect.
+        ok: whether the request is in effect; None if there is no request, or if that is not known.
+        fix: the line or command that sets it, empty if nothing has to be done.
     """
 
     name: str
@@ -58,12 +57,12 @@ class Reading:
     fix: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The reading as it stands in a ledger's header."""
+        """Return the reading as in a ledger's header."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Reading:
-        """Reads a reading back; keys of a newer version are passed over."""
+        """Return the reading of a JSON form; keys of a newer version are ignored."""
         return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__})
 
 
@@ -148,8 +147,8 @@ SWITCHES = (
         "before TensorFlow's runtime starts",
     ),
 )
-"""Every switch, in the order in which it is shown."""
+"""All switches, in the order of the output."""
 
 BY_NAME = {s.name: s for s in SWITCHES}
 BLAS_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
-"""What OpenBLAS, OpenMP and MKL read: `blas_threads` sets them all."""
+"""The variables of OpenBLAS, OpenMP and MKL, all of which `blas_threads` sets."""

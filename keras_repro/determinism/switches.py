@@ -1,13 +1,12 @@
-"""Every switch that makes a run repeat: what was requested, what is in effect, how to mend it.
+"""Every switch that makes a run reproducible: its requested value, its effective value, and the fix.
 
     >>> pinned_environment(42, threads=2)["TF_NUM_INTRAOP_THREADS"]
     '2'
     >>> [(r.name, r.requested) for r in read_switches({"hash_seed": 42})][0]
     ('hash_seed', 42)
 
-Requested is not achieved: a variable is only a request. What is in effect is asked of the
-interpreter and of the TensorFlow that is loaded (`achieved`), which is never imported or started to
-find out.
+A variable is only a request. The effective value is read from the interpreter and from the loaded TensorFlow
+(`switch_readings`), which is never imported or started for it.
 """
 
 from __future__ import annotations
@@ -44,17 +43,17 @@ __all__ = [
 
 
 def read_switches(requested: Mapping[str, Any] | None = None) -> tuple[Reading, ...]:
-    """Reads every switch back as it is in effect in this process. Changes nothing.
+    """Read the effective value of every switch in this process. Changes nothing.
 
     Args:
-        requested: what was asked for: values by switch name, or variables and their text as
-            `pinned_environment` gives them. For the rest, this process's variables are looked at.
+        requested: requested values by switch name, or variables and their text as `pinned_environment`
+            returns them. For all other switches, this process's variables are the request.
 
     Returns:
         One reading for each of `SWITCHES`.
 
     Raises:
-        SwitchError: a name is not known, or a value makes no sense.
+        SwitchError: a name is unknown, or a value is invalid.
     """
     asked = validate_requests(requested or {})
     tf_runtime.remember_environment()
@@ -62,25 +61,24 @@ def read_switches(requested: Mapping[str, Any] | None = None) -> tuple[Reading, 
 
 
 def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tuple[Reading, ...]:
-    """Sets what can still be set in this process, and reads everything back.
+    """Set the switches that can still be set in this process, and read all of them.
 
     Args:
         requested: as for `read_switches`.
-        strict: raise where a switch comes too late; otherwise warn and go on.
+        strict: whether a switch that comes too late is an error; a warning otherwise.
 
     Returns:
-        One reading for each of `SWITCHES`; `ok` is False for what came too late, None for what
-        takes effect when TensorFlow starts.
+        One reading for each of `SWITCHES`; `ok` is False if the request came too late, None if it takes
+        effect when TensorFlow starts.
 
     Raises:
-        SwitchError: a switch comes too late (then none is set), a name is not known, or a value
-            makes no sense.
+        SwitchError: a switch comes too late (then none is set), a name is unknown, or a value is invalid.
     """
     asked = validate_requests(requested)
     tf_runtime.remember_environment()
     late = {s.name: _missed(s, asked) for s in SWITCHES if s.name in asked and _is_late(s, asked)}
     if late and strict:
-        raise SwitchError("\n".join(_complaint(r) for r in late.values()))
+        raise SwitchError("\n".join(_error_text(r) for r in late.values()))
     for name, value in asked.items():
         if name not in late and EFFECTIVE_VALUES[name]() != value:
             _set(name, value)
@@ -89,28 +87,27 @@ def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tupl
     for reading in readings:
         if reading.name in asked and reading.ok is False:
             if strict:
-                raise SwitchError(_complaint(reading))
-            warnings.warn(_complaint(reading), stacklevel=2)
+                raise SwitchError(_error_text(reading))
+            warnings.warn(_error_text(reading), stacklevel=2)
     return readings
 
 
 def probe_switches() -> tuple[Reading, ...]:
-    """Imports and starts TensorFlow and reads every switch: for a process that does not train."""
+    """Import and start TensorFlow, and read every switch, in a process that does not train."""
     tf_runtime.remember_environment()
     tf_runtime.start_tensorflow()
     return read_switches()
 
 
 def pinned_environment(seed: int, *, threads: int | None = None) -> dict[str, str]:
-    """The environment variables that pin the switches, for a launcher to set before Python starts.
+    """Return the environment variables that pin the switches, to set before Python starts.
 
-    The instruction set is left as the CPU has it, and recorded: the oldest one would cost speed.
-    With `TF_DETERMINISTIC_OPS`, TensorFlow's random operations refuse to run without a seed.
+    The instruction set is not pinned, only recorded: an old one would cost speed. With
+    `TF_DETERMINISTIC_OPS`, TensorFlow's random operations refuse to run without a seed.
 
     Args:
-        seed: the run's seed, from which Python's hash seed is taken.
-        threads: threads within operations, and between them; default: the CPUs that this process
-            may use.
+        seed: the run's seed, which is also Python's hash seed.
+        threads: threads within operations, and between them; default: the number of CPUs of this process.
     """
     count = tf_runtime.cpu_count() if threads is None else thread_number(threads)
     return {
@@ -120,9 +117,9 @@ def pinned_environment(seed: int, *, threads: int | None = None) -> dict[str, st
         "TF_NUM_INTEROP_THREADS": str(count),
         # OpenBLAS starts no more threads than there are CPUs.
         **dict.fromkeys(BLAS_VARIABLES, str(min(count, tf_runtime.cpu_count()))),
-        # Left alone, TensorFlow decides by the CPU: one default, two settings.
+        # TensorFlow's default depends on the CPU.
         "TF_ENABLE_ONEDNN_OPTS": "1" if platform.machine() in ("x86_64", "AMD64") else "0",
-        # 0 would leave it to the program; -1 is off.
+        # -1 is off; 0 would leave it to the program.
         "TF_XLA_FLAGS": f"{AUTO_JIT_FLAG}-1",
         "NVIDIA_TF32_OVERRIDE": "0",
         "TF_CUDNN_DETERMINISTIC": "1",
@@ -131,7 +128,7 @@ def pinned_environment(seed: int, *, threads: int | None = None) -> dict[str, st
     }
 
 
-# When a switch cannot be set any more: in words, and as a question to this process.
+# When a switch can no longer be set: in words, and whether that is so in this process.
 _PASSED: dict[When, tuple[str, Callable[[], bool]]] = {
     "before Python starts": ("Python had started", lambda: True),
     "before NumPy is imported": ("NumPy was imported", lambda: "numpy" in sys.modules),
@@ -144,7 +141,7 @@ _PASSED: dict[When, tuple[str, Callable[[], bool]]] = {
         "TensorFlow's runtime had started",
         tf_runtime.tensorflow_started,
     ),
-    # On a CPU, models built later follow (measured); kernels that a GPU has made already do not.
+    # On a CPU, models built later follow (measured); kernels that exist on a GPU do not.
     "before the model is built": (
         "TensorFlow's runtime had started on a GPU",
         lambda: tf_runtime.tensorflow_started() and tf_runtime.gpu_visible() is not False,
@@ -162,7 +159,7 @@ def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
         shown = None if achieved is UNKNOWN else achieved
         return Reading(name, text, shown, False, f"expected {error}; {_fix(switch, None)}")
     if achieved is UNKNOWN:
-        why = "it was changed around the moment at which it is taken over"
+        why = "it changed around the time when it is read"
         return Reading(name, requested, None, None, f"{why}; {_fix(switch, requested)}")
     if achieved == NO_GPU:
         return Reading(name, requested, achieved)
@@ -175,7 +172,7 @@ def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
 
 
 def _is_late(switch: Switch, asked: Mapping[str, Any]) -> bool:
-    """Whether a switch is not as requested and can no longer be set."""
+    """Return whether a switch is not as requested and can no longer be set."""
     reading = _read(switch, asked)
     passed = _PASSED[switch.when][1]()
     return passed and not reading.ok and reading.achieved != NO_GPU
@@ -185,18 +182,18 @@ def _missed(switch: Switch, asked: Mapping[str, Any]) -> Reading:
     return replace(_read(switch, asked), ok=False, fix=_fix(switch, asked[switch.name]))
 
 
-def _complaint(reading: Reading) -> str:
+def _error_text(reading: Reading) -> str:
     after, passed = _PASSED[BY_NAME[reading.name].when]
     too_late = f" after {after}" if passed() else ""
-    state = "cannot be told" if reading.achieved is None else f"is {reading.achieved!r}"
+    state = "is unknown" if reading.achieved is None else f"is {reading.achieved!r}"
     return (
         f"switch {reading.name}: {reading.requested!r} was requested{too_late}; "
-        f"what is in effect {state}. To mend it, {reading.fix}"
+        f"the effective value {state}. Fix: {reading.fix}"
     )
 
 
 def _fix(switch: Switch, value: Any) -> str:
-    """The line or command that sets a switch; without a value, to what `pinned_environment` has."""
+    """Return the line or command that sets a switch; without a value, to that of `pinned_environment`."""
     if switch.name == "graph_optimizer":
         options = {} if value is None else value
         return f"call tf.config.optimizer.set_experimental_options({options!r}) before building"
@@ -211,15 +208,15 @@ def _fix(switch: Switch, value: Any) -> str:
 
 def _not_yet(switch: Switch) -> str:
     if switch.name == "blas_threads":
-        return "no OpenBLAS is loaded that could be asked"
+        return "no OpenBLAS is loaded"
     if tf_runtime.tensorflow_started():
-        return "this TensorFlow does not tell"
+        return "this version of TensorFlow does not report it"
     loaded = tf_runtime.tensorflow_imported()
     return f"TensorFlow {'has not started' if loaded else 'is not loaded'} yet"
 
 
 def _set(name: str, value: Any) -> None:
-    """Sets a switch that is still open, in the TensorFlow that is loaded or for the one to come."""
+    """Set a switch that is not fixed yet, in the loaded TensorFlow or in the environment."""
     config = tf_runtime.config_module()
     if config is not None and name == "op_determinism":
         tf_runtime.set_op_determinism(value)

@@ -95,8 +95,8 @@ def test_hash_seed_set_from_inside_is_not_in_effect() -> None:
     assert (reading["requested"], reading["achieved"], reading["ok"]) == (7, 3, False)
     assert reading["fix"] == "start with: PYTHONHASHSEED=7 python ..."
     assert told["error"] == (
-        "switch hash_seed: 8 was requested after Python had started; what is in effect is 3. "
-        "To mend it, start with: PYTHONHASHSEED=8 python ..."
+        "switch hash_seed: 8 was requested after Python had started; the effective value is 3. "
+        "Fix: start with: PYTHONHASHSEED=8 python ..."
     )
     assert told["variable"] == "7"
 
@@ -326,8 +326,8 @@ def test_too_late_is_an_error_with_the_fix_in_it(forked: Any) -> None:
     first, second = told["error"].splitlines()
     count = told["same"]["intra_op_threads"]["achieved"]
     assert first == (
-        "switch intra_op_threads: 17 was requested after TensorFlow's runtime had started; what "
-        f"is in effect is {count}. To mend it, start with: TF_NUM_INTRAOP_THREADS=17 python ..."
+        "switch intra_op_threads: 17 was requested after TensorFlow's runtime had started; the "
+        f"effective value is {count}. Fix: start with: TF_NUM_INTRAOP_THREADS=17 python ..."
     )
     assert second.startswith("switch onednn: ")
     assert "after TensorFlow was imported" in second
