@@ -167,7 +167,7 @@ def test_what_is_missing_is_listed_and_nothing_is_run(
     assert answer.code == 2
     assert "missing here:" in answer.out
     assert answer.err == (
-        "keras-repro: it cannot be done again as it was: data x.npy (put it back); to go on all the same: "
+        "keras-repro: it cannot be done again as it was: data x.npy (restore it); to go on all the same: "
         "--anyway\n"
     )
     assert not (here / ".keras_repro").exists()
@@ -178,8 +178,8 @@ def test_what_is_missing_is_listed_and_nothing_is_run(
     answer = command("reproduce", "run", "--yes", "--anyway")
     assert answer.code == 2
     assert answer.err == (
-        "keras-repro: it cannot be done again as it was: train.py (go to the folder that it was started in, "
-        "or name it with --script), data x.npy (put it back)\n"
+        "keras-repro: it cannot be done again as it was: train.py (change to the folder in which it was "
+        "started, or give its path with --script), data x.npy (restore it)\n"
     )
 
 
@@ -236,14 +236,12 @@ def test_arguments_that_were_not_published_have_to_be_given(
     assert answer.code == 2
     assert answer.err == (
         "keras-repro: 1 of the script's arguments were not published: 'train.py 1 --token=<hidden>'; give "
-        "them all behind --, as in: keras-repro reproduce run -- ARGUMENTS\n"
+        "all of them after --, as in: keras-repro reproduce run -- ARGUMENTS\n"
     )
     answer = command("reproduce", "run", "--yes", "--", "2", "--token=xyz")
-    assert answer.err == "keras-repro: argument 1 of the script was '1', '2' was given\n"
+    assert answer.err == "keras-repro: argument 1 of the script was '1', got '2'\n"
     answer = command("reproduce", "run", "--yes", "--", "1")
-    assert answer.err == (
-        "keras-repro: the run had 2 arguments ('train.py 1 --token=<hidden>'), 1 were given\n"
-    )
+    assert answer.err == ("keras-repro: the run had 2 arguments ('train.py 1 --token=<hidden>'), got 1\n")
     answer = command("reproduce", "run", "--yes", "--", "1", "--token=xyz")
     assert answer.code == 0, answer.err
     assert "xyz" not in (here / ".keras_repro" / "reproduction-1" / "ledger.jsonl").read_text()

@@ -1,1 +1,1 @@
-"""What is recorded about the environment and the input files, and redaction."""
+"""Recorded facts about the environment and the input files, and their redaction."""

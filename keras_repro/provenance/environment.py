@@ -1,10 +1,10 @@
-"""The surroundings of a run: a table of gatherers, each cheap, and none of which can fail a run.
+"""The environment of a run, from a table of gatherers: each is cheap, and none can fail a run.
 
     >>> sorted(gather())
     ['cpu', 'git', 'gpu', 'memory_bytes', 'os', 'packages', 'python', 'variables']
 
-Ledgers are published: variables come in by allow-list; paths of the machine, names of people and
-hosts not at all. Nothing here imports TensorFlow or starts a device.
+Ledgers are published: variables are recorded by allow-list; paths of the machine, names of people and of
+hosts are not recorded. Nothing here imports TensorFlow or starts a device.
 """
 
 from __future__ import annotations
@@ -15,17 +15,16 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import blake3
 
-from keras_repro.provenance.redaction import redact_arguments as redact_arguments
 from keras_repro.provenance.redaction import redact_value
 
-# What changes bits or speed, by name: a prefix would let in what nobody has looked at.
+# Variables that change bits or speed. By name: a prefix would include variables that nobody has checked.
 VARIABLES = (
     "PYTHONHASHSEED",
     "PYTHONOPTIMIZE",
@@ -101,7 +100,7 @@ VARIABLES = (
     "TZ",
 )
 
-# The instructions among which numerical libraries choose their kernels.
+# Instruction sets by which numerical libraries choose their kernels.
 _CPU_FLAG = re.compile(
     r"sse4_[12]|ssse3|f16c|fma|avx\w*|amx\w*|neon|asimd\w*|sve\w*|sme\d?|bf16|i8mm|vsx|vector"
 )
@@ -109,7 +108,7 @@ _SECONDS = 5.0
 
 
 def code_digest(script: str | os.PathLike[str]) -> str | None:
-    """The digest of a script's text, 32 hexadecimal digits; None where it cannot be read."""
+    """Return the digest of a script's text, 32 hexadecimal digits; None if it cannot be read."""
     try:
         return blake3.blake3(Path(script).read_bytes()).hexdigest()[:32]
     except OSError:
@@ -117,10 +116,10 @@ def code_digest(script: str | os.PathLike[str]) -> str | None:
 
 
 def gather(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
-    """Gathers the facts, JSON-able; what cannot be had is None.
+    """Gather the facts in JSON form; a fact that is not available is None.
 
     Args:
-        folder: whose git commit is recorded; default: the working folder.
+        folder: its git commit is recorded; the working folder by default.
     """
     gatherers: dict[str, Callable[[], Any]] = {
         "python": _python,
@@ -136,7 +135,7 @@ def gather(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:
 
 
 def _attempt(gatherer: Callable[[], Any]) -> Any:
-    # A fact that is missing must never cost a training.
+    # A missing fact must never stop a training.
     try:
         return gatherer()
     except Exception:
@@ -156,17 +155,17 @@ def _python() -> dict[str, Any]:
 def _packages() -> dict[str, str]:
     from importlib.metadata import distributions
 
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for distribution in distributions():
         name, version = _attempt(partial(_name_and_version, distribution)) or ("", "")
         if name and version:
-            # The first on the path is the one that is imported.
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
-    return dict(sorted(found.items()))
+            # Python imports the first on the path.
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
+    return dict(sorted(versions.items()))
 
 
 def _name_and_version(distribution: Any) -> tuple[str, str]:
-    """The two lines alone: parsing hundreds of whole files would take most of a second."""
+    """Read only two lines: parsing hundreds of whole files would take most of a second."""
     text = distribution.read_text("METADATA") or distribution.read_text("PKG-INFO") or ""
     head = text.partition("\n\n")[0]
     lines = dict(re.findall(r"^(Name|Version):[ \t]*(\S+)[ \t]*$", head, re.MULTILINE))
@@ -184,7 +183,7 @@ def _cpu() -> dict[str, Any]:
     return {
         "model": facts.get("model name") or facts.get("CPU part") or platform.processor() or None,
         "vendor": facts.get("vendor_id") or facts.get("CPU implementer"),
-        # Virtual machines often hide the model's name, not its numbers.
+        # Virtual machines often hide the model's name, but not its numbers.
         "family_model_stepping": "-".join(n for n in numbers if n) or None,
         "flags": sorted(f for f in set(flags.split()) if _CPU_FLAG.fullmatch(f)),
         "logical": os.cpu_count(),
@@ -245,7 +244,7 @@ def _git(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
     program = shutil.which("git")
     if program is None:
         return None
-    # No lock that a git beside it would meet, and no program that the folder's configuration names.
+    # Take no lock that another git could meet; run no program from the folder's configuration.
     options = ["-C", os.fspath(folder), "-c", "core.fsmonitor=false", "-c", "core.pager=cat"]
     status = ["status", "--porcelain=v2", "--branch", "--untracked-files=no", "-z"]
     lines = _output([program, *options, *status]).split("\0")
@@ -256,7 +255,7 @@ def _git(folder: str | os.PathLike[str]) -> dict[str, Any] | None:
 
 
 def _output(command: Sequence[str]) -> str:
-    """What a command prints; raises where it fails or takes too long."""
+    """Return the output of a command; raise if it fails or takes too long."""
     inherited = {n: v for n, v in os.environ.items() if not n.startswith("GIT_")}
     return subprocess.run(
         command,
@@ -269,6 +268,5 @@ def _output(command: Sequence[str]) -> str:
     ).stdout.decode(errors="replace")
 
 
-def _variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
-    environment = os.environ if environment is None else environment
-    return {n: redact_value(n, environment[n]) for n in VARIABLES if n in environment}
+def _variables() -> dict[str, str]:
+    return {n: redact_value(n, os.environ[n]) for n in VARIABLES if n in os.environ}

@@ -1,11 +1,11 @@
-"""What of a command line and of a variable may stand in a ledger, which is published.
+"""Redact command lines, variables and paths for ledgers, which are published.
 
     >>> redact_arguments(["--epochs", "5", "--api-key=abc"])
     (['--epochs', '5', '--api-key=<hidden>'], 1)
     >>> redact_value("XLA_FLAGS", "--xla_dump_to=/home/ada")
     '--xla_dump_to=<hidden>'
 
-By allow-list: what is not known to be harmless is hidden. That hides too much at times, and says so.
+By allow-list: a value that is not known to be harmless is hidden and marked, at times more than needed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,17 @@ HIDDEN = "<hidden>"
 
 
 def redact_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
-    """A script's arguments as they may be published.
+    """Redact a script's arguments.
 
-    Shown are the names of options, numbers, `true`, `false`, `none`, short lower-case words and
-    files below the working folder; never what follows an option that may hold a secret or a
-    person's name.
+    Option names, numbers, `true`, `false`, `none`, short lower-case words and files below the working
+    folder are kept; a value after an option that may hold a secret or a person's name never is.
 
     Returns:
-        The arguments, `"<hidden>"` in place of the others, and the number of those.
+        The arguments, with `"<hidden>"` in place of redacted ones, and how many those are.
     """
     shown: list[str] = []
     hidden = 0
-    # After an option that may hold a secret: everything up to the next option, and at least one.
+    # After an option that may hold a secret, all is hidden up to the next option, at least one argument.
     secret = just_named = False
     for argument in map(str, arguments):
         name, equals, value = argument.partition("=")
@@ -53,14 +52,14 @@ def redact_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
 
 
 def redact_value(name: str, value: str) -> str:
-    """A variable's value without what looks like a path or an identifier."""
+    """Redact parts of a variable's value that look like a path or an identifier."""
     if name == "TZ":
         return value if _ZONE.fullmatch(value) else HIDDEN
     return " ".join(_public_setting(word) for word in value.split())
 
 
 def redact_path(path: str | os.PathLike[str]) -> str:
-    """A script's path as it may be published: from the working folder, or its name alone."""
+    """Return a script's path from the working folder; only its name if it is elsewhere."""
     try:
         return str(Path(os.path.abspath(path)).relative_to(Path.cwd()))
     except (ValueError, OSError):
@@ -68,7 +67,7 @@ def redact_path(path: str | os.PathLike[str]) -> str:
 
 
 def public_file(path: str | os.PathLike[str], folder: str | os.PathLike[str]) -> str | None:
-    """A file's path from a folder as it may be published; None where it is not below it or names a person."""
+    """Return a file's path from a folder; None if it is not below it, or names a person."""
     try:
         text = Path(os.path.abspath(path)).relative_to(os.path.abspath(folder)).as_posix()
         return text if _PATH.fullmatch(text) and Path.home().name not in Path(text).parts else None
@@ -94,12 +93,12 @@ def _is_public(text: str) -> bool:
 
 
 def _is_own_file(text: str) -> bool:
-    """Whether it names something below the working folder, and nobody by their home folder."""
+    """Return whether the text names a file below the working folder, and no person by their home folder."""
     if not _PATH.fullmatch(text):
         return False
     try:
         return Path.home().name not in Path(text).parts and Path(text).exists()
-    except (OSError, RuntimeError):  # RuntimeError: nobody has a home here
+    except (OSError, RuntimeError):  # RuntimeError: no home folder
         return False
 
 

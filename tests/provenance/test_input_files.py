@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from keras_repro.provenance import input_files
-from keras_repro.provenance.input_files import Changed
+from keras_repro.provenance.input_files import ChangedFile
 
 
 def test_files_are_named_from_the_first_folder_that_fits(here: Path, tmp_path_factory: Any) -> None:
@@ -41,7 +41,9 @@ def test_data_behind_a_link_is_named_by_the_link(here: Path, tmp_path_factory: A
     found = input_files.describe(["data/x.npy"], input_files.roots(None))
     assert [(f["path"], f["bytes"]) for f in found["files"]] == [("data/x.npy", 3)]
     (elsewhere / "x.npy").write_bytes(b"\x01\x02\x04")
-    assert input_files.differing(found, input_files.roots(None)) == [Changed("data/x.npy", False, (3, 3))]
+    assert input_files.changed_files(found, input_files.roots(None)) == [
+        ChangedFile("data/x.npy", False, (3, 3))
+    ]
 
 
 def test_no_file_names_a_person(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +62,10 @@ def test_a_changed_and_a_missing_file_are_told_apart(here: Path) -> None:
     (here / "bit.npy").write_bytes(b"\x00" * 7 + b"\x01")
     (here / "longer.npy").write_bytes(b"\x00" * 9)
     (here / "gone.npy").unlink()
-    assert input_files.differing(found, input_files.roots(None)) == [
-        Changed("bit.npy", False, (8, 8)),
-        Changed("gone.npy", True, (8, None)),
-        Changed("longer.npy", False, (8, 9)),
+    assert input_files.changed_files(found, input_files.roots(None)) == [
+        ChangedFile("bit.npy", False, (8, 8)),
+        ChangedFile("gone.npy", True, (8, None)),
+        ChangedFile("longer.npy", False, (8, 9)),
     ]
 
 
@@ -73,9 +75,9 @@ def test_files_beyond_the_limit_are_told_apart_by_size(here: Path, monkeypatch: 
     found = input_files.describe(["large.npy"], input_files.roots(None))
     assert found["files"][0]["digest"] is None
     (here / "large.npy").write_bytes(b"\x01" * 5)
-    assert input_files.differing(found, input_files.roots(None)) == []
+    assert input_files.changed_files(found, input_files.roots(None)) == []
     (here / "large.npy").write_bytes(b"\x01" * 6)
-    assert [c.bytes for c in input_files.differing(found, input_files.roots(None))] == [(5, 6)]
+    assert [c.bytes for c in input_files.changed_files(found, input_files.roots(None))] == [(5, 6)]
 
 
 @pytest.mark.parametrize(
@@ -92,4 +94,4 @@ def test_files_beyond_the_limit_are_told_apart_by_size(here: Path, monkeypatch: 
     ],
 )
 def test_what_a_stranger_wrote_is_looked_for_nowhere_else(here: Path, listed: Any) -> None:
-    assert input_files.differing(listed, input_files.roots(None)) == []
+    assert input_files.changed_files(listed, input_files.roots(None)) == []

@@ -39,13 +39,13 @@ def command(options: argparse.Namespace) -> int:
         for stale in (folder / LEDGER_NAME, *folder.glob(f"{UNOBSERVED}*")):
             stale.unlink(missing_ok=True)
 
-    def parts(divergence: Any) -> None:
+    def on_divergence(divergence: Any) -> None:
         text = f"parted: {divergence.describe()}; it goes on, so that the grade is known"
         console.print(text, markup=False, soft_wrap=True)
 
     try:
         with ProgressWatcher(console, 1) as watcher:
-            result = reproduce(preparation, folder=Path(folder), watcher=watcher, parts=parts)
+            result = reproduce(preparation, folder=Path(folder), watcher=watcher, on_divergence=on_divergence)
     except KeyboardInterrupt:
         return fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
     print_statement(result, console)

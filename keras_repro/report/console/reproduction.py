@@ -28,26 +28,26 @@ _HEADINGS = {
 
 def print_preparation(preparation: Preparation, console: Console) -> None:
     """Print the command, the script that is run, and the differences of this machine."""
-    spec = preparation.recipe
+    spec = preparation.spec
     script = str(spec.script) if spec.module is None else f"-m {spec.module}"
     words = " ".join([script, *preparation.task.arguments])
     mode = f"enforced, seed {spec.seed}" if spec.seed is not None else "observed"
     print_line(console, f"reproducing {shown_path(spec.ledger.path)}, fingerprint {spec.ledger.fingerprint}")
     print_line(console, f"command: {words} ({mode})")
     if spec.module is None and preparation.script_is_here:
-        same = not any(f.what == spec.script for f in preparation.findings)
+        same = not any(f.what == spec.script for f in preparation.differences)
         print_line(console, f"script: your file {spec.script}" + (", as recorded" if same else ""))
-    if not preparation.findings:
+    if not preparation.differences:
         print_line(console, "the recorded environment is the same here")
     for kind, heading in _HEADINGS.items():
-        differences = [f for f in preparation.findings if f.kind == kind]
+        differences = [f for f in preparation.differences if f.kind == kind]
         if differences:
             print_line(console, f"{heading}:")
             _print_differences(differences, console)
     for kind, heading in (("pinned", "set as recorded"), ("left", "not set as recorded")):
         settings = [
             f"{f.what} ({NOT_SET})" if f.then == NOT_SET else f"{f.what}={f.then}"
-            for f in preparation.findings
+            for f in preparation.differences
             if f.kind == kind
         ]
         if settings:
@@ -68,7 +68,7 @@ def print_statement(reproduction: Reproduction, console: Console) -> None:
 def _statement(reproduction: Reproduction) -> Iterator[str]:
     """Yield the sentences of a paragraph for a reviewer."""
     preparation, comparison = reproduction.preparation, reproduction.comparison
-    spec = preparation.recipe
+    spec = preparation.spec
     recorded = spec.environment
     present = as_mapping(comparison.ledgers[1].header.get("environment"))
     created = str(spec.ledger.header.get("created"))[:10]
@@ -77,12 +77,12 @@ def _statement(reproduction: Reproduction) -> Iterator[str]:
         f"On {day}, the training '{spec.command}', recorded on {created} with {_versions(recorded)} on "
         f"{_cpu(recorded)}, was run again with {_versions(present)} on {_cpu(present)}."
     )
-    differing = [f.what for f in preparation.findings if f.kind != "pinned"]
+    differing = [f.what for f in preparation.differences if f.kind != "pinned"]
     if differing:
         names = ", ".join(differing[:_MOST_NAMES])
         more = f" and {len(differing) - _MOST_NAMES} more" if len(differing) > _MOST_NAMES else ""
         yield f"Known differences before the start: {names}{more}."
-    if pinned := len(preparation.findings) - len(differing):
+    if pinned := len(preparation.differences) - len(differing):
         yield f"{counted(pinned, 'setting')} {'was' if pinned == 1 else 'were'} set as recorded."
     fingerprint, new_fingerprint = (run["fingerprint"] for run in comparison.runs)
     if comparison.verdict == "identical":

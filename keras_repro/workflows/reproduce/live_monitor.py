@@ -1,4 +1,4 @@
-"""A new run's ledger beside the recorded one while it grows: where they part is said at once."""
+"""Compare a new run's ledger with the recorded one while it grows."""
 
 from __future__ import annotations
 
@@ -18,45 +18,47 @@ from keras_repro.workflows.reproduce.run_spec import RunSpec
 
 
 class LiveMonitor:
-    """Compares the new run's ledger with the recorded one while it grows.
+    """Report a divergence from the recorded run while the new run trains.
 
     Args:
         folder: of the new run.
-        recipe: of the recorded one.
-        parts: is told, once, where they part.
+        spec: of the recorded run.
+        on_divergence: called once, with the first divergence.
     """
 
-    def __init__(self, folder: Path, recipe: RunSpec, parts: Callable[[Divergence], None] | None) -> None:
-        self._folder, self._recipe, self._parts = folder, recipe, parts
-        self._name = recipe.ledger.path.resolve().parent.name
-        self._live: LiveComparison | None = None
+    def __init__(
+        self, folder: Path, spec: RunSpec, on_divergence: Callable[[Divergence], None] | None
+    ) -> None:
+        self._folder, self._spec, self._on_divergence = folder, spec, on_divergence
+        self._comparison: LiveComparison | None = None
         self._position = 0
         self._path: Path | None = None
         self._header: Header | None = None
         with contextlib.suppress(LedgerError):
-            self._live = LiveComparison(recipe.ledger.path)
+            self._comparison = LiveComparison(spec.ledger.path)
 
     def poll(self) -> None:
-        """Takes in what was written since."""
-        if self._live is None or self._parts is None:
+        """Compare the records that were added since the last call."""
+        if self._comparison is None or self._on_divergence is None:
             return
         if self._path is None:
-            made = matching_ledgers(self._folder, self._recipe)
-            # A script may make several runs, the recorded one under any name: only its own is sure to be it.
-            own = [m for m in made if self._recipe.of_whole_script or m.parent.name == self._name]
+            ledgers = matching_ledgers(self._folder, self._spec)
+            # A script may make several runs, the recorded one under any name: only the same name is certain.
+            name = self._spec.ledger.path.resolve().parent.name
+            own = [p for p in ledgers if self._spec.of_whole_script or p.parent.name == name]
             self._path = own[0] if own else None
         for data in self._lines():
             try:
                 if data.get("kind") == "header":
                     self._header = Header.from_dict(data)
                 elif data.get("kind") != "step" and self._header is not None:
-                    found = self._live.check(Record.from_dict(data), self._header)
-                    if found is not None:
-                        self._parts(found)
-                        self._live = None
+                    divergence = self._comparison.check(Record.from_dict(data), self._header)
+                    if divergence is not None:
+                        self._on_divergence(divergence)
+                        self._comparison = None
                         return
             except LedgerError:
-                self._live = None
+                self._comparison = None
                 return
 
     def _lines(self) -> Iterator[Mapping[str, Any]]:
@@ -71,14 +73,14 @@ class LiveMonitor:
                 yield json.loads(line)
 
 
-def matching_ledgers(folder: Path, recipe: RunSpec) -> list[Path]:
-    """The ledgers of the new run that may be the recorded one's counterpart."""
-    if recipe.of_whole_script:
+def matching_ledgers(folder: Path, spec: RunSpec) -> list[Path]:
+    """Return the ledgers of a new run that may correspond to the recorded one."""
+    if spec.of_whole_script:
         own = folder / LEDGER_NAME
         return [own] if own.exists() else []
-    found = []
+    ledgers = []
     for path in sorted((folder / "runs").rglob(LEDGER_NAME)):
         with contextlib.suppress(LedgerError):
-            if open_ledger(path).header.get("coverage") == recipe.ledger.header.get("coverage"):
-                found.append(path)
-    return found
+            if open_ledger(path).header.get("coverage") == spec.ledger.header.get("coverage"):
+                ledgers.append(path)
+    return ledgers

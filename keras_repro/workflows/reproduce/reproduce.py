@@ -1,11 +1,11 @@
-"""Does again what a ledger recorded, and compares with it while it trains.
+"""Run a recorded run again, and compare with it while it trains.
 
     preparation = prepare("runs/a")
-    [f.what for f in preparation.findings]                                           # []
-    reproduce(preparation, folder=Path("again")).grade.name      # 'bitwise'
+    [d.what for d in preparation.differences]                       # []
+    reproduce(preparation, folder=Path("again")).grade.name         # 'bitwise'
 
-The command is that of the ledger, the script that of the user's own tree: nothing else of a run folder
-is executed.
+The command comes from the ledger, the script from the user's own tree: nothing else of a run folder is
+executed.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.task import Task, Watcher, check_task
-from keras_repro.provenance.redaction import redact_arguments
+from keras_repro.provenance.redaction import HIDDEN, redact_arguments
 from keras_repro.storage.run_folder import LEDGER_NAME
-from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, findings
+from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
 from keras_repro.workflows.reproduce.live_monitor import LiveMonitor, matching_ledgers
 from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
-from keras_repro.workflows.reproduce.run_spec import RunSpec, file_of, read_run_spec
+from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,38 +38,38 @@ class Preparation:
     """What will be run, and what differs here.
 
     Attributes:
-        recipe: of the recorded run.
-        task: the task that does it again.
+        spec: of the recorded run.
+        task: the task that runs it again.
         environment: the whole environment of the new run.
-        findings: what differs here, or is missing.
+        differences: what differs here, or is missing.
     """
 
-    recipe: RunSpec
+    spec: RunSpec
     task: Task
     environment: Mapping[str, str]
-    findings: tuple[EnvironmentDifference, ...]
+    differences: tuple[EnvironmentDifference, ...]
 
     @property
     def script_is_here(self) -> bool:
         """Whether there is something to run, in the user's own tree or installed."""
-        return self.recipe.script is None or file_of(self.recipe) is not None
+        return self.spec.script is None or self.spec.file is not None
 
     @property
     def missing(self) -> tuple[EnvironmentDifference, ...]:
-        """What stands in the way: something is not here, or is not what was recorded."""
-        return tuple(f for f in self.findings if f.kind in ("missing", "changed"))
+        """The differences that prevent the same run: something is missing, or the code has changed."""
+        return tuple(d for d in self.differences if d.kind in ("missing", "changed"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reproduction:
-    """What came of it.
+    """The result of a reproduction.
 
     Attributes:
         preparation: what was run.
         comparison: of the recorded run with the new one.
         grade: how well they agree, with the reason.
         ledger: the new run's ledger.
-        seconds: how long it took.
+        seconds: wall time of the new run.
     """
 
     preparation: Preparation
@@ -79,10 +79,10 @@ class Reproduction:
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
-        """The machine form, as `--json` writes it."""
+        """Return the machine form, as `--json` writes it."""
         return self.comparison.to_dict() | {
-            "command": self.preparation.recipe.command,
-            "findings": [f.to_dict() for f in self.preparation.findings],
+            "command": self.preparation.spec.command,
+            "findings": [d.to_dict() for d in self.preparation.differences],
             "grade": {"name": self.grade.name, "reason": self.grade.reason},
             "seconds": round(self.seconds, 3),
         }
@@ -95,40 +95,39 @@ def prepare(
     arguments: Sequence[str] | None = None,
     pin: bool = True,
 ) -> Preparation:
-    """Reads how a run was made, and looks at what differs here. Runs nothing.
+    """Read how a run was made, and find what differs here. Runs nothing.
 
     Args:
         run: a run folder or a ledger.
-        script: where the script is, if not where it was.
-        arguments: the script's arguments, needed where some were not published.
-        pin: whether variables and thread counts are set as they were recorded.
+        script: path of the script, if it has moved.
+        arguments: the script's arguments, needed if some were not published.
+        pin: whether to set variables and thread counts as recorded.
 
     Raises:
-        LaunchError: the ledger does not say how, or the arguments are not those that were recorded.
+        LaunchError: the ledger names no script, or other arguments were recorded.
         LedgerError: it cannot be read.
     """
-    recipe = read_run_spec(run)
+    spec = read_run_spec(run)
     if script is not None:
-        recipe = replace(recipe, script=_below_here(script), module=None)
-    given = _arguments(recipe, arguments)
-    pins = recorded_variables(recipe) if pin else None
-    environment = {n: v for n, v in os.environ.items() if n not in (pins or {})}
-    environment |= {n: v for n, v in (pins or {}).items() if v is not None}
+        spec = replace(spec, script=_below_cwd(script), module=None)
+    checked_arguments = _checked(arguments, spec)
+    variables = recorded_variables(spec) if pin else None
+    environment = {n: v for n, v in os.environ.items() if n not in (variables or {})}
+    environment |= {n: v for n, v in (variables or {}).items() if v is not None}
     caps = {"max_epochs": "KERAS_MAX_EPOCHS", "max_steps": "KERAS_MAX_STEPS_PER_EPOCH"}
-    environment |= {v: str(recipe.policies[n]) for n, v in caps.items() if n in recipe.policies}
+    environment |= {v: str(spec.policies[n]) for n, v in caps.items() if n in spec.policies}
     task = Task(
-        script=recipe.script,
-        module=recipe.module,
-        arguments=given,
-        seed=recipe.seed,
-        pinned=recorded_switches(recipe) if pin else {},
-        portability=recipe.portability,
-        max_epochs=recipe.policies.get("max_epochs"),
-        max_steps=recipe.policies.get("max_steps"),
+        script=spec.script,
+        module=spec.module,
+        arguments=checked_arguments,
+        seed=spec.seed,
+        pinned=recorded_switches(spec) if pin else {},
+        portability=spec.portability,
+        max_epochs=spec.policies.get("max_epochs"),
+        max_steps=spec.policies.get("max_steps"),
     )
-    return Preparation(
-        recipe=recipe, task=task, environment=environment, findings=findings(recipe, pins=pins)
-    )
+    differences = environment_diff(spec, variables=variables)
+    return Preparation(spec=spec, task=task, environment=environment, differences=differences)
 
 
 def reproduce(
@@ -136,25 +135,24 @@ def reproduce(
     *,
     folder: Path,
     watcher: Watcher | None = None,
-    parts: Callable[[Divergence], None] | None = None,
+    on_divergence: Callable[[Divergence], None] | None = None,
     launcher: Launcher = LAUNCHER,
 ) -> Reproduction:
-    """Runs it, compares while it trains, and grades what came of it.
+    """Run it again, compare while it trains, and grade the result.
 
     Args:
-        preparation: what `prepare` gave.
+        preparation: from `prepare`.
         folder: the new run's folder.
-        watcher: is told of progress.
-        parts: is told, once, where the new run parts from the recorded one; it goes on to its end.
+        watcher: called on progress.
+        on_divergence: called once, at the first divergence from the recorded run; the new run continues.
         launcher: starts the child.
 
     Raises:
         LaunchError: the script failed, was killed, or trained nothing that was observed.
     """
     watcher = watcher or Watcher()
-    recipe = preparation.recipe
     check_task(preparation.task)
-    monitor = LiveMonitor(folder, recipe, parts)
+    monitor = LiveMonitor(folder, preparation.spec, on_divergence)
     watcher.on_start(0, folder / LEDGER_NAME)
 
     def poll() -> None:
@@ -165,53 +163,53 @@ def reproduce(
     outcome = launcher.start(plan, environment=preparation.environment).wait(poll)
     watcher.on_end(0, outcome)
     raise_for_outcome(outcome, folder, name="the run")
-    return _judge(preparation, folder, outcome)
+    return _graded(preparation, folder, outcome)
 
 
-def _judge(preparation: Preparation, folder: Path, outcome: Outcome) -> Reproduction:
-    recorded = preparation.recipe.ledger.path
-    made = matching_ledgers(folder, preparation.recipe)
-    if not made:
-        raise LaunchError(f"the script made no run like {recorded}; what was recorded is kept in {folder}")
-    ledger = preparation.recipe.ledger
-    comparisons = [compare_ledgers([ledger, open_ledger(m)], same_script=True) for m in made]
-    order = {"identical": 0, "diverged": 1, "incomparable": 2}
-    # A script may make several runs: the one that agrees longest is the one that was recorded.
-    best = min(range(len(made)), key=lambda i: (order[comparisons[i].verdict], -comparisons[i].compared))
+def _graded(preparation: Preparation, folder: Path, outcome: Outcome) -> Reproduction:
+    recorded = preparation.spec.ledger
+    paths = matching_ledgers(folder, preparation.spec)
+    if not paths:
+        raise LaunchError(f"the script made no run like {recorded.path}; its records are kept in {folder}")
+    comparisons = [compare_ledgers([recorded, open_ledger(p)], same_script=True) for p in paths]
+    order = ("identical", "diverged", "incomparable")
+    # A script may make several runs: the one that agrees longest is the recorded one.
+    best = min(range(len(paths)), key=lambda i: (order.index(comparisons[i].verdict), -comparisons[i].compared))
     comparison = comparisons[best]
     return Reproduction(
         preparation=preparation,
         comparison=comparison,
         grade=comparison.grade or grade(comparison, *comparison.ledgers),
-        ledger=made[best],
+        ledger=paths[best],
         seconds=outcome.seconds,
     )
 
 
-def _below_here(script: str) -> str:
+def _below_cwd(script: str) -> str:
     path = Path(os.path.abspath(script))
     try:
         return str(path.relative_to(Path.cwd()))
     except ValueError:
         raise LaunchError(
-            f"{script} is not below this folder: go to the folder that the run is to be started in"
+            f"{script} is not below this folder: change to the folder in which the run should start"
         ) from None
 
 
-def _arguments(recipe: RunSpec, arguments: Sequence[str] | None) -> tuple[str, ...]:
+def _checked(arguments: Sequence[str] | None, spec: RunSpec) -> tuple[str, ...]:
+    """Return the script's arguments, those of the ledger by default; each must be as it was recorded."""
     if arguments is None:
-        if recipe.hidden:
+        if spec.hidden:
             raise LaunchError(
-                f"{recipe.hidden} of the script's arguments were not published: '{recipe.command}'; give "
-                f"them all behind --, as in: keras-repro reproduce {recipe.ledger.path.parent} -- ARGUMENTS"
+                f"{spec.hidden} of the script's arguments were not published: '{spec.command}'; give all of "
+                f"them after --, as in: keras-repro reproduce {spec.ledger.path.parent} -- ARGUMENTS"
             )
-        return recipe.arguments
-    shown, _ = redact_arguments(arguments)
-    if len(shown) != len(recipe.arguments):
+        return spec.arguments
+    redacted, _ = redact_arguments(arguments)
+    if len(redacted) != len(spec.arguments):
         raise LaunchError(
-            f"the run had {len(recipe.arguments)} arguments ('{recipe.command}'), {len(shown)} were given"
+            f"the run had {len(spec.arguments)} arguments ('{spec.command}'), got {len(redacted)}"
         )
-    for number, (given, then) in enumerate(zip(arguments, recipe.arguments, strict=True), start=1):
-        if "<hidden>" not in then and given != then:
-            raise LaunchError(f"argument {number} of the script was {then!r}, {given!r} was given")
+    for number, (given, recorded) in enumerate(zip(arguments, spec.arguments, strict=True), start=1):
+        if HIDDEN not in recorded and given != recorded:
+            raise LaunchError(f"argument {number} of the script was {recorded!r}, got {given!r}")
     return tuple(arguments)

@@ -1,4 +1,4 @@
-"""What differs between the surroundings of a recorded run and those here, said before anything is run."""
+"""Differences between the environment of a recorded run and this one, found before anything is run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from keras_repro.errors import LaunchError
 from keras_repro.provenance.environment import VARIABLES, code_digest, gather
 from keras_repro.provenance.input_files import describe, roots
-from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, findings
+from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
 from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
 from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
 
@@ -22,7 +22,7 @@ COMMAND = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"],
 
 @pytest.fixture
 def recorded(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunSpec]:
-    """A run of `train.py` on this machine, with changes of what was recorded of it."""
+    """Makes the spec of a run of `train.py` on this machine, with changes of its header."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     (here / "train.py").write_text("import os\nimport numpy as np\n")
@@ -40,18 +40,18 @@ def recorded(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunSp
     return make
 
 
-def found(recipe: RunSpec) -> list[EnvironmentDifference]:
-    return list(findings(recipe, pins=recorded_variables(recipe)))
+def differences(spec: RunSpec) -> list[EnvironmentDifference]:
+    return list(environment_diff(spec, variables=recorded_variables(spec)))
 
 
-def test_nothing_differs_where_it_was_made(recorded: Callable[..., RunSpec]) -> None:
-    assert found(recorded()) == []
+def test_nothing_differs_on_the_machine_of_the_run(recorded: Callable[..., RunSpec]) -> None:
+    assert differences(recorded()) == []
 
 
 def test_the_recipe_is_what_was_recorded(recorded: Callable[..., RunSpec]) -> None:
-    recipe = recorded(policies={"max_epochs": 2, "max_steps": "x", "batch_size": 32})
-    assert (recipe.command, recipe.hidden, recipe.seed) == ("train.py --epochs 3", 0, None)
-    assert (dict(recipe.policies), recipe.of_whole_script) == ({"max_epochs": 2}, True)
+    spec = recorded(policies={"max_epochs": 2, "max_steps": "x", "batch_size": 32})
+    assert (spec.command, spec.hidden, spec.seed) == ("train.py --epochs 3", 0, None)
+    assert (dict(spec.policies), spec.of_whole_script) == ({"max_epochs": 2}, True)
 
 
 NEWER_CPU = {"flags": ["avx", "avx2", "avx512f", "fma", "amx_tile"], "model": "A Large CPU", "available": 64}
@@ -92,112 +92,110 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     ),
     "another commit": (
         {"environment": {"git": {"commit": "c" * 40, "dirty": False}}},
-        [("git commit", "none where script and data are the same")],
+        [("git commit", "none if script and data are the same")],
     ),
-    "a hash seed that nobody knows": (
+    "an unknown hash seed": (
         {"switches": [{"name": "hash_seed", "achieved": "random"}]},
-        [("hash seed", "where the order of a set matters, it will not repeat")],
+        [("hash seed", "not reproducible if the order of a set matters")],
     ),
     "a variable that was not published": (
         {"environment": {"variables": {"XLA_FLAGS": "<hidden>", "LD_PRELOAD": "x.so"}}},
         [("variable XLA_FLAGS", "set it as it was")],
     ),
-    "what was set is set again": (
+    "variables that are set again": (
         {"environment": {"variables": {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2", "TZ": "Asia/Tokyo"}}},
-        [("TF_XLA_FLAGS", "set as it was"), ("TZ", "set as it was")],
+        [("TF_XLA_FLAGS", "set as recorded"), ("TZ", "set as recorded")],
     ),
     "threads that were not set by a variable": (
         {"switches": [{"name": "intra_op_threads", "achieved": 3}, {"name": "onednn", "achieved": False}]},
-        [("TF_ENABLE_ONEDNN_OPTS", "set as it was"), ("TF_NUM_INTRAOP_THREADS", "set as it was")],
+        [("TF_ENABLE_ONEDNN_OPTS", "set as recorded"), ("TF_NUM_INTRAOP_THREADS", "set as recorded")],
     ),
 }
 
 
 @pytest.mark.parametrize("name", DIFFERENCES)
-def test_a_difference_is_said_with_what_it_implies(recorded: Callable[..., RunSpec], name: str) -> None:
+def test_difference_has_an_implication(recorded: Callable[..., RunSpec], name: str) -> None:
     changes, expected = DIFFERENCES[name]
-    assert [(f.what, f.implies) for f in found(recorded(**changes))] == expected
+    assert [(f.what, f.implies) for f in differences(recorded(**changes))] == expected
 
 
-def test_instructions_that_this_cpu_lacks_are_named(recorded: Callable[..., RunSpec]) -> None:
+def test_missing_cpu_instructions_are_named(recorded: Callable[..., RunSpec]) -> None:
     flags = [*gather()["cpu"]["flags"], "avx512f", "amx_tile", "sve"]
     lost = next(f for f in ("avx512f", "amx_tile", "sve") if f not in gather()["cpu"]["flags"])
-    (finding, count) = found(recorded(environment={"cpu": NEWER_CPU | {"flags": flags}}))
+    (cpu, count) = differences(recorded(environment={"cpu": NEWER_CPU | {"flags": flags}}))
     word = {"avx512f": "AVX-512", "amx_tile": "AMX", "sve": "SVE"}[lost]
-    assert (finding.what, finding.implies) == ("CPU", f"this CPU has no {word}: expect grade ulp")
+    assert (cpu.what, cpu.implies) == ("CPU", f"this CPU lacks {word}: expect grade ulp")
     assert (count.what, count.then) == ("CPUs to use", "64")
     assert count.implies == "expect grade ulp"
 
 
-def test_another_build_of_the_same_tensorflow_is_no_difference(recorded: Callable[..., RunSpec]) -> None:
+def test_other_build_of_the_same_tensorflow_is_no_difference(recorded: Callable[..., RunSpec]) -> None:
     packages = dict(gather()["packages"])
     name = next(n for n in ("tensorflow", "tensorflow-cpu") if n in packages)
     packages["tensorflow-macos"] = packages.pop(name)
-    recipe = recorded()
-    environment = {**recipe.environment, "packages": packages}
-    assert found(RunSpec(**{**vars(recipe), "environment": environment})) == []
+    spec = recorded()
+    environment = {**spec.environment, "packages": packages}
+    assert differences(RunSpec(**{**vars(spec), "environment": environment})) == []
 
 
-def test_another_script_stands_in_the_way(recorded: Callable[..., RunSpec], here: Path) -> None:
-    recipe = recorded(environment={"git": {"commit": "c" * 40, "dirty": False}})
+def test_changed_or_missing_script_comes_first(recorded: Callable[..., RunSpec], here: Path) -> None:
+    spec = recorded(environment={"git": {"commit": "c" * 40, "dirty": False}})
     (here / "train.py").write_text("import os\nimport numpy\n")
-    first = found(recipe)[0]
+    first = differences(spec)[0]
     assert (first.what, first.kind, first.implies) == ("train.py", "changed", "git checkout cccccccccccc")
     (here / "train.py").unlink()
-    first = found(recipe)[0]
+    first = differences(spec)[0]
     assert (first.what, first.kind, first.here) == ("train.py", "missing", "not in this folder")
 
 
-def test_a_package_that_is_imported_in_any_case_must_be_there(
+def test_unconditionally_imported_package_must_be_installed(
     recorded: Callable[..., RunSpec], here: Path
 ) -> None:
-    (here / "beside.py").write_text("")
+    (here / "neighbor.py").write_text("")
     (here / "train.py").write_text(
-        "import beside\nimport no_such_package.part\nfrom no_such_other import x\n"
+        "import neighbor\nimport no_such_package.part\nfrom no_such_other import x\n"
         "try:\n    import optional_one\nexcept ImportError:\n    pass\n"
     )
-    missing = [f.what for f in found(recorded()) if f.kind == "missing"]
+    missing = [f.what for f in differences(recorded()) if f.kind == "missing"]
     assert missing == ["package no_such_package", "package no_such_other"]
 
 
-def test_data_that_changed_is_told_from_data_that_is_gone(
-    recorded: Callable[..., RunSpec], here: Path
-) -> None:
+def test_changed_data_is_told_from_missing_data(recorded: Callable[..., RunSpec], here: Path) -> None:
     for name in ("x.npy", "y.npy", "own.py"):
         (here / name).write_bytes(b"\x00" * 4000)
-    recipe = recorded(inputs=describe(["x.npy", "y.npy", "own.py"], roots("train.py")))
-    assert found(recipe) == []
+    spec = recorded(inputs=describe(["x.npy", "y.npy", "own.py"], roots("train.py")))
+    assert differences(spec) == []
     (here / "x.npy").write_bytes(b"\x00" * 3999 + b"\x01")
     (here / "y.npy").unlink()
     (here / "own.py").write_bytes(b"")
-    assert [(f.what, f.kind, f.then, f.here) for f in found(recipe)] == [
+    assert [(f.what, f.kind, f.then, f.here) for f in differences(spec)] == [
         ("data y.npy", "missing", "4,000 bytes", "not here"),
         ("code own.py", "changed", "4,000 bytes", "0 bytes"),
         ("data x.npy", "differs", "4,000 bytes", "other content"),
     ]
 
 
-def test_variables_of_this_machine_alone_are_taken_away(
+def test_variables_set_only_here_are_removed(
     recorded: Callable[..., RunSpec], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = recorded()
+    spec = recorded()
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
     monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
     monkeypatch.setenv("MY_OWN", "1")
-    assert recorded_variables(recipe) == {"ONEDNN_MAX_CPU_ISA": None}
-    assert [(f.what, f.kind, f.then, f.here) for f in found(recipe)] == [
+    assert recorded_variables(spec) == {"ONEDNN_MAX_CPU_ISA": None}
+    assert [(f.what, f.kind, f.then, f.here) for f in differences(spec)] == [
         ("ONEDNN_MAX_CPU_ISA", "pinned", "not set", "SSE41")
     ]
 
 
-def test_without_pins_settings_stay_as_they_are_here(recorded: Callable[..., RunSpec]) -> None:
-    recipe = recorded(environment={"variables": {"TF_NUM_INTRAOP_THREADS": "7"}})
-    left = findings(recipe, pins=None)
+def test_without_pins_settings_stay_as_they_are(recorded: Callable[..., RunSpec]) -> None:
+    spec = recorded(environment={"variables": {"TF_NUM_INTRAOP_THREADS": "7"}})
+    left = environment_diff(spec, variables=None)
     assert [(f.what, f.kind, f.then) for f in left] == [("TF_NUM_INTRAOP_THREADS", "left", "7")]
     assert "TF_NUM_INTRAOP_THREADS" not in os.environ
 
 
-def test_an_enforced_run_is_requested_as_it_was(recorded: Callable[..., RunSpec]) -> None:
+def test_enforced_run_keeps_its_pinned_switches(recorded: Callable[..., RunSpec]) -> None:
     variables = {"PYTHONHASHSEED": "7", "TF_NUM_INTRAOP_THREADS": "3", "TZ": "UTC"}
     enforced = recorded(mode="enforced", seed=7, environment={"variables": variables})
     assert recorded_switches(enforced) == {"PYTHONHASHSEED": "7", "TF_NUM_INTRAOP_THREADS": "3"}
@@ -205,21 +203,21 @@ def test_an_enforced_run_is_requested_as_it_was(recorded: Callable[..., RunSpec]
 
 
 @pytest.mark.parametrize("script", ["/bin/evil.py", "../evil.py", "a/../../evil.py"])
-def test_no_script_outside_of_this_folder_is_found(
+def test_script_outside_of_the_folder_is_not_found(
     recorded: Callable[..., RunSpec], script: str, here: Path
 ) -> None:
     (here.parent / "evil.py").write_text("")
-    first = found(recorded(command=COMMAND | {"script": script}))[0]
+    first = differences(recorded(command=COMMAND | {"script": script}))[0]
     assert (first.what, first.kind) == (script, "missing")
 
 
 @pytest.mark.parametrize("module", ["os; rm", "-c", "a/b", "a..b", "../x"])
-def test_what_can_be_no_module_is_refused(recorded: Callable[..., RunSpec], module: str) -> None:
-    with pytest.raises(LaunchError, match=r"names a module '.*', which can be none"):
+def test_invalid_module_name_is_refused(recorded: Callable[..., RunSpec], module: str) -> None:
+    with pytest.raises(LaunchError, match=r"names a module '.*', which is not a valid name"):
         recorded(command=COMMAND | {"module": module})
 
 
 @pytest.mark.parametrize("command", [{}, {"script": 5}, {"script": "", "module": None}, {"arguments": [1]}])
-def test_a_run_without_a_script_cannot_be_done_again(recorded: Callable[..., RunSpec], command: Any) -> None:
-    with pytest.raises(LaunchError, match="does not say which script made it"):
+def test_run_without_a_script_is_refused(recorded: Callable[..., RunSpec], command: Any) -> None:
+    with pytest.raises(LaunchError, match="does not record which script made the run"):
         recorded(command=command)

@@ -1,4 +1,4 @@
-"""Running again what ledgers recorded: what is missing is said in one line, with exit code 2."""
+"""The task of recorded runs; anything missing is reported in one line, with exit code 2."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SCRIPT = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], 
 
 @pytest.fixture
 def runs(here: Path) -> Callable[..., list[Path]]:
-    """Two runs that part in epoch 2, of one script; each with its own changes of the header."""
+    """Makes two runs of one script that diverge in epoch 2; each with its own changes of the header."""
     (here / "train.py").write_text("print('no training')\n")
 
     def make(*changes: dict[str, Any], **both: Any) -> list[Path]:
@@ -39,36 +39,36 @@ def runs(here: Path) -> Callable[..., list[Path]]:
     return make
 
 
-def test_the_task_is_that_of_the_header(runs: Callable[..., list[Path]]) -> None:
+def test_task_comes_from_the_header(runs: Callable[..., list[Path]]) -> None:
     found = task_from_runs(runs(policies={"max_epochs": 2, "max_steps": 5}))
     assert found == Task(
         script="train.py", arguments=("--epochs", "3"), keep_hash_seed=True, max_epochs=2, max_steps=5
     )
 
 
-def test_an_enforced_run_is_pinned_again(runs: Callable[..., list[Path]]) -> None:
+def test_enforced_run_is_pinned_again(runs: Callable[..., list[Path]]) -> None:
     found = task_from_runs(runs(mode="enforced", seed=7))
     assert (found.seed, dict(found.pinned)) == (7, pinned_environment(7))
 
 
-def test_an_observed_run_is_not_pinned_whatever_seed_it_had(runs: Callable[..., list[Path]]) -> None:
+def test_observed_run_with_a_seed_is_not_pinned(runs: Callable[..., list[Path]]) -> None:
     found = task_from_runs(runs(seed=7))
     assert (found.seed, dict(found.pinned)) == (None, {})
 
 
-def test_the_runs_own_folder_is_no_other_argument(runs: Callable[..., list[Path]]) -> None:
+def test_run_folder_in_arguments_is_no_difference(runs: Callable[..., list[Path]]) -> None:
     one, two = ({"command": SCRIPT | {"arguments": ["--out", n, f"--log={n}"]}} for n in "ab")
     assert task_from_runs(runs(one, two)).arguments == ("--out", "a", "--log=a")
 
 
-def test_hash_seeds_differ_where_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
+def test_hash_seeds_differ_if_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
     code = code_digest("train.py")
     one, two = ({"environment": {"code": code, "variables": {"PYTHONHASHSEED": n}}} for n in "12")
     assert not task_from_runs(runs(one, two)).keep_hash_seed
     assert task_from_runs(runs(one, one)).keep_hash_seed
 
 
-def test_a_module(runs: Callable[..., list[Path]]) -> None:
+def test_task_of_a_module(runs: Callable[..., list[Path]]) -> None:
     command = {"script": None, "module": "json.tool", "arguments": [], "hidden": 0}
     assert task_from_runs(runs(command=command)) == Task(module="json.tool", keep_hash_seed=True)
 
@@ -95,12 +95,12 @@ REFUSED = {
     "a notebook": (
         ({}, {"command": {}}),
         _unchanged,
-        "b/ledger.jsonl does not say which script made it (a notebook?): it cannot be run again",
+        "b/ledger.jsonl does not record which script made the run (a notebook?): it cannot be run again",
     ),
     "no script": (
         (),
         _no_script,
-        "no script at train.py, which the runs were made with: go to the folder that they were started in",
+        "no script at train.py, which made the runs: change to the folder in which they were started",
     ),
     "a folder of that name": (
         (),
@@ -110,7 +110,7 @@ REFUSED = {
     "a changed script": (
         (),
         _other_script,
-        "train.py has changed since the runs were made: put the recorded version back",
+        "train.py has changed since the runs were made: restore the recorded version",
     ),
     "two versions": (
         ({}, {"environment": {"code": "00" * 16}}),
@@ -122,7 +122,7 @@ REFUSED = {
         _unchanged,
         "the runs are of different commands: arguments ['--epochs', '3'] and ['--epochs', '4']",
     ),
-    "data that is gone": (
+    "missing data": (
         (
             {},
             {
@@ -132,12 +132,12 @@ REFUSED = {
             },
         ),
         _unchanged,
-        "not here is what b/ledger.jsonl read: x.npy (1,280 bytes); put it back",
+        "input files recorded in b/ledger.jsonl are missing: x.npy (1,280 bytes); restore them",
     ),
-    "other code beside it": (
+    "changed code of its own": (
         ({"inputs": {"files": [{"root": "working folder", "path": "own.py", "bytes": 7, "digest": None}]}},),
         lambda here: (here / "own.py").write_text("x = 12345\n"),
-        "own.py has changed since the runs were made: put the recorded version back",
+        "own.py has changed since the runs were made: restore the recorded version",
     ),
     "another script": (
         ({}, {"command": SCRIPT | {"script": "other.py"}}),
@@ -157,13 +157,13 @@ REFUSED = {
     "an empty name": (
         ({"command": {"script": "", "arguments": None}},),
         _unchanged,
-        "a/ledger.jsonl does not say which script made it (a notebook?): it cannot be run again",
+        "a/ledger.jsonl does not record which script made the run (a notebook?): it cannot be run again",
     ),
 }
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_cannot_be_done_again_is_said(
+def test_runs_that_cannot_be_run_again_are_refused(
     name: str, runs: Callable[..., list[Path]], here: Path, command: Callable[..., Answer]
 ) -> None:
     changes, then, message = REFUSED[name]
@@ -176,7 +176,7 @@ def test_what_cannot_be_done_again_is_said(
     assert not (here / ".keras_repro").exists()
 
 
-def test_runs_that_do_not_part_need_no_script(
+def test_identical_runs_need_no_script(
     runs: Callable[..., list[Path]], here: Path, command: Callable[..., Answer]
 ) -> None:
     a, _ = runs()
@@ -186,7 +186,7 @@ def test_runs_that_do_not_part_need_no_script(
     assert command("diagnose", a, a).code == 0
 
 
-def test_what_is_no_run(here: Path, command: Callable[..., Answer]) -> None:
+def test_missing_run_is_refused(here: Path, command: Callable[..., Answer]) -> None:
     said = command("diagnose", "a", "b")
     assert said.code == 2
     assert len(said.err.splitlines()) == 1
@@ -194,6 +194,6 @@ def test_what_is_no_run(here: Path, command: Callable[..., Answer]) -> None:
         task_from_runs(["a", "b"])
 
 
-def test_the_first_that_lacks_something_is_named(runs: Callable[..., list[Path]]) -> None:
-    with pytest.raises(LaunchError, match=r"a.ledger\.jsonl does not say which script"):
+def test_first_incomplete_ledger_is_named(runs: Callable[..., list[Path]]) -> None:
+    with pytest.raises(LaunchError, match=r"a.ledger\.jsonl does not record which script"):
         task_from_runs(runs(command={}))
