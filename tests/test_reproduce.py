@@ -138,7 +138,7 @@ def test_another_version_of_a_package_is_said_before(here: Path, process: Any) -
     before, _, after = again.out.partition("parted: ")
     assert before.splitlines()[3:5] == [
         "differs here:",
-        "package scaling    1.0    2.0    it may prepare the data otherwise",
+        "package scaling    1.0    2.0    it may prepare the data differently",
     ]
     assert "the data given to fit differs" in after
     assert "grade: different (" in after

@@ -62,7 +62,7 @@ DIFFERENCES: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
     ),
     "what the script imports": (
         {"environment": {"packages": {"numpy": "1.0"}}},
-        [("package numpy", "it may prepare the data otherwise")],
+        [("package numpy", "it may prepare the data differently")],
     ),
     "packages that it does not import": (
         {"environment": {"packages": {"pytest": "0.1", "never-heard-of": "3"}}},
