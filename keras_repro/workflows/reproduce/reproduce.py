@@ -174,7 +174,9 @@ def _graded(preparation: Preparation, folder: Path, outcome: Outcome) -> Reprodu
     comparisons = [compare_ledgers([recorded, open_ledger(p)], same_script=True) for p in paths]
     order = ("identical", "diverged", "incomparable")
     # A script may make several runs: the one that agrees longest is the recorded one.
-    best = min(range(len(paths)), key=lambda i: (order.index(comparisons[i].verdict), -comparisons[i].compared))
+    best = min(
+        range(len(paths)), key=lambda i: (order.index(comparisons[i].verdict), -comparisons[i].compared)
+    )
     comparison = comparisons[best]
     return Reproduction(
         preparation=preparation,
