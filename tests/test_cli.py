@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from conftest import SCRIPTS, TESTS, Answer
 
+from keras_repro.cli.arguments import build_parsers
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
@@ -70,7 +71,7 @@ def test_the_example_is_identical_in_fresh_processes_under_any_hash_seed(
     assert err == ""
     lines = out.splitlines()
     assert lines[0] == f"3 runs of: {BREAST_CANCER}"
-    assert lines[1] == "(observed as it is, but with a hash seed of its own for each run)"
+    assert lines[1] == "(observed: the script runs unchanged, but each run gets its own hash seed)"
     assert [line.split(":")[0] for line in lines[2:5]] == ["run 1/3", "run 2/3", "run 3/3"]
     assert lines[5].split() == ["epoch", "loss", "accuracy", "run", "1", "run", "2", "run", "3"]
     assert [line.split()[0] for line in lines[6:57]] == [str(n + 1) for n in range(50)] + ["evaluation"]
@@ -100,7 +101,7 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
     )  # fmt: skip
     (pinned_out, pinned_err), (capped_out, capped_err) = pinned.communicate(), capped.communicate()
     assert pinned.returncode == 0, pinned_out + pinned_err
-    assert pinned_out.splitlines()[1] == "(every switch pinned)"
+    assert pinned_out.splitlines()[1] == "(enforced: all switches pinned)"
     headers = [open_ledger(here / f".keras_repro/train-1/run-{n}").header for n in (1, 2)]
     assert [(h["mode"], h["seed"]) for h in headers] == [("enforced", 7)] * 2
     for header in headers:
@@ -268,7 +269,8 @@ def test_an_interrupted_verify_ends_its_child_and_keeps_the_ledger(
     _, err = verify.communicate()
     assert verify.returncode == 2
     assert err == (
-        "keras-repro: interrupted: the child has ended, what was recorded is kept in .keras_repro/script-1\n"
+        "keras-repro: interrupted: the child process has ended, "
+        "its records are kept in .keras_repro/script-1\n"
     )
     with pytest.raises(ProcessLookupError):
         os.kill(int((here / "pid").read_text()), 0)
@@ -414,8 +416,8 @@ def test_what_cannot_be_written_is_said_before_the_training(command: Any, writte
     script = written("open('started', 'w')\n")
     (here / "file").write_text("")
     for option, place, message in (
-        ("--json", "none/out.json", "cannot write none/out.json: give the name of a file in a folder"),
-        ("--json", ".", "cannot write .: give the name of a file in a folder"),
+        ("--json", "none/out.json", "cannot write none/out.json: give a file name in a writable folder"),
+        ("--json", ".", "cannot write .: give a file name in a writable folder"),
         ("--run-dir", "file", "cannot make run folder file/run-1: Not a directory"),
         ("--run-dir", "/proc/none", "cannot make run folder /proc/none/run-1: No such file or directory"),
     ):
@@ -452,15 +454,30 @@ def test_a_read_only_folder(command: Any, read_only: Path) -> None:
 
 
 def test_help_and_version(command: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    said = []
+    outputs = []
     for arguments in (["--version"], ["--help"], ["verify", "--help"], ["compare", "--help"]):
         with pytest.raises(SystemExit) as ended:
             command(*arguments)
         assert ended.value.code == 0
-        said.append(capfd.readouterr().out)
-    assert said[0] == "keras-repro 0.1.0\n"
-    assert "run any keras training twice" in said[1].lower()
-    assert "usage: keras-repro verify [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]" in said[2]
+        outputs.append(capfd.readouterr().out)
+    assert outputs[0] == "keras-repro 0.1.0\n"
+    assert "run any keras training twice" in outputs[1].lower()
+    assert "usage: keras-repro verify [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]" in outputs[2]
+
+
+def test_help_lines_are_short() -> None:
+    _, commands = build_parsers()
+    lines = [parser.description for parser in commands.values()]
+    lines += [action.help for parser in commands.values() for action in parser._actions if action.help]
+    assert len(lines) > 40
+    assert [line for line in lines if len(line) > 70 or not line[0].islower()] == []
+
+
+def test_the_package_runs_as_a_module(process: Any) -> None:
+    for module in ("keras_repro", "keras_repro.cli"):
+        with process("-m", module, "--version") as started:
+            assert started.stdout.read() == "keras-repro 0.1.0\n"
+        assert started.returncode == 0
 
 
 # --- run

@@ -38,10 +38,10 @@ model.fit(X, Y, verbose=0)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["verify", "--portable"], "--portable pins every switch: say --enforce --portable"),
+        (["verify", "--portable"], "--portable pins every switch: add --enforce"),
         (
             ["run", "--threads", "2"],
-            "--threads and --allow-unportable are for portable runs: say --portable too",
+            "--threads and --allow-unportable are for portable runs: add --portable",
         ),
         (["run", "--allow-unportable"], "--threads and --allow-unportable are for portable runs"),
         (["run", "--portable", "--threads", "0"], "needs a whole number from 1, received '0'"),

@@ -63,9 +63,9 @@ def test_a_copied_folder_gives_the_same_bits(
     fingerprint = open_ledger(recorded).fingerprint
     assert lines[0] == f"reproducing run/ledger.jsonl, fingerprint {fingerprint}"
     assert lines[1] == "command: train.py 2 (observed)"
-    assert lines[2] == "script: yours, train.py, as recorded"
+    assert lines[2] == "script: your file train.py, as recorded"
     assert lines[-1].startswith("grade: bitwise (")
-    assert f"agree to the bit; both runs have the fingerprint {fingerprint}." in lines[-2]
+    assert f"are bit-identical; both runs have the fingerprint {fingerprint}." in lines[-2]
     found = json.loads((elsewhere / "out.json").read_text())
     assert (found["verdict"], found["grade"]["name"], found["command"]) == (
         "identical",
@@ -83,12 +83,12 @@ def test_one_bit_of_the_data_is_said_before_and_seen_after(
     (here / "x.npy").write_bytes(data)
     answer = command("reproduce", "run", "--yes")
     assert answer.code == 1
-    before, parted, after = answer.out.partition("parted: ")
+    before, diverged, after = answer.out.partition("diverged: ")
     assert "data x.npy" in before
     assert "other content" in before
-    assert parted
+    assert diverged
     assert "at epoch 1/2: weights differ" in after
-    assert "; it goes on, so that the grade is known" in after
+    assert "; the run continues so that it can be graded" in after
     assert "run 1/1:" in after
     assert answer.out.splitlines()[-1].startswith("grade: different (")
     (again,) = (here / ".keras_repro").glob("reproduction-*")
@@ -101,7 +101,7 @@ def test_fewer_threads_are_put_back_unless_asked_not_to(
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
     answer = command("reproduce", "run", "--yes")
     assert answer.code == 0, answer.out
-    assert "set as then: " in answer.out
+    assert "set as recorded: " in answer.out
     assert "TF_NUM_INTRAOP_THREADS=2" in answer.out
     answer = command("reproduce", "run", "--yes", "--no-pin")
     assert answer.code == 1, answer.out
@@ -135,7 +135,7 @@ def test_another_version_of_a_package_is_said_before(here: Path, process: Any) -
     assert first.code == 0, first.err
     again = run("2.0", "reproduce", "--yes", "runs/a")
     assert again.code == 1, again.err
-    before, _, after = again.out.partition("parted: ")
+    before, _, after = again.out.partition("diverged: ")
     assert before.splitlines()[3:5] == [
         "differs here:",
         "package scaling    1.0    2.0    it may prepare the data differently",
@@ -156,7 +156,7 @@ def test_the_run_of_a_trainer_is_found_among_those_that_its_script_makes(
         answer = command("reproduce", f"kept/{seed}", "--yes")
         assert answer.code == 0, answer.out
         assert str(ledger.fingerprint) in answer.out.splitlines()[-2]
-        assert "parted" not in answer.out
+        assert "diverged" not in answer.out
 
 
 def test_what_is_missing_is_listed_and_nothing_is_run(
@@ -167,8 +167,7 @@ def test_what_is_missing_is_listed_and_nothing_is_run(
     assert answer.code == 2
     assert "missing here:" in answer.out
     assert answer.err == (
-        "keras-repro: it cannot be done again as it was: data x.npy (restore it); to go on all the same: "
-        "--anyway\n"
+        "keras-repro: cannot reproduce run: data x.npy (restore it); to run it nevertheless: --anyway\n"
     )
     assert not (here / ".keras_repro").exists()
     answer = command("reproduce", "run", "--yes", "--anyway")
@@ -178,7 +177,7 @@ def test_what_is_missing_is_listed_and_nothing_is_run(
     answer = command("reproduce", "run", "--yes", "--anyway")
     assert answer.code == 2
     assert answer.err == (
-        "keras-repro: it cannot be done again as it was: train.py (change to the folder in which it was "
+        "keras-repro: cannot reproduce run: train.py (change to the folder in which it was "
         "started, or give its path with --script), data x.npy (restore it)\n"
     )
 
@@ -189,7 +188,7 @@ def test_a_changed_script_runs_only_where_that_is_asked_for(
     (here / "train.py").write_text(CNN.replace("adam", "sgd"))
     answer = command("reproduce", "run", "--yes")
     assert answer.code == 2
-    assert "not what was recorded:" in answer.out
+    assert "changed since the recording:" in answer.out
     answer = command("reproduce", "run", "--yes", "--anyway")
     assert answer.code == 1
     assert "grade: different" in answer.out
@@ -202,7 +201,7 @@ def test_a_changed_script_runs_only_where_that_is_asked_for(
 def test_nothing_runs_unasked(recorded: Path, command: Callable[..., Answer], here: Path) -> None:
     answer = command("reproduce", "run")
     assert answer.code == 2
-    assert answer.err == "keras-repro: nothing was run: --yes says that this command may be run here\n"
+    assert answer.err == "keras-repro: aborted: pass --yes to run the recorded command without asking\n"
     assert "command: train.py 2 (observed)" in answer.out
     assert not (here / ".keras_repro").exists()
 

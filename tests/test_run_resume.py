@@ -57,8 +57,8 @@ def test_interrupted_anywhere_the_whole_script_goes_on(run: Run, here: Path) -> 
         shutil.rmtree("run", ignore_errors=True)
         answer = run("--run-dir", "run", "two_fits.py", moment, how)
         assert answer.code == code, answer
-        said = f"keras-repro: two_fits.py was interrupted by SIG{how}: the same command again goes on in run"
-        assert said in answer.err
+        hint = "run the same command again to continue in run"
+        assert f"keras-repro: two_fits.py was interrupted by SIG{how}: {hint}" in answer.err
         before = list(open_ledger("run").records())
         assert open_ledger("run").status == "killed"
         answer = run("--run-dir", "run", "two_fits.py", moment, how)
@@ -143,7 +143,7 @@ def test_ctrl_c_at_a_terminal_is_one_signal(here: Path) -> None:
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 130, said.decode()
-    assert b"was interrupted by SIGINT: the same command again goes on in run" in said
+    assert b"was interrupted by SIGINT: run the same command again to continue in run" in said
     marks = [r for r in open_ledger("run/fit-1").records() if r["kind"] == "snapshot"]
     assert [(m["epoch"], m["step"]) for m in marks] == [(1, 0), (1, 3)]
 

@@ -1,8 +1,4 @@
-"""The command `keras-repro`: reads the command line and hands it to its command.
-
-Exit codes: 0 the same or nothing found, 1 a difference or a finding, 2 misuse or unreadable input, with one
-clear line on standard error.
-"""
+"""Run `keras-repro`: parse the command line, run the command, report errors in one line."""
 
 from __future__ import annotations
 
@@ -14,19 +10,19 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from keras_repro.cli.arguments import parse
-from keras_repro.cli.common import MISUSE, fail
+from keras_repro.cli.exit_codes import ERROR, fail
 from keras_repro.errors import ReproError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line; returns its exit code.
+    """Run a command line; return its exit code.
 
     Args:
-        argv: arguments without the program's name; those of the process by default.
+        argv: arguments without the program's name; default: those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # A scheduler's notice ends children and keeps ledgers as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupted)
+    # Schedulers stop a job with SIGTERM: end child processes and keep ledgers as for Ctrl-C.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         options = parse(arguments)
         command = import_module(f"keras_repro.cli.commands.{options.command}")
@@ -34,15 +30,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ReproError as error:
         return fail(error, getattr(error, "output", ""))
     except KeyboardInterrupt:
-        return fail("interrupted: the child has ended, what was recorded is kept")
+        return fail("interrupted: the child process has ended, its records are kept")
     except BrokenPipeError:
-        # Whoever reads has seen enough; Python must not complain at exit.
+        # The reader has closed the pipe: keep Python from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return MISUSE
+        return ERROR
     except OSError as error:
-        where = f" {error.filename}" if error.filename else ""
-        return fail(f"cannot go on:{where}: {error.strerror}")
+        file = f"{error.filename}: " if error.filename else ""
+        return fail(f"I/O error: {file}{error.strerror}")
 
 
-def _interrupted(number: int, frame: Any) -> NoReturn:
+def _interrupt(number: int, frame: Any) -> NoReturn:
     raise KeyboardInterrupt

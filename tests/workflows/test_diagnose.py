@@ -193,7 +193,7 @@ def test_what_does_not_come_back_is_said_and_not_looped(
     )
     assert summary(answer)["where"] == "before the first epoch"
     assert summary(answer)["what"] == divergence["tensor"]
-    assert divergence["evidence"][1].startswith("the ledgers tell: ")
+    assert divergence["evidence"][1].startswith("the ledgers show: ")
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,15 @@
-"""`keras-repro compare`: where two runs parted."""
+"""`keras-repro compare`: show where two recorded runs diverge."""
 
 from __future__ import annotations
 
 import argparse
-from typing import Any
+from typing import TYPE_CHECKING
 
-from keras_repro.cli.common import exit_code, write_json, write_text
+from keras_repro.cli.exit_codes import comparison_exit_code
+from keras_repro.cli.output_files import write_json, write_text
+
+if TYPE_CHECKING:
+    from keras_repro.comparison.result import Comparison
 
 
 def command(options: argparse.Namespace) -> int:
@@ -15,27 +19,26 @@ def command(options: argparse.Namespace) -> int:
 
     comparison = compare(options.a, options.b, noise=options.noise)
     write_json(options, comparison.to_dict())
-    _draw(options, comparison)
+    if options.html is not None or options.png is not None:
+        _draw(options, comparison)
     print_comparison(comparison, make_console())
-    return exit_code(comparison)
+    return comparison_exit_code(comparison)
 
 
-def _draw(options: argparse.Namespace, comparison: Any) -> None:
-    """Writes the page and the picture that were asked for."""
-    if options.html is None and options.png is None:
-        return
+def _draw(options: argparse.Namespace, comparison: Comparison) -> None:
+    """Write the page and the picture."""
     from keras_repro.comparison.distances.layer_distances import distances
     from keras_repro.errors import LedgerError
 
     try:
-        found = distances(*comparison.ledgers)
-    except LedgerError:  # the ledgers were read: it is what lies beside one, and no reason for no page
-        found = None
+        layer_distances = distances(*comparison.ledgers)
+    except LedgerError:  # The ledgers are intact, so a sidecar file is not: draw without distances.
+        layer_distances = None
     if options.html is not None:
         from keras_repro.report.html.compare_page import render_comparison
 
-        write_text(options.html, render_comparison(comparison, found))
+        write_text(options.html, render_comparison(comparison, layer_distances))
     if options.png is not None:
         from keras_repro.report.charts.png import write_png
 
-        write_png(options.png, comparison, found)
+        write_png(options.png, comparison, layer_distances)

@@ -1,4 +1,4 @@
-"""`keras-repro diagnose`: why two runs parted."""
+"""`keras-repro diagnose`: find out why two recorded runs diverge."""
 
 from __future__ import annotations
 
@@ -6,83 +6,125 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from keras_repro.cli.common import check_json, exit_code, write_json
+from keras_repro.cli.exit_codes import comparison_exit_code
+from keras_repro.cli.output_files import check_output_file, write_json
+from keras_repro.cli.run_folders import parent_folder
 from keras_repro.errors import LaunchError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from keras_repro.comparison.divergence import Divergence
+    from keras_repro.comparison.result import Comparison
+    from keras_repro.processes.task import Task
+    from keras_repro.root_cause.explanation import Explanation
 
 
 def command(options: argparse.Namespace) -> int:
     from keras_repro.comparison.compare import compare_all
     from keras_repro.report.console.comparison import print_comparison
     from keras_repro.report.console.terminal import make_console
-    from keras_repro.storage.run_folder import new_folder
     from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_from_runs
 
     console = make_console()
-    check_json(options)
-    comparison = compare_all([options.a, options.b], same_script=True)
+    check_output_file(options.json)
+    runs = [options.a, options.b]
+    comparison = compare_all(runs, same_script=True)
     data = comparison.to_dict()
     if comparison.divergence is not None:
-        task = task_from_runs([options.a, options.b])
-        folder = Path(options.run_dir) if options.run_dir else new_folder("diagnosis")
-        # A callback or a trainer numbers only the fits that it saw itself.
-        whole = are_of_whole_scripts([options.a, options.b])
-        comparison = explain(task, comparison, folder, data, console, upto=whole)
+        comparison = explain(
+            task_from_runs(runs),
+            comparison,
+            parent_folder(options, "diagnosis"),
+            data,
+            console,
+            # The ledger of a callback or a trainer counts only the fits that it saw itself.
+            stop_early=are_of_whole_scripts(runs),
+        )
     print_comparison(comparison, console)
     write_json(options, data)
-    return exit_code(comparison)
+    return comparison_exit_code(comparison)
 
 
 def explain(
-    task: Any,
-    comparison: Any,
+    task: Task,
+    comparison: Comparison,
     folder: Path,
     data: dict[str, Any],
-    console: Any,
+    console: Console,
     *,
-    upto: bool = True,
+    stop_early: bool,
     created: Sequence[str] = (),
-) -> Any:
-    """Finds out why runs parted, prints it, adds it to the data for machines and to the comparison.
+) -> Comparison:
+    """Diagnose why runs diverged, print the explanation, and add it to the comparison.
 
-    `upto` says whether the trainings may end behind the epoch in which the runs parted; `created` are files
-    that the first run has made, where they were not before.
+    Args:
+        task: the task of the runs.
+        comparison: their comparison; it has a divergence.
+        folder: records of the diagnosis go here.
+        data: the result for `--json`; it gets the explanation.
+        console: where to print.
+        stop_early: whether the trainings may stop after the epoch in which the runs diverged.
+        created: files that the first run created and that were not there before.
     """
     from keras_repro.comparison.notes import HASH_SEEDS_DIFFER
     from keras_repro.report.console.diagnosis import print_explanation
+
+    divergence = comparison.divergence
+    assert divergence is not None
+    explanation = _diagnose(task, divergence, folder, console, stop_early=stop_early, created=created)
+    notes = comparison.notes
+    if explanation.cause == "unknown":
+        explanation = _with_recorded_evidence(explanation, divergence, data.get("leftovers") or ())
+    else:
+        # The cause is known, so this note on what might have been the cause is obsolete.
+        notes = tuple(n for n in notes if n != HASH_SEEDS_DIFFER)
+    print_explanation(explanation, console)
+    data["divergence"] |= explanation.to_divergence()
+    data["notes"] = list(notes)
+    if explanation.cause != "unknown":
+        divergence = replace(divergence, cause=explanation.cause, explanation=explanation.sentence)
+    return replace(comparison, divergence=divergence, notes=notes)
+
+
+def _diagnose(
+    task: Task,
+    divergence: Divergence,
+    folder: Path,
+    console: Console,
+    *,
+    stop_early: bool,
+    created: Sequence[str],
+) -> Explanation:
+    from keras_repro.report.console.terminal import print_line
     from keras_repro.workflows.diagnose import MOST_TRAININGS, diagnose
 
     def on_start(number: int) -> None:
-        console.print(f"diagnosing: training {number} of at most {MOST_TRAININGS}", markup=False)
+        print_line(console, f"diagnosing: training {number} of at most {MOST_TRAININGS}")
 
-    parted = comparison.divergence
-    found = None
     if created:
         try:
-            found = diagnose(task, parted, folder=folder, on_start=on_start, created=created)
-        except LaunchError as error:  # it may need what was not copied
-            console.print(f"not in a copy of its folder: {error}", markup=False, soft_wrap=True)
-    if found is None:
-        upto_there = parted if upto else None
-        found = diagnose(task, upto_there, folder=folder, on_start=on_start)
-    notes = comparison.notes
-    if found.cause == "unknown":
-        # What the ledgers tell is not lost where running it again tells nothing.
-        left = ", ".join(data.get("leftovers") or ())
-        files = (f"the first run left files that the second could read: {left}",) if left else ()
-        told = (f"the ledgers tell: {parted.explanation}",) if parted.explanation else ()
-        found = replace(
-            found,
-            cause=parted.cause,
-            place=found.place or parted.place(),
-            variable=found.variable or parted.tensor,
-            evidence=(*found.evidence, *told, *files),
-        )
-    else:
-        notes = tuple(n for n in notes if n != HASH_SEEDS_DIFFER)  # what might have been the cause
-    print_explanation(found, console)
-    data["divergence"] |= found.to_divergence()
-    data["notes"] = list(notes)
-    known = {"cause": found.cause, "explanation": found.sentence} if found.cause != "unknown" else {}
-    return replace(comparison, divergence=replace(parted, **known), notes=notes)
+            return diagnose(task, divergence, folder=folder, on_start=on_start, created=created)
+        except LaunchError as error:  # The script may need files that were not copied.
+            print_line(console, f"not diagnosed in a copy of the folder: {error}")
+    return diagnose(task, divergence if stop_early else None, folder=folder, on_start=on_start)
+
+
+def _with_recorded_evidence(
+    explanation: Explanation, divergence: Divergence, leftovers: Sequence[str]
+) -> Explanation:
+    """Add what the ledgers show to an explanation without a cause."""
+    evidence = list(explanation.evidence)
+    if divergence.explanation:
+        evidence.append(f"the ledgers show: {divergence.explanation}")
+    if leftovers:
+        evidence.append(f"the first run left files that the second could read: {', '.join(leftovers)}")
+    return replace(
+        explanation,
+        cause=divergence.cause,
+        place=explanation.place or divergence.place(),
+        variable=explanation.variable or divergence.tensor,
+        evidence=tuple(evidence),
+    )

@@ -1,4 +1,4 @@
-"""`keras-repro report`: the page of what runs recorded."""
+"""`keras-repro report`: write the "Reproducibility Information" section of a paper."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_repro.cli.common import SAME, write_json, write_text
+from keras_repro.cli.exit_codes import OK
+from keras_repro.cli.output_files import write_json, write_text
 
 
 def command(options: argparse.Namespace) -> int:
@@ -19,4 +20,4 @@ def command(options: argparse.Namespace) -> int:
         sys.stdout.write(text)
     else:
         write_text(options.output, text)
-    return SAME
+    return OK

@@ -1,22 +1,15 @@
-"""`keras-repro verify`: runs of a script in fresh processes, compared."""
+"""`keras-repro verify`: run a script several times in fresh processes and compare the runs."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from keras_repro.cli.commands.diagnose import explain
-from keras_repro.cli.common import (
-    check_json,
-    exit_code,
-    fail,
-    folder_name,
-    script_words,
-    task_of_options,
-    write_json,
-)
+from keras_repro.cli.exit_codes import comparison_exit_code, fail
+from keras_repro.cli.output_files import check_output_file, write_json
+from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
+from keras_repro.cli.script_task import command_words, mode_words, task_from_options
 from keras_repro.errors import LaunchError
 
 
@@ -26,51 +19,49 @@ def command(options: argparse.Namespace) -> int:
 
         return vary.command(options)
     from keras_repro.processes.hash_seeds import hash_seeds
-    from keras_repro.processes.task import check_task
     from keras_repro.report.console.comparison import print_comparison
     from keras_repro.report.console.progress import ProgressWatcher
-    from keras_repro.report.console.terminal import make_console
-    from keras_repro.storage.run_folder import new_folder
+    from keras_repro.report.console.terminal import make_console, print_line
     from keras_repro.workflows import verify
 
     console = make_console()
-    task = task_of_options(options, enforced=options.enforce)
-    check_task(task)
-    check_json(options)
+    task = task_from_options(options)
+    check_output_file(options.json)
     if not task.keep_hash_seed:
         task = replace(task, hash_seeds=hash_seeds(task.script, options.runs))
-    folder = Path(options.run_dir) if options.run_dir else new_folder(folder_name(options))
-    _announce(options, console)
-    try:
-        with ProgressWatcher(console, options.runs) as watcher:
-            result = verify.verify(
-                task,
-                folder=folder,
-                runs=options.runs,
-                overwrite=options.force,
-                keep_going=options.keep_going,
-                watcher=watcher,
-            )
-    except KeyboardInterrupt:
-        return fail(f"interrupted: the child has ended, what was recorded is kept in {folder}")
+    folder = parent_folder(options, script_name(options))
+    own_hash_seeds = not options.enforce and not options.keep_hash_seed
+    exception = ", but each run gets its own hash seed" if own_hash_seeds else ""
+    print_line(console, f"{options.runs} runs of: {command_words(options)}")
+    print_line(console, f"({mode_words(options)}{exception})")
+    with (
+        interruption_reported(f"its records are kept in {folder}"),
+        ProgressWatcher(console, options.runs) as watcher,
+    ):
+        result = verify.verify(
+            task,
+            folder=folder,
+            runs=options.runs,
+            overwrite=options.force,
+            keep_going=options.keep_going,
+            watcher=watcher,
+        )
     data = result.to_dict()
     comparison = result.comparison
     if options.explain and comparison.divergence is not None:
-        # A file that a run changes at its end may be what the next one differs by: let it come to its end.
-        upto = not result.leftovers
-        where = folder / "diagnosis"
         try:
-            comparison = explain(task, comparison, where, data, console, upto=upto, created=result.created)
-        except LaunchError as error:  # that they part is known all the same
+            comparison = explain(
+                task,
+                comparison,
+                folder / "diagnosis",
+                data,
+                console,
+                # The runs may differ by a file that a run changes at its end: then let the trainings finish.
+                stop_early=not result.leftovers,
+                created=result.created,
+            )
+        except LaunchError as error:  # The divergence itself is known all the same.
             fail(f"the cause was not found: {error}", error.output)
     print_comparison(comparison, console)
     write_json(options, data)
-    return exit_code(comparison)
-
-
-def _announce(options: argparse.Namespace, console: Any) -> None:
-    words = " ".join([script_words(options), *options.arguments])
-    how = "every switch pinned" if options.enforce else "observed as it is"
-    if not options.enforce and not options.keep_hash_seed:
-        how += ", but with a hash seed of its own for each run"
-    console.print(f"{options.runs} runs of: {words}\n({how})", markup=False, soft_wrap=True)
+    return comparison_exit_code(comparison)

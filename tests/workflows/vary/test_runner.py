@@ -237,7 +237,7 @@ def test_ctrl_c_ends_the_child_and_takes_the_copies_away(process: Any, script: s
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=60)
     assert child.returncode == 2
-    assert said.startswith("keras-repro: interrupted: the child has ended, copies are removed, ")
+    assert said.startswith("keras-repro: interrupted: the child process has ended, the copies are removed, ")
     assert said.count("\n") == 1
     assert sorted(os.listdir(here)) == ["mine.txt", "runs", "train.py"]
     assert os.listdir(here / "runs") == ["baseline"]
@@ -278,8 +278,8 @@ def test_the_command_tells_people_and_machines(varying: Any, script: str, here: 
     lines = answer.out.splitlines()
     assert lines[:3] == [
         "2 variations of: train.py fails",
-        "(observed as it is; a baseline and a repeat first)",
-        "in copies of .",
+        "(observed: the script runs unchanged; a baseline and a repeat run first)",
+        "working in copies of .",
     ]
     assert lines[-1] == "some variations could not run; repeats under 1 of 2 variations"
     data = json.loads((here / "said.json").read_text())

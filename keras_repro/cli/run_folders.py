@@ -1,0 +1,60 @@
+"""Choose the folder that a command records into."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from keras_repro.errors import ReproError
+
+
+def script_name(options: argparse.Namespace) -> str:
+    """Return the name of the script, as part of a folder name."""
+    name = options.module or Path(options.script).stem
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:60] or "script"
+
+
+def parent_folder(options: argparse.Namespace, name: str) -> Path:
+    """Return the folder of several runs: that of `--run-dir`, else a new one with this name."""
+    from keras_repro.storage.run_folder import new_folder
+
+    return Path(options.run_dir) if options.run_dir else new_folder(name)
+
+
+def single_run_folder(options: argparse.Namespace, name: str) -> Path:
+    """Make the folder of one run, that of `--run-dir` or a new one with this name, without old records."""
+    from keras_repro.processes.protocol import UNOBSERVED
+    from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
+
+    if options.run_dir is None:
+        return new_folder(name)
+    folder = make_run_folder(options.run_dir, overwrite=options.force)
+    for old_file in (folder / LEDGER_NAME, *folder.glob(f"{UNOBSERVED}*")):
+        old_file.unlink(missing_ok=True)
+    return folder
+
+
+def resumable_folder(options: argparse.Namespace) -> Path:
+    """Make or find the folder of a run that can be resumed; without `--run-dir`, the script names it."""
+    from keras_repro.storage.run_folder import make_run_folder, named_folder
+    from keras_repro.storage.run_lock import RunLock
+
+    if options.force:
+        raise ReproError("--resume continues the run that --force would replace: remove one of them")
+    if options.run_dir is None:
+        folder = named_folder(f"{script_name(options)}-resumable")
+    else:
+        folder = make_run_folder(options.run_dir, overwrite=True)
+    RunLock(folder).close()  # Fail here if the run is still going, before a process is started.
+    return folder
+
+
+@contextmanager
+def interruption_reported(consequence: str) -> Iterator[None]:
+    """Turn an interruption by the user into an error that names its consequence."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise ReproError(f"interrupted: the child process has ended, {consequence}") from None
