@@ -14,7 +14,7 @@ import pytest
 
 DESK, PHONE, SMALL_PHONE = 1280, 390, 320
 
-# What Chromium itself would ask the network for.
+# Disable what Chromium itself would request from the network.
 _QUIET = (
     "--headless=new",
     "--no-sandbox",
@@ -30,14 +30,14 @@ _QUIET = (
 
 
 class Browser:
-    """Opens pages, and tells what they did."""
+    """Open pages and report errors and requests."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
     def open(self, page: Path, *, width: int = DESK, dark: bool = False, scripts: bool = True) -> None:
-        """Opens a file at a width; a dark screen if asked for, or without scripts."""
-        self.requests()  # what was before
+        """Open a file at a width, optionally with a dark screen or without scripts."""
+        self.requests()  # forget earlier ones
         self.driver.get_log("browser")
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
@@ -47,63 +47,65 @@ class Browser:
         self.driver.get(page.as_uri())
 
     def run(self, code: str, *arguments: Any) -> Any:
-        """Runs JavaScript that returns something; from outside of the page, past its policy."""
+        """Run JavaScript from outside the page, bypassing its policy, and return the result."""
         return self.driver.execute_script(code, *arguments)
 
     def send(self, command: str, **parameters: Any) -> Any:
-        """Sends a command of the DevTools protocol."""
+        """Send a command of the DevTools protocol."""
         return self.driver.execute_cdp_cmd(command, parameters)
 
     def keys(self, *keys: str) -> None:
-        """Presses keys, one after another."""
+        """Press keys, one after another."""
         from selenium.webdriver import ActionChains
 
         ActionChains(self.driver).send_keys(*keys).perform()
 
     def complaints(self) -> list[str]:
-        """What stands in the console: errors, warnings, breaches of the policy."""
+        """Return the messages of the console: errors, warnings, violations of the policy."""
         return [entry["message"] for entry in self.driver.get_log("browser")]
 
     def requests(self) -> list[str]:
-        """What the page asked the network for, beside itself, and what the policy did not hold back."""
+        """Return the network requests of the page that the policy did not block."""
         messages = [json.loads(e["message"])["message"] for e in self.driver.get_log("performance")]
-        held: dict[str, list[dict[str, Any]]] = {}
+        parameters: dict[str, list[dict[str, Any]]] = {}
         for message in messages:
-            held.setdefault(message["method"], []).append(message["params"])
-        stopped = {
-            f["requestId"] for f in held.get("Network.loadingFailed", []) if f.get("blockedReason") == "csp"
+            parameters.setdefault(message["method"], []).append(message["params"])
+        blocked = {
+            f["requestId"]
+            for f in parameters.get("Network.loadingFailed", [])
+            if f.get("blockedReason") == "csp"
         }
-        asked = [a for a in held.get("Network.requestWillBeSent", []) if a["requestId"] not in stopped]
-        urls = [a["request"]["url"] for a in asked if a["request"]["url"] != a["documentURL"]]
-        return [url for url in urls if url != "data:,"]  # the icon that is none
+        sent = [a for a in parameters.get("Network.requestWillBeSent", []) if a["requestId"] not in blocked]
+        urls = [a["request"]["url"] for a in sent if a["request"]["url"] != a["documentURL"]]
+        return [url for url in urls if url != "data:,"]  # the empty icon
 
     def box(self, selector: str) -> dict[str, float]:
-        """Where the first element that fits is."""
+        """Return the position of the first matching element."""
         code = "return document.querySelector(arguments[0]).getBoundingClientRect().toJSON()"
-        found: dict[str, float] = self.run(code, selector)
-        return found
+        box: dict[str, float] = self.run(code, selector)
+        return box
 
     def text(self, selector: str = "main") -> str:
-        """The text of the first element that fits, as it is in the page."""
+        """Return the text of the first matching element."""
         return str(self.run("return document.querySelector(arguments[0]).textContent", selector))
 
     def is_seen(self, selector: str) -> bool:
-        """Whether the first element that fits is shown."""
+        """Return whether the first matching element is visible."""
         return bool(self.run("return document.querySelector(arguments[0]).checkVisibility()", selector))
 
     def overflows(self) -> bool:
-        """Whether the page has to be scrolled sideways."""
+        """Return whether the page has to be scrolled sideways."""
         code = "return document.documentElement.scrollWidth > document.documentElement.clientWidth"
         return bool(self.run(code))
 
     def pdf(self) -> bytes:
-        """The page as it is printed."""
+        """Return the printed page."""
         return base64.b64decode(self.send("Page.printToPDF")["data"])
 
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The browser; where there is none, a reason to skip, and in CI to fail."""
+    """The browser; without one, tests are skipped, and fail in CI."""
     places = shutil.which("chromium"), shutil.which("chromedriver")
     if None in places:
         reason = "no chromium and chromedriver (on Debian: apt-get install chromium chromium-driver)"

@@ -1,8 +1,8 @@
-"""Where two runs part on a heat map: which cell that is, and where its mark stands.
+"""Mark the divergence of two runs on a heat map.
 
->>> parted = Divergence(kind="epoch", fit=0, epoch=6, section="weights", tensor="layers/1/kernel")
->>> place_of(parted, epochs=["start", *(f"epoch {n}" for n in range(1, 13))], layers=["layers/0", "layers/1"])
-GridCell(row=1, column=7)
+>>> divergence = Divergence(kind="epoch", fit=0, epoch=1, section="weights", tensor="layers/1/kernel")
+>>> diverging_cell(divergence, epochs=["start", "epoch 1", "epoch 2"], layers=["layers/0", "layers/1"])
+GridCell(row=1, column=2)
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _SMALL, _SMALL_COLUMNS = 22, 40
 
 @dataclass(frozen=True, kw_only=True)
 class GridCell:
-    """A cell, by layer and epoch; without a layer, the whole epoch."""
+    """A layer at an epoch; without a layer, the whole epoch."""
 
     row: int | None
     column: int
@@ -27,7 +27,19 @@ class GridCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Mark:
-    """The point of parting: its cell, or its column where no layer is known; and whether it is small."""
+    """The mark on a cell, or on a column if no layer is known.
+
+    Attributes:
+        row: the row of the map, or None.
+        column: the column of the map.
+        x: the left edge, in per cent of the width.
+        width: in per cent of the width.
+        y: the upper edge, in pixels.
+        height: in pixels.
+        words: the text of the mark.
+        align: the alignment of the text, such as `"start"`.
+        small: whether the cell is so small that it needs a circle around it.
+    """
 
     row: int | None
     column: int
@@ -40,55 +52,56 @@ class Mark:
     small: bool
 
 
-def place_of(
+def diverging_cell(
     divergence: Divergence | None, *, epochs: Sequence[str], layers: Sequence[str]
 ) -> GridCell | None:
-    """The cell in which two runs part; None where no epoch of the map holds it, as in an evaluation.
+    """Return the cell in which two runs diverge; None if no epoch of the map holds it, as in an evaluation.
 
     Args:
-        divergence: where they part, None where they do not.
+        divergence: the divergence; None if the runs do not diverge.
         epochs: names of the map's epochs.
         layers: structural names of its layers.
     """
     if divergence is None:
         return None
     kind = "start" if divergence.kind in ("fit", "start", "birth") else divergence.kind
-    if kind not in ("start", "epoch", "end"):
-        return None
     epoch = divergence.epoch if kind == "epoch" else None
     several_fits = any(name.startswith("fit ") for name in epochs)
     label = column_label(kind, divergence.fit or 0, epoch, several_fits=several_fits)
-    if label not in epochs:
+    if kind not in ("start", "epoch", "end") or label not in epochs:
         return None
-    return GridCell(row=_row_of(divergence.tensor, layers), column=list(epochs).index(label))
+    return GridCell(row=_row_of(divergence.tensor, layers), column=epochs.index(label))
 
 
-def marker_for(place: GridCell, cells: Cells, *, row: int, epoch: str) -> Mark:
-    """Where the mark stands on a map.
+def marker_for(cell: GridCell, cells: Cells, *, row: int, epoch: str) -> Mark:
+    """Return the mark of a cell.
 
     Args:
-        place: what is marked.
-        cells: of the map.
+        cell: the cell, before layers and epochs are grouped.
+        cells: the cells of the map.
         row: the height of a row, in pixels.
         epoch: the epoch's name.
     """
     rows, columns = cells.values.shape
-    at = None if place.row is None else place.row // cells.layers_in_row
-    column = place.column // cells.epochs_in_column
+    marked_row = None if cell.row is None else cell.row // cells.layers_in_row
+    column = cell.column // cells.epochs_in_column
     x = 100 * column / columns
     return Mark(
-        row=at,
+        row=marked_row,
         column=column,
         x=round(x, 4),
         width=round(100 / columns, 4),
-        y=0 if at is None else at * row,
-        height=rows * row if at is None else row,
-        words=f"parted: {epoch}",
+        y=0 if marked_row is None else marked_row * row,
+        height=rows * row if marked_row is None else row,
+        words=f"diverged: {epoch}",
         small=row < _SMALL or columns > _SMALL_COLUMNS,
         align="start" if x < 25 else ("end" if x > 75 else "middle"),
     )
 
 
 def _row_of(tensor: str | None, layers: Sequence[str]) -> int | None:
-    held = [(len(name), i) for i, name in enumerate(layers) if f"{tensor}/".startswith(f"{name}/")]
-    return max(held, key=lambda h: (h[0], -h[1]))[1] if held and tensor is not None else None
+    """Return the innermost layer that holds the tensor."""
+    if tensor is None:
+        return None
+    holders = [i for i, name in enumerate(layers) if f"{tensor}/".startswith(f"{name}/")]
+    return max(holders, key=lambda i: len(layers[i]), default=None)

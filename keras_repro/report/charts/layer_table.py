@@ -1,4 +1,4 @@
-"""The table beside a heat map: from which epoch on each layer differs, and how far.
+"""List the layers that differ: from which epoch on, and by how much.
 
 >>> import numpy as np
 >>> values = np.array([[0.0, 3e-7], [0.0, 0.0]])
@@ -21,7 +21,7 @@ from keras_repro.report.text import short_number
 
 @dataclass(frozen=True, kw_only=True)
 class LayerFacts:
-    """What the table says of a row: from where on it differs, and how far."""
+    """A line of the table: the first epoch that differs, and distances in words."""
 
     name: str
     title: str
@@ -34,12 +34,12 @@ class LayerFacts:
 def layer_table(
     values: Any, names: Sequence[str], titles: Sequence[str], epochs: Sequence[str]
 ) -> tuple[LayerFacts, ...]:
-    """The rows that differ anywhere, in the order in which they part.
+    """Return the rows that differ anywhere, in the order in which they diverge.
 
     Args:
         values: float64 `(rows, columns)`: relative distances.
-        names: of the rows.
-        titles: of the rows, for people.
+        names: structural names of the rows.
+        titles: display names of the rows.
         epochs: names of the columns.
     """
     differ = values != 0
@@ -52,28 +52,25 @@ def layer_table(
             name=names[i],
             title=titles[i],
             first=epochs[first[i]],
-            at_first=_number(values[i, first[i]]),
-            largest=_number(largest[i]),
-            at_end=_number(values[i, -1]),
+            at_first=_distance(values[i, first[i]]),
+            largest=_distance(largest[i]),
+            at_end=_distance(values[i, -1]),
         )
         for i in order
     )
 
 
 def never_in_words(number: int, of: int) -> str:
-    """A sentence on the rows that do not differ anywhere, empty where there are none."""
-    what = f"{number:,} of the {of:,} rows"
+    """Return a sentence on the rows that do not differ anywhere; empty if there are none."""
+    if not number:
+        return ""
+    rows = f"{number:,} of the {of:,} rows"
     if number == of:
-        what = "Every layer" if of > 1 else "The layer"
-    return (
-        f"{what} {'is' if number in (1, of) else 'are'} the same, bit for bit, at every epoch."
-        if number
-        else ""
-    )
+        rows = "Every layer" if of > 1 else "The layer"
+    return f"{rows} {'is' if number in (1, of) else 'are'} identical, bit for bit, at every epoch."
 
 
-def _number(value: float) -> str:
-    """A distance for a table."""
+def _distance(value: float) -> str:
     if math.isnan(value):
-        return "not known"
-    return "0 (the same bits)" if value == 0 else short_number(value)
+        return "unknown"
+    return "0 (identical)" if value == 0 else short_number(value)

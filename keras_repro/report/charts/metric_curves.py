@@ -1,4 +1,4 @@
-"""A metric of two runs over their epochs: two curves on top of each other, and how far they part in words.
+"""Draw a metric of two runs over their epochs: two curves, and their difference in words.
 
 >>> chart = chart_of("loss", (0.5, 0.25), (0.5, 0.75), epochs=("epoch 1", "epoch 2"), places=(0.5, 1.5))
 >>> chart.curves
@@ -12,13 +12,14 @@ from __future__ import annotations
 import itertools
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from keras_repro.report.run_pair import Series
-from keras_repro.report.text import short_number
+from keras_repro.report.text import counted, short_number
 
-_TOP, _BOTTOM = 4.0, 96.0  # of a height of 100: a line at the edge would lose half its width
+_TOP, _BOTTOM = 4.0, 96.0  # Of a height of 100: a line at the edge would lose half its width.
 _MOST_POINTS = 800
 _DECADES = 50.0
 _LARGEST = sys.float_info.max
@@ -28,7 +29,7 @@ _FIRST = ("loss", "val_loss", "accuracy", "val_accuracy")
 
 @dataclass(frozen=True, kw_only=True)
 class Value:
-    """A value on the vertical axis: where it is, from 0 (left or top) to 100, and its text."""
+    """A tick of the vertical axis: its position from 0 (top) to 100, and its text."""
 
     at: float
     text: str
@@ -40,10 +41,10 @@ class Chart:
 
     Attributes:
         name: the metric's name.
-        curves: for each run, a path; x as `places` has it, y from 0 (top) to 100.
+        curves: an SVG path per run; x from `places`, y from 0 (top) to 100.
         ticks: of the vertical axis.
-        logarithmic: whether its scale is.
-        words: what the eye cannot see: from where on the curves differ, and by how much.
+        logarithmic: whether the scale is logarithmic.
+        words: sentences on the differences, which may be too small to see.
     """
 
     name: str
@@ -53,21 +54,21 @@ class Chart:
     words: tuple[str, ...]
 
 
-def chosen(names: Sequence[str], most: int) -> list[str]:
-    """The metrics that get a chart: losses before others, in the order in which Keras gives them."""
+def chosen_metrics(names: Sequence[str], most: int) -> list[str]:
+    """Return the metrics that get a chart: losses before others, in the order in which Keras reports them."""
     losses = [n for n in names if n.endswith("loss")]
     return sorted(dict.fromkeys([*(n for n in _FIRST if n in names), *losses, *names]), key=_rank)[:most]
 
 
 def chart_of(name: str, a: Series, b: Series, *, epochs: Sequence[str], places: Sequence[float]) -> Chart:
-    """Draws a metric.
+    """Draw a metric.
 
     Args:
         name: its name.
-        a: one run's value at each epoch, None where it has none.
-        b: the other's.
+        a: the first run's value at each epoch; None if it has none.
+        b: the second run's values.
         epochs: the epochs' names.
-        places: the horizontal place of each epoch.
+        places: the horizontal position of each epoch.
     """
     finite = [v for v in (*a, *b) if v is not None and math.isfinite(v)]
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
@@ -80,7 +81,7 @@ def chart_of(name: str, a: Series, b: Series, *, epochs: Sequence[str], places: 
         curves=(_path(a, places, scale), _path(b, places, scale)),
         ticks=scale.ticks(),
         logarithmic=logarithmic,
-        words=(*_difference(a, b, epochs), *_not_numbers(a, b, epochs), *_missing(a, b, epochs)),
+        words=tuple(_sentences(a, b, epochs)),
     )
 
 
@@ -92,7 +93,7 @@ class _Scale:
 
     def __call__(self, value: float) -> float:
         low, high, value = (math.log10(v) if self.logarithmic else v for v in (self.low, self.high, value))
-        # Halved, so that the span of the largest floats is none that overflows.
+        # Halved, so that the span of the largest floats does not overflow.
         span = high / 2 - low / 2
         share = (value / 2 - low / 2) / span if span else float(value > low)
         return _BOTTOM - (_BOTTOM - _TOP) * share
@@ -105,7 +106,7 @@ class _Scale:
         else:
             values = _round_values(self.low, self.high)
         gap = min((abs(b - a) for a, b in itertools.pairwise(values)), default=1.0)
-        # As many digits as tell one tick from the next.
+        # Enough digits to distinguish neighbouring ticks.
         size = max(map(abs, values))
         digits = 1 + math.ceil(math.log10(size / gap)) if 0 < gap < size and not self.logarithmic else 0
         return tuple(
@@ -114,7 +115,7 @@ class _Scale:
 
 
 def _round_values(low: float, high: float) -> list[float]:
-    """Some three to six round values between two."""
+    """Return three to six round values between two."""
     span = high - low
     if not math.isfinite(span) or span < 1e-300:
         return [low, high]
@@ -136,68 +137,59 @@ def _path(values: Series, places: Sequence[float], scale: _Scale) -> str:
 
 
 def _with_ends(parts: list[str]) -> list[str]:
-    """A point between two gaps becomes a line of no length, which is drawn as a dot."""
+    """Turn a point between two gaps into a line of length 0, which is drawn as a dot."""
     after = [*parts[1:], "M"][: len(parts)]
     return [p + ("h0" if p[0] == "M" and n[0] == "M" else "") for p, n in zip(parts, after, strict=True)]
 
 
 def _thinned(values: Series, places: Sequence[float]) -> list[tuple[float, float | None]]:
-    """Of very many values, the smallest and the largest of each stretch: no peak is lost."""
+    """Return the values, or, of many, the smallest and largest of each stretch, so that no peak is lost."""
     points = list(zip(places, values, strict=True))
     if len(points) <= _MOST_POINTS:
         return points
     size = math.ceil(len(points) * 2 / _MOST_POINTS)
-    found: list[tuple[float, float | None]] = []
+    kept: list[tuple[float, float | None]] = []
     for start in range(0, len(points), size):
         stretch = points[start : start + size]
         finite = [p for p in stretch if p[1] is not None and math.isfinite(p[1])]
         if len(finite) < len(stretch):
-            found.append((stretch[0][0], None))
+            kept.append((stretch[0][0], None))
         ends = {min(finite, key=_value), max(finite, key=_value)} if finite else set()
-        found += sorted(ends)
-    return found
+        kept += sorted(ends)
+    return kept
 
 
 def _value(point: tuple[float, float | None]) -> float:
     return point[1] or 0.0
 
 
-def _difference(a: Series, b: Series, epochs: Sequence[str]) -> list[str]:
-    both = [(e, x, y) for e, x, y in zip(epochs, a, b, strict=True) if x is not None and y is not None]
-    parted = [(e, x, y) for e, x, y in both if x != y and not (math.isnan(x) and math.isnan(y))]
-    if not both:
-        return ["No epoch has it in both runs."]
-    if not parted:
-        return [f"The same in both runs, to the last bit, at {_count(len(both))}."]
-    gaps = [(abs(x - y), e) for e, x, y in parted if math.isfinite(x - y)]
-    text = f"The curves differ from {parted[0][0]} on, at {len(parted):,} of {_count(len(both))}"
-    if gaps:
-        largest, where = max(gaps, key=lambda g: g[0])
-        text += f", by {short_number(largest)} at most ({where})"
-    return [f"{text}."]
-
-
-def _not_numbers(a: Series, b: Series, epochs: Sequence[str]) -> list[str]:
-    found = []
+def _sentences(a: Series, b: Series, epochs: Sequence[str]) -> Iterator[str]:
+    """Yield sentences on differences, values that are no numbers, and missing values."""
+    yield _difference([(e, x, y) for e, x, y in zip(epochs, a, b, strict=True) if None not in (x, y)])
     for run, values in (("A", a), ("B", b)):
         odd = [i for i, v in enumerate(values) if v is not None and not math.isfinite(v)]
         if odd:
-            what = "infinite" if math.isinf(values[odd[0]] or 0) else "not a number (NaN)"
-            found.append(f"Run {run}: {what} from {epochs[odd[0]]} on, {_count(len(odd))} left out.")
-    return found
-
-
-def _missing(a: Series, b: Series, epochs: Sequence[str]) -> list[str]:
-    found = []
-    for run, mine, other in (("A", a, b), ("B", b, a)):
-        gaps = [i for i, (x, y) in enumerate(zip(mine, other, strict=True)) if x is None and y is not None]
+            kind = "infinite" if math.isinf(values[odd[0]] or 0) else "not a number (NaN)"
+            yield f"Run {run}: {kind} from {epochs[odd[0]]} on, {counted(len(odd), 'epoch')} left out."
+    for run, values, others in (("A", a, b), ("B", b, a)):
+        gaps = [i for i, (x, y) in enumerate(zip(values, others, strict=True)) if x is None and y is not None]
         if gaps:
-            found.append(f"Run {run} has no value at {_count(len(gaps))}, first at {epochs[gaps[0]]}.")
-    return found
+            count = counted(len(gaps), "epoch")
+            yield f"Run {run} has no value at {count}, first at {epochs[gaps[0]]}."
 
 
-def _count(number: int) -> str:
-    return f"{number:,} epoch{'' if number == 1 else 's'}"
+def _difference(points: Sequence[tuple[str, Any, Any]]) -> str:
+    """Return a sentence on the epochs at which both runs have a value."""
+    if not points:
+        return "No epoch has a value in both runs."
+    count = counted(len(points), "epoch")
+    differing = [(e, x, y) for e, x, y in points if x != y and not (math.isnan(x) and math.isnan(y))]
+    if not differing:
+        return f"Identical in both runs, bit for bit, at {count}."
+    gaps = [(abs(x - y), e) for e, x, y in differing if math.isfinite(x - y)]
+    largest, epoch = max(gaps, key=lambda g: g[0], default=(0.0, ""))
+    by = f", by {short_number(largest)} at most ({epoch})" if gaps else ""
+    return f"The curves differ from {differing[0][0]} on, at {len(differing):,} of {count}{by}."
 
 
 def _rank(name: str) -> int:

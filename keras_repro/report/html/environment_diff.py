@@ -1,8 +1,8 @@
-"""What two headers have recorded of the surroundings, fact by fact: what differs, and how much is the same.
+"""Compare the environments in two headers, fact by fact.
 
 >>> a, b = ({"environment": {"os": {"release": r}}, "seed": 1} for r in ("6.1", "6.2"))
->>> found = header_facts(a, b)
->>> [(d.name, d.a, d.b) for d in found.differing], found.same
+>>> facts = header_facts(a, b)
+>>> [(f.name, f.a, f.b) for f in facts.differing], facts.same
 ([('os release', '6.1', '6.2')], 1)
 """
 
@@ -12,12 +12,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from keras_repro.report.environment_text import NOT_RECORDED, part, switch_value
+from keras_repro.report.environment_text import NOT_RECORDED, switch_value
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings
 
 _DEEPEST = 6
 _MOST_FACTS = 20_000
 _LONG = 120  # characters
-# What the same training on the same machine does not keep, and what is shown elsewhere.
+# Fields that change from run to run, and those that are shown elsewhere.
 _LEFT_OUT = {
     "kind",
     "created",
@@ -29,14 +30,14 @@ _LEFT_OUT = {
     "algorithm",
     "step_algorithm",
 }
-# As `examine.cause.environment_differences` has it.
+# As in `comparison.ledger_cause.environment_differences`.
 _CHANGES_BITS = ("cpu model", "gpu", "switch ")
-_PACKAGES = ("tensorflow", "tensorflow-cpu", "keras", "numpy")
+_PACKAGES = {"packages tensorflow", "packages tensorflow-cpu", "packages keras", "packages numpy"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fact:
-    """One that differs: its name, each run's value, and whether it is known to change bits."""
+    """A fact that differs: its name, the value of each run, and whether it is known to change bits."""
 
     name: str
     a: str
@@ -46,48 +47,42 @@ class Fact:
 
 @dataclass(frozen=True, kw_only=True)
 class HeaderFacts:
-    """Facts that differ, those that change bits first, and how many are the same."""
+    """The facts that differ, those that change bits first, and the number of equal ones."""
 
     differing: tuple[Fact, ...]
     same: int
 
 
 def header_facts(a: Mapping[str, Any], b: Mapping[str, Any]) -> HeaderFacts:
-    """Compares two headers.
-
-    Args:
-        a: one run's header.
-        b: the other's.
-    """
-    mine, other = dict(_facts(a)), dict(_facts(b))
-    names = list(dict.fromkeys([*mine, *other]))[:_MOST_FACTS]
+    """Compare two headers."""
+    first, second = dict(_facts(a)), dict(_facts(b))
+    names = list(first | second)[:_MOST_FACTS]
     differing = [
-        _fact(name, mine.get(name, NOT_RECORDED), other.get(name, NOT_RECORDED))
+        _fact(name, first.get(name, NOT_RECORDED), second.get(name, NOT_RECORDED))
         for name in names
-        if mine.get(name) != other.get(name)
+        if first.get(name) != second.get(name)
     ]
     differing.sort(key=lambda fact: not fact.changes_bits)
     return HeaderFacts(differing=tuple(differing), same=len(names) - len(differing))
 
 
 def _fact(name: str, a: str, b: str) -> Fact:
-    if min(len(a), len(b)) > _LONG:  # such as a CPU's flags: what both have would hide what one has
+    if min(len(a), len(b)) > _LONG:  # Such as a CPU's flags: show only the differences.
         a, b = _only(a, b), _only(b, a)
-    return Fact(name=name, a=a, b=b, changes_bits=_changes_bits(name))
+    return Fact(name=name, a=a, b=b, changes_bits=name.startswith(_CHANGES_BITS) or name in _PACKAGES)
 
 
 def _only(text: str, other: str) -> str:
-    there = set(other.split())
-    words = [w for w in text.split() if w not in there]
-    return f"only here: {' '.join(words)}" if words else "nothing that the other has not"
+    """Return the words that the other text lacks."""
+    other_words = set(other.split())
+    words = [w for w in text.split() if w not in other_words]
+    return f"only here: {' '.join(words)}" if words else "nothing else"
 
 
 def _facts(header: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    yield from _flat("", part(header, "environment"), _DEEPEST)
-    readings = header.get("switches")
-    for reading in readings if isinstance(readings, list | tuple) else ():
-        if isinstance(reading, Mapping):
-            yield f"switch {reading.get('name')}", switch_value(reading.get("achieved"))
+    yield from _flat("", as_mapping(header.get("environment")), _DEEPEST)
+    for reading in as_mappings(header.get("switches")):
+        yield f"switch {reading.get('name')}", switch_value(reading.get("achieved"))
     yield from _flat("", {k: v for k, v in header.items() if k not in _LEFT_OUT}, _DEEPEST)
 
 
@@ -99,7 +94,3 @@ def _flat(path: str, value: Any, depth: int) -> Iterator[tuple[str, str]]:
         yield path, " ".join(str(v) for v in value) or "none"
     else:
         yield path, "none" if value is None else str(value)
-
-
-def _changes_bits(name: str) -> bool:
-    return name.startswith(_CHANGES_BITS) or name in {f"packages {p}" for p in _PACKAGES}

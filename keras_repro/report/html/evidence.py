@@ -1,4 +1,4 @@
-"""The evidence for where two runs part: digests of both, and what snapshots tell of single elements.
+"""Show the evidence of a divergence: digests of both runs, and single elements from snapshots.
 
 >>> import numpy as np
 >>> from keras_repro.comparison.distances.tensor_distance import exact_distance
@@ -18,29 +18,28 @@ from keras_repro.ledger.position_text import section_text
 from keras_repro.report.run_pair import RunPair
 from keras_repro.report.text import short_number
 
-_MOST = 20
+_MOST_TENSORS = 20
 
 
 def digest_lines(divergence: Divergence | None, pair: RunPair) -> list[dict[str, Any]]:
-    """The digests of the first tensors that differ, of both runs.
+    """Return the digests of both runs of the first tensors that differ.
 
     Args:
-        divergence: where the runs part, None where they do not.
+        divergence: the divergence of the runs; None if they do not diverge.
         pair: both runs.
     """
-    if divergence is None or pair.parted is None:
+    if divergence is None or pair.diverging_records is None:
         return []
-    held = [r.tensors for r in pair.parted]
     lines = []
-    for one in divergence.tensors[:_MOST]:
-        section, tensor = one["section"], one["tensor"]
-        a, b = (h.get(section, {}).get(tensor, "not there") for h in held)
-        name = divergence.keras_name if tensor == divergence.tensor else None
+    for differing in divergence.tensors[:_MOST_TENSORS]:
+        section, tensor = differing["section"], differing["tensor"]
+        a, b = (r.tensors.get(section, {}).get(tensor, "missing") for r in pair.diverging_records)
+        has_other_name = tensor == divergence.tensor != divergence.keras_name
         lines.append(
             {
                 "section": section_text(section),
                 "tensor": tensor,
-                "keras_name": name if name != tensor else None,
+                "keras_name": divergence.keras_name if has_other_name else None,
                 "a": a,
                 "b": b,
             }
@@ -48,16 +47,20 @@ def digest_lines(divergence: Divergence | None, pair: RunPair) -> list[dict[str,
     return lines
 
 
-def exact_lines(found: DistanceSummary | None) -> list[dict[str, Any]]:
-    """What snapshots tell of tensors, where the weights part and in the end; empty without snapshots."""
-    if found is None:
+def exact_tables(summary: DistanceSummary | None) -> list[dict[str, Any]]:
+    """Return exact distances of tensors at the divergence and at the end; empty without snapshots."""
+    if summary is None:
         return []
-    places = [found.first] if found.first.at == found.end.at else [found.first, found.end]
-    return [{"at": p.at, "lines": [exact_line(t) for t in p.tensors[:_MOST]]} for p in places if p.tensors]
+    places = {distance.at: distance for distance in (summary.first, summary.end)}
+    return [
+        {"at": at, "lines": [exact_line(t) for t in distance.tensors[:_MOST_TENSORS]]}
+        for at, distance in places.items()
+        if distance.tensors
+    ]
 
 
 def exact_line(tensor: ExactDistance) -> dict[str, str]:
-    """One tensor in texts."""
+    """Return the distance of a tensor in texts."""
     largest = "not finite" if tensor.largest is None else short_number(tensor.largest)
     return {
         "tensor": tensor.tensor,
@@ -68,11 +71,11 @@ def exact_line(tensor: ExactDistance) -> dict[str, str]:
     }
 
 
-def apart_in_words(apart: DistanceAt) -> str:
-    """How far apart two runs are at one place, in a line: the layer that is furthest."""
-    text = f"{apart.at}: {len(apart.layers):,} of {apart.of:,} layers differ"
-    furthest = next((layer for layer in apart.layers if layer.distance is not None), None)
-    if furthest is None or furthest.distance is None:
-        return f"{text}; it is not known how far"
-    about = "" if furthest.exact else "about "
-    return f"{text}, {furthest.title} the most, by {about}{short_number(furthest.distance)} of its weights"
+def distance_in_words(distance: DistanceAt) -> str:
+    """Return how many layers differ, and the most distant one."""
+    text = f"{distance.at}: {len(distance.layers):,} of {distance.of:,} layers differ"
+    layer = next((layer for layer in distance.layers if layer.distance is not None), None)
+    if layer is None or layer.distance is None:
+        return f"{text}; distance unknown"
+    about = "" if layer.exact else "about "
+    return f"{text}, {layer.title} the most, by {about}{short_number(layer.distance)} of its weights"

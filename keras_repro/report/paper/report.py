@@ -22,7 +22,7 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.paper.markdown import Markdown, marked
 from keras_repro.report.paper.run_page import page_of
 from keras_repro.report.paper.run_summary import RunSummary, summarize
-from keras_repro.report.templating import templates
+from keras_repro.report.templating import template_environment
 
 _FORMAT = 1
 _MOST_RESULTS = 100
@@ -39,7 +39,8 @@ def render_report(runs: Sequence[Path]) -> str:
         ReproError: jinja2 is not installed.
     """
     # The text is Markdown: `finalize` escapes for Markdown and HTML.
-    environment = templates("a report", escapes=False, finalize=marked, as_it_is=Markdown)
+    environment = template_environment("a report", autoescape=False, finalize=marked)
+    environment.filters["markdown"] = Markdown
     summaries = [summarize(open_ledger(run)) for run in runs]
     template = environment.get_template("report.md.j2")
     pages = [page_of(s) for s in summaries]

@@ -1,4 +1,4 @@
-"""Distances as cells: grouped without hiding anything, sorted into decades, drawn and packed exactly."""
+"""Cells of a heat map: grouping hides no difference, classes are decades, paths and data are exact."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ NAN = math.nan
 
 
 def drawn(values: np.ndarray) -> np.ndarray:
-    """The classes that the paths paint, read as a browser reads them; -1 where nothing is."""
-    found = np.full(values.shape, -1)
+    """Return the classes that the paths paint, as a browser reads them; -1 for unpainted cells."""
+    classes = np.full(values.shape, -1)
     for number, path in paths(values).items():
         x = y = 0
         for word, first, second in re.findall(r"([Mmh])(-?\d+)(?: (-?\d+)(?:\.5)?)?", path):
             if word == "h":
-                assert (found[y, x : x + int(first)] == -1).all()
-                found[y, x : x + int(first)] = number
+                assert (classes[y, x : x + int(first)] == -1).all()
+                classes[y, x : x + int(first)] = number
                 x += int(first)
             else:
                 x, y = (0, 0) if word == "M" else (x, y)
                 x, y = x + int(first), y + int(second)
-    return found
+    return classes
 
 
 @pytest.mark.parametrize(
@@ -59,8 +59,8 @@ def test_a_class_is_a_decade(value: float, number: int | None) -> None:
 
 def test_classes_in_words() -> None:
     assert [class_in_words(n) for n in (None, 0, 1, 2, 3, 7, 8, 9)] == [
-        "not known how far apart",
-        "the same, bit for bit",
+        "distance unknown",
+        "identical, bit for bit",
         "less than 1 part in 10 million: rounding",
         "1 part in 10 million to 1 part in 1 million",
         "1 part in 1 million to 1 part in 100,000",
@@ -79,21 +79,21 @@ def test_paths_paint_each_cell_once_in_its_class() -> None:
     assert (drawn(values) == expected).all()
 
 
-def test_runs_along_a_row_are_one_stroke() -> None:
+def test_equal_neighbours_share_a_stroke() -> None:
     assert paths(np.array([[0.0, 0.0, 1e-5], [1e-5, 0.0, 0.0]])) == {
         0: "M0 0.5h2m-1 1h2",
         4: "M2 0.5h1m-3 1h1",
     }
 
 
-def test_few_are_not_grouped() -> None:
+def test_few_cells_are_not_grouped() -> None:
     values = np.zeros((MOST_ROWS, MOST_COLUMNS))
     cells = cells_of(values, values == 0)
     assert (cells.layers_in_row, cells.epochs_in_column) == (1, 1)
     assert cells.values.shape == values.shape
 
 
-def test_many_are_grouped_by_the_largest() -> None:
+def test_many_cells_are_grouped_by_the_largest_distance() -> None:
     values = np.zeros((MOST_ROWS + 1, 3 * MOST_COLUMNS - 1))
     values[200, -1], values[1, 4], values[0, 3] = 0.5, 0.25, 0.125
     exact = values == 0
@@ -109,7 +109,7 @@ def test_many_are_grouped_by_the_largest() -> None:
     assert not cells.exact[100, 399]
 
 
-def test_a_group_never_says_same_where_one_is_not_known() -> None:
+def test_group_with_an_unknown_distance_is_never_identical() -> None:
     values = np.zeros((1, MOST_COLUMNS * 2))
     values[0, [1, 2]] = NAN
     values[0, 3] = 1e-6
@@ -119,11 +119,11 @@ def test_a_group_never_says_same_where_one_is_not_known() -> None:
     assert (cells.values[0, 2:] == 0).all()
 
 
-def test_negative_distances_are_none() -> None:
+def test_negative_distances_are_unknown() -> None:
     assert np.isnan(cells_of(np.array([[-1.0]]), np.array([[True]])).values).all()
 
 
-def test_values_reach_the_script_to_the_bit() -> None:
+def test_values_reach_the_script_bit_for_bit() -> None:
     values = np.array([[0.0, 3.25e-7], [NAN, math.inf], [1e-300, 1e300]])
     exact = np.array([[True, False], [False, True], [True, True]])
     read = np.frombuffer(base64.b64decode(packed(cells_of(values, exact))), "<f4")

@@ -1,4 +1,4 @@
-"""Which cell of the map is where two runs part."""
+"""The cell of the map at which two runs diverge."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import pytest
 
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.report.charts.cells import cells_of
-from keras_repro.report.charts.divergence_marker import GridCell, marker_for, place_of
+from keras_repro.report.charts.divergence_marker import GridCell, diverging_cell, marker_for
 
 ONE_FIT = ["start", *(f"epoch {n}" for n in range(1, 13)), "end"]
 FITS = [f"fit {f}, {e}" for f in (1, 2) for e in ("start", "epoch 1", "epoch 2")]
 LAYERS = ["layers/1", "layers/10", "layers/1/cell", "embed"]
 
 
-def place(epochs: list[str], **fields: Any) -> GridCell | None:
-    return place_of(Divergence(**({"kind": "epoch", "fit": 0} | fields)), epochs=epochs, layers=LAYERS)
+def cell(epochs: list[str], **fields: Any) -> GridCell | None:
+    return diverging_cell(Divergence(**({"kind": "epoch", "fit": 0} | fields)), epochs=epochs, layers=LAYERS)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ def place(epochs: list[str], **fields: Any) -> GridCell | None:
         ({"kind": "end"}, 13),
     ],
 )
-def test_one_fit(fields: dict[str, Any], column: int) -> None:
-    assert place(ONE_FIT, **fields) == GridCell(row=None, column=column)
+def test_column_with_one_fit(fields: dict[str, Any], column: int) -> None:
+    assert cell(ONE_FIT, **fields) == GridCell(row=None, column=column)
 
 
 @pytest.mark.parametrize(
@@ -43,8 +43,8 @@ def test_one_fit(fields: dict[str, Any], column: int) -> None:
         ({"epoch": 1, "fit": 1}, 5),
     ],
 )
-def test_several_fits(fields: dict[str, Any], column: int) -> None:
-    assert place(FITS, **fields) == GridCell(row=None, column=column)
+def test_column_with_several_fits(fields: dict[str, Any], column: int) -> None:
+    assert cell(FITS, **fields) == GridCell(row=None, column=column)
 
 
 @pytest.mark.parametrize(
@@ -57,9 +57,9 @@ def test_several_fits(fields: dict[str, Any], column: int) -> None:
         {"epoch": 0, "fit": 1},
     ],
 )
-def test_what_no_epoch_of_the_map_holds(fields: dict[str, Any]) -> None:
-    found = place(ONE_FIT[:4] if fields.get("fit") == 0 else [], **fields)
-    assert found is None
+def test_divergence_outside_the_map_has_no_cell(fields: dict[str, Any]) -> None:
+    epochs = ONE_FIT[:4] if fields.get("fit") == 0 else []
+    assert cell(epochs, **fields) is None
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def test_what_no_epoch_of_the_map_holds(fields: dict[str, Any]) -> None:
         (None, None),
     ],
 )
-def test_the_innermost_layer_that_holds_the_tensor(tensor: str | None, row: int | None) -> None:
-    assert place(ONE_FIT, epoch=0, tensor=tensor) == GridCell(row=row, column=1)
+def test_row_is_the_innermost_layer_of_the_tensor(tensor: str | None, row: int | None) -> None:
+    assert cell(ONE_FIT, epoch=0, tensor=tensor) == GridCell(row=row, column=1)
 
 
-def test_no_divergence() -> None:
-    assert place_of(None, epochs=ONE_FIT, layers=LAYERS) is None
+def test_no_divergence_has_no_cell() -> None:
+    assert diverging_cell(None, epochs=ONE_FIT, layers=LAYERS) is None
 
 
-def test_the_mark_of_a_grouped_map() -> None:
+def test_mark_on_a_grouped_map() -> None:
     values = np.zeros((1000, 1000))
     cells = cells_of(values, values == 0)  # 5 layers and 3 epochs a cell
     mark = marker_for(GridCell(row=999, column=500), cells, row=4, epoch="epoch 500")
     assert (mark.row, mark.column, mark.y, mark.height) == (199, 166, 796, 4)
     assert mark.x == pytest.approx(100 * 166 / 334, abs=1e-3)
-    assert (mark.words, mark.align, mark.small) == ("parted: epoch 500", "middle", True)
+    assert (mark.words, mark.align, mark.small) == ("diverged: epoch 500", "middle", True)
     whole = marker_for(GridCell(row=None, column=0), cells, row=4, epoch="start")
     assert (whole.row, whole.y, whole.height, whole.align) == (None, 0, 800, "start")

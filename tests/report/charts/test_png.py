@@ -1,4 +1,4 @@
-"""The picture by matplotlib: the right cell is marked, names are text, and nothing is printed."""
+"""The PNG: the right cell is marked, names are plain text, and nothing is printed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ GREEN, GREY = to_rgb("#c5df3b"), to_rgb("#e9edf1")  # the smallest distance, and
 
 
 def pair(folder: Path) -> tuple[Path, Path]:
-    """Two runs that part after epoch 2 of 3."""
+    """Write two runs that diverge at epoch 2 of 3."""
     records = training()
     return write(folder / "a", records), write(
         folder / "b", changed(records, "epoch 0 1", "weights", BIAS, "x")
@@ -49,12 +49,12 @@ def pixels(path: Path) -> Any:
 
 
 def where(image: Any, colour: tuple[float, ...]) -> Any:
-    """Rows and columns of the pixels of a colour."""
+    """Return rows and columns of the pixels of a colour."""
     return np.argwhere((np.abs(image - colour) < 0.01).all(-1))
 
 
 @pytest.mark.parametrize("cell", [(0, 2), (2, 3)])
-def test_each_cell_has_its_place(tmp_path: Path, cell: tuple[int, int]) -> None:
+def test_cell_is_drawn_in_its_row_and_column(tmp_path: Path, cell: tuple[int, int]) -> None:
     a, b = pair(tmp_path)
     write_png(tmp_path / "out.png", compare(a, b), known(cell=cell))
     image = pixels(tmp_path / "out.png")
@@ -68,8 +68,8 @@ def test_each_cell_has_its_place(tmp_path: Path, cell: tuple[int, int]) -> None:
     assert (int(row), int(column)) == cell
 
 
-def test_the_parting_is_marked(tmp_path: Path) -> None:
-    """A frame around the cell of layer 0 at epoch 2, which the ledgers name; nowhere else."""
+def test_divergence_is_marked(tmp_path: Path) -> None:
+    """A frame surrounds the cell of layer 0 at epoch 2, and nothing else."""
     a, b = pair(tmp_path)
     write_png(tmp_path / "out.png", compare(a, b), known())
     image = pixels(tmp_path / "out.png")
@@ -84,7 +84,7 @@ def test_the_parting_is_marked(tmp_path: Path) -> None:
     assert np.isclose(rows[columns > 2.5].max(), 1, atol=0.05)
 
 
-def test_a_pair_that_agrees_and_one_without_distances(tmp_path: Path) -> None:
+def test_identical_runs_and_runs_without_distances_are_drawn(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", training()), write(tmp_path / "b", training())
     write_png(tmp_path / "same.png", compare(a, b), known())
     assert len(where(pixels(tmp_path / "same.png"), GREEN)) == 0
@@ -96,8 +96,8 @@ def test_a_pair_that_agrees_and_one_without_distances(tmp_path: Path) -> None:
     "titles",
     [("$\\frac{", "<script>", "\u202e\x1b[2J", "$$"), ("\u6f22\U0001f600", "x" * 100_000, "", "\ud800")],
 )
-def test_names_are_text(tmp_path: Path, titles: tuple[str, ...]) -> None:
-    """Neither read as formulas nor a reason for a warning."""
+def test_names_are_plain_text(tmp_path: Path, titles: tuple[str, ...]) -> None:
+    """Names are not parsed as formulas, and cause no warning."""
     metrics = {titles[0]: 1.0, "loss": "nan", "huge": 1.7e308}
     records = with_fields(training(), "epoch 0 0", metrics=metrics)
     a = write(tmp_path / "a", records)
@@ -106,20 +106,20 @@ def test_names_are_text(tmp_path: Path, titles: tuple[str, ...]) -> None:
     assert pixels(tmp_path / "out.png").shape[1] == 1650
 
 
-def test_ten_thousand_layers(tmp_path: Path) -> None:
+def test_ten_thousand_layers_are_drawn(tmp_path: Path) -> None:
     a, b = pair(tmp_path)
     write_png(tmp_path / "out.png", compare(a, b), known(layers=10_000, cell=(0, 2)))
     assert len(where(pixels(tmp_path / "out.png"), GREEN)) > 0
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+def test_unwritable_file_is_an_error(tmp_path: Path) -> None:
     a, b = pair(tmp_path)
     with pytest.raises(ReproError, match=r"cannot write .*/nowhere/out.png: No such file or directory"):
         write_png(tmp_path / "nowhere" / "out.png", compare(a, b), known())
 
 
 @pytest.mark.parametrize(
-    ("hide", "code", "said"),
+    ("hide", "code", "message"),
     [
         ("", 1, ""),
         (
@@ -128,12 +128,12 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
             "keras-repro: a PNG needs matplotlib; install it with: pip install 'keras_repro[plot]'\n",
         ),
     ],
-    ids=["there", "missing"],
+    ids=["installed", "missing"],
 )
-def test_the_command(tmp_path: Path, hide: str, code: int, said: str) -> None:
+def test_command_writes_the_picture(tmp_path: Path, hide: str, code: int, message: str) -> None:
     program = f"import sys\n{hide}\nfrom keras_repro.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     out = tmp_path / "out.png"
     command = [sys.executable, "-c", program, "compare", *map(str, pair(tmp_path)), "--png", str(out)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (code, said)
+    assert (done.returncode, done.stderr) == (code, message)
     assert out.exists() == (code == 1)

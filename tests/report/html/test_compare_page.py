@@ -1,4 +1,4 @@
-"""The page of two runs, in a real browser: what it shows, where it marks, and what it never does."""
+"""The page of two runs in a real browser: content, mark, keyboard, and what it must never do."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, Sketc
 
 DESK, PHONE, SMALL_PHONE = 1280, 390, 320
 LAYERS, EPOCHS = 6, 12
-PARTED = SimpleNamespace(layer=3, epoch=7)  # the epoch as people count
+DIVERGENCE = SimpleNamespace(layer=3, epoch=7)  # the epoch counted from 1
 EVIL = "<script>document.title='owned'</script>"
 ENVIRONMENT: dict[str, Any] = {
     "packages": {"keras": "3.15.1", "numpy": "2.4.6"},
@@ -43,12 +43,12 @@ def write_run(
     *,
     layers: Sequence[str] = tuple(f"dense_{i}" for i in range(LAYERS)),
     epochs: int = EPOCHS,
-    parted: Any = None,
+    diverges_at: Any = None,
     sketches: bool = True,
     metrics: dict[str, Any] | None = None,
     **header: Any,
 ) -> Path:
-    """A run whose weights of one layer are a little off from an epoch on, where that is given."""
+    """Write a run; from `diverges_at` on, the weights of one layer are slightly different."""
     names = [f"layers/{i}/kernel" for i in range(len(layers))]
     shapes = {n: ["float32", [8, 8], f"model/{title}/kernel"] for n, title in zip(names, layers, strict=True)}
     fields: dict[str, Any] = {"coverage": "sm", "created": f"today {folder.name}", "environment": ENVIRONMENT}
@@ -60,7 +60,8 @@ def write_run(
         ledger.append(Record(kind="fit", fit=0, sections={"fit": digest("fit")}, extra=extra))
         for epoch in range(epochs + 1):
             off = [
-                parted is not None and i == parted.layer and epoch >= parted.epoch for i in range(len(layers))
+                diverges_at is not None and i == diverges_at.layer and epoch >= diverges_at.epoch
+                for i in range(len(layers))
             ]
             texts = {n: f"{n} {epoch} {o}" for n, o in zip(names, off, strict=True)}
             loss = 1.0 / (epoch + 1) + (1e-7 if any(off) else 0.0)
@@ -100,15 +101,17 @@ def write_page(folder: Path, a: Path, b: Path, known: LayerDistances | None = No
 
 @pytest.fixture(scope="module")
 def middle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two runs that part in the middle."""
+    """The page of two runs that diverge in the middle."""
     folder = tmp_path_factory.mktemp("middle")
-    b = write_run(folder / "b", parted=PARTED, environment=ENVIRONMENT | {"cpu": {"model": "Xeon 8"}})
+    b = write_run(
+        folder / "b", diverges_at=DIVERGENCE, environment=ENVIRONMENT | {"cpu": {"model": "Xeon 8"}}
+    )
     return write_page(folder, write_run(folder / "a"), b)
 
 
 @pytest.fixture(scope="module")
 def same(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two runs that agree."""
+    """The page of two identical runs."""
     folder = tmp_path_factory.mktemp("same")
     return write_page(folder, write_run(folder / "a"), write_run(folder / "b"))
 
@@ -118,13 +121,13 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of 100 layers x 300 epochs."""
     folder = tmp_path_factory.mktemp("large")
     shape: dict[str, Any] = {"layers": [f"dense_{i}" for i in range(100)], "epochs": 300, "sketches": False}
-    runs = write_run(folder / "a", **shape), write_run(folder / "b", parted=_place(37, 150), **shape)
+    runs = write_run(folder / "a", **shape), write_run(folder / "b", diverges_at=_place(37, 150), **shape)
     return write_page(folder, *runs, grown(100, 300, layer=37, epoch=150))
 
 
 @pytest.fixture(scope="module")
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of two ledgers that somebody wrote to do harm."""
+    """The page of two malicious ledgers."""
     folder = tmp_path_factory.mktemp("hostile")
     names = [EVIL, '"><img src=x onerror=alert(1)>', "</svg></style>", "{{ 7 * 7 }}", "x" * 100_000]
     names = [n.replace("/", "\u2215") for n in names] + ["a\u202eb\u200bc\x1b[2J\x00\ud800d"]
@@ -133,7 +136,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             folder / name,
             layers=names,
             epochs=3,
-            parted=place,
+            diverges_at=place,
             created=EVIL,
             environment={EVIL: f"{EVIL} {name}", "cpu": {"model": f"{EVIL} {name}"}},
             policies={EVIL: "x" * 100_000 + name},
@@ -157,7 +160,7 @@ def _place(layer: int, epoch: int) -> Any:
 
 
 def grown(layers: int, epochs: int, *, layer: int, epoch: int) -> LayerDistances:
-    """Distances that spread from one layer over all and grow."""
+    """Make distances that grow and spread from one layer to all."""
     since = np.arange(epochs + 1)[None] - epoch - np.abs(np.arange(layers) - layer)[:, None]
     values = np.where(since < 0, 0.0, 1e-8 * 10 ** (since / 20.0))
     return LayerDistances(
@@ -170,7 +173,7 @@ def grown(layers: int, epochs: int, *, layer: int, epoch: int) -> LayerDistances
 
 
 def classes_at(browser: Any, row: int, column: int, *, rows: int, columns: int) -> list[str]:
-    """The classes of the cells that are painted at a place."""
+    """Return the classes of the cells that are painted at a position."""
     code = """
         const cells = document.querySelector('#cells');
         cells.scrollIntoView({block: 'center', behavior: 'instant'});
@@ -184,7 +187,7 @@ def classes_at(browser: Any, row: int, column: int, *, rows: int, columns: int) 
 
 
 def focused(browser: Any) -> dict[str, Any]:
-    """The cell that has the focus."""
+    """Return the cell that has the focus."""
     code = """
         const cell = document.activeElement;
         return [cell.dataset.row, cell.dataset.column, cell.getAttribute('aria-label'),
@@ -194,12 +197,12 @@ def focused(browser: Any) -> dict[str, Any]:
     return {"at": (int(row), int(column)), "label": label, "role": role, "outline": outline}
 
 
-# What it shows.
+# Content.
 
 
-def test_the_verdict_and_both_fingerprints_stand_on_top(browser: Any, middle: Path) -> None:
+def test_verdict_and_fingerprints_are_at_the_top(browser: Any, middle: Path) -> None:
     browser.open(middle)
-    assert browser.text("h1") == "The runs parted"
+    assert browser.text("h1") == "The runs diverged"
     assert browser.text(".lead").startswith(
         "At epoch 7/12: weights differ, first in layers/3/kernel (model/dense_3/kernel)"
     )
@@ -210,16 +213,16 @@ def test_the_verdict_and_both_fingerprints_stand_on_top(browser: Any, middle: Pa
     assert browser.box("h1")["bottom"] < 200
 
 
-def test_the_marked_cell_is_where_they_part(browser: Any, middle: Path) -> None:
-    """By where it is on the screen, and by what is painted there and beside it."""
+def test_marked_cell_is_the_divergence(browser: Any, middle: Path) -> None:
+    """The mark has the position of the cell, and only that cell is painted as different."""
     for width in (DESK, PHONE):
         browser.open(middle, width=width)
         cells, mark = browser.box("#cells"), browser.box("#parting")
         columns = EPOCHS + 1
-        expected = cells["left"] + PARTED.epoch * cells["width"] / columns
+        expected = cells["left"] + DIVERGENCE.epoch * cells["width"] / columns
         assert mark["left"] == pytest.approx(expected, abs=2)
         assert mark["width"] == pytest.approx(cells["width"] / columns, abs=4)
-        assert mark["top"] == pytest.approx(cells["top"] + PARTED.layer * cells["height"] / LAYERS, abs=2)
+        assert mark["top"] == pytest.approx(cells["top"] + DIVERGENCE.layer * cells["height"] / LAYERS, abs=2)
         assert mark["height"] == pytest.approx(cells["height"] / LAYERS, abs=4)
     browser.open(middle)
     shape = {"rows": LAYERS, "columns": EPOCHS + 1}
@@ -229,37 +232,39 @@ def test_the_marked_cell_is_where_they_part(browser: Any, middle: Path) -> None:
         for column in range(EPOCHS + 1)
     }
     # 1e-5 of the weights, by an estimate.
-    assert {tuple(c) for at, c in painted.items() if at[0] == PARTED.layer and at[1] >= PARTED.epoch} <= {
+    assert {
+        tuple(c) for at, c in painted.items() if at[0] == DIVERGENCE.layer and at[1] >= DIVERGENCE.epoch
+    } <= {
         ("k2",),
         ("k3",),
         ("k4",),
     }
-    assert {tuple(c) for at, c in painted.items() if at[0] != PARTED.layer or at[1] < PARTED.epoch} == {
-        ("k0",)
-    }
-    assert "parted: epoch 7" in browser.text("#heat")
+    assert {
+        tuple(c) for at, c in painted.items() if at[0] != DIVERGENCE.layer or at[1] < DIVERGENCE.epoch
+    } == {("k0",)}
+    assert "diverged: epoch 7" in browser.text("#heat")
 
 
-def test_the_mark_moves_with_the_parting(browser: Any, tmp_path: Path) -> None:
-    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=_place(5, 11))
+def test_mark_moves_with_the_divergence(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=_place(5, 11))
     browser.open(write_page(tmp_path, *runs))
     cells, mark = browser.box("#cells"), browser.box("#parting")
     assert mark["left"] == pytest.approx(cells["left"] + 11 * cells["width"] / (EPOCHS + 1), abs=2)
     assert mark["bottom"] == pytest.approx(cells["bottom"], abs=2)
 
 
-def test_runs_that_agree_have_no_mark(browser: Any, same: Path) -> None:
+def test_identical_runs_have_no_mark(browser: Any, same: Path) -> None:
     browser.open(same)
     assert browser.text("h1") == "Identical, bit for bit"
     assert browser.run("return document.querySelector('#parting, .differs')") is None
     code = "return [...document.querySelectorAll('.known path')].map((p) => p.getAttribute('class'))"
     assert browser.run(code) == ["k0"]
-    assert "Every layer is the same, bit for bit, at every epoch." in browser.text()
-    assert "The same in both runs, to the last bit, at 12 epochs." in browser.text()
+    assert "Every layer is identical, bit for bit, at every epoch." in browser.text()
+    assert "Identical in both runs, bit for bit, at 12 epochs." in browser.text()
     assert "No digest differs." in browser.text()
 
 
-def test_runs_of_other_modes_are_not_comparable(browser: Any, tmp_path: Path) -> None:
+def test_runs_of_different_modes_are_not_comparable(browser: Any, tmp_path: Path) -> None:
     runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", mode="enforced")
     browser.open(write_page(tmp_path, *runs))
     assert browser.text("h1") == "Not comparable"
@@ -267,32 +272,34 @@ def test_runs_of_other_modes_are_not_comparable(browser: Any, tmp_path: Path) ->
     assert browser.run("return document.querySelector('#parting')") is None
 
 
-def test_without_any_distance(browser: Any, tmp_path: Path) -> None:
-    """Where nothing is known of how far apart they are, where they part is known all the same."""
-    runs = [write_run(tmp_path / n, parted=p, sketches=False) for n, p in (("a", None), ("b", PARTED))]
+def test_divergence_without_distances_is_shown(browser: Any, tmp_path: Path) -> None:
+    """The position of the divergence is known even if distances are not."""
+    runs = [
+        write_run(tmp_path / n, diverges_at=p, sketches=False) for n, p in (("a", None), ("b", DIVERGENCE))
+    ]
     page = write_page(tmp_path, *runs)
     browser.open(page)
     shape = {"rows": LAYERS, "columns": EPOCHS + 1}
-    assert classes_at(browser, PARTED.layer, PARTED.epoch, **shape) == []  # hatched
-    assert classes_at(browser, PARTED.layer, PARTED.epoch - 1, **shape) == ["k0"]
-    assert "not known how far apart" in browser.text("#readout")
+    assert classes_at(browser, DIVERGENCE.layer, DIVERGENCE.epoch, **shape) == []  # hatched
+    assert classes_at(browser, DIVERGENCE.layer, DIVERGENCE.epoch - 1, **shape) == ["k0"]
+    assert "distance unknown" in browser.text("#readout")
     text = render_comparison(compare(*runs), None)
     assert 'id="heat"' not in text
-    assert "The runs parted" in text
+    assert "The runs diverged" in text
 
 
-def test_the_evidence_and_the_surroundings(browser: Any, middle: Path) -> None:
+def test_evidence_and_environment_are_shown(browser: Any, middle: Path) -> None:
     browser.open(middle)
     evidence = browser.text("[aria-labelledby=evidence-heading]")
     a, b = (digest(f"layers/3/kernel 7 {off}") for off in (False, True))
     assert evidence.index(a) < evidence.index(b)
     assert "layers/3/kernel" in evidence
-    surroundings = browser.text("[aria-labelledby=surroundings-heading]")
-    assert re.search(r"cpu model\s+can change bits\s*EPYC 9\s*Xeon 8", surroundings)
+    environment = browser.text("[aria-labelledby=environment-heading]")
+    assert re.search(r"cpu model\s+can change bits\s*EPYC 9\s*Xeon 8", environment)
     assert "environment" in browser.text(".facts")  # the cause
 
 
-def test_the_curves_of_both_runs_lie_on_each_other(browser: Any, middle: Path) -> None:
+def test_curves_of_both_runs_share_an_axis(browser: Any, middle: Path) -> None:
     browser.open(middle)
     boxes = [browser.box(f".chart {run}") for run in (".a", ".b")]
     assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], abs=1)
@@ -304,15 +311,15 @@ def test_the_curves_of_both_runs_lie_on_each_other(browser: Any, middle: Path) -
     assert boxes[0]["left"] == pytest.approx(first, abs=1)
 
 
-def test_a_grade_is_shown_where_there_is_one(tmp_path: Path) -> None:
-    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+def test_grade_is_shown(tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=DIVERGENCE)
     graded = replace(compare(*runs), grade=Grade("ulp", "3 units in the last place <at most>"))
     text = render_comparison(graded, distances(*graded.ledgers))
     assert "ulp: 3 units in the last place &lt;at most&gt;" in text
 
 
-def test_snapshots_tell_of_single_elements(tmp_path: Path) -> None:
-    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+def test_snapshots_show_single_elements(tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=DIVERGENCE)
     comparison = compare(*runs)
     assert comparison.how_far is not None
     exact = exact_distance("layers/3/kernel", np.array([1.0, 2.0], "f4"), np.array([1.0, 2.5], "f4"))
@@ -322,7 +329,7 @@ def test_snapshots_tell_of_single_elements(tmp_path: Path) -> None:
     assert re.search(r"layers/3/kernel\|+1 of 2\|+0.5 at \[1\]\|+2,097,152\|+2.1e6\|", row)
 
 
-def test_damage_beside_a_ledger_leaves_a_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_damaged_sketches_do_not_prevent_the_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
     sketches = runs[1] / SKETCHES_NAME
     data = bytearray(sketches.read_bytes())
     data[len(data) // 2] ^= 1
@@ -330,19 +337,19 @@ def test_damage_beside_a_ledger_leaves_a_page(runs: tuple[Path, Path], tmp_path:
     done = cli("compare", *runs, "--html", tmp_path / "out.html")
     assert (done.returncode, done.stderr) == (1, "")
     text = (tmp_path / "out.html").read_text()
-    assert "The runs parted" in text
-    assert "Not known: what was recorded of it cannot be read" in text
+    assert "The runs diverged" in text
+    assert "Unknown: the recorded sketches cannot be read" in text
     assert "is damaged" in text
     assert str(tmp_path) not in text
 
 
-def test_no_path_of_this_machine_is_published(middle: Path) -> None:
+def test_page_has_no_path_of_this_machine(middle: Path) -> None:
     text = middle.read_text()
     assert str(middle.parent) not in text
     assert text.isascii()
 
 
-def test_a_run_that_just_ends_is_named_without_its_path(tmp_path: Path) -> None:
+def test_shorter_run_is_named_without_its_path(tmp_path: Path) -> None:
     runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", epochs=4)
     comparison = compare(*runs)
     text = render_comparison(comparison, distances(*comparison.ledgers))
@@ -350,19 +357,18 @@ def test_a_run_that_just_ends_is_named_without_its_path(tmp_path: Path) -> None:
     assert "Run B has no value at 8 epochs, first at epoch 5." in text
 
 
-# Keyboard, touch, and those who do not see it.
+# Keyboard, touch, screen readers.
 
 
-def test_the_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
+def test_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
     browser.open(middle)
     browser.keys(Keys.TAB)
     found = focused(browser)
-    assert found["at"] == (PARTED.layer, PARTED.epoch)
+    assert found["at"] == (DIVERGENCE.layer, DIVERGENCE.epoch)
     assert found["role"] == "gridcell"
     assert found["outline"] == "solid"
-    known = distances(*compare(middle.parent / "a", middle.parent / "b").ledgers).values[
-        PARTED.layer, PARTED.epoch
-    ]
+    ledgers = compare(middle.parent / "a", middle.parent / "b").ledgers
+    known = distances(*ledgers).values[DIVERGENCE.layer, DIVERGENCE.epoch]
     shown = re.fullmatch(
         r"dense_3 \(layers/3\), epoch 7: relative distance (\S+), estimated .*", found["label"]
     )
@@ -384,7 +390,7 @@ def test_the_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
         browser.keys(*keys)
         assert focused(browser)["at"] == at
     browser.keys(Keys.HOME)
-    assert focused(browser)["label"] == "dense_3 (layers/3), start: the same, bit for bit"
+    assert focused(browser)["label"] == "dense_3 (layers/3), start: identical, bit for bit"
     browser.keys(Keys.TAB)
     assert browser.run("return document.activeElement.dataset.move") == "left"
     browser.keys(Keys.ENTER)  # a button moves, and keeps the focus
@@ -393,7 +399,7 @@ def test_the_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
     assert browser.text("#readout").startswith("dense_3 (layers/3), epoch 1")
 
 
-def test_a_finger_reaches_a_cell(browser: Any, middle: Path) -> None:
+def test_touch_selects_a_cell(browser: Any, middle: Path) -> None:
     browser.open(middle, width=PHONE)
     browser.run("document.querySelector('#cells').scrollIntoView({block: 'center'})")
     box = browser.box("#cells")
@@ -407,25 +413,25 @@ def test_a_finger_reaches_a_cell(browser: Any, middle: Path) -> None:
     )
 
 
-def test_who_does_not_see_it_is_told(browser: Any, middle: Path) -> None:
+def test_screen_readers_get_the_content(browser: Any, middle: Path) -> None:
     browser.open(middle)
     nodes = browser.send("Accessibility.getFullAXTree")["nodes"]
     named = {(n["role"]["value"], n.get("name", {}).get("value", "")) for n in nodes if not n["ignored"]}
     roles = {role for role, _ in named}
     assert {"grid", "gridcell", "main", "heading", "table"} <= roles
     images = [name for role, name in named if role in ("image", "img")]
-    assert any("The runs parted: epoch 7, first in dense_3" in name for name in images)
+    assert any("The runs diverged: epoch 7, first in dense_3" in name for name in images)
     assert any(
         name.startswith("loss of both runs by epoch. The curves differ from epoch 7 on") for name in images
     )
     assert not [n for n in named if n[0] == "button" and not n[1]]
 
 
-def test_without_scripts_the_facts_stay(browser: Any, middle: Path) -> None:
+def test_page_without_scripts_shows_the_facts(browser: Any, middle: Path) -> None:
     browser.open(middle, scripts=False)
     assert not browser.is_seen("#inspect")
     assert browser.is_seen("#parting")
-    assert classes_at(browser, PARTED.layer, PARTED.epoch, rows=LAYERS, columns=EPOCHS + 1) != []
+    assert classes_at(browser, DIVERGENCE.layer, DIVERGENCE.epoch, rows=LAYERS, columns=EPOCHS + 1) != []
     row = browser.text(".layers tbody tr")
     assert re.match(r"dense_3 layers/3epoch 7\S", row)
 
@@ -435,23 +441,23 @@ def test_without_scripts_the_facts_stay(browser: Any, middle: Path) -> None:
 
 @pytest.mark.parametrize("width", [SMALL_PHONE, PHONE, DESK])
 @pytest.mark.parametrize("name", ["middle", "same", "large", "hostile"])
-def test_nothing_is_wider_than_the_screen(
-    browser: Any, request: pytest.FixtureRequest, name: str, width: int
-) -> None:
+def test_page_fits_the_screen(browser: Any, request: pytest.FixtureRequest, name: str, width: int) -> None:
     browser.open(request.getfixturevalue(name), width=width)
     assert browser.run("return innerWidth") == width
     assert not browser.overflows()
 
 
-def test_a_page_that_is_too_wide_is_seen(browser: Any, middle: Path, tmp_path: Path) -> None:
+def test_page_that_is_too_wide_is_detected(browser: Any, middle: Path, tmp_path: Path) -> None:
     page = tmp_path / "wide.html"
     page.write_text(middle.read_text().replace("main { max-width: 1080px;", "main { min-width: 1500px;"))
-    page.write_text(re.sub(r"<meta http-equiv[^>]*>", "", page.read_text()))  # the style is another one now
+    page.write_text(
+        re.sub(r"<meta http-equiv[^>]*>", "", page.read_text())
+    )  # its hash no longer matches the style
     browser.open(page)
     assert browser.overflows()
 
 
-def test_it_can_be_printed(browser: Any, middle: Path, large: Path) -> None:
+def test_page_can_be_printed(browser: Any, middle: Path, large: Path) -> None:
     for page, most in ((middle, 6), (large, 6)):
         browser.open(page)
         pdf = browser.pdf()
@@ -466,8 +472,8 @@ def test_it_can_be_printed(browser: Any, middle: Path, large: Path) -> None:
         )
 
 
-def test_colours_go_by_lightness(browser: Any, middle: Path) -> None:
-    """Who sees no hues, or has a grey printer, sees the order all the same."""
+def test_colours_are_ordered_by_lightness(browser: Any, middle: Path) -> None:
+    """The order is visible without hues, and on a grey printer."""
 
     def lightness(dark: bool) -> list[float]:
         browser.open(middle, dark=dark)
@@ -491,11 +497,11 @@ def test_colours_go_by_lightness(browser: Any, middle: Path) -> None:
         )
 
 
-# What it never does.
+# Security.
 
 
 @pytest.mark.parametrize("name", ["middle", "same", "large", "hostile"])
-def test_no_complaint_and_no_request(browser: Any, request: pytest.FixtureRequest, name: str) -> None:
+def test_page_causes_no_error_and_no_request(browser: Any, request: pytest.FixtureRequest, name: str) -> None:
     browser.open(request.getfixturevalue(name))
     browser.keys(Keys.TAB, Keys.ARROW_RIGHT)
     assert browser.complaints() == []
@@ -506,17 +512,17 @@ ASKS = '<img src="https://example.invalid/x.png"><link rel="stylesheet" href="ht
 RUNS = "<script>document.title='owned'</script><p onclick=\"x()\" style='color:red'>x</p>"
 
 
-def test_the_policy_holds_what_slips_through(browser: Any, middle: Path, tmp_path: Path) -> None:
-    """The page as it would be if something were not escaped: nothing runs, nothing is asked for."""
+def test_policy_blocks_unescaped_content(browser: Any, middle: Path, tmp_path: Path) -> None:
+    """If a value were not escaped, the policy would still block scripts and requests."""
     page = tmp_path / "broken.html"
     broken = middle.read_text().replace("</main>", f"{ASKS}{RUNS}</main>")
     page.write_text(broken)
     browser.open(page)
     assert browser.requests() == []
-    assert browser.driver.title.startswith("The runs parted")
+    assert browser.driver.title.startswith("The runs diverged")
     complaints = browser.complaints()
     assert len([c for c in complaints if "Content Security Policy" in c]) >= 4
-    # Without the policy, what these tests look for does happen.
+    # Without the policy, the script runs and the request is sent.
     page.write_text(re.sub(r"<meta http-equiv[^>]*>", "", broken))
     browser.open(page)
     assert [u for u in browser.requests() if u.startswith("https://example.invalid/")] != []
@@ -525,14 +531,14 @@ def test_the_policy_holds_what_slips_through(browser: Any, middle: Path, tmp_pat
 
 def test_text_from_ledgers_stays_text(browser: Any, hostile: Path) -> None:
     browser.open(hostile)
-    assert browser.driver.title == "The runs parted: a and <b>b"
+    assert browser.driver.title == "The runs diverged: a and <b>b"
     tags = "return [...document.querySelectorAll('script, img, b, iframe, style')].map((e) => e.tagName)"
-    assert sorted(set(browser.run(tags))) == ["B", "SCRIPT", "STYLE"]  # a tensor's name stands in bold
+    assert sorted(set(browser.run(tags))) == ["B", "SCRIPT", "STYLE"]  # a tensor's name is bold
     assert browser.run("return document.querySelectorAll('script').length") == 2
     assert browser.run("return [...document.querySelectorAll('b')].every((b) => !b.children.length)")
     evil = EVIL.replace("/", "\u2215")
     assert evil in browser.text(".layers")
-    assert EVIL in browser.text("[aria-labelledby=surroundings-heading]")
+    assert EVIL in browser.text("[aria-labelledby=environment-heading]")
     assert "{{ 7 * 7 }}" in browser.text(".gutter")
     assert browser.text("#readout").startswith(evil)
     whole = browser.run("return document.documentElement.outerHTML")
@@ -541,14 +547,16 @@ def test_text_from_ledgers_stays_text(browser: Any, hostile: Path) -> None:
     assert focused(browser)["label"].startswith(r"a\u202eb\u200bc\x1b[2J\x00\ud800d (layers/5), ")
 
 
-def test_huge_names_are_cut_with_a_word(hostile: Path) -> None:
+def test_huge_names_are_shortened(hostile: Path) -> None:
     text = hostile.read_text()
     assert len(text) < 100_000
     assert "more characters)" in text
 
 
 @pytest.mark.parametrize("value", ["nan", "inf"])
-def test_what_is_no_number_leaves_the_curve(browser: Any, tmp_path: Path, value: str) -> None:
+def test_values_that_are_no_numbers_are_left_out_of_the_curve(
+    browser: Any, tmp_path: Path, value: str
+) -> None:
     runs = [write_run(tmp_path / n, metrics={"loss": value, "accuracy": None}) for n in "ab"]
     browser.open(write_page(tmp_path, *runs))
     word = {"nan": "not a number (NaN)", "inf": "infinite"}[value]
@@ -556,23 +564,23 @@ def test_what_is_no_number_leaves_the_curve(browser: Any, tmp_path: Path, value:
     assert browser.complaints() == []
 
 
-def test_distances_that_are_no_numbers(browser: Any, tmp_path: Path) -> None:
-    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+def test_distances_that_are_no_numbers_are_shown(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=DIVERGENCE)
     known = distances(*compare(*runs).ledgers)
     known.values[0] = [math.inf, -1.0, 1e-300, 1e300, math.nan, *known.values[0, 5:]]
     known.exact[0] = False
     browser.open(write_page(tmp_path, *runs, known))
     browser.keys(Keys.TAB, Keys.PAGE_UP, Keys.HOME)
-    said = []
+    labels = []
     for _ in range(5):
-        said.append(focused(browser)["label"].partition(": ")[2])
+        labels.append(focused(browser)["label"].partition(": ")[2])
         browser.keys(Keys.ARROW_RIGHT)
-    assert said == [
+    assert labels == [
         "relative distance Infinity, estimated from sketches (as much as the weights themselves, or more)",
-        "not known how far apart",
+        "distance unknown",
         "relative distance 1.18e-38, estimated from sketches (less than 1 part in 10 million: rounding)",
         "relative distance 3.40e+38, estimated from sketches (as much as the weights themselves, or more)",
-        "not known how far apart",
+        "distance unknown",
     ]
     assert browser.complaints() == []
 
@@ -580,7 +588,7 @@ def test_distances_that_are_no_numbers(browser: Any, tmp_path: Path) -> None:
 # Size.
 
 
-def test_a_large_pair_is_whole_and_small(browser: Any, large: Path) -> None:
+def test_large_page_is_complete_and_small(browser: Any, large: Path) -> None:
     assert large.stat().st_size < 2_000_000
     browser.open(large)
     cells, mark = browser.box("#cells"), browser.box("#parting")
@@ -597,13 +605,13 @@ def test_a_large_pair_is_whole_and_small(browser: Any, large: Path) -> None:
     assert focused(browser)["label"].startswith("dense_37 (layers/37), epoch 300: relative distance 0.316")
 
 
-def test_ten_thousand_layers_are_grouped_and_it_says_so(browser: Any, tmp_path: Path) -> None:
-    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+def test_ten_thousand_layers_are_grouped(browser: Any, tmp_path: Path) -> None:
+    runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=DIVERGENCE)
     page = write_page(tmp_path, *runs, grown(10_000, 500, layer=3, epoch=7))
     assert page.stat().st_size < 2_000_000
     browser.open(page)
-    assert "10,000 layers: each row stands for 50 neighbouring ones" in browser.text()
-    assert "501 epochs: each column stands for 2 of them" in browser.text()
+    assert "10,000 layers: each row shows 50 neighbouring layers" in browser.text()
+    assert "501 epochs: each column shows 2 epochs" in browser.text()
     browser.keys(Keys.TAB)
     assert focused(browser)["at"] == (0, 3)
     assert focused(browser)["label"].startswith(
@@ -617,7 +625,7 @@ def test_ten_thousand_layers_are_grouped_and_it_says_so(browser: Any, tmp_path: 
 
 @pytest.fixture
 def runs(tmp_path: Path) -> tuple[Path, Path]:
-    return write_run(tmp_path / "a"), write_run(tmp_path / "b", parted=PARTED)
+    return write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=DIVERGENCE)
 
 
 def cli(*arguments: object, code: str = "") -> Any:
@@ -626,7 +634,7 @@ def cli(*arguments: object, code: str = "") -> Any:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_the_command_writes_the_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_command_writes_the_page(runs: tuple[Path, Path], tmp_path: Path) -> None:
     page, data = tmp_path / "out.html", tmp_path / "out.json"
     check = "import atexit, sys; atexit.register(lambda: print('tensorflow' in sys.modules, file=sys.stderr))"
     done = cli("compare", *runs, "--html", page, "--json", data, code=check)
@@ -637,7 +645,7 @@ def test_the_command_writes_the_page(runs: tuple[Path, Path], tmp_path: Path) ->
     assert json.loads(data.read_text())["verdict"] == "diverged"
 
 
-def test_without_jinja_it_names_the_extra(runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_missing_jinja_names_the_extra(runs: tuple[Path, Path], tmp_path: Path) -> None:
     done = cli(
         "compare", *runs, "--html", tmp_path / "out.html", code="import sys; sys.modules['jinja2'] = None"
     )
@@ -647,7 +655,7 @@ def test_without_jinja_it_names_the_extra(runs: tuple[Path, Path], tmp_path: Pat
     )
 
 
-def test_a_file_that_cannot_be_written(runs: tuple[Path, Path], tmp_path: Path) -> None:
+def test_unwritable_file_is_an_error(runs: tuple[Path, Path], tmp_path: Path) -> None:
     done = cli("compare", *runs, "--html", tmp_path / "nowhere" / "out.html")
     assert done.returncode == 2
     assert (

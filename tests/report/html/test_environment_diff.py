@@ -1,4 +1,4 @@
-"""What differs in two headers, fact by fact, whatever they hold."""
+"""Differences between two headers, fact by fact, for any content."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ def header(**changed: Any) -> dict[str, Any]:
     return {"kind": "header", "created": "now", "environment": environment, "switches": switches} | changed
 
 
-def test_equal_headers() -> None:
-    found = header_facts(header(), header(created="later"))
-    assert (found.differing, found.same) == ((), 6)
+def test_equal_headers_do_not_differ() -> None:
+    facts = header_facts(header(), header(created="later"))
+    assert (facts.differing, facts.same) == ((), 6)
 
 
-def test_what_changes_bits_comes_first() -> None:
+def test_facts_that_change_bits_come_first() -> None:
     other = header(
         environment={"os": {"release": "6.2"}, "packages": {"numpy": "2.5", "pip": "25"}, "gpu": ["H100"]},
         switches=[{"name": "onednn", "achieved": False}],
     )
-    found = header_facts(header(), other)
-    assert [(f.name, f.a, f.b, f.changes_bits) for f in found.differing] == [
+    facts = header_facts(header(), other)
+    assert [(f.name, f.a, f.b, f.changes_bits) for f in facts.differing] == [
         ("packages numpy", "2.4.6", "2.5", True),
         ("gpu", "none", "H100", True),
         ("switch onednn", "on", "off", True),
@@ -32,21 +32,21 @@ def test_what_changes_bits_comes_first() -> None:
         ("os release", "6.1", "6.2", False),
         ("packages pip", "24", "25", False),
     ]
-    assert found.same == 0
+    assert facts.same == 0
 
 
-def test_of_long_lists_only_what_one_has() -> None:
+def test_long_lists_show_only_differences() -> None:
     flags = [f"flag{i}" for i in range(40)]
     a, b = ({"environment": {"cpu": {"flags": f}}} for f in (flags, [*flags, "amx_tile"]))
     [fact] = header_facts(a, b).differing
     assert (fact.name, fact.a, fact.b) == (
         "cpu flags",
-        "nothing that the other has not",
+        "nothing else",
         "only here: amx_tile",
     )
 
 
-def test_anything_is_met() -> None:
+def test_malformed_headers_are_compared() -> None:
     odd: list[dict[str, Any]] = [
         {},
         {"environment": None, "switches": 7},
@@ -55,5 +55,5 @@ def test_anything_is_met() -> None:
     ]
     for a in odd:
         for b in odd:
-            found = header_facts(a, b)
-            assert (found.differing == ()) == (a == b or {str(a), str(b)} <= {str(odd[0]), str(odd[1])})
+            facts = header_facts(a, b)
+            assert (facts.differing == ()) == (a == b or {str(a), str(b)} <= {str(odd[0]), str(odd[1])})

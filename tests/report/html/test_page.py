@@ -1,4 +1,4 @@
-"""Pages in one file: the policy fits what is in them, and nobody else's markup is."""
+"""Self-contained pages: the policy matches their content, and text from ledgers stays text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import re
 from keras_repro.report.html.page import render_html
 
 
-def test_the_policy_names_the_style_and_the_script_and_nothing_else() -> None:
+def test_policy_allows_only_the_style_and_the_script() -> None:
     text = render_html("page.html.j2", title="x")
     [policy] = re.findall(r'<meta http-equiv="Content-Security-Policy" content="([^"]*)">', text)
     parts = dict(p.strip().split(" ", 1) for p in policy.split(";"))
@@ -23,7 +23,7 @@ def test_the_policy_names_the_style_and_the_script_and_nothing_else() -> None:
     assert text.index("Content-Security-Policy") < text.index("<style>")
 
 
-def test_there_is_nothing_to_ask_the_network_for() -> None:
+def test_page_has_no_network_references() -> None:
     text = render_html("page.html.j2", title="x")
     assert not re.search(r"(?i)https?:|//[a-z]|@import|url\(|\bfetch\b|XMLHttp|WebSocket|eval\(", text)
     assert not re.search(
@@ -31,7 +31,7 @@ def test_there_is_nothing_to_ask_the_network_for() -> None:
     )
 
 
-def test_text_is_escaped_cut_and_made_visible() -> None:
+def test_text_is_escaped_and_shortened() -> None:
     text = render_html("page.html.j2", title="<i>&\"' \u202e\x07 " + "x" * 400 + "\u6f22")
     [title] = re.findall("<title>(.*?)</title>", text)
     assert title.startswith(r"&lt;i&gt;&amp;&#34;&#39; \u202e\x07 xxx")

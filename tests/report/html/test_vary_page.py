@@ -1,4 +1,4 @@
-"""The page of variations: which matter, how far, and what was not tried; in a real browser."""
+"""The page of variations in a real browser: verdicts, distances, and variations that were not run."""
 
 from __future__ import annotations
 
@@ -56,27 +56,27 @@ def rows(browser: Any) -> dict[str, list[str]]:
     return {cells[0].split(" ")[0]: cells for cells in browser.run(code)}
 
 
-def test_each_line_says_what_became_of_it(browser: Any, tmp_path: Path) -> None:
+def test_each_line_shows_the_result_of_a_variation(browser: Any, tmp_path: Path) -> None:
     browser.open(page(tmp_path, *ALL))
-    assert browser.text("h1") == "It depends on 3 of 4 variations"
+    assert browser.text("h1") == "Depends on 3 of 4 variations"
     assert "changes with intra-threads, onednn and variables." in browser.text(".lead")
-    found = rows(browser)
-    assert list(found) == ["repeat", "hash-seed", "intra-threads", "xla", "locale", "onednn", "variables"]
-    assert found["hash-seed"][1:] == ["repeats", "hash-seed/ledger.jsonl", ""]
-    assert found["intra-threads"] == [
+    cells = rows(browser)
+    assert list(cells) == ["repeat", "hash-seed", "intra-threads", "xla", "locale", "onednn", "variables"]
+    assert cells["hash-seed"][1:] == ["repeats", "hash-seed/ledger.jsonl", ""]
+    assert cells["intra-threads"] == [
         "intra-threads what intra-threads is (2 -> 1)",
-        "differs operation in Conv2D layers/0: a sum to be independent of it: pin the threads",
+        "differs operation in Conv2D layers/0: a sum to become independent of it: pin the threads",
         "epoch 3 of fit 1 intra-threads/ledger.jsonl",
         "2.9e-7 1 part in 10 million to 1 part in 1 million",
     ]
-    assert found["xla"][1] == "could not run it failed; ledger kept in xla"
-    assert found["locale"][1] == rf"not tried no other locale {EVIL}\u202e"
-    assert found["onednn"][3] == "inf as much as the weights themselves, or more"
-    assert found["variables"][3] == ""
+    assert cells["xla"][1] == "could not run it failed; ledger kept in xla"
+    assert cells["locale"][1] == rf"not tried no other locale {EVIL}\u202e"
+    assert cells["onednn"][3] == "inf as much as the weights themselves, or more"
+    assert cells["variables"][3] == ""
     assert "/home/me" not in browser.run("return document.documentElement.outerHTML")
 
 
-def test_bars_are_as_long_as_the_distance_has_decades(browser: Any, tmp_path: Path) -> None:
+def test_bar_length_is_the_decade_of_the_distance(browser: Any, tmp_path: Path) -> None:
     distances = {"a": 1e-8, "b": 1e-5, "c": 1.0, "d": 1e300, "e": 5e-324}
     browser.open(page(tmp_path, *(outcome(n, "differs", distance=d) for n, d in distances.items())))
     code = """
@@ -91,24 +91,26 @@ def test_bars_are_as_long_as_the_distance_has_decades(browser: Any, tmp_path: Pa
 @pytest.mark.parametrize(
     ("outcomes", "repeat", "heading"),
     [
-        (ALL[:1], REPEAT, "It repeats"),
-        ((), REPEAT, "It repeats, unvaried"),
-        ((ALL[0], ALL[2]), REPEAT, "It repeats where it could run"),
-        (ALL, outcome("repeat", "differs", where="epoch 2"), "It does not repeat"),
-        ((), outcome("repeat", "could not run", reason="it failed"), "Not known"),
+        (ALL[:1], REPEAT, "Reproducible"),
+        ((), REPEAT, "Reproducible, nothing varied"),
+        ((ALL[0], ALL[2]), REPEAT, "Reproducible where it could run"),
+        (ALL, outcome("repeat", "differs", where="epoch 2"), "Not reproducible"),
+        ((), outcome("repeat", "could not run", reason="it failed"), "Unknown"),
     ],
 )
-def test_the_verdict(tmp_path: Path, outcomes: Any, repeat: VariationOutcome, heading: str) -> None:
+def test_verdict_is_the_heading(
+    tmp_path: Path, outcomes: Any, repeat: VariationOutcome, heading: str
+) -> None:
     text = page(tmp_path, *outcomes, repeat=repeat).read_text()
     assert f"<h1>{heading}</h1>" in text
-    # Where it does not even repeat, no variation is blamed.
-    assert ("intra-threads" in text) == (heading.startswith("It depends"))
+    # If not even the repeat agrees, no variation is blamed.
+    assert ("intra-threads" in text) == (heading.startswith("Depends"))
 
 
 @pytest.mark.parametrize("width", [320, 390, 1280])
-def test_it_fits_and_does_nothing_else(browser: Any, tmp_path: Path, width: int) -> None:
+def test_page_fits_the_screen_and_requests_nothing(browser: Any, tmp_path: Path, width: int) -> None:
     browser.open(page(tmp_path, *ALL), width=width)
     assert not browser.overflows()
     assert browser.complaints() == []
     assert browser.requests() == []
-    assert browser.driver.title == "It depends on 3 of 4 variations: train.py --lr 0.1"
+    assert browser.driver.title == "Depends on 3 of 4 variations: train.py --lr 0.1"
