@@ -98,7 +98,7 @@ def test_a_script_without_a_trainer_is_told_what_to_do(
 def test_what_cannot_be_together_or_at_once(run: Run, here: Path) -> None:
     answer = run("--force", "--run-dir", "a", "two_fits.py")
     assert answer.code == 2
-    assert "--resume goes on with the run that --force would replace" in answer.err
+    assert "--resume continues the run that --force would replace" in answer.err
     Path("a").mkdir()
     holder = "import sys; from pathlib import Path; from keras_repro.storage.run_lock import RunLock\n"
     holder += "lock = RunLock(Path('a')); print('held', flush=True); sys.stdin.read()"
