@@ -80,11 +80,28 @@ def ordered_dataset(
     Returns:
         A `tf.data.Dataset` of `last_step - first_step` batches, with no state except its position.
     """
-    pipeline = _Pipeline(arrays, samples, policy, first_step, last_step, take)
-    first_block = pipeline.block_of(first_step)
-    indices = pipeline.indices(first_block, pipeline.last_pass * pipeline.blocks)
-    skipped = first_step % pipeline.steps % pipeline.per_block
-    return pipeline.gathered(indices.skip(skipped).take(last_step - first_step))
+    import tensorflow as tf
+
+    steps = policy.steps(samples)
+    steps_per_block = max(1, _BLOCK // policy.batch_size)
+    blocks_per_pass = -(-steps // steps_per_block)
+    first_pass, last_pass = first_step // steps, -(-last_step // steps)
+    keys = tf.constant(policy.keys(first_pass, last_pass))
+
+    def block_rows(block: Any) -> Any:
+        size = steps_per_block * policy.batch_size
+        start = block % blocks_per_pass * size
+        positions = tf.range(start, tf.minimum(start + size, samples))
+        if policy.shuffle == "none":
+            return positions
+        return _permuted(positions, keys[block // blocks_per_pass - first_pass], samples)
+
+    skipped_blocks, skipped_steps = divmod(first_step % steps, steps_per_block)
+    blocks = tf.data.Dataset.range(first_pass * blocks_per_pass + skipped_blocks, last_pass * blocks_per_pass)
+    # AutoGraph has nothing to convert here, and takes longer than tracing.
+    rows = blocks.map(tf.autograph.experimental.do_not_convert(block_rows)).prefetch(1)
+    batches = _split_into_batches(rows, samples, policy.batch_size)
+    return _gathered(batches.skip(skipped_steps).take(last_step - first_step), arrays, take)
 
 
 class CurrentOrder:
@@ -120,7 +137,7 @@ class CurrentOrder:
         import tensorflow as tf
 
         positions = tf.range(self._samples, dtype=tf.int64)
-        self.rows.assign(_permuted(tf, positions, keys, self._samples))
+        self.rows.assign(_permuted(positions, keys, self._samples))
 
 
 def pass_dataset(
@@ -139,83 +156,14 @@ def pass_dataset(
     """
     import tensorflow as tf
 
-    pipeline = _Pipeline(arrays, samples, policy, 0, 0, take)
-    cut = tf.autograph.experimental.do_not_convert(lambda _: pipeline.batches(order.remaining_rows()))
-    return pipeline.gathered(tf.data.Dataset.range(1).flat_map(cut))
+    plain = tf.autograph.experimental.do_not_convert
+    rows = tf.data.Dataset.range(1).map(plain(lambda _: order.remaining_rows()))
+    return _gathered(_split_into_batches(rows, samples, policy.batch_size), arrays, take)
 
 
-class _Pipeline:
-    """What a stream and a single pass have in common."""
+def _permuted(positions: Any, keys: Any, samples: int) -> Any:
+    import tensorflow as tf
 
-    def __init__(
-        self,
-        arrays: Any,
-        samples: int,
-        policy: OrderPolicy,
-        first_step: int,
-        last_step: int,
-        take: Take | None,
-    ) -> None:
-        import tensorflow as tf
-
-        self._tf = tf
-        self._take = take or _gather
-        self._arrays, self._samples, self._policy = arrays, samples, policy
-        self.steps = policy.steps(samples)
-        self.per_block = max(1, _BLOCK // policy.batch_size)
-        self.blocks = -(-self.steps // self.per_block)
-        self.first_pass, self.last_pass = first_step // self.steps, -(-last_step // self.steps)
-        self._keys = tf.constant(policy.keys(self.first_pass, self.last_pass))
-
-    def block_of(self, step: int) -> int:
-        """Return the block of a step, counted over all passes."""
-        return step // self.steps * self.blocks + step % self.steps // self.per_block
-
-    def indices(self, first_block: Any, last_block: Any) -> Any:
-        """Return a dataset of the row numbers of each batch, from one block to another."""
-        blocks = self._tf.data.Dataset.range(first_block, last_block)
-        # AutoGraph has nothing to convert here, and takes longer than tracing.
-        rows = self._tf.autograph.experimental.do_not_convert(self._rows)
-        batches = self._tf.autograph.experimental.do_not_convert(self.batches)
-        return blocks.map(rows).prefetch(1).flat_map(batches)
-
-    def gathered(self, indices: Any) -> Any:
-        """Return a dataset of the batches themselves."""
-        tf = self._tf
-        arrays = tf.data.Dataset.from_tensors(self._arrays).repeat()
-        dataset = tf.data.Dataset.zip((indices, arrays)).map(
-            lambda rows, data: self._take(data, rows), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        options = tf.data.Options()
-        options.experimental_optimization.apply_default_optimizations = False
-        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
-        options.deterministic = True
-        return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-    def _rows(self, number: Any) -> Any:
-        """Return the row numbers of one block, in order."""
-        tf, size = self._tf, self.per_block * self._policy.batch_size
-        start = number % self.blocks * size
-        positions = tf.range(start, tf.minimum(start + size, self._samples))
-        if self._policy.shuffle == "none":
-            return positions
-        keys = self._keys[number // self.blocks - self.first_pass]
-        return _permuted(tf, positions, keys, self._samples)
-
-    def batches(self, rows: Any) -> Any:
-        """Return a dataset that splits row numbers into batches: first the full ones, then the rest."""
-        tf, batch_size = self._tf, self._policy.batch_size
-        full = tf.size(rows, out_type=tf.int64) // batch_size
-        whole = tf.reshape(rows[: full * batch_size], [full, batch_size])
-        dataset = tf.data.Dataset.from_tensor_slices(whole)
-        if self._samples % batch_size:
-            rest = rows[full * batch_size :]
-            has_rest = tf.cast(tf.size(rest, out_type=tf.int64) > 0, tf.int64)
-            dataset = dataset.concatenate(tf.data.Dataset.from_tensors(rest).take(has_rest))
-        return dataset
-
-
-def _permuted(tf: Any, positions: Any, keys: Any, samples: int) -> Any:
     operations = SimpleNamespace(
         right_shift=lambda v, n: tf.bitwise.right_shift(v, tf.constant(n, tf.int64)),
         bitwise_xor=tf.bitwise.bitwise_xor,
@@ -231,6 +179,36 @@ def _permuted(tf: Any, positions: Any, keys: Any, samples: int) -> Any:
         lambda rows: [tf.where(rows >= samples, encrypt(rows, keys, domain, operations), rows)],
         [encrypted],
     )[0]
+
+
+def _split_into_batches(rows: Any, samples: int, batch_size: int) -> Any:
+    """Split each element, a tensor of row numbers, into batches: first the full ones, then the rest."""
+    import tensorflow as tf
+
+    def split(numbers: Any) -> Any:
+        full = tf.size(numbers, out_type=tf.int64) // batch_size * batch_size
+        dataset = tf.data.Dataset.from_tensor_slices(tf.reshape(numbers[:full], [-1, batch_size]))
+        if samples % batch_size:
+            rest = numbers[full:]
+            has_rest = tf.cast(tf.size(rest, out_type=tf.int64) > 0, tf.int64)
+            dataset = dataset.concatenate(tf.data.Dataset.from_tensors(rest).take(has_rest))
+        return dataset
+
+    return rows.flat_map(tf.autograph.experimental.do_not_convert(split))
+
+
+def _gathered(batches: Any, arrays: Any, take: Take | None) -> Any:
+    """Return a dataset of the rows of the arrays from a dataset of their numbers."""
+    import tensorflow as tf
+
+    data = tf.data.Dataset.zip((batches, tf.data.Dataset.from_tensors(arrays).repeat())).map(
+        lambda rows, structure: (take or _gather)(structure, rows), num_parallel_calls=tf.data.AUTOTUNE
+    )
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.DATA
+    options.deterministic = True
+    return data.prefetch(tf.data.AUTOTUNE).with_options(options)
 
 
 def _gather(data: Any, rows: Any) -> Any:
