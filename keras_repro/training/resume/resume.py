@@ -56,7 +56,7 @@ class Resume:
 
     Raises:
         RunFolderError: the folder is in use.
-        ResumeError: the run in the folder was stopped by a divergence.
+        ResumeError: a divergence, or an error without `resume`, has ended the run in the folder.
         LedgerError: its ledger cannot be read.
     """
 
@@ -74,7 +74,7 @@ class Resume:
         if self.continues:
             if open_ledger(folder).status == "stopped":
                 raise ResumeError(
-                    f"cannot resume {folder}: a divergence stopped this run. Use another run folder"
+                    f"cannot resume {folder}: a divergence or an error has ended this run. Use another run folder"
                 )
             self.restore_point = find_restore_point(folder)
         snapshots = []

@@ -253,7 +253,9 @@ def test_run_stopped_by_divergence_is_not_resumed(tmp_path: Path) -> None:
     _fit(tmp_path / "other", seed=2)
     with pytest.warns(UserWarning, match="the training stops here"):
         _fit(tmp_path / "run", reference=tmp_path / "other")
-    with pytest.raises(ResumeError, match=r"a divergence stopped this run\. Use another run folder"):
+    with pytest.raises(
+        ResumeError, match=r"a divergence or an error has ended this run\. Use another run folder"
+    ):
         _fit(tmp_path / "run")
 
 
