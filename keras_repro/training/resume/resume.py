@@ -74,7 +74,8 @@ class Resume:
         if self.continues:
             if open_ledger(folder).status == "stopped":
                 raise ResumeError(
-                    f"cannot resume {folder}: a divergence or an error has ended this run. Use another run folder"
+                    f"cannot resume {folder}: a divergence or an error has ended this run. Use another run "
+                    "folder"
                 )
             self.restore_point = find_restore_point(folder)
         snapshots = []
