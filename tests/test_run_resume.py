@@ -1,4 +1,4 @@
-"""`keras-repro run SCRIPT --resume`: a script's trainings go on where its process was ended."""
+"""`keras-repro run SCRIPT --resume`: a script's trainings continue after its process was interrupted."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ Run = Callable[..., Answer]
 
 @pytest.fixture
 def run(command: Run, here: Path, forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs `keras-repro run --resume`, the script in a forked child."""
+    """Call `keras-repro run --resume`; the script runs in a forked child."""
     monkeypatch.setattr(launch, "LAUNCHER", forkserver.launcher)
     for name in ("two_fits.py", "plain_fit.py", "small.py"):
         shutil.copy(SCRIPTS / name, name)
     return partial(command, "run", "--resume")
 
 
-def _told() -> dict[str, str]:
+def _results() -> dict[str, str]:
     return {name: Path(f"{name}.txt").read_text() for name in ("first", "second")}
 
 
@@ -43,10 +43,10 @@ def _folders(folder: str) -> list[str]:
     return sorted(p.name for p in Path(folder).iterdir() if p.is_dir())
 
 
-def test_interrupted_anywhere_the_whole_script_goes_on(run: Run, here: Path) -> None:
+def test_script_interrupted_anywhere_is_resumed(run: Run, here: Path) -> None:
     answer = run("--run-dir", "whole", "two_fits.py")
     assert answer.code == 0, answer
-    whole, expected = open_ledger("whole"), _told()
+    whole, expected = open_ledger("whole"), _results()
     assert answer.out.split()[-1] == whole.fingerprint
     assert whole.fingerprint is not None
     assert whole.fingerprint.startswith("kr1-smro-")
@@ -63,39 +63,39 @@ def test_interrupted_anywhere_the_whole_script_goes_on(run: Run, here: Path) -> 
         assert open_ledger("run").status == "killed"
         answer = run("--run-dir", "run", "two_fits.py", moment, how)
         assert answer.code == 0, answer
-        assert _told() == expected
+        assert _results() == expected
         assert open_ledger("run").fingerprint == whole.fingerprint
         assert list(open_ledger("run").records())[: len(before)] == before
         made = Path("steps.txt").read_text().split()
         assert sorted(set(made)) == sorted(steps)
-        # A signal costs no step; after a kill it is that of 1.0.1 that is gone on from.
+        # After a signal no step is repeated; after the kill the snapshot of 1.0.1 is restored.
         assert len(made) - len(steps) == (2 if how == "KILL" else 0)
         Path("steps.txt").unlink()
         Path("interrupted").unlink()
     ledgers = {p: p.read_bytes() for p in Path("run").rglob("ledger.jsonl")}
     assert run("--run-dir", "run", "two_fits.py").code == 0
-    assert not Path("steps.txt").exists(), "a finished one trains nothing"
-    assert _told() == expected
+    assert not Path("steps.txt").exists(), "a finished script trained again"
+    assert _results() == expected
     assert {p: p.read_bytes() for p in ledgers} == ledgers
 
 
 @pytest.mark.parametrize(
-    ("how", "said"),
+    ("how", "message"),
     [
         ("fit", "the script calls Model.fit by itself, which cannot be resumed: train through"),
         ("batches", "the script calls train_on_batch by itself, which cannot be resumed: train through"),
         ("nothing", "no fit of a kr.ReproducibleTrainer was seen in the script"),
     ],
 )
-def test_a_script_without_a_trainer_is_told_what_to_do(
-    run: Run, how: str, said: str, capfd: pytest.CaptureFixture[str]
+def test_script_without_trainer_is_refused(
+    run: Run, how: str, message: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     answer = run("plain_fit.py", how)
     assert answer.code == 2
     assert not (Path(".keras_repro") / "plain_fit-resumable" / "ledger.jsonl").exists()
 
 
-def test_what_cannot_be_together_or_at_once(run: Run, here: Path) -> None:
+def test_force_and_a_folder_in_use_are_refused(run: Run, here: Path) -> None:
     answer = run("--force", "--run-dir", "a", "two_fits.py")
     assert answer.code == 2
     assert "--resume continues the run that --force would replace" in answer.err
@@ -114,7 +114,7 @@ def test_what_cannot_be_together_or_at_once(run: Run, here: Path) -> None:
         process.kill()
 
 
-def test_another_seed_is_refused(run: Run, here: Path) -> None:
+def test_changed_seed_is_refused(run: Run, here: Path) -> None:
     assert run("two_fits.py", "0.0.1", "TERM").code == 143
     before = Path(".keras_repro/two_fits-resumable/ledger.jsonl").read_bytes()
     answer = run("--pin-seed", "7", "two_fits.py", "0.0.1", "TERM")
@@ -122,8 +122,8 @@ def test_another_seed_is_refused(run: Run, here: Path) -> None:
     assert Path(".keras_repro/two_fits-resumable/ledger.jsonl").read_bytes() == before
 
 
-def _reached(moment: str) -> None:
-    """Waits until the script says that it is there."""
+def _wait_for(moment: str) -> None:
+    """Wait until the script has reached a moment."""
     while not (Path("steps.txt").exists() and moment in Path("steps.txt").read_text().split()):
         time.sleep(0.05)
 
@@ -134,26 +134,26 @@ def test_ctrl_c_at_a_terminal_is_one_signal(here: Path) -> None:
     pid, terminal = pty.fork()
     if pid == 0:
         os.execv(sys.executable, [sys.executable, "-m", "keras_repro.cli", *words])
-    _reached("0.1.2")
-    os.write(terminal, b"\x03")  # to the launcher and to its child, both
-    said = b""
-    with contextlib.suppress(OSError):  # how a terminal ends
+    _wait_for("0.1.2")
+    os.write(terminal, b"\x03")  # to both the launcher and its child
+    output = b""
+    with contextlib.suppress(OSError):  # raised when the terminal is closed
         while block := os.read(terminal, 4096):
-            said += block
+            output += block
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == 130, said.decode()
-    assert b"was interrupted by SIGINT: run the same command again to continue in run" in said
+    assert os.waitstatus_to_exitcode(status) == 130, output.decode()
+    assert b"was interrupted by SIGINT: run the same command again to continue in run" in output
     marks = [r for r in open_ledger("run/fit-1").records() if r["kind"] == "snapshot"]
     assert [(m["epoch"], m["step"]) for m in marks] == [(1, 0), (1, 3)]
 
 
-def test_a_killed_launcher_leaves_a_training_that_goes_on(
+def test_training_continues_after_its_launcher_is_killed(
     run: Run, here: Path, process: Callable[..., subprocess.Popen[str]]
 ) -> None:
     words = ["--run-dir", "run", "two_fits.py", "0.1.2", "WAIT"]
     with process("-m", "keras_repro.cli", "run", "--resume", *words) as launcher:
-        _reached("0.1.2")
+        _wait_for("0.1.2")
         launcher.kill()
     child = int(Path("run/lock").read_text())
     answer = run(*words)

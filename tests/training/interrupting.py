@@ -1,4 +1,4 @@
-"""Ends a fit at a chosen moment, in the process of the test."""
+"""Interrupt a fit at a chosen moment, within the process of the test."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import keras
 
 
 class Interrupted(Exception):
-    """Stands for whatever ends a process."""
+    """Represents the end of a process."""
 
 
 class Interrupts(keras.callbacks.Callback):
-    """Ends a fit at a moment: `epoch.step`, `epoch.test` or `epoch.end`."""
+    """Interrupt a fit at `epoch.step`, `epoch.test` or `epoch.end`; with `.signal` appended, by SIGINT."""
 
     def __init__(self, moment: str = "") -> None:
         super().__init__()
@@ -38,8 +38,8 @@ class Interrupts(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._reached("end")
 
-    def _reached(self, what: Any) -> None:
-        if self._moment == f"{self._epoch}.{what}":
+    def _reached(self, event: Any) -> None:
+        if self._moment == f"{self._epoch}.{event}":
             raise Interrupted
-        if self._moment == f"{self._epoch}.{what}.signal":
+        if self._moment == f"{self._epoch}.{event}.signal":
             os.kill(os.getpid(), signal.SIGINT)

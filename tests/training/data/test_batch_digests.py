@@ -36,7 +36,7 @@ def _generated() -> Any:
     )
 
 
-# Each gives batches in another form.
+# Batches of all forms.
 DATA: dict[str, Callable[[], Any]] = {
     "fixed batch size": lambda: _of(X, Y).batch(4, drop_remainder=True),
     "open batch size": lambda: _of(X, Y).batch(4),
@@ -69,7 +69,7 @@ def _same(a: Any, b: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_one_batch_comes_again_with_its_spec(name: str) -> None:
+def test_single_batch_is_repeated_with_its_spec(name: str) -> None:
     dataset = DATA[name]()
     for batch in dataset:
         again = iterator_like([batch], dataset.element_spec)
@@ -80,7 +80,7 @@ def test_one_batch_comes_again_with_its_spec(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_several_batches_come_again_with_their_spec(name: str) -> None:
+def test_several_batches_are_repeated_with_their_spec(name: str) -> None:
     dataset = DATA[name]()
     batches = list(dataset)
     assert len(batches) > 1
@@ -92,7 +92,7 @@ def test_several_batches_come_again_with_their_spec(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DATA)
-def test_a_function_is_not_traced_anew(name: str) -> None:
+def test_function_is_not_traced_again(name: str) -> None:
     dataset = DATA[name]()
     traced: list[Any] = []
 
@@ -111,7 +111,7 @@ def test_a_function_is_not_traced_anew(name: str) -> None:
     assert len(traced) == 1
 
 
-def test_a_spec_that_no_batch_fits_gives_none() -> None:
+def test_batches_that_do_not_fit_the_spec_give_none() -> None:
     batch = (tf.constant(X), tf.constant(Y))
     assert iterator_like([batch], tf.TensorSpec((None, 2), tf.float32)) is None
 
@@ -119,7 +119,7 @@ def test_a_spec_that_no_batch_fits_gives_none() -> None:
 # --- digests
 
 
-def test_each_part_has_its_digest() -> None:
+def test_each_part_has_its_own_digest() -> None:
     batch = ({"b": tf.constant(X), "a": tf.constant(Y)}, tf.constant([1.0]))
     digests = batch_digests(batch)
     assert list(digests) == ["0", "1", "2"]
@@ -142,12 +142,12 @@ def test_each_part_has_its_digest() -> None:
         (tf.ragged.constant([[1], [2, 3]]), tf.ragged.constant([[1, 2], [3]])),
     ],
 )
-def test_what_is_another_batch(one: Any, two: Any) -> None:
+def test_different_batches_have_different_digests(one: Any, two: Any) -> None:
     assert batch_digests(one) == batch_digests(one)
     assert batch_digests(one) != batch_digests(two)
 
 
-def test_what_a_batch_lacks_takes_no_place_of_its_own() -> None:
+def test_missing_parts_do_not_change_the_digests() -> None:
     optional = tf.experimental.Optional
     x = tf.constant(X)
     whole = batch_digests((x, None))
@@ -156,7 +156,7 @@ def test_what_a_batch_lacks_takes_no_place_of_its_own() -> None:
 
 
 def test_digests_are_literal() -> None:
-    # The trace of one process is read by another.
+    # Another process compares them with its own.
     assert batch_digests((tf.constant([[1.0], [2.0]]), np.array([3], "int64"))) == {
         "0": "abdafcbd79a78d4a",
         "1": "ca101ed0f973ab35",
@@ -167,18 +167,18 @@ def test_digests_are_literal() -> None:
     ]
 
 
-def test_rows_tell_another_order_from_other_samples() -> None:
+def test_rows_distinguish_order_from_samples() -> None:
     rows = row_digests((tf.constant(X), tf.constant(Y)))
     assert (len(rows), len(set(rows))) == (10, 10)
     order = [3, 1, 2, 0, 4, 9, 8, 7, 6, 5]
     assert row_digests((tf.constant(X[order]), tf.constant(Y[order]))) == [rows[i] for i in order]
-    # Labels that no longer belong to their inputs are other samples.
+    # Inputs with other labels are other samples.
     assert set(row_digests((tf.constant(X), tf.constant(Y[order])))) & set(rows) == {
         rows[i] for i in range(10) if order[i] == i
     }
 
 
-def test_where_there_are_no_rows() -> None:
+def test_batches_without_common_samples_have_no_rows() -> None:
     assert row_digests((tf.constant(X), tf.constant(1.0))) == []
     assert row_digests((tf.constant(X), tf.constant(Y[:3]))) == []
     assert row_digests((tf.zeros((0, 3)),)) == []
@@ -186,7 +186,7 @@ def test_where_there_are_no_rows() -> None:
     assert row_digests(tf.sparse.from_dense([[0.0, 1.0]])) == []
 
 
-def test_rows_of_other_kinds() -> None:
+def test_rows_of_strings_and_many_samples() -> None:
     assert len(set(row_digests(tf.constant(["a", "b", "a"])))) == 2
     assert len(set(row_digests(tf.constant([1, 2, 1], tf.bfloat16)))) == 2
     assert len(row_digests(tf.zeros((5000, 1)))) == 4096

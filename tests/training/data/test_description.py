@@ -1,4 +1,4 @@
-"""What a ledger says of the data: kind, size and digests, and nothing drawn from it."""
+"""Descriptions of data: kind, size and digests, with nothing drawn from streams."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from keras_repro.storage.digest import array_digest
 from keras_repro.training.data.description import describe_data, output_digests
 
 
-def test_arrays() -> None:
+def test_equal_arrays_have_equal_descriptions() -> None:
     x, y = models.data()
     described = describe_data(x, y)
     assert (described["kind"], described["samples"], described["order"]) == ("arrays", 24, "keras")
@@ -25,14 +25,14 @@ def test_arrays() -> None:
     assert describe_data(x, y, order="keras_repro") == described | {"order": "keras_repro"}
 
 
-def test_the_same_samples_in_another_order_are_told_from_other_samples() -> None:
+def test_reordered_samples_differ_from_changed_samples() -> None:
     x, y = models.data()
     described = describe_data(x, y)
     order = np.random.default_rng(1).permutation(24)
     moved = describe_data(x[order], y[order])
     assert moved["digest"] != described["digest"]
     assert moved["rows"] == described["rows"]
-    # Labels that no longer belong to their inputs are other samples.
+    # Inputs with other labels are other samples.
     torn = describe_data(x[order], y)
     assert torn["rows"] != described["rows"]
     changed = x.copy()
@@ -48,7 +48,7 @@ def test_array_likes_are_described_by_their_values(convert: Any) -> None:
     assert describe_data(convert(x), convert(y)) == describe_data(x, y)
 
 
-def test_structures_go_by_their_paths() -> None:
+def test_structures_are_described_by_path() -> None:
     x, y = models.data()
     one = describe_data({"a": x, "b": x + 1}, y)
     assert one == describe_data({"b": x + 1, "a": x}, y)
@@ -83,7 +83,7 @@ def test_nothing_is_drawn_from_streams() -> None:
     assert describe_data(None) == {"kind": "none"}
 
 
-def test_what_numpy_does_not_take_is_named_only() -> None:
+def test_data_that_numpy_cannot_read_has_only_a_kind() -> None:
     x, y = models.data()
     assert describe_data(scipy.sparse.csr_matrix(x), y)["kind"] == "csr_matrix"
     assert describe_data(tf.sparse.from_dense(x), y)["kind"] == "SparseTensor"
@@ -92,7 +92,7 @@ def test_what_numpy_does_not_take_is_named_only() -> None:
     assert describe_data(objects, y[:2])["kind"] == "ndarray"
 
 
-def test_arrays_of_unequal_length_are_described_all_the_same() -> None:
+def test_arrays_of_unequal_length_are_described() -> None:
     x, y = models.data()
     described = describe_data(x, y[:-1])
     assert (described["samples"], described["rows"]) == (24, "")
@@ -107,7 +107,7 @@ def test_outputs_have_digests_by_path() -> None:
     assert ragged != output_digests(tf.ragged.constant([[1], [2, 4]]))
 
 
-def test_a_stream_that_looks_like_an_array_is_not_read():
+def test_stream_with_shape_and_dtype_is_not_read():
     class Batches(keras.utils.PyDataset):
         shape, dtype = (8, 2), "float32"
 

@@ -1,4 +1,4 @@
-"""Callbacks of a run that is resumed: what they keep, the files they write, and what is said of others."""
+"""Callbacks of a resumed run: their state, their files, and the reports of callbacks without a state."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.resume import tensorboard_files
 
 pytestmark = [
-    # `pytest.warns` gives on what it did not wait for, as if it came from here.
+    # `pytest.warns` issues other warnings again, as if they came from here.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
-    # Keras's CSVLogger leaves its file open where a fit is ended by an error.
+    # Keras's CSVLogger leaves its file open if a fit fails.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
@@ -49,14 +49,14 @@ def _result(run: Any) -> dict[str, Any]:
 
 
 def _events(folder: Path) -> list[tuple[str, str, int, str]]:
-    """What all event files of a folder hold: where, tag, step and value of each."""
-    found = []
+    """Return folder, tag, step and value of each event in the event files of a folder."""
+    events = []
     for path in sorted(folder.rglob("*tfevents*")):
         for event in tf.compat.v1.train.summary_iterator(str(path)):
             for value in event.summary.value:
                 content = tf.make_ndarray(value.tensor).tolist()
-                found.append((path.parent.name, value.tag, event.step, repr(content)))
-    return sorted(found)
+                events.append((path.parent.name, value.tag, event.step, repr(content)))
+    return sorted(events)
 
 
 @pytest.mark.filterwarnings("ignore:.*summary_iterator:DeprecationWarning")
@@ -64,11 +64,11 @@ def _events(folder: Path) -> list[tuple[str, str, int, str]]:
     ("update", "moments"),
     [
         ("epoch", ["1.end"]),
-        # Before the first snapshot; in mid-epoch, in one that was resumed; in validation.
+        # Before the first snapshot; within an epoch, then in its resumed part; during validation.
         ("batch", ["0.0", "1.0", "2.test"]),
     ],
 )
-def test_tensorboard_holds_each_event_once(update: Any, moments: list[str], tmp_path: Path) -> None:
+def test_tensorboard_contains_each_event_once(update: Any, moments: list[str], tmp_path: Path) -> None:
     def board(name: str) -> list[Any]:
         return [keras.callbacks.TensorBoard(tmp_path / name, update_freq=update, histogram_freq=1)]
 
@@ -83,13 +83,13 @@ def test_tensorboard_holds_each_event_once(update: Any, moments: list[str], tmp_
     with pytest.raises(KeyboardInterrupt):
         _fit(tmp_path / "run", board("logs"), "2.test.signal")
     assert _result(_fit(tmp_path / "run", board("logs"))) == whole
-    found = _events(tmp_path / "logs")
-    assert found == expected
-    assert len(found) > 3 * 5
-    assert others.exists(), "a file of another process is left alone"
+    events = _events(tmp_path / "logs")
+    assert events == expected
+    assert len(events) > 3 * 5
+    assert others.exists(), "a file of another process was removed"
 
 
-def test_events_that_are_gone_are_missed(tmp_path: Path) -> None:
+def test_missing_event_files_are_reported(tmp_path: Path) -> None:
     board = [keras.callbacks.TensorBoard(tmp_path / "logs")]
     with pytest.raises(Interrupted):
         _fit(tmp_path / "run", board, "1.end")
@@ -101,7 +101,7 @@ def test_events_that_are_gone_are_missed(tmp_path: Path) -> None:
         _fit(tmp_path / "run", board)
 
 
-def test_event_files_of_this_process_are_known_by_their_names(tmp_path: Path) -> None:
+def test_event_files_of_this_process_are_recognized_by_name(tmp_path: Path) -> None:
     with tf.summary.create_file_writer(str(tmp_path)).as_default():
         tf.summary.scalar("a", 1.0, step=0)
     (path,) = tmp_path.iterdir()
@@ -124,19 +124,19 @@ def _others(folder: Path) -> list[Any]:
     ]
 
 
-KEPT: dict[str, tuple[Callable[[Path], list[Any]], Any]] = {
+CALLBACKS: dict[str, tuple[Callable[[Path], list[Any]], Any]] = {
     "SwapEMAWeights": (lambda folder: [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)], _ema),
     "others": (_others, _model),
 }
 
 
-@pytest.mark.parametrize("kind", KEPT)
-def test_callbacks_of_keras_go_on_as_they_were(kind: str, tmp_path: Path) -> None:
-    make, build = KEPT[kind]
+@pytest.mark.parametrize("kind", CALLBACKS)
+def test_callbacks_of_keras_are_restored(kind: str, tmp_path: Path) -> None:
+    make, build = CALLBACKS[kind]
     folders = [tmp_path / "a", tmp_path / "b"]
     for folder in folders:
         folder.mkdir()
-        (folder / "log.csv").write_text("epoch,from another time\n")
+        (folder / "log.csv").write_text("epoch,of an earlier training\n")
     whole = _result(_fit(folders[0] / "run", make(folders[0]), build=build))
     for moment in ("0.3", "1.end"):
         with pytest.raises(Interrupted):
@@ -151,7 +151,7 @@ def test_callbacks_of_keras_go_on_as_they_were(kind: str, tmp_path: Path) -> Non
     assert saved[0] == saved[1] == (["best.weights.h5"] if kind == "others" else [])
 
 
-def test_backup_and_restore_is_refused_beside_ours(tmp_path: Path) -> None:
+def test_backup_and_restore_is_refused(tmp_path: Path) -> None:
     backup = [keras.callbacks.BackupAndRestore(tmp_path / "backup")]
     with pytest.raises(
         TypeError, match="BackupAndRestore resumes by itself, and not bit-identically: remove it"
@@ -160,7 +160,7 @@ def test_backup_and_restore_is_refused_beside_ours(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_function_that_changes_what_is_around_it_is_named(tmp_path: Path) -> None:
+def test_callback_function_that_changes_outer_variables_is_reported(tmp_path: Path) -> None:
     seen: list[int] = []
     count = 0
 
@@ -199,22 +199,24 @@ def _noisy() -> Any:
     return models.compiled(keras.Sequential(layers))
 
 
-def test_a_training_step_with_a_hidden_counter_is_refused(tmp_path: Path) -> None:
+def test_training_step_with_hidden_counter_is_refused(tmp_path: Path) -> None:
     steps: list[int] = []
     count = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: steps.append(batch))
-    said = r"cannot be resumed exactly; nothing was trained:\n  RandomStandardNormal in layer noisy, made at "
-    with pytest.raises(ResumeError, match=said + r"test_resume_callbacks.py:\d+: it keeps a counter"):
+    message = (
+        r"cannot be resumed exactly; nothing was trained:\n  RandomStandardNormal in layer noisy, made at "
+    )
+    with pytest.raises(ResumeError, match=message + r"test_resume_callbacks.py:\d+: it keeps a counter"):
         _fit(tmp_path / "run", [count], build=_noisy, strict=True)
     assert steps == []
-    assert not (tmp_path / "run" / "ledger.jsonl").exists(), "mended, it can begin there"
+    assert not (tmp_path / "run" / "ledger.jsonl").exists(), "the corrected program cannot begin there"
 
 
-def test_so_is_one_that_samples_candidates(tmp_path: Path) -> None:
+def test_candidate_sampler_is_a_hidden_counter(tmp_path: Path) -> None:
     with pytest.raises(ResumeError, match="UniformCandidateSampler in layer sampled, made at "):
         _fit(tmp_path / "run", [], build=_sampled, strict=True)
 
 
-def test_or_noted_where_that_is_asked_for(tmp_path: Path) -> None:
+def test_hidden_counter_is_noted_without_strict(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="a resumed run may differ: RandomStandardNormal in layer noisy"):
         run = _fit(tmp_path / "run", [], build=_noisy, epochs=1)
     notes = [r["text"] for r in open_ledger(run.ledger).records() if r["kind"] == "note"]
@@ -223,22 +225,24 @@ def test_or_noted_where_that_is_asked_for(tmp_path: Path) -> None:
     assert run.status == "finished"
 
 
-def test_a_model_that_is_built_in_its_first_step(tmp_path: Path) -> None:
+def test_model_built_in_its_first_step_is_resumed(tmp_path: Path) -> None:
     whole = _result(_fit(tmp_path / "whole", [], build=models.unbuilt_sequential))
     with pytest.raises(Interrupted):
         _fit(tmp_path / "run", [], "1.3", build=models.unbuilt_sequential)
     assert _result(_fit(tmp_path / "run", [], build=models.unbuilt_sequential)) == whole
-    assert _result(_fit(tmp_path / "run", [], build=models.unbuilt_sequential)) == whole, "and finished"
+    assert _result(_fit(tmp_path / "run", [], build=models.unbuilt_sequential)) == whole, "the finished run"
 
 
-def test_a_finished_run_is_not_that_of_other_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_run_is_not_returned_for_changed_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     _fit(tmp_path / "run", [], epochs=1)
     monkeypatch.setitem(globals(), "X", X + 1)
     with pytest.raises(ResumeError, match="data differs from the recorded run; use another run folder"):
         _fit(tmp_path / "run", [], epochs=1)
 
 
-def test_a_list_of_callbacks_of_ones_own_is_left_as_it_was(tmp_path: Path) -> None:
+def test_callback_list_of_the_user_is_unchanged(tmp_path: Path) -> None:
     listed = keras.callbacks.CallbackList([], add_history=True, model=_model())
     trainer = kr.ReproducibleTrainer(_model, seed=1, batch_size=8, strict=False)
     run = trainer.fit(X, Y, run_dir=tmp_path / "run", resume=True, verbose=0, callbacks=listed)

@@ -1,4 +1,4 @@
-"""The example with dropout, batch norm, augmentation and a shuffle in each epoch: killed at many moments."""
+"""The digits example (dropout, batch norm, augmentation, shuffling) is killed at several moments."""
 
 from __future__ import annotations
 
@@ -14,33 +14,31 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.protocol import OUTPUT_NAME, Plan
 
 EXAMPLE = str(TESTS.parent / "examples" / "digits_cnn.py")
-# 45 steps an epoch, a snapshot every 10.
+# 45 steps per epoch, a snapshot every 10 steps.
 MOMENTS = ("0.23", "0.44", "0.test", "0.end", "1.writing")
 
 
-def test_killed_at_five_moments_it_is_the_run_that_nothing_interrupted(
-    forkserver: ForkServer, here: Path
-) -> None:
+def test_example_killed_at_five_moments_equals_uninterrupted_run(forkserver: ForkServer, here: Path) -> None:
     def train(run_dir: str, moment: str) -> tuple[int, list[str]]:
         arguments = (moment, EXAMPLE, "--run-dir", run_dir, "--epochs", "2", "--snapshot-every", "10")
         plan = Plan(folder=here, script=str(SCRIPTS / "killed_at.py"), arguments=arguments)
         outcome = forkserver.launcher.start(plan, environment=os.environ).wait()
         return outcome.code, (here / OUTPUT_NAME).read_text().splitlines()
 
-    code, said = train("whole", "never")
-    assert code == 0, said
+    code, whole_output = train("whole", "never")
+    assert code == 0, whole_output
     whole = open_ledger("whole")
-    assert said[-1] == whole.fingerprint
+    assert whole_output[-1] == whole.fingerprint
     for moment in MOMENTS:
         code, stopped = train("run", moment)
         assert code == -signal.SIGKILL, (moment, stopped)
     code, again = train("run", "never")
     assert code == 0, again
-    assert again[-2:] == said[-2:], "test loss, accuracy and fingerprint"
+    assert again[-2:] == whole_output[-2:], "test loss, accuracy and fingerprint"
     assert _history("run") == _history("whole")
     assert len(_history("run")) == 2
-    left = sorted(p.name for p in Path("run/snapshots").iterdir())
-    assert left == sorted(p.name for p in Path("whole/snapshots").iterdir()), "nothing half written stays"
+    snapshots = sorted(p.name for p in Path("run/snapshots").iterdir())
+    assert snapshots == sorted(p.name for p in Path("whole/snapshots").iterdir()), "incomplete files are left"
 
 
 def _history(run_dir: str) -> list[Any]:

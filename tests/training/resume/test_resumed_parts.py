@@ -1,7 +1,7 @@
-"""Each part of the state after a resume, by its name: equal to the bit, and named where it is not.
+"""Each part of the state after a resume, by name: bit-identical, and reported if it is not.
 
-A whole run is looked at before each of its steps, and its folder is copied in its middle. A run that goes on
-in the copy must be the same before each step that it makes.
+The state of an uninterrupted run is recorded before each step, and its folder is copied in its middle. A run
+that is resumed in the copy must have the same state before each step.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from keras_repro.training.resume.training_state import TrainingState
 from keras_repro.training.state.walk import model_state
 
 MIDDLE = (1, 2)  # the epoch and the step before which the folder is copied
-SNAPSHOT = (1, 1)  # the one that it then holds
+SNAPSHOT = (1, 1)  # the newest snapshot in the copy
 Seen = dict[tuple[int, int], dict[str, Any]]
 
-# Of a callback: given anew, or (the last two) made by Keras from what was given, at the first use.
-_NOT_KEPT = ("_model", "params", "validation_data", "schedule", "monitor_op", "min_delta")
+# Attributes of callbacks that a resumed script sets again, or (the last two) that Keras derives from these.
+_NOT_RESTORED = ("_model", "params", "validation_data", "schedule", "monitor_op", "min_delta")
 
 
 class Global(layers.Layer):
-    """Draws from Keras's global seed generator."""
+    """Draw from Keras's global seed generator."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         return x + keras.random.normal(keras.ops.shape(x), stddev=0.1) if training else x
@@ -74,7 +74,7 @@ MODELS: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
 
 
 class Draws(keras.callbacks.Callback):
-    """A callback of the user's that joins; draws from each of the process's generators in each step."""
+    """A callback with a state that draws from each global generator in each step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,12 +91,12 @@ class Draws(keras.callbacks.Callback):
         self.drawn += [random.random(), np.random.random(), *map(float, tensorflow)]
 
 
-class Enough(Exception):
-    """The first look at a resumed run was taken."""
+class FirstStepReached(Exception):
+    """The state before the first step of a resumed run is recorded."""
 
 
-class Looks(keras.callbacks.Callback):
-    """Looks at the whole state before each step; copies the run folder in the middle of a run."""
+class StateRecorder(keras.callbacks.Callback):
+    """Record the whole state before each step, and copy the run folder in the middle of a run."""
 
     def __init__(self, callbacks: list[Any], folder: Path, *, once: bool = False) -> None:
         super().__init__()
@@ -116,38 +116,38 @@ class Looks(keras.callbacks.Callback):
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.seen[self.epoch, batch] = {"position": (self.epoch, batch), **parts(self.model, self.callbacks)}
         if self.once:
-            raise Enough
+            raise FirstStepReached
         if (self.epoch, batch) == MIDDLE and not self.folder.with_name("middle").exists():
             shutil.copytree(self.folder, self.folder.with_name("middle"))
 
 
 def parts(model: Any, callbacks: list[Any]) -> dict[str, Any]:
-    """Everything that a resume has to bring back, by name, as what compares to the bit."""
-    found: dict[str, Any] = {}
+    """Return everything that a resume must restore, by name, in a form that compares bit for bit."""
+    values: dict[str, Any] = {}
     for tensor in model_state(model):
         value = np.asarray(tensor.variable.numpy())
-        found[f"{tensor.section}: {tensor.name}"] = (value.dtype.name, value.shape, value.tobytes())
-    found["generators: python"] = random.getstate()
-    found["generators: numpy"] = repr(np.random.get_state())
+        values[f"{tensor.section}: {tensor.name}"] = (value.dtype.name, value.shape, value.tobytes())
+    values["generators: python"] = random.getstate()
+    values["generators: numpy"] = repr(np.random.get_state())
     generator, eager = random_state.global_tensorflow_generator(), random_state.eager_operation_seeds()
-    found["generators: tensorflow"] = None if generator is None else generator.state.numpy().tobytes()
-    found["generators: eager operations"] = None if eager is None else eager.getstate()
+    values["generators: tensorflow"] = None if generator is None else generator.state.numpy().tobytes()
+    values["generators: eager operations"] = None if eager is None else eager.getstate()
     for callback in [*callbacks, model.history]:
         for name, value in vars(callback).items():
-            if name not in _NOT_KEPT:
-                found[f"callbacks: {type(callback).__name__}.{name}"] = repr(value)
+            if name not in _NOT_RESTORED:
+                values[f"callbacks: {type(callback).__name__}.{name}"] = repr(value)
     optimizers = [o for o in (model.optimizer,) if o is not None]
-    found |= {"learning rate": [float(o.learning_rate) for o in optimizers]}
-    return found
+    values |= {"learning rate": [float(o.learning_rate) for o in optimizers]}
+    return values
 
 
-def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
-    """Names of the parts that are not the same, or only in one of the two."""
-    return sorted(n for n in one.keys() | other.keys() if one.get(n, "none") != other.get(n, "none"))
+def differing(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
+    """Return names of the parts that differ, or that only one of the two has."""
+    return sorted(n for n in first.keys() | second.keys() if first.get(n, "none") != second.get(n, "none"))
 
 
-def fit(kind: str, folder: Path, *, once: bool = False) -> Looks:
-    """Trains a kind of model, or goes on with it; looks at it before each step."""
+def fit(kind: str, folder: Path, *, once: bool = False) -> StateRecorder:
+    """Train a kind of model, or resume its training, and record its state before each step."""
     build, data = MODELS[kind]
 
     def eager() -> Any:
@@ -164,7 +164,7 @@ def fit(kind: str, folder: Path, *, once: bool = False) -> Looks:
             keras.callbacks.ReduceLROnPlateau("loss", patience=1, min_delta=9.0, cooldown=1),
             keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.9),
         ]
-    looks = Looks(callbacks, folder, once=once)
+    recorder = StateRecorder(callbacks, folder, once=once)
     trainer = kr.ReproducibleTrainer(eager, seed=3, batch_size=8, strict=False)
     trainer.fit(
         x,
@@ -175,43 +175,43 @@ def fit(kind: str, folder: Path, *, once: bool = False) -> Looks:
         resume=True,
         sketches=False,
         verbose=0,
-        callbacks=[*callbacks, looks],
+        callbacks=[*callbacks, recorder],
     )
-    return looks
+    return recorder
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Looks]:
-    """A run of each kind that nothing interrupted, with the copy of its folder beside it."""
-    known: dict[str, Looks] = {}
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], StateRecorder]:
+    """Return an uninterrupted run of a kind; the copy of its folder is next to it."""
+    runs: dict[str, StateRecorder] = {}
 
-    def of(kind: str) -> Looks:
-        if kind not in known:
-            known[kind] = fit(kind, tmp_path_factory.mktemp("parts") / "run")
-        return known[kind]
+    def of(kind: str) -> StateRecorder:
+        if kind not in runs:
+            runs[kind] = fit(kind, tmp_path_factory.mktemp("parts") / "run")
+        return runs[kind]
 
     return of
 
 
-def copied(whole: Looks, to: Path) -> Path:
+def copied(whole: StateRecorder, to: Path) -> Path:
     shutil.copytree(whole.folder.with_name("middle"), to)
     return to
 
 
 @pytest.mark.parametrize("kind", list(MODELS))
-def test_every_part_is_as_it_was_before_every_step(
-    whole: Callable[[str], Looks], tmp_path: Path, kind: str
+def test_every_part_is_restored_before_every_step(
+    whole: Callable[[str], StateRecorder], tmp_path: Path, kind: str
 ) -> None:
     expected = whole(kind)
     resumed = fit(kind, copied(expected, tmp_path / "run"))
     assert list(resumed.seen) == [step for step in expected.seen if step >= SNAPSHOT]
     for step, seen in resumed.seen.items():
         assert differing(seen, expected.seen[step]) == [], step
-    ends = [parts(looks.model, looks.callbacks) for looks in (expected, resumed)]
+    ends = [parts(recorder.model, recorder.callbacks) for recorder in (expected, resumed)]
     assert differing(*ends) == []
 
 
-def test_all_parts_are_looked_at(whole: Callable[[str], Looks]) -> None:
+def test_all_parts_are_compared(whole: Callable[[str], StateRecorder]) -> None:
     seen = whole("mlp").seen[SNAPSHOT] | whole("loss scale").seen[SNAPSHOT]
     assert {
         "position",
@@ -231,8 +231,8 @@ def test_all_parts_are_looked_at(whole: Callable[[str], Looks]) -> None:
     } <= seen.keys(), sorted(seen)
 
 
-def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Makes the restoring of one part do nothing, and of no other."""
+def disable_restoring(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Disable the restoring of one part."""
     restore, restore_callbacks = TrainingState.restore, CallbackStates.restore
     section, _, name = part.partition(": ")
 
@@ -257,11 +257,11 @@ def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def restore_states(self: Any, *arguments: Any, **named: Any) -> None:
         owner, _, attribute = name.partition(".")
-        one = next((c for c in self._callbacks if type(c).__name__ == owner), None)
-        before = None if one is None or section != "callbacks" else getattr(one, attribute)
+        callback = next((c for c in self._callbacks if type(c).__name__ == owner), None)
+        before = None if callback is None or section != "callbacks" else getattr(callback, attribute)
         restore_callbacks(self, *arguments, **named)
-        if one is not None and section == "callbacks":
-            setattr(one, attribute, before)
+        if callback is not None and section == "callbacks":
+            setattr(callback, attribute, before)
 
     monkeypatch.setattr(TrainingState, "restore", restore_state)
     monkeypatch.setattr(CallbackStates, "restore", restore_states)
@@ -274,7 +274,7 @@ def left_out(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-# What else stands for the same thing is not as it was either.
+# Parts that differ together, as they hold the same value.
 _TOGETHER = {"optimizer: optimizer/learning_rate": ["learning rate"]}
 
 
@@ -303,8 +303,8 @@ _TOGETHER = {"optimizer: optimizer/learning_rate": ["learning rate"]}
         ("loss scale", "optimizer: optimizer/step_counter"),
     ],
 )
-def test_a_part_that_is_not_brought_back_is_named(
-    whole: Callable[[str], Looks],
+def test_part_that_is_not_restored_is_reported(
+    whole: Callable[[str], StateRecorder],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
@@ -312,18 +312,18 @@ def test_a_part_that_is_not_brought_back_is_named(
 ) -> None:
     expected = whole(kind)
     folder = copied(expected, tmp_path / "run")
-    left_out(part, monkeypatch)
-    found: list[Looks] = []
-    monkeypatch.setattr(Looks, "__init__", _keeping(Looks.__init__, found))
-    with pytest.raises(Enough):
+    disable_restoring(part, monkeypatch)
+    recorders: list[StateRecorder] = []
+    monkeypatch.setattr(StateRecorder, "__init__", _keeping(StateRecorder.__init__, recorders))
+    with pytest.raises(FirstStepReached):
         fit(kind, folder, once=True)
-    ((_, seen),) = found[0].seen.items()
+    ((_, seen),) = recorders[0].seen.items()
     assert differing(seen, expected.seen[SNAPSHOT]) == sorted([part, *_TOGETHER.get(part, [])])
 
 
-def _keeping(wrapped: Callable[..., None], found: list[Looks]) -> Callable[..., None]:
-    def init(self: Looks, *arguments: Any, **named: Any) -> None:
+def _keeping(wrapped: Callable[..., None], recorders: list[StateRecorder]) -> Callable[..., None]:
+    def init(self: StateRecorder, *arguments: Any, **named: Any) -> None:
         wrapped(self, *arguments, **named)
-        found.append(self)
+        recorders.append(self)
 
     return init

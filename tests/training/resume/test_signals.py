@@ -1,4 +1,4 @@
-"""The two signals during a fit: the first is kept for later, a second does what it would have done."""
+"""SIGTERM and SIGINT during a fit: the first signal is noted, the second has its usual effect."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from keras_repro.training.resume.signals import SignalGuard, Terminated
 
 
-def test_a_first_signal_is_kept_and_a_second_leaves_at_once() -> None:
+def test_first_signal_is_noted_and_second_is_raised() -> None:
     with SignalGuard() as guard:
         assert not guard.requested
         os.kill(os.getpid(), signal.SIGINT)
@@ -20,7 +20,7 @@ def test_a_first_signal_is_kept_and_a_second_leaves_at_once() -> None:
             os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_a_second_signal_of_the_other_kind_leaves_too() -> None:
+def test_second_signal_of_the_other_kind_is_raised_too() -> None:
     before = signal.getsignal(signal.SIGTERM)
     with SignalGuard() as guard:
         os.kill(os.getpid(), signal.SIGINT)
@@ -29,21 +29,21 @@ def test_a_second_signal_of_the_other_kind_leaves_too() -> None:
             guard.exit()
 
 
-def test_it_leaves_as_the_signal_would_have_it() -> None:
+def test_exit_raises_the_exception_of_the_signal() -> None:
     with SignalGuard() as guard:
         os.kill(os.getpid(), signal.SIGTERM)
         with pytest.raises(Terminated):
             guard.exit()
 
 
-def test_handlers_are_put_back() -> None:
+def test_handlers_are_restored() -> None:
     before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
     with SignalGuard():
         assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] != before
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_what_is_ignored_stays_ignored() -> None:
+def test_ignored_signal_stays_ignored() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with SignalGuard() as guard:
@@ -53,14 +53,14 @@ def test_what_is_ignored_stays_ignored() -> None:
         signal.signal(signal.SIGINT, before)
 
 
-def test_another_thread_hears_nothing() -> None:
-    heard: list[bool] = []
+def test_other_thread_gets_no_signal() -> None:
+    requested: list[bool] = []
 
     def run() -> None:
         with SignalGuard() as guard:
-            heard.append(guard.requested)
+            requested.append(guard.requested)
 
     thread = threading.Thread(target=run)
     thread.start()
     thread.join()
-    assert heard == [False]
+    assert requested == [False]

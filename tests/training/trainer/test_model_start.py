@@ -1,4 +1,4 @@
-"""A live model as the start of each run: kept as it is, and come back to."""
+"""A live model as the initial state of each run."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from keras_repro.training.state.walk import model_state
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _op_determinism_ends_here() -> Iterator[None]:
+def _restore_op_determinism() -> Iterator[None]:
     yield
     set_op_determinism(False)
 
@@ -90,7 +90,7 @@ def test_each_fit_is_the_same_training(build: Callable[[], Any], tmp_path: Path)
     assert runs[0].history == runs[1].history
 
 
-def test_present_weights_are_the_start_and_nothing_is_cleared(tmp_path: Path) -> None:
+def test_present_weights_are_the_start_without_clear_session(tmp_path: Path) -> None:
     models.fresh(9)
     layers.Dense(2)
     model = _eager(models.functional())
@@ -102,7 +102,7 @@ def test_present_weights_are_the_start_and_nothing_is_cleared(tmp_path: Path) ->
     run = trainer.fit(x, y, verbose=0, run_dir=tmp_path / "run")
     assert [layer.name for layer in run.model.layers] == names
     assert [v.path for v in run.model.variables] == paths
-    # A session that had been cleared would count from the first name again.
+    # After clear_session, names would be counted from the first again.
     assert layers.Dense(2).name not in names
     start = next(r for r in open_ledger(run.ledger).typed_records() if r.kind == "start")
     name = "layers/1/kernel"
@@ -141,7 +141,7 @@ def test_seed_generators_are_set_by_their_names(tmp_path: Path) -> None:
     assert start.latent["seeds"]["own/0/state"] == array_digest("own/0/state", expected)
 
 
-def test_another_seed_is_another_training_of_the_same_start(tmp_path: Path) -> None:
+def test_seed_changes_the_training_but_not_the_start(tmp_path: Path) -> None:
     models.fresh(9)
     model = _eager(models.functional())
     x, y = models.data()
@@ -160,13 +160,13 @@ def test_another_seed_is_another_training_of_the_same_start(tmp_path: Path) -> N
 
 
 class _GlobalNoise(layers.Layer):
-    """Draws from Keras's global generator, which the first fit makes."""
+    """Draw from Keras's global generator, which the first fit creates."""
 
     def call(self, x: Any, training: bool = False) -> Any:
         return x + keras.random.normal((4,)) if training else x
 
 
-def test_the_global_generator_starts_anew_each_time(tmp_path: Path) -> None:
+def test_global_generator_is_reset_for_each_run(tmp_path: Path) -> None:
     models.fresh(9)
     model = models.compiled(
         keras.Sequential([keras.Input((4,)), _GlobalNoise(), layers.Dense(1)]), run_eagerly=True
@@ -176,7 +176,7 @@ def test_the_global_generator_starts_anew_each_time(tmp_path: Path) -> None:
     assert len({r.fingerprint for r in runs}) == 1
 
 
-def test_verify_of_a_live_model(tmp_path: Path) -> None:
+def test_verify_accepts_a_live_model(tmp_path: Path) -> None:
     models.fresh(9)
     trainer = kr.ReproducibleTrainer(_eager(models.functional()), seed=42, batch_size=8)
     comparison = trainer.verify(*models.data(), runs=2, run_dir=tmp_path / "check")
@@ -184,7 +184,7 @@ def test_verify_of_a_live_model(tmp_path: Path) -> None:
     assert len(comparison.runs) == 2
 
 
-def test_a_live_model_is_evaluated_before_any_fit() -> None:
+def test_live_model_is_evaluated_before_first_fit() -> None:
     models.fresh(9)
     model = _eager(models.functional())
     x, y = models.data()

@@ -1,4 +1,4 @@
-"""`ReproducibleTrainer`: one training each time, in an order of our own, with all that `Model.fit` takes."""
+"""`ReproducibleTrainer`: the same training each time, in our order, with all arguments of `Model.fit`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from keras_repro.training.data.order.permutation import permutation
 
 
 def _mlp(**arguments: Any) -> Any:
-    """Run eagerly: for a few steps, tracing would take longer than all of them."""
+    """Return a model that runs eagerly: tracing would take longer than these few steps."""
     stack = [keras.Input((4,)), layers.Dense(2), layers.Dropout(0.3), layers.Dense(1)]
     settings = {"run_eagerly": True, "metrics": ["mae"], "optimizer": keras.optimizers.SGD(0.1)} | arguments
     return models.compiled(keras.Sequential(stack), **settings)
 
 
 class _Seen(keras.Model):
-    """Keeps the first feature of every sample, in the order in which training saw them."""
+    """Record the first feature of each sample, in the order of training."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ def _passes(model: Any, size: int) -> list[list[int]]:
 # The order of the data.
 
 
-def test_seeding_keras_freezes_its_shuffle_and_ours_is_another_in_each_epoch(tmp_path: Path) -> None:
+def test_seeded_keras_repeats_one_order_and_ours_changes_each_epoch(tmp_path: Path) -> None:
     x, y = _numbered()
     models.fresh()
     frozen = _seen()
@@ -81,7 +81,7 @@ def test_seeding_keras_freezes_its_shuffle_and_ours_is_another_in_each_epoch(tmp
     assert all(sorted(epoch) == list(range(20)) for epoch in ours)
     assert len({tuple(epoch) for epoch in ours}) == 4
     assert ours == [permutation(20, seed=42, epoch=e).tolist() for e in range(4)]
-    # Written out, so that no release of anything may change it.
+    # Literal, so that no release of a package can change it.
     assert ours[0][:6] == _FIRST_PASS
     assert [len(b) for b in run.model.seen] == [8, 8, 4] * 4
 
@@ -90,7 +90,7 @@ _FIRST_PASS = [8, 6, 14, 19, 4, 10]
 
 
 @pytest.mark.parametrize("compiled_steps", [1, 2])
-def test_the_policies(compiled_steps: int, tmp_path: Path) -> None:
+def test_shuffle_policies(compiled_steps: int, tmp_path: Path) -> None:
     x, y = _numbered()
     order: dict[str, list[list[int]]] = {}
     for shuffle in ("none", "once", "every_epoch"):
@@ -103,7 +103,7 @@ def test_the_policies(compiled_steps: int, tmp_path: Path) -> None:
     assert order["every_epoch"] == [permutation(20, seed=1, epoch=e).tolist() for e in range(3)]
 
 
-def test_another_seed_has_another_order(tmp_path: Path) -> None:
+def test_order_depends_on_seed(tmp_path: Path) -> None:
     x, y = _numbered()
     first = [
         _passes(
@@ -118,7 +118,7 @@ def test_another_seed_has_another_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("compiled_steps", [1, 2])
-def test_initial_epoch_enters_the_order_there(compiled_steps: int, tmp_path: Path) -> None:
+def test_initial_epoch_has_its_own_order(compiled_steps: int, tmp_path: Path) -> None:
     x, y = _numbered()
     build = lambda: _seen(steps_per_execution=compiled_steps)  # noqa: E731
     trainer = kr.ReproducibleTrainer(build, seed=1, batch_size=8)
@@ -131,7 +131,7 @@ def test_initial_epoch_enters_the_order_there(compiled_steps: int, tmp_path: Pat
 @pytest.mark.parametrize(
     ("steps", "initial", "compiled_steps"), [(2, 0, 1), (5, 0, 1), (2, 1, 1), (5, 2, 1), (3, 0, 2), (4, 1, 2)]
 )
-def test_steps_per_epoch_go_on_through_the_passes(
+def test_steps_per_epoch_continue_across_passes(
     steps: int, initial: int, compiled_steps: int, tmp_path: Path
 ) -> None:
     x, y = _numbered()
@@ -142,17 +142,17 @@ def test_steps_per_epoch_go_on_through_the_passes(
     )
     orders = [permutation(20, seed=1, epoch=e).tolist() for e in range(5)]
     batches = [order[start : start + 8] for order in orders for start in (0, 8, 16)]
-    # Keras takes whole calls only: 4 steps where 3 are asked for and a call takes 2.
+    # Keras makes full calls only: 4 steps for steps_per_epoch=3 if a call makes 2.
     taken = -(-steps // compiled_steps) * compiled_steps
     assert run.model.seen == batches[initial * taken : 3 * taken]
 
 
-# All that fit takes.
+# Arguments of fit.
 
 
 @dataclass(frozen=True)
 class Case:
-    """What is given to `fit`, and to what model."""
+    """Arguments of `fit`, and the model."""
 
     data: Callable[[], tuple[Any, Any]] = models.data
     build: Callable[[], Any] = _mlp
@@ -286,9 +286,7 @@ def _two_runs(case: Case, shuffle: Any, tmp_path: Path) -> list[kr.Run]:
 
 
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.like_keras])
-def test_two_fits_are_one_training_and_without_shuffling_it_is_that_of_keras(
-    name: str, tmp_path: Path
-) -> None:
+def test_two_fits_are_equal_and_without_shuffle_equal_to_keras(name: str, tmp_path: Path) -> None:
     case = CASES[name]
     ours = _two_runs(case, "none", tmp_path)[0]
     keras.backend.clear_session()
@@ -309,13 +307,13 @@ _SHUFFLED = [
 
 
 @pytest.mark.parametrize("name", _SHUFFLED)
-def test_two_shuffled_fits_are_one_training(name: str, tmp_path: Path) -> None:
+def test_two_shuffled_fits_are_equal(name: str, tmp_path: Path) -> None:
     runs = _two_runs(CASES[name], "every_epoch", tmp_path)
     epochs = [r for r in open_ledger(runs[0].ledger).typed_records() if r.kind == "epoch"]
     assert len({r.sections["order"] for r in epochs}) == len(epochs) == 2
 
 
-def test_a_list_of_callbacks_that_is_an_object_of_keras(tmp_path: Path) -> None:
+def test_callback_list_of_keras_is_accepted(tmp_path: Path) -> None:
     x, y = models.data()
     seen: list[int] = []
     mine = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
@@ -333,7 +331,7 @@ def test_a_list_of_callbacks_that_is_an_object_of_keras(tmp_path: Path) -> None:
     assert fingerprints[0] == fingerprints[1]
 
 
-def test_progress_is_shown_as_by_keras(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_shown_like_in_keras(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8)
     trainer.fit(x, y, epochs=2, verbose=2, run_dir=tmp_path / "run")
@@ -342,7 +340,7 @@ def test_progress_is_shown_as_by_keras(tmp_path: Path, capsys: pytest.CaptureFix
     assert "3/3 - " in shown
 
 
-# Data whose order is not ours.
+# Streams.
 
 
 class _Batches(keras.utils.PyDataset):
@@ -366,7 +364,7 @@ class _Batches(keras.utils.PyDataset):
         ("PyDataset", _Batches, "kr1-smo-", "keras_repro"),
     ],
 )
-def test_streams_go_through_and_the_order_of_batches_is_ours_where_they_have_an_index(
+def test_streams_are_accepted_and_py_datasets_are_ordered(
     kind: str, make: Callable[[], Any], coverage: str, order: str, tmp_path: Path
 ) -> None:
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
@@ -377,7 +375,7 @@ def test_streams_go_through_and_the_order_of_batches_is_ours_where_they_have_an_
     assert fit.extra["data"] == {"kind": kind, "order": order}
 
 
-def test_arrays_are_told_from_each_other(tmp_path: Path) -> None:
+def test_description_distinguishes_arrays(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
     described = [
@@ -392,11 +390,11 @@ def test_arrays_are_told_from_each_other(tmp_path: Path) -> None:
     assert len({d["digest"] for d in described}) == 3
 
 
-# Builders, and what comes back.
+# Builders and results.
 
 
-class _Mine(kr.ReproducibleTrainer):
-    """A subclass that builds its model."""
+class _Subclass(kr.ReproducibleTrainer):
+    """A trainer that builds its model."""
 
     units = 3
 
@@ -406,15 +404,15 @@ class _Mine(kr.ReproducibleTrainer):
         )
 
 
-def test_a_subclass_builds_its_model(tmp_path: Path) -> None:
+def test_subclass_builds_its_model(tmp_path: Path) -> None:
     x, y = models.data()
-    trainer = _Mine(seed=1, batch_size=8)
+    trainer = _Subclass(seed=1, batch_size=8)
     run = trainer.fit(x, y, verbose=0, run_dir=tmp_path / "run")
     assert run.model is trainer.model
     assert run.model.layers[0].kernel.shape == (4, 3)
 
 
-def test_a_builder_is_called_anew_after_clearing_and_seeding(tmp_path: Path) -> None:
+def test_builder_is_called_for_each_run_after_seeding(tmp_path: Path) -> None:
     x, y = models.data()
     made: list[Any] = []
 
@@ -431,7 +429,7 @@ def test_a_builder_is_called_anew_after_clearing_and_seeding(tmp_path: Path) -> 
     assert runs[0].model is not runs[1].model
 
 
-def test_a_run_is_frozen_and_says_where_it_is(tmp_path: Path) -> None:
+def test_run_is_frozen_and_knows_its_folder(tmp_path: Path) -> None:
     x, y = models.data()
     run = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none").fit(
         x, y, epochs=2, verbose=0, run_dir=tmp_path / "run"
@@ -448,7 +446,7 @@ def test_a_run_is_frozen_and_says_where_it_is(tmp_path: Path) -> None:
     assert (determinism["requested"], determinism["achieved"], determinism["ok"]) == (True, True, True)
 
 
-def test_runs_go_to_one_place_by_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_default_run_folders_are_numbered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
@@ -457,7 +455,7 @@ def test_runs_go_to_one_place_by_default(tmp_path: Path, monkeypatch: pytest.Mon
     assert (tmp_path / ".keras_repro" / ".gitignore").read_text() == "*\n"
 
 
-def test_evaluate_and_predict(tmp_path: Path) -> None:
+def test_evaluate_and_predict_use_the_batch_size(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
     with pytest.raises(ReproError, match="nothing to evaluate: call fit first"):
@@ -475,10 +473,10 @@ def test_evaluate_and_predict(tmp_path: Path) -> None:
         trainer.predict(x, batch_size=3)
 
 
-# Comparing.
+# Comparison.
 
 
-def test_a_reference_is_compared_with_live(tmp_path: Path) -> None:
+def test_run_is_compared_live_with_reference(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
     trainer.fit(x, y, epochs=3, verbose=0, run_dir=tmp_path / "one")
@@ -504,7 +502,7 @@ def test_a_reference_is_compared_with_live(tmp_path: Path) -> None:
         spoiled(run_dir=tmp_path / "four", on_divergence="raise")
 
 
-def test_verify_of_a_training_that_repeats(tmp_path: Path) -> None:
+def test_verify_of_reproducible_training(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8)
     comparison = trainer.verify(x, y, epochs=2, run_dir=tmp_path / "check")
@@ -520,7 +518,7 @@ def _stray() -> Any:
     return model
 
 
-def test_verify_of_a_training_that_does_not_repeat(tmp_path: Path) -> None:
+def test_verify_of_training_that_is_not_reproducible(tmp_path: Path) -> None:
     x, y = models.data()
     comparison = kr.ReproducibleTrainer(_stray, seed=42, batch_size=8, shuffle="none").verify(
         x, y, runs=2, run_dir=tmp_path / "check"
@@ -531,7 +529,7 @@ def test_verify_of_a_training_that_does_not_repeat(tmp_path: Path) -> None:
     assert (comparison.divergence.epoch, comparison.divergence.cause) == (None, "initial_weights")
 
 
-# Wrong arguments: which one, what arrived, what was expected.
+# Wrong arguments.
 
 
 @pytest.mark.parametrize(
@@ -567,7 +565,7 @@ def test_verify_of_a_training_that_does_not_repeat(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wrong_arguments_of_the_trainer(arguments: Any, error: Any, message: str) -> None:
+def test_wrong_arguments_of_trainer_are_refused(arguments: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         kr.ReproducibleTrainer(**{"build_or_model": _mlp, "seed": 42, "batch_size": 8} | arguments)
 
@@ -598,7 +596,7 @@ def test_wrong_arguments_of_the_trainer(arguments: Any, error: Any, message: str
         ),
     ],
 )
-def test_wrong_arguments_of_fit(arguments: Any, error: Any, message: str, tmp_path: Path) -> None:
+def test_wrong_arguments_of_fit_are_refused(arguments: Any, error: Any, message: str, tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8, shuffle="none")
     with pytest.raises(error, match=message):
@@ -606,7 +604,7 @@ def test_wrong_arguments_of_fit(arguments: Any, error: Any, message: str, tmp_pa
     assert not (tmp_path / "run").exists()
 
 
-def test_what_a_builder_returns_is_checked(tmp_path: Path) -> None:
+def test_result_of_builder_is_checked(tmp_path: Path) -> None:
     x, y = models.data()
     with pytest.raises(TypeError, match=r"the builder must return a keras.Model, returned NoneType"):
         kr.ReproducibleTrainer(lambda: None, seed=1, batch_size=8).fit(x, y, run_dir=tmp_path / "a")  # type: ignore[arg-type,return-value]
@@ -623,7 +621,7 @@ def test_verify_needs_two_runs(runs: Any) -> None:
         kr.ReproducibleTrainer(_mlp, seed=1, batch_size=8, shuffle="none").verify(*models.data(), runs=runs)
 
 
-def test_arrays_that_do_not_fit_together_are_refused_by_keras(tmp_path: Path) -> None:
+def test_arrays_of_unequal_length_are_refused_by_keras(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=1, batch_size=8, shuffle="none")
     with pytest.raises(ValueError, match="cardinality"):
@@ -632,7 +630,7 @@ def test_arrays_that_do_not_fit_together_are_refused_by_keras(tmp_path: Path) ->
         trainer.fit(x[:0], y[:0], verbose=0, run_dir=tmp_path / "b")
 
 
-def test_a_run_folder_that_holds_a_run_is_kept(tmp_path: Path) -> None:
+def test_existing_run_is_not_replaced(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=1, batch_size=8, shuffle="none")
     first = trainer.fit(x, y, verbose=0, run_dir=tmp_path / "run")
@@ -644,7 +642,7 @@ def test_a_run_folder_that_holds_a_run_is_kept(tmp_path: Path) -> None:
     assert again.fingerprint == first.fingerprint
 
 
-def test_a_fit_that_fails_leaves_a_stopped_run(tmp_path: Path) -> None:
+def test_failed_fit_leaves_a_stopped_run(tmp_path: Path) -> None:
     def fail(epoch: int, logs: Any) -> None:
         if epoch == 1:
             raise ZeroDivisionError
@@ -659,10 +657,10 @@ def test_a_fit_that_fails_leaves_a_stopped_run(tmp_path: Path) -> None:
     assert [r.kind for r in ledger.typed_records() if r.kind != "birth"] == ["fit", "start", "epoch", "end"]
 
 
-# Switches that come too late.
+# Switches that are set too late.
 
 
-def test_a_switch_that_comes_too_late_is_an_error_with_the_fix_in_it() -> None:
+def test_late_switch_is_an_error_with_the_fix() -> None:
     tf.zeros(1)
     with pytest.raises(
         SwitchError, match=r"switch intra_op_threads: 7 was requested after TensorFlow's runtime"
@@ -671,7 +669,7 @@ def test_a_switch_that_comes_too_late_is_an_error_with_the_fix_in_it() -> None:
     assert "start with: TF_NUM_INTRAOP_THREADS=7 python" in str(caught.value)
 
 
-def test_when_asked_for_it_is_a_warning_and_recorded(tmp_path: Path) -> None:
+def test_late_switch_is_a_recorded_warning_without_strict(tmp_path: Path) -> None:
     x, y = models.data()
     with pytest.warns(UserWarning, match="switch intra_op_threads: 7 was requested"):
         trainer = kr.ReproducibleTrainer(

@@ -1,4 +1,4 @@
-"""The pipeline inside TensorFlow gives the batches that NumPy's order says, from any step on."""
+"""The TensorFlow pipeline yields the batches of the order computed by NumPy, from any step on."""
 
 import itertools
 import re
@@ -26,7 +26,7 @@ def tf():
 
 
 def expected(samples, policy, first_step, last_step):
-    """The batches by NumPy: whole passes, cut into batches, and of those the steps asked for."""
+    """Return the batches of some steps, computed by NumPy."""
     steps = policy.steps(samples)
     batches = []
     for number in range(first_step // steps, -(-last_step // steps)):
@@ -47,7 +47,7 @@ def assert_same(found, wanted):
 
 
 # Samples and batch size: partial batches, batches of one and of everything, and blocks that end inside a
-# pass, at its end, and one sample behind it.
+# pass, at its end, and one sample after it.
 SIZES = [
     (1, 1),
     (1, 5),
@@ -68,7 +68,7 @@ SIZES = [
     ("samples", "batch_size", "shuffle"),
     [(*size, "every_epoch") for size in SIZES] + [(7, 2, "once"), (_BLOCK + 1, 1024, "once")],
 )
-def test_batches_are_those_of_numpy(tf, samples, batch_size, shuffle):
+def test_batches_equal_those_of_numpy(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=5, batch_size=batch_size, shuffle=shuffle)
     last = 2 * policy.steps(samples) + min(2, policy.steps(samples))
     found = ordered_dataset(tf.range(samples), samples, policy, first_step=0, last_step=last)
@@ -95,13 +95,13 @@ def test_golden_batches(tf):
 @pytest.mark.parametrize(
     ("samples", "batch_size", "entries"),
     [
-        (7, 2, [1, 3, 4, 5, 8, 9]),  # 4 steps a pass
-        (2 * _BLOCK + 5, 2048, [1, 3, 4, 8, 9, 13, 18]),  # 9 steps a pass, 4 a block
-        (_BLOCK + 1, 4096, [2, 3, 5]),  # 3 steps a pass, 2 a block
+        (7, 2, [1, 3, 4, 5, 8, 9]),  # 4 steps per pass
+        (2 * _BLOCK + 5, 2048, [1, 3, 4, 8, 9, 13, 18]),  # 9 steps per pass, 4 per block
+        (_BLOCK + 1, 4096, [2, 3, 5]),  # 3 steps per pass, 2 per block
     ],
 )
-def test_entered_at_any_step(tf, samples, batch_size, entries):
-    """Entering at a step is leaving out what came before it, over two passes and a bit."""
+def test_start_at_any_step(tf, samples, batch_size, entries):
+    """A later start omits the earlier batches, over more than two passes."""
     policy = OrderPolicy(seed=1, batch_size=batch_size)
     steps = policy.steps(samples)
     last = 2 * steps + 1
@@ -111,13 +111,13 @@ def test_entered_at_any_step(tf, samples, batch_size, entries):
         assert_same(rows(found), wanted[first:])
 
 
-def test_far_into_a_training(tf):
+def test_start_late_in_a_training(tf):
     found = ordered_dataset(tf.range(10), 10, POLICY, first_step=4_000_001, last_step=4_000_007)
     assert_same(rows(found), expected(10, POLICY, 4_000_001, 4_000_007))
 
 
-def test_any_number_of_parallel_calls(tf):
-    """More threads, or none beside the one, change nothing; nor does reading twice."""
+def test_batches_do_not_depend_on_threads(tf):
+    """Neither the number of threads nor a second reading changes the batches."""
     samples, policy = 3000, OrderPolicy(seed=8, batch_size=7)
     wanted = expected(samples, policy, 5, 600)
     for threads in (1, 16):
@@ -142,8 +142,8 @@ def test_nested_structures_stay_together(tf):
         np.testing.assert_array_equal(right[1], y[1][wanted])
 
 
-def test_rows_taken_by_a_function(tf):
-    """Data that is no array: `take` is told the rows."""
+def test_rows_are_read_by_take(tf):
+    """`take` reads data that is not an array."""
     found = ordered_dataset(
         tf.constant(100, tf.int64),
         10,
@@ -155,8 +155,8 @@ def test_rows_taken_by_a_function(tf):
     assert_same(rows(found), [100 + batch for batch in expected(10, POLICY, 0, 3)])
 
 
-def test_the_pipeline_reads_no_seed(tf):
-    """No global seed, and no state of a generator, reaches the order."""
+def test_order_does_not_depend_on_global_seed(tf):
+    """The order depends on no global seed and changes no generator."""
     wanted = expected(100, POLICY, 0, 40)
     for seed in (1, 2):
         tf.random.set_seed(seed)
@@ -176,7 +176,7 @@ def test_the_pipeline_reads_no_seed(tf):
         (7, 2, "none"),
     ],
 )
-def test_one_pass_whichever_is_current(tf, samples, batch_size, shuffle):
+def test_pass_dataset_yields_the_current_pass(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=6, batch_size=batch_size, shuffle=shuffle)
     steps = policy.steps(samples)
     order = CurrentOrder(samples, policy)
@@ -194,7 +194,7 @@ def test_golden_digest_of_an_order():
     assert POLICY.digest(10, first_step=0, last_step=4) == "d44595b4e8c04cae70894726b1c09c93"
 
 
-def test_a_digest_for_everything_that_the_order_depends_on():
+def test_digest_covers_everything_that_determines_the_order():
     def digest(samples=10, first=0, last=4, **policy):
         return OrderPolicy(**({"seed": 42, "batch_size": 3} | policy)).digest(
             samples, first_step=first, last_step=last
@@ -220,7 +220,7 @@ def test_a_digest_for_everything_that_the_order_depends_on():
 
 
 def test_equal_orders_have_equal_digests():
-    """What does not change the order does not change its digest."""
+    """A setting without effect on the order has none on its digest."""
     once = OrderPolicy(seed=1, batch_size=2, shuffle="once")
     assert once.digest(6, first_step=0, last_step=3) == once.digest(6, first_step=3, last_step=6)
     none = [OrderPolicy(seed=s, batch_size=2, shuffle="none") for s in (1, 2)]

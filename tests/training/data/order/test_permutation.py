@@ -1,4 +1,4 @@
-"""The order of samples: literal, complete, different in each epoch, without a preferred place."""
+"""The order of samples: literal values, complete, different in each epoch, without a preferred position."""
 
 import itertools
 import math
@@ -55,7 +55,7 @@ def test_golden_keys():
     ]
 
 
-# Sizes of 1 and 2, and those at squares, where a half of the cipher's domain grows.
+# Sizes of 1 and 2, and sizes near squares, at which a factor of the cipher's domain grows.
 EDGES = [1, 2, 3, 4, 5, 8, 9, 10, 15, 16, 17, 24, 25, 26, 4095, 4096, 4097, 4899, 4900, 4901]
 
 
@@ -81,14 +81,14 @@ def test_each_sample_once_for_any_size(size, seed, epoch):
 @given(st.integers(1, LARGEST))
 @example(LARGEST)
 @example(LARGEST - 1)
-def test_the_domain_has_little_to_spare(size):
+def test_domain_is_hardly_larger_than_size(size):
     domain = Domain.of(size)
     assert size <= domain.a * domain.b < size + domain.a
     assert 0 <= domain.a - math.isqrt(size) <= 1
 
 
 @pytest.mark.parametrize("size", [1, 2, 12, 13, 30, 1000])
-def test_the_cipher_covers_its_domain(size):
+def test_cipher_is_a_permutation_of_its_domain(size):
     domain = Domain.of(size)
     values = np.arange(domain.a * domain.b)
     found = encrypt(values, epoch_keys(5, "every_epoch", 2), domain)
@@ -96,12 +96,12 @@ def test_the_cipher_covers_its_domain(size):
 
 
 @pytest.mark.parametrize("size", [0, -1, LARGEST + 1])
-def test_sizes_out_of_range(size):
+def test_sizes_out_of_range_are_refused(size):
     with pytest.raises(ValueError, match=r"size must be from 1 to 2\*\*40, received"):
         Domain.of(size)
 
 
-def test_every_epoch_another_order_and_once_the_same():
+def test_every_epoch_changes_the_order_and_once_keeps_it():
     def orders(shuffle):
         return [permutation(50, seed=3, epoch=e, shuffle=shuffle).tolist() for e in range(20)]
 
@@ -114,7 +114,7 @@ def test_every_epoch_another_order_and_once_the_same():
 
 
 def test_seed_and_epoch_are_not_added():
-    """Seed 1 in epoch 2 is not seed 2 in epoch 1, and 1 and 12 are not 11 and 2."""
+    """Seed 1 in epoch 2 differs from seed 2 in epoch 1, and (1, 12) from (11, 2)."""
     drawn = [(1, 2), (2, 1), (3, 0), (0, 3), (1, 12), (11, 2), (112, 0)]
     keys = {tuple(epoch_keys(seed, "every_epoch", epoch).tolist()) for seed, epoch in drawn}
     assert len(keys) == len(drawn)
@@ -122,7 +122,7 @@ def test_seed_and_epoch_are_not_added():
 
 @pytest.mark.parametrize("size", [1, 2, 97, 100, 10_001])
 @pytest.mark.parametrize("shuffle", SHUFFLES)
-def test_position_by_position_equals_the_whole(size, shuffle):
+def test_single_positions_equal_the_whole_order(size, shuffle):
     whole = permutation(size, seed=9, epoch=4, shuffle=shuffle)
     for position in {0, size // 3, size - 1}:
         single = permuted(size, seed=9, epoch=4, position=position, shuffle=shuffle)
@@ -143,7 +143,7 @@ def chi_square(counts):
     # The bounds are the chi-square quantiles at 0.9999 for size! - 1 degrees of freedom.
     [(2, 15.14), (3, 25.74), (4, 57.07), (5, 185.09)],
 )
-def test_all_orders_of_few_samples_are_as_likely(size, bound):
+def test_all_orders_of_few_samples_are_equally_likely(size, bound):
     orders = dict.fromkeys(itertools.permutations(range(size)), 0)
     for epoch in range(40 * len(orders)):
         orders[tuple(permutation(size, seed=2026, epoch=epoch).tolist())] += 1
@@ -151,8 +151,8 @@ def test_all_orders_of_few_samples_are_as_likely(size, bound):
 
 
 @pytest.mark.parametrize("size", [97, 100, 128])
-def test_no_place_is_preferred(size):
-    """Where a sample goes, and which one follows it: quantile 0.9999 for `size - 1` degrees of freedom."""
+def test_no_position_is_preferred(size):
+    """Positions and successors of a sample: quantile 0.9999 for `size - 1` degrees of freedom."""
     epochs = 4000
     orders = np.stack([permutation(size, seed=11, epoch=e) for e in range(epochs)])
     bound = {97: 156.26, 100: 160.06, 128: 194.98}[size]
@@ -165,7 +165,7 @@ def test_no_place_is_preferred(size):
     assert chi_square(np.bincount(steps, minlength=size)[1:]) < bound
 
 
-def test_neighbours_in_the_data_are_no_neighbours_in_the_order():
+def test_neighbours_in_the_data_are_separated():
     order = permutation(50_000, seed=1, epoch=0)
     together = int(np.sum(np.abs(np.diff(order)) == 1))
     assert together <= 12  # two are expected; more than 12 happen once in ten million
