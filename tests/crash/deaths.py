@@ -1,10 +1,10 @@
-"""Processes that are really stopped, by SIGKILL, behind each change in turn; of a write a part has arrived.
+"""Kill real processes by SIGKILL after each change in turn; the last write may be incomplete.
 
     with ForkServer() as server:
         score = deaths(points, recorded, server, folder)
 
-What is in the folder then must be what `states` works out from what the process did, byte for byte; and the
-run must come back from it as from every other state.
+The folder must then be byte for byte what `states` computes from the changes, and the run must be resumed
+from it as from every other state.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ def deaths(
     numbers: Iterable[int] | None = None,
     at_once: int = 2,
 ) -> Score:
-    """Stops a process of its own behind each change of a run that begins.
+    """Kill a new process after each change of a new run.
 
     Args:
-        points: what resumes and compares.
+        points: resumes and compares.
         recorded: the run.
         server: forks the processes.
         folder: an empty folder.
-        numbers: of the changes; all by default.
-        at_once: how many processes run at a time.
+        numbers: numbers of the changes; all by default.
+        at_once: number of processes that run at a time.
     """
     chosen = list(range(len(recorded.changes)) if numbers is None else numbers)
-    score = Score(f"{recorded.name}, really stopped", len(chosen))
+    score = Score(f"{recorded.name}, really killed", len(chosen))
 
     def stopped(number: int) -> tuple[int, str]:
         run_dir = folder / f"stopped-{number}"
@@ -65,23 +65,23 @@ def deaths(
         score.states += 1
         words = recorded.changes[number].words
         if code != -signal.SIGKILL:
-            score.bad.append(f"at change {number}, {words}: it ended with {code}: {output[-300:]}")
+            score.bad.append(f"at change {number}, {words}: the exit code is {code}: {output[-300:]}")
             continue
         made = changes_of(folder / f"stopped-{number}-process" / "log")
         before, tree = recorded.start.after(made[:-1]), Tree.read(folder / f"stopped-{number}")
         if tree != recorded.start.after([*made[:-1], _part(made[-1], number)]):
-            score.bad.append(f"at change {number}, {words}: something else is left than was worked out")
+            score.bad.append(f"at change {number}, {words}: the folder differs from the computed state")
             continue
-        said = points.trouble_with(Left(number, words, tree, before.files), score, resume="each")
-        if said is not None:
-            score.bad.append(f"at change {number}, {words}: {said}")
+        problem = points.problem_with(Left(number, words, tree, before.files), score, resume="each")
+        if problem is not None:
+            score.bad.append(f"at change {number}, {words}: {problem}")
         shutil.rmtree(folder / f"stopped-{number}")
         shutil.rmtree(folder / f"stopped-{number}-process")
     return score
 
 
 def _share(number: int) -> float:
-    """How much of a write arrives; all of some."""
+    """Return the share of a write that arrives; 1 for some."""
     return min(1.0, random.Random(number).uniform(0, 1.2))
 
 

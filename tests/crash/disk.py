@@ -1,15 +1,14 @@
-"""Every change that a process makes to a folder, seen as it is made; the process can be stopped behind any.
+"""Record every change that a process makes to a folder; the process can be killed after any of them.
 
     with RecordedDisk(folder) as disk:
-        ...                                # what writes into the folder
-    disk.changes                           # in their order
+        ...                                # code that writes into the folder
+    disk.changes                           # in order
 
-    with RecordedDisk(folder, stop_at=7):  # the eighth change is the last; of a write only a part arrives
+    with RecordedDisk(folder, stop_at=7):  # the eighth change is the last; a write arrives in part
         ...
 
-It stands between the package and Python's `os`, so that the package runs the code that it always runs. A
-write that went past it (by C code, or by `open`) is found where what `states.Tree` makes of the changes is
-compared with the folder.
+It replaces functions of Python's `os`, so the package runs its usual code. A write that is not recorded (by C
+code, or by `open`) is detected when the folder is compared with the `states.Tree` of the changes.
 """
 
 from __future__ import annotations
@@ -39,10 +38,10 @@ class Change:
     Attributes:
         kind: `create`, `write`, `truncate`, `fsync`, `rename`, `unlink`, `mkdir`, or `fsync names` of a
             folder.
-        path: of the file or folder, from the folder that is watched, which is `"."`.
-        file: the number of the file itself, which keeps it where it is renamed.
-        offset: where a write begins; the size that is left by a truncation.
-        data: what is written.
+        path: path of the file or folder relative to the recorded folder, which is `"."`.
+        file: number of the file, which does not change if it is renamed.
+        offset: start of a write; the new size for a truncation.
+        data: the written bytes.
         target: the new name of a renaming.
     """
 
@@ -55,19 +54,19 @@ class Change:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """Description of the change."""
         what = f" {len(self.data)} bytes at {self.offset}" if self.kind == "write" else ""
         return f"{self.kind} {self.path}{what}{' to ' * bool(self.target)}{self.target}"
 
 
 class RecordedDisk:
-    """Sees the changes that this process makes below a folder while the `with` block lasts.
+    """Record the changes that this process makes in a folder during the `with` block.
 
     Args:
         folder: the folder.
-        stop_at: the number of the change behind which SIGKILL ends this process; none by default.
-        torn: of a write that is stopped at, how much arrives, as a share of its bytes.
-        log: a file outside the folder that gets each change before it is made.
+        stop_at: number of the change after which SIGKILL ends this process; none by default.
+        torn: share of the bytes that arrive if the last change is a write.
+        log: a file outside the folder to which each change is written before it is made.
     """
 
     def __init__(
@@ -82,8 +81,8 @@ class RecordedDisk:
         self._files: dict[str, int] = {}
         self._made = 0
         self._folders: dict[int, str] = {}
-        held = [p for p in Path(folder).rglob("*") if p.is_file()] if Path(folder).exists() else []
-        for name in sorted(str(p.relative_to(folder)) for p in held):
+        existing = [p for p in Path(folder).rglob("*") if p.is_file()] if Path(folder).exists() else []
+        for name in sorted(str(p.relative_to(folder)) for p in existing):
             self._new(name)
 
     def __enter__(self) -> RecordedDisk:
@@ -102,14 +101,14 @@ class RecordedDisk:
         return self._made
 
     def _name(self, path: Any) -> str | None:
-        """A path from the folder; None where it is elsewhere."""
+        """Return a path relative to the folder; None if it is not in the folder."""
         full = os.path.abspath(os.fspath(path))
         if full == self._root:
             return "."
         return os.path.relpath(full, self._root) if full.startswith(self._root + os.sep) else None
 
     def _make(self, change: Change, call: Callable[[], Any]) -> Any:
-        """Makes a change; the last one where this process is to be stopped there."""
+        """Make a change, and end the process if it is the last one."""
         last = len(self.changes) == self._stop_at
         self.changes.append(change)
         if self._log is not None:
@@ -205,7 +204,7 @@ class RecordedDisk:
             names = self._name(source), self._name(target)
             if names == (None, None):
                 return _OS["replace"](source, target, **named)
-            assert None not in names, "renamed across the folder's border"
+            assert None not in names, "renamed into or out of the folder"
             file = self._files.get(names[0], 0)
             change = Change("rename", names[0], file, target=names[1])
             self._make(change, lambda: _OS["replace"](source, target, **named))
@@ -232,17 +231,17 @@ class RecordedDisk:
             self._make(Change("mkdir", name), lambda: _OS["mkdir"](path, *more, **named))
 
     def _refused(self, *arguments: Any, **named: Any) -> None:
-        raise AssertionError(f"a change that is not looked at: {arguments}")
+        raise AssertionError(f"a change that is not recorded: {arguments}")
 
     _rmdir = _link = _refused
 
 
 def changes_of(log: Path) -> list[Change]:
-    """The changes that a process has logged, the last of which may have been stopped at."""
-    found: list[Change] = []
+    """Return the changes that a process has logged; the last one may be incomplete."""
+    changes: list[Change] = []
     with open(log, "rb") as file:
         while True:
             try:
-                found.append(pickle.load(file))
+                changes.append(pickle.load(file))
             except EOFError:
-                return found
+                return changes

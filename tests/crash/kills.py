@@ -1,14 +1,14 @@
-"""Trainings that are killed at random moments, again and again, until they are through.
+"""Kill trainings at random moments, repeatedly, until they finish.
 
     with ForkServer() as server:
         kills = Kills(server, folder, seed=0)
         print_table(kills.scores(KINDS, count=200))
 
-Each training is killed up to four times, and then left to end: in turn at a moment drawn from as long as a
-whole one takes, and at one drawn from as long as its steps take, once it makes them. It counts as the same
-when its folder opened after each kill, no record that was written is lost, and it ends with the fingerprint,
-the weights, the history and the CSV file of the run that nothing interrupted. Under Keras's own
-BackupAndRestore, with the same trainings, seeds and kills, its weights count.
+Each training is killed up to four times, and then runs to its end. The moments are drawn in turn from the
+duration of the whole process and from the duration of its steps. A training counts as equal if its folder
+opens after each kill, no written record is lost, and it ends with the fingerprint, weights, history and CSV
+file of the uninterrupted run. With Keras's own BackupAndRestore (same trainings, seeds and kills), only the
+weights count.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _KILLS_OF_A_RUN = 4
 _LONGEST = 600.0  # seconds
 
 
-# The files that tests/scripts/interrupted.py makes: before the training, and behind its first step.
+# The files that tests/scripts/interrupted.py creates: before the training, and after its first step.
 _MARKS = ("began", "trains")
 
 
@@ -46,9 +46,9 @@ class Kind:
     """A kind of training.
 
     Attributes:
-        model: as tests/scripts/interrupted.py calls it.
-        every: between snapshots.
-        by: what keeps its state: `keras_repro` or `keras`.
+        model: its name in tests/scripts/interrupted.py.
+        every: interval of the snapshots.
+        by: which package saves the state: `keras_repro` or `keras`.
     """
 
     model: str
@@ -57,7 +57,7 @@ class Kind:
 
     @property
     def folder(self) -> str:
-        """As part of a folder's name."""
+        """The kind as part of a folder name."""
         return f"{self.by}-{self.model}-{self.every}".replace(" ", "-")
 
 
@@ -76,16 +76,16 @@ OF_KERAS = tuple(Kind(*m, by="keras") for m in _MODELS)
 
 @dataclass
 class Score:
-    """What came of the kills of one kind of training.
+    """The results of the kills of one kind of training.
 
     Attributes:
         kind: the kind.
-        kills: how many processes were killed.
-        runs: how many trainings these were.
+        kills: number of killed processes.
+        runs: number of trainings.
         anew: kills before the first snapshot.
-        back: trainings that came to their end.
-        same: those of them that are the run that nothing interrupted.
-        bad: what went wrong, in words.
+        back: trainings that finished.
+        same: finished trainings that equal the uninterrupted run.
+        bad: descriptions of the failures.
     """
 
     kind: Kind
@@ -97,45 +97,45 @@ class Score:
     bad: list[str] = field(default_factory=list)
 
     def add(self, other: Score) -> None:
-        """Adds what came of others."""
+        """Add another score."""
         for name in ("kills", "runs", "anew", "back", "same", "bad"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
 
 @dataclass(frozen=True)
 class _Whole:
-    """A training that nothing interrupted: how long it took since each mark, and what it gave."""
+    """An uninterrupted training: its duration since each mark, and its result."""
 
     seconds: dict[str, float]
     result: Any
 
 
 class Kills:
-    """Kills trainings in a folder.
+    """Kill trainings in a folder.
 
     Args:
         server: forks the processes.
-        folder: an empty folder; what did not come back as it should stays there.
-        seed: of the moments.
-        at_once: how many processes train at a time.
+        folder: an empty folder; failed trainings stay there.
+        seed: seed of the moments.
+        at_once: number of processes that train at a time.
     """
 
     def __init__(self, server: ForkServer, folder: Path, *, seed: int = 0, at_once: int = 2) -> None:
         self._server, self._folder, self._seed, self._at_once = server, folder, seed, at_once
 
     def scores(self, kinds: Sequence[Kind], *, count: int, until: float = math.inf) -> list[Score]:
-        """Kills trainings of several kinds in turn.
+        """Kill trainings of several kinds in turn.
 
         Args:
             kinds: the kinds.
-            count: how many kills, about.
-            until: when no training is begun any more, in seconds of `time.monotonic`.
+            count: approximate number of kills.
+            until: when the last training may begin, in seconds of `time.monotonic`.
         """
         scores = [Score(kind) for kind in kinds]
         with ThreadPoolExecutor(self._at_once) as pool:
             wholes = list(pool.map(self._whole, kinds))
 
-            def keep_on(first: int) -> None:
+            def work(first: int) -> None:
                 for number in range(first, 2 * count + len(kinds), self._at_once):
                     if sum(s.kills for s in scores) >= count or time.monotonic() >= until:
                         return
@@ -143,18 +143,18 @@ class Kills:
                     folder = self._folder / f"{score.kind.folder}-{number}"
                     score.add(self._one(score.kind, folder, whole))
 
-            list(pool.map(keep_on, range(self._at_once)))
+            list(pool.map(work, range(self._at_once)))
         return scores
 
     def _whole(self, kind: Kind) -> _Whole:
-        """A training that nothing interrupts."""
+        """Run an uninterrupted training."""
         folder = self._folder / f"{kind.folder}-whole"
         seconds = self._train(kind, folder)
         assert seconds is not None, _last_words(folder)
         return _Whole(seconds, _result(folder))
 
     def _one(self, kind: Kind, run_dir: Path, whole: _Whole) -> Score:
-        """One training, killed until it is through."""
+        """Kill one training several times, and let it finish."""
         moments = random.Random(f"{self._seed} {run_dir.name}")
         score = Score(kind, runs=1)
         before: list[Any] = []
@@ -162,26 +162,26 @@ class Kills:
             since = _MARKS[number % len(_MARKS)]
             moment = moments.uniform(0, whole.seconds[since])
             if self._train(kind, run_dir, since=since, kill_after=moment) is not None:
-                break  # it was through before
+                break  # it finished before
             if not _killed(run_dir):
                 break
             score.kills += 1
             try:
                 lines = _lines(run_dir)
             except ReproError as error:
-                score.bad.append(f"{run_dir}: its folder does not open: {error}")
+                score.bad.append(f"{run_dir}: its folder cannot be opened: {error}")
                 return score
             score.anew += not any(r["kind"] == "snapshot" for r in lines)
             if lines[: len(before)] != before:
                 score.bad.append(f"{run_dir}: a record is lost")
                 return score
             before = lines
-        through = _result(run_dir) is not None or self._train(kind, run_dir) is not None
-        score.back += through
-        if not through:
-            score.bad.append(f"{run_dir}: does not start again: {_last_words(run_dir)}")
+        finished = _result(run_dir) is not None or self._train(kind, run_dir) is not None
+        score.back += finished
+        if not finished:
+            score.bad.append(f"{run_dir}: cannot be resumed: {_last_words(run_dir)}")
         elif _result(run_dir) != whole.result or _lines(run_dir)[: len(before)] != before:
-            score.bad.append(f"{run_dir}: is another run")
+            score.bad.append(f"{run_dir}: differs from the uninterrupted run")
         else:
             score.same += 1
             for left in run_dir.parent.glob(f"{run_dir.name}*"):
@@ -191,7 +191,7 @@ class Kills:
     def _train(
         self, kind: Kind, run_dir: Path, *, since: str = "began", kill_after: float | None = None
     ) -> dict[str, float] | None:
-        """Trains in a process of its own; how long since each mark, None where it did not end well."""
+        """Train in a new process; return the duration since each mark, None if the process failed."""
         process = Path(f"{run_dir}-process")
         shutil.rmtree(process, ignore_errors=True)
         process.mkdir()
@@ -223,12 +223,12 @@ def _result(run_dir: Path) -> Any:
     path = Path(f"{run_dir}.json")
     try:
         return json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):  # killed before or while it wrote that
+    except (FileNotFoundError, ValueError):  # killed before or while it was written
         return None
 
 
 def _lines(run_dir: Path) -> list[Any]:
-    """The lines of a run's ledger; none where it has no header yet."""
+    """Return the lines of a run's ledger; none if it has no header yet."""
     ledger = run_dir / "ledger.jsonl"
     if not ledger.exists() or b"\n" not in ledger.read_bytes():
         return []
@@ -237,21 +237,21 @@ def _lines(run_dir: Path) -> list[Any]:
 
 def _last_words(run_dir: Path) -> str:
     lines = (Path(f"{run_dir}-process") / OUTPUT_NAME).read_text(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it says nothing"
+    return lines[-1] if lines else "no output"
 
 
 def print_table(scores: Sequence[Score]) -> int:
-    """Prints what came of each kind, and of all; returns how many are not as they should be."""
+    """Print the results of each kind and of all; return the number of trainings that failed."""
     print(
-        f"{'training':12} {'snapshots':10} {'kept by':12} {'kills':>6} {'began anew':>11} {'runs':>6} "
-        f"{'came back':>10} {'same':>6}"
+        f"{'training':12} {'snapshots':10} {'saved by':12} {'kills':>6} {'restarted':>11} {'runs':>6} "
+        f"{'finished':>10} {'equal':>6}"
     )
     total = Score(Kind("all", "", scores[0].kind.by))
     for score in scores:
         total.add(score)
     for score in [*scores, total]:
         kind = score.kind
-        anew = score.anew if kind.by == "keras_repro" else "not seen"
+        anew = score.anew if kind.by == "keras_repro" else "unknown"
         print(
             f"{kind.model:12} {kind.every:10} {kind.by:12} {score.kills:6} {anew:>11} {score.runs:6} "
             f"{score.back:10} {score.same:6}",

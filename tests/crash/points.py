@@ -1,15 +1,15 @@
-"""Crashes of a small run at every change that it makes to its folder, and what comes of each.
+"""Simulate crashes of a small run at every change to its folder, and resume from each.
 
     python tests/crash/points.py [--all] [--deaths]
 
-First the changes of one run are recorded, and those of a run that goes on with one that was killed in its
-middle. What the process's or the machine's death may leave at each of them (`states`) is then opened and
-resumed. A state counts as good when its folder opens, no record that was acknowledged is lost, the newest
-acknowledged snapshot or a newer one is found, the resumed run ends with the fingerprint, the weights and the
-history of the run that nothing interrupted, and nothing is left in the folder that has no use.
+First the changes of one run are recorded, and those of a run that resumes a run killed in its middle. Each
+state that a crash of the process or the machine may leave (`states`) is then opened and resumed. A state is
+good if its folder opens, no acknowledged record is lost, the newest acknowledged snapshot or a newer one is
+found, the resumed run ends with the fingerprint, weights and history of the uninterrupted run, and no useless
+file stays in the folder.
 
-States from which the same is read (lines, snapshots, files) are resumed once; with `--all` each. With
-`--deaths`, real processes are stopped behind each change too (`deaths`).
+States with the same content (lines, snapshots, files) are resumed once; with `--all` each. With `--deaths`,
+real processes are killed after each change too (`deaths`).
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ _LEDGER = "ledger.jsonl"
 
 @dataclass(frozen=True)
 class Recorded:
-    """A run whose changes are known.
+    """A run with recorded changes.
 
     Attributes:
-        name: what it was.
-        start: what was in its folder before.
-        changes: what it did to it.
+        name: name of the run.
+        start: content of its folder before the run.
+        changes: its changes to the folder.
     """
 
     name: str
@@ -60,14 +60,14 @@ class Recorded:
 
 @dataclass
 class Score:
-    """What came of the states of one run under one model of a crash.
+    """The results of one run with one model of a crash.
 
     Attributes:
         name: the run and the model.
-        points: changes at which it was stopped.
-        states: states that this may leave, each another.
-        resumed: those that were resumed; the others read the same as one of them.
-        bad: what went wrong, in words.
+        points: number of changes at which it crashed.
+        states: number of different states after the crashes.
+        resumed: number of resumed states; the others have the same content as one of them.
+        bad: descriptions of the failures.
     """
 
     name: str
@@ -79,16 +79,16 @@ class Score:
 
 @dataclass(frozen=True)
 class Opened:
-    """What is read from a state.
+    """The content of a state as it is read.
 
     Attributes:
-        lines: of its ledger, those that count.
-        place: the epoch and the step of the newest snapshot.
-        error: why it does not open.
+        lines: the valid lines of its ledger.
+        position: epoch and step of the newest snapshot.
+        error: why it cannot be opened.
     """
 
     lines: tuple[bytes, ...] = ()
-    place: tuple[int, int] | None = None
+    position: tuple[int, int] | None = None
     error: str = ""
 
 
@@ -97,26 +97,26 @@ class Points:
 
     Args:
         folder: an empty folder to work in.
-        train: trains in a run folder, or goes on there; returns what came of it.
+        train: trains or resumes in a run folder, and returns the result.
     """
 
     def __init__(self, folder: Path, train: Train) -> None:
         self._folder, self._train = folder, train
         self._expected: dict[str, Any] = {}
-        self._left: set[str] = set()
-        self._known: dict[Any, str | None] = {}
+        self._final_files: set[str] = set()
+        self._problems: dict[Any, str | None] = {}
         self._opened: dict[Any, Opened] = {}
 
     def recorded(self) -> Iterator[Recorded]:
-        """The run itself, and the one that goes on with it where it was killed in its middle.
+        """Yield the run itself, and a run that resumes it after it was killed in its middle.
 
         Raises:
-            AssertionError: something was written past the recording, or a run differs from the first.
+            AssertionError: a change was not recorded, or a run differs from the first.
         """
         whole = self._record("a run", Tree({}, frozenset()))
         yield whole
         marks = [i for i, c in enumerate(whole.changes) if b'{"kind":"snapshot"' in c.data]
-        # In its second epoch, with a torn line behind its second snapshot, so that all is to be done.
+        # In its second epoch, with an incomplete line after its second snapshot.
         start = whole.start.after(whole.changes[: marks[1] + 2])
         torn = dict(start.files) | {_LEDGER: start.files[_LEDGER] + b'{"kind":"epo'}
         yield self._record("a resumed run", Tree(torn, start.folders))
@@ -126,62 +126,62 @@ class Points:
         start.write(folder)
         with RecordedDisk(folder) as disk:
             result = self._train(folder)
-        assert start.after(disk.changes) == Tree.read(folder), "something was written past the recording"
+        assert start.after(disk.changes) == Tree.read(folder), "a change was not recorded"
         self._expected = self._expected or result
-        self._left = self._left or set(Tree.read(folder).files)
+        self._final_files = self._final_files or set(Tree.read(folder).files)
         assert result == self._expected
         return Recorded(name, start, tuple(disk.changes))
 
     def score(
         self, recorded: Recorded, model: str, *, resume: Resuming = "distinct", most_bad: int | None = None
     ) -> Score:
-        """Opens and resumes what crashes of a run may leave.
+        """Open and resume the states that crashes of a run may leave.
 
         Args:
             recorded: the run.
             model: `"process"` or `"machine"`.
-            resume: which states are resumed: `each`; of those with the same lines, snapshot and files one; or
-                of those with the same lines and snapshot one (`few`).
-            most_bad: how many bad ones are enough.
+            resume: which states are resumed: `each`; one of those with the same lines, snapshot and files
+                (`distinct`); or one of those with the same lines and snapshot (`few`).
+            most_bad: number of failures after which to stop.
         """
         states = after_the_process if model == "process" else after_the_machine
         score = Score(f"{recorded.name}, the {model} dies", len(recorded.changes))
         for left in states(recorded.start, recorded.changes):
             score.states += 1
-            said = self.trouble_with(left, score, resume=resume)
-            if said is not None:
-                score.bad.append(f"at change {left.point}, arrived {left.words}: {said}")
+            problem = self.problem_with(left, score, resume=resume)
+            if problem is not None:
+                score.bad.append(f"at change {left.point}, arrived {left.words}: {problem}")
                 if len(score.bad) == most_bad:
                     break
         return score
 
-    def trouble_with(self, left: Left, score: Score, *, resume: Resuming = "distinct") -> str | None:
-        """What is wrong with a state, or with the run that goes on with it; None where nothing is."""
+    def problem_with(self, left: Left, score: Score, *, resume: Resuming = "distinct") -> str | None:
+        """Return what is wrong with a state, or with the run that resumes it; None if nothing is."""
         acknowledged = [line for line in left.kept.get(_LEDGER, b"").splitlines(True) if line[-1:] == b"\n"]
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             opened = self._open(left.tree)
             if acknowledged:
                 if opened.error:
-                    return f"the folder does not open: {opened.error}"
+                    return f"the folder cannot be opened: {opened.error}"
                 if list(opened.lines[: len(acknowledged)]) != acknowledged:
-                    return "a record that was acknowledged is lost"
+                    return "an acknowledged record is lost"
                 marks = [m for m in map(json.loads, acknowledged) if m["kind"] == "snapshot"]
-                if marks and (opened.place or (-1, 0)) < (marks[-1]["epoch"], marks[-1]["step"]):
+                if marks and (opened.position or (-1, 0)) < (marks[-1]["epoch"], marks[-1]["step"]):
                     return f"the snapshot {marks[-1]['file']} is lost"
-            reads: Any = (len(opened.lines), opened.place, bool(opened.error))
+            reads: Any = (len(opened.lines), opened.position, bool(opened.error))
             if resume != "few":
                 torn = left.tree.files.get(_LEDGER, b"")[-1:]
                 reads = (*reads, torn, frozenset(left.tree.files) - {"lock"}, left.tree.folders)
-            if resume == "each" or reads not in self._known:
+            if resume == "each" or reads not in self._problems:
                 score.resumed += 1
                 folder = self._folder / "crashed"
                 left.tree.write(folder)
-                self._known[reads] = self._resumed(folder, acknowledged)
-        return self._known[reads]
+                self._problems[reads] = self._resumed(folder, acknowledged)
+        return self._problems[reads]
 
     def _open(self, tree: Tree) -> Opened:
-        """What is read from a state; each content of the ledger and the snapshots once."""
+        """Read a state; once for each content of the ledger and the snapshots."""
         from keras_repro.training.resume.restore_point import find_restore_point
 
         key = frozenset(f for f in tree.files.items() if f[0] == _LEDGER or f[0].startswith("snapshots/"))
@@ -191,10 +191,10 @@ class Points:
             try:
                 ledger = open_ledger(folder)
                 count = 1 + sum(1 for _ in ledger.records())
-                found = find_restore_point(folder)
-                place = None if found is None else (found.position.epoch, found.position.step)
+                point = find_restore_point(folder)
+                position = None if point is None else (point.position.epoch, point.position.step)
                 lines = tree.files[_LEDGER].splitlines(True)[:count]
-                self._opened[key] = Opened(tuple(lines), place)
+                self._opened[key] = Opened(tuple(lines), position)
             except ReproError as error:
                 self._opened[key] = Opened(error=str(error))
         return self._opened[key]
@@ -203,26 +203,28 @@ class Points:
         try:
             result = self._train(folder)
         except Exception as error:
-            return f"it is not resumed: {type(error).__name__}: {error}"
+            return f"it cannot be resumed: {type(error).__name__}: {error}"
         different = [name for name, value in self._expected.items() if result[name] != value]
         if different:
-            return f"the resumed run has another {', '.join(different)}"
+            return f"the resumed run differs in {', '.join(different)}"
         lines = (folder / _LEDGER).read_bytes().splitlines(True)
         if acknowledged and lines[: len(acknowledged)] != acknowledged:
-            return "a record that was acknowledged is lost in resuming"
+            return "an acknowledged record is lost by the resume"
         ledger = open_ledger(folder)
         if ledger.status != "finished" or ledger.notes:
             return f"the resumed run's ledger is {ledger.status} {ledger.notes}"
-        there = set(Tree.read(folder).files)
-        # A run that was over may keep one snapshot more, where it was killed before it removed that.
-        more = {f for f in there - self._left if not (f.startswith("snapshots/") and f.endswith(".h5"))}
-        if more or self._left - there:
-            return f"there is {there} in the folder, not {self._left}"
+        files = set(Tree.read(folder).files)
+        # A finished run may keep one more snapshot if it was killed before it removed that.
+        extra = {
+            f for f in files - self._final_files if not (f.startswith("snapshots/") and f.endswith(".h5"))
+        }
+        if extra or self._final_files - files:
+            return f"the folder contains {files}, expected {self._final_files}"
         return None
 
 
 def print_scores(scores: list[Score]) -> int:
-    """Prints a table; returns how many states are bad."""
+    """Print a table; return the number of bad states."""
     print(f"{'crashes':36} {'points':>7} {'states':>7} {'resumed':>8} {'good':>7} {'bad':>5}")
     for score in scores:
         good = score.states - len(score.bad)
@@ -232,15 +234,15 @@ def print_scores(scores: list[Score]) -> int:
         for text in score.bad[:10]:
             print(f"    {text}")
     bad = sum(len(s.bad) for s in scores)
-    print(f"{sum(s.states for s in scores)} states, {bad} of which did not come back")
+    print(f"{sum(s.states for s in scores)} states, {bad} of them bad")
     return bad
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints what came of all crashes; returns 1 where one is bad."""
+    """Print the results of all crashes; return 1 if a state is bad."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--all", action="store_true", help="resume each state")
-    parser.add_argument("--deaths", action="store_true", help="stop real processes too")
+    parser.add_argument("--deaths", action="store_true", help="kill real processes too")
     options = parser.parse_args(arguments)
     from crash import small_run
 

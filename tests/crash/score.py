@@ -1,8 +1,8 @@
-"""Kills trainings at random moments and at every change that they make on the disk; counts what came back.
+"""Kill trainings at random moments and at every change on the disk, and count the exact resumes.
 
     make crash-test N=1000
 
-First N kills over several kinds of training (`kills`), then as many as N / 10 of the same under Keras's own
+First N kills of several kinds of training (`kills`), then N / 10 of the same with Keras's own
 BackupAndRestore, then crashes of a small run at each write, fsync and rename (`points`).
 """
 
@@ -29,9 +29,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("count", type=int, nargs="?", default=20, help="kills in all (20)")
     parser.add_argument("--keras", type=int, help="kills under BackupAndRestore (a tenth, from 20)")
-    parser.add_argument("--minutes", type=float, default=600, help="no kills of ours after that many (600)")
-    parser.add_argument("--seed", type=int, default=0, help="of the moments (0)")
-    parser.add_argument("--only", choices=["kills", "points"], help="one of the two parts")
+    parser.add_argument("--minutes", type=float, default=600, help="time limit of our kills (600)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the moments (0)")
+    parser.add_argument("--only", choices=["kills", "points"], help="run one of the two parts")
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="crash-test-"))
     os.chdir(folder)
@@ -55,7 +55,7 @@ def _kills(folder: Path, options: argparse.Namespace) -> int:
         print("Killed at random moments", flush=True)
         bad = print_table(ours)
         if of_keras:
-            print("\nThe same under Keras's own BackupAndRestore", flush=True)
+            print("\nThe same with Keras's own BackupAndRestore", flush=True)
             print_table(kills.scores(OF_KERAS, count=of_keras))
     return bad
 

@@ -1,4 +1,4 @@
-"""A training of a second at most, with a little of everything: `train(folder)`."""
+"""A training of at most one second with many kinds of state: `train(folder)`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DATA = np.random.default_rng(0).normal(size=(24, 4)).astype("float32")
 
 
 def build() -> Any:
-    """A model with dropout, batch norm and momentum, run eagerly: tracing takes longer than its few steps."""
+    """Return a model with dropout, batch norm and momentum. It runs eagerly: tracing takes longer."""
     layers = [keras.layers.Dense(4), keras.layers.BatchNormalization(), keras.layers.Dropout(0.3)]
     model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(1)])
     model.compile(keras.optimizers.SGD(0.01, momentum=0.9), "mse", run_eagerly=True)
@@ -23,10 +23,10 @@ def build() -> Any:
 
 
 def train(folder: Path, *, background: bool = False, epochs: int = EPOCHS) -> dict[str, Any]:
-    """Trains, or goes on with the training that `folder` holds.
+    """Train, or resume the training in `folder`.
 
     Returns:
-        Fingerprint, history and weights of the finished run, as JSON can hold them.
+        Fingerprint, history and weights of the finished run, for JSON.
     """
     trainer = kr.ReproducibleTrainer(build, seed=7, batch_size=8, shuffle="none", strict=False)
     run = trainer.fit(

@@ -1,12 +1,12 @@
-"""What a crash may leave of a folder, from the changes that were made to it.
+"""Compute the states of a folder that a crash may leave, from the changes made to it.
 
-Two models of a crash. *The process dies*: what it wrote is there, of the last write a part. *The machine
-dies*: of what was not made durable by `fsync`, any part may be missing. The second is that of Pillai et al.,
+There are two models of a crash. *The process dies*: all its writes arrive, the last one in part. *The machine
+dies*: everything that `fsync` did not make durable may be missing. The second model is that of Pillai et al.,
 "All File Systems Are Not Created Equal" (ALICE, OSDI 2014), with the bounded search of Mohan et al., "Finding
-Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (CrashMonkey and ACE, OSDI 2018): a file's data
-last once the file was synced, a name lasts once its folder was; what is pending arrives up to any change,
-without any one of them, or one alone; a write arrives in part, or as zeros (a file may have grown before its
-bytes are there).
+Crash-Consistency Bugs with Bounded Black-Box Crash Testing" (CrashMonkey and ACE, OSDI 2018): data is
+durable when the file is synced, a name when its folder is; pending changes arrive up to any of them, without
+any one of them, or one alone; a write arrives in part, or as zeros (a file may grow before its bytes
+arrive).
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Tree:
 
     @classmethod
     def read(cls, folder: Path) -> Tree:
-        """What is in a folder."""
-        found = list(folder.rglob("*")) if folder.exists() else []
-        files = {str(p.relative_to(folder)): p.read_bytes() for p in found if p.is_file()}
-        return cls(files, frozenset(str(p.relative_to(folder)) for p in found if p.is_dir()))
+        """Read the content of a folder."""
+        paths = list(folder.rglob("*")) if folder.exists() else []
+        files = {str(p.relative_to(folder)): p.read_bytes() for p in paths if p.is_file()}
+        return cls(files, frozenset(str(p.relative_to(folder)) for p in paths if p.is_dir()))
 
     def write(self, folder: Path) -> None:
-        """Makes a new folder with this content, all of one age, as in a copy: nothing may go by that."""
+        """Create a folder with this content. All files have the same time: nothing may depend on it."""
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for path in sorted(self.folders):
@@ -52,21 +52,21 @@ class Tree:
             os.utime(folder / path, (0, 0))
 
     def after(self, changes: Sequence[Change]) -> Tree:
-        """What changes make of it; those that another one needs may be missing."""
+        """Return the content after some changes; a change may depend on one that is missing."""
         numbers = {path: number for number, path in enumerate(sorted(self.files), start=1)}
         names = dict(numbers)
         contents = {numbers[path]: data for path, data in self.files.items()}
         folders = set(self.folders)
         for change in changes:
-            held = contents.get(change.file, b"")
+            data = contents.get(change.file, b"")
             if change.kind == "create":
                 names[change.path] = change.file
             elif change.kind == "write":
-                held = held.ljust(change.offset, b"\0")
+                data = data.ljust(change.offset, b"\0")
                 end = change.offset + len(change.data)
-                contents[change.file] = held[: change.offset] + change.data + held[end:]
+                contents[change.file] = data[: change.offset] + change.data + data[end:]
             elif change.kind == "truncate":
-                contents[change.file] = held[: change.offset].ljust(change.offset, b"\0")
+                contents[change.file] = data[: change.offset].ljust(change.offset, b"\0")
             elif change.kind == "rename":
                 names.pop(change.path, None)
                 names[change.target] = change.file
@@ -85,11 +85,11 @@ class Tree:
 
 @dataclass(frozen=True)
 class Left:
-    """What a crash leaves.
+    """The state after a crash.
 
     Attributes:
-        point: how many changes were begun.
-        words: which of them arrived, for people.
+        point: number of changes that had begun.
+        words: description of the changes that arrived.
         tree: the folder.
         kept: what must have arrived, by path: of a ledger, its first bytes.
     """
@@ -101,7 +101,7 @@ class Left:
 
 
 def after_the_process(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
-    """What is left where the process dies at each change in turn."""
+    """Yield the states if the process dies at each change in turn."""
     for point in range(len(changes) + 1):
         made = changes[:point]
         tree = start.after(made)
@@ -115,7 +115,7 @@ def after_the_process(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
 
 
 def after_the_machine(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
-    """What may be left where the machine dies at each change in turn."""
+    """Yield the possible states if the machine dies at each change in turn."""
     seen: set[tuple[tuple[tuple[str, bytes], ...], frozenset[str], int]] = set()
     for point in range(1, len(changes) + 1):
         made = list(changes[:point])
@@ -130,7 +130,7 @@ def after_the_machine(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
 
 
 def _pending(made: Sequence[Change]) -> list[int]:
-    """Which changes are not durable yet."""
+    """Return the indices of changes that are not durable yet."""
     pending: list[int] = []
     for index, change in enumerate(made):
         if change.kind == "fsync":
@@ -150,13 +150,13 @@ def _folder(change: Change) -> str:
 
 
 def _arrivals(made: Sequence[Change], pending: Sequence[int]) -> Iterator[tuple[str, list[Change]]]:
-    """Which of the pending changes arrive."""
+    """Yield the subsets of pending changes that may arrive."""
 
     def with_only(arrived: Sequence[int], partly: Mapping[int, Change] | None = None) -> list[Change]:
         gone = set(pending) - set(arrived)
         return [(partly or {}).get(i, c) for i, c in enumerate(made) if i not in gone]
 
-    yield "nothing that was pending", with_only([])
+    yield "no pending change", with_only([])
     for place, index in enumerate(pending):
         change = made[index]
         yield f"up to {change.words}", with_only(pending[: place + 1])
@@ -178,5 +178,5 @@ def _parts(change: Change) -> Iterator[tuple[str, Change]]:
 
 
 def _part(change: Change, share: float) -> int:
-    """A part of a write that is neither nothing nor all of it."""
+    """Return the size of a part of a write: neither nothing nor all of it."""
     return min(max(1, round(len(change.data) * share)), max(1, len(change.data) - 1))

@@ -1,4 +1,4 @@
-"""The short form of `make crash-test`: five real kills, and crashes at every change of a small run."""
+"""A short form of `make crash-test`: five real kills, and crashes at every change of a small run."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ from keras_repro.storage import atomic_files
 NOTHING = Tree({}, frozenset())
 
 
-def test_killed_five_times_it_is_the_run_that_nothing_interrupted(
-    forkserver: ForkServer, tmp_path: Path
-) -> None:
+def test_run_killed_five_times_equals_uninterrupted_run(forkserver: ForkServer, tmp_path: Path) -> None:
     kinds = (Kind("mlp", "3"), Kind("gan", "2"))
     scores = Kills(forkserver, tmp_path).scores(kinds, count=5)
     assert [s.bad for s in scores] == [[], []]
@@ -31,7 +29,7 @@ def test_killed_five_times_it_is_the_run_that_nothing_interrupted(
     assert sum(s.same for s in scores) == sum(s.runs for s in scores) >= 2
 
 
-def test_crashes_at_every_change_of_a_small_run(forkserver: ForkServer, tmp_path: Path) -> None:
+def test_small_run_is_resumed_after_crash_at_every_change(forkserver: ForkServer, tmp_path: Path) -> None:
     points = Points(tmp_path / "work", small_run.train)
     for recorded in points.recorded():
         kinds = {c.kind for c in recorded.changes}
@@ -45,12 +43,12 @@ def test_crashes_at_every_change_of_a_small_run(forkserver: ForkServer, tmp_path
             assert "truncate" in kinds
             continue
         middle = len(recorded.changes) // 2
-        really = deaths(points, recorded, forkserver, tmp_path / "stopped", numbers=(middle, middle + 1))
-        assert really.bad == []
-        assert really.resumed == 2
+        killed = deaths(points, recorded, forkserver, tmp_path / "stopped", numbers=(middle, middle + 1))
+        assert killed.bad == []
+        assert killed.resumed == 2
 
 
-def test_a_name_that_is_not_made_durable_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_sync_of_folder_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(atomic_files, "sync", lambda path: None)
     points = Points(tmp_path, small_run.train)
     recorded = next(points.recorded())
@@ -58,19 +56,19 @@ def test_a_name_that_is_not_made_durable_is_seen(tmp_path: Path, monkeypatch: py
     assert "resume-epoch-1-step-2.h5 is lost" in bad
 
 
-def test_a_write_past_the_recording_is_seen(tmp_path: Path) -> None:
+def test_unrecorded_write_is_detected(tmp_path: Path) -> None:
     def train(folder: Path) -> dict[str, Any]:
         with open(folder / "note", "w") as file:
-            file.write("by another way")
+            file.write("not recorded")
         return {}
 
-    with pytest.raises(AssertionError, match="something was written past the recording"):
+    with pytest.raises(AssertionError, match="a change was not recorded"):
         next(Points(tmp_path, train).recorded())
 
 
 @pytest.fixture
 def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, ...]]:
-    """The changes that a function makes to a folder."""
+    """Return the changes that a function makes to a folder."""
 
     def of(function: Callable[[Path], None]) -> tuple[Change, ...]:
         folder = tmp_path / "folder"
@@ -83,7 +81,7 @@ def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, 
     return of
 
 
-def test_what_a_crash_may_leave_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
+def test_states_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
     def renamed(folder: Path) -> None:
         with atomic_files.atomic_write(folder / "a") as temporary:
             temporary.touch()
@@ -96,7 +94,7 @@ def test_what_a_crash_may_leave_of_a_file_that_is_renamed_into_place(changes: An
     assert [set(s.tree.files) for s in after_the_machine(NOTHING, made)] == [set(), part, {"a"}]
 
 
-def test_what_a_crash_may_leave_of_a_write_that_was_not_made_durable(changes: Any) -> None:
+def test_states_of_a_write_that_is_not_durable(changes: Any) -> None:
     def written(folder: Path) -> None:
         descriptor = os.open(folder / "a", os.O_WRONLY | os.O_CREAT)
         os.write(descriptor, b"0123")
