@@ -10,12 +10,11 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import keras
 
@@ -44,20 +43,6 @@ from keras_repro.training.trainer.model_start import ModelStart
 from keras_repro.training.trainer.result import Run
 from keras_repro.training.trainer.trainer_fit import FitOptions, TrainerFit
 from keras_repro.utils.arguments import one_of, whole_number
-
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _in_mode(method: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Run a method of a trainer in the trainer's mode, portable or not."""
-
-    @functools.wraps(method)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with args[0]._mode:  # type: ignore[attr-defined]
-            return method(*args, **kwargs)
-
-    return run
 
 
 class ReproducibleTrainer:
@@ -141,7 +126,6 @@ class ReproducibleTrainer:
         """Return a compiled model; subclasses override it."""
         raise ReproError(f"{type(self).__name__} has neither a builder nor build_model")
 
-    @_in_mode
     def fit(
         self,
         x: Any = None,
@@ -266,17 +250,18 @@ class ReproducibleTrainer:
             start=self._start,
             strict=self._strict,
         )
-        return fit.run()
+        with self._mode:
+            return fit.run()
 
-    @_in_mode
     def evaluate(self, x: Any = None, y: Any = None, **arguments: Any) -> Any:
         """Call `Model.evaluate` of the trained model with the trainer's batch size."""
-        return self._trained("evaluate").evaluate(x, y, **self._with_batch_size(x, arguments))
+        with self._mode:
+            return self._trained("evaluate").evaluate(x, y, **self._with_batch_size(x, arguments))
 
-    @_in_mode
     def predict(self, x: Any, **arguments: Any) -> Any:
         """Call `Model.predict` of the trained model with the trainer's batch size."""
-        return self._trained("predict").predict(x, **self._with_batch_size(x, arguments))
+        with self._mode:
+            return self._trained("predict").predict(x, **self._with_batch_size(x, arguments))
 
     def verify(
         self,
