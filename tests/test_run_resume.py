@@ -101,13 +101,13 @@ def test_force_and_a_folder_in_use_are_refused(run: Run, here: Path) -> None:
     assert "--resume continues the run that --force would replace" in answer.err
     Path("a").mkdir()
     holder = "import sys; from pathlib import Path; from keras_repro.storage.run_lock import RunLock\n"
-    holder += "lock = RunLock(Path('a')); print('held', flush=True); sys.stdin.read()"
+    holder += "lock = RunLock(Path('a')); print('locked', flush=True); sys.stdin.read()"
     with subprocess.Popen(
         [sys.executable, "-c", holder], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         assert process.stdin is not None
-        assert process.stdout.readline() == "held\n"
+        assert process.stdout.readline() == "locked\n"
         answer = run("--run-dir", "a", "two_fits.py")
         assert answer.code == 2
         assert f"run folder a is in use by process {process.pid}: wait for it to end" in answer.err
