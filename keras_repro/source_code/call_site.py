@@ -1,7 +1,7 @@
-"""Where in the user's own code something happens.
+"""Find the line of the user's code that made a call. The one place that walks over frames.
 
-line = user_call_site(sys._getframe())
-line.file, line.line, line.code       # '/home/.../train.py', 12, 'model = build()'
+site = user_call_site(sys._getframe())
+site.file, site.line, site.code       # '/home/.../train.py', 12, 'model = build()'
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from __future__ import annotations
 import linecache
 import os
 import sysconfig
+from collections.abc import Iterator
 from dataclasses import dataclass
+from types import FrameType
 from typing import Any
 
 _LIBRARIES = tuple(
@@ -17,17 +19,17 @@ _LIBRARIES = tuple(
 )
 _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
-_known: dict[str, bool] = {}
+_is_users: dict[str, bool] = {}
 
 
 @dataclass(frozen=True)
 class CallSite:
-    """One line of the user's code.
+    """A line of the user's code.
 
     Attributes:
-        file: its file, as Python knows it.
-        line: its number, from 1.
-        function: name of the function that it is in, `"<module>"` outside of one.
+        file: the file, as Python names it.
+        line: the line number, from 1.
+        function: the name of the function around it, `"<module>"` outside functions.
     """
 
     file: str
@@ -36,51 +38,74 @@ class CallSite:
 
     @property
     def code(self) -> str:
-        """The text of the line, without the space around it."""
+        """The text of the line, without surrounding whitespace."""
         return linecache.getline(self.file, self.line).strip()
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON form: `file`, `line`, `function` and `code`."""
+        """Return the JSON form: `file`, `line`, `function` and `code`."""
         return {"file": self.file, "line": self.line, "function": self.function, "code": self.code}
 
 
 def is_users_file(file: str) -> bool:
-    """Whether a file is the user's own code: no library, not ours, nothing made on the fly."""
-    known = _known.get(file)
+    """Return whether a file is the user's own code: no library, not ours, not generated at run time."""
+    known = _is_users.get(file)
     if known is None:
         known = not (
             file.startswith(("<", _OURS, *_LIBRARIES)) or os.path.basename(file).startswith("__autograph")
         )
-        _known[file] = known
+        _is_users[file] = known
     return known
 
 
-def is_of_library(frame: Any) -> bool:
-    """Whether a frame's module is known to be no code of the user's; False where only its code can tell.
+def is_of_library(frame: FrameType) -> bool:
+    """Return whether a frame's module is known not to be the user's; False if only its code can tell.
 
-    Asks for no code object: Python reports each such question to all audit hooks, which takes far longer.
+    Does not use the code object: Python reports each access to all audit hooks, which takes far longer.
     """
     file = frame.f_globals.get("__file__")
-    return type(file) is str and _known.get(file) is False
+    return type(file) is str and _is_users.get(file) is False
 
 
-def user_call_site(frame: Any, *, beyond: Any = None) -> CallSite | None:
-    """The innermost line of the user's code that is running at or above a frame.
+def frames_from(frame: FrameType | None) -> Iterator[FrameType]:
+    """Yield a frame and its callers, innermost first."""
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def user_frame(frame: FrameType | None, *, beyond: Any = None) -> FrameType | None:
+    """Return the innermost frame of the user's code at or above a frame, None if there is none.
 
     Args:
-        frame: where to start from.
-        beyond: an object whose own `__init__` frames are passed over: where it was made, not how.
+        frame: the frame to start from.
+        beyond: an object whose own `__init__` frames are skipped, to find where it was created.
     """
-    while frame is not None:
-        code = frame.f_code
-        if is_users_file(code.co_filename) and not _makes(frame, beyond):
-            return CallSite(code.co_filename, frame.f_lineno, code.co_name)
+    while frame is not None:  # no generator: called for each function that the user's code enters
+        if is_users_file(frame.f_code.co_filename) and not (
+            beyond is not None and is_constructing(frame, beyond)
+        ):
+            return frame
         frame = frame.f_back
     return None
 
 
-def _makes(frame: Any, made: Any) -> bool:
-    """Whether a frame is the `__init__` of the object that is being made."""
-    if made is None or frame.f_code.co_name not in ("__init__", "__new__"):
-        return False
-    return frame.f_locals.get("self") is made
+def user_call_site(frame: FrameType | None, *, beyond: Any = None) -> CallSite | None:
+    """Return the line that `user_frame` is at, None if there is none."""
+    found = user_frame(frame, beyond=beyond)
+    return None if found is None else site_of_frame(found)
+
+
+def site_of_frame(frame: FrameType) -> CallSite:
+    """Return the line that a frame is at."""
+    return CallSite(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+
+
+def calling_object(frame: FrameType | None, types: Any) -> Any:
+    """Return the innermost object of some types in whose method a frame is, None if there is none."""
+    owners = (f.f_locals.get("self") for f in frames_from(frame))
+    return next((owner for owner in owners if isinstance(owner, types)), None)
+
+
+def is_constructing(frame: FrameType, instance: Any) -> bool:
+    """Return whether a frame is the `__init__` of an object."""
+    return frame.f_code.co_name in ("__init__", "__new__") and frame.f_locals.get("self") is instance

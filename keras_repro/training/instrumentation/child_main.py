@@ -22,6 +22,7 @@ from keras_repro.determinism.tf_runtime import remember_environment
 from keras_repro.errors import PortabilityError, ReproError, ResumeError, RunFolderError
 from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, UNOBSERVED, Plan
 from keras_repro.provenance import input_files
+from keras_repro.source_code.call_site import frames_from
 from keras_repro.storage.run_folder import LEDGER_NAME, redirect_runs
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.backends.active import backend
@@ -283,11 +284,7 @@ _ASKS = ("platform", "ctypes.util", "keras_repro.provenance.environment")
 
 def _only_asks(frame: Any) -> bool:
     """Whether a process is started only to ask about the machine, as importing TensorFlow does."""
-    while frame is not None:
-        if frame.f_globals.get("__name__") in _ASKS:
-            return True
-        frame = frame.f_back
-    return False
+    return any(caller.f_globals.get("__name__") in _ASKS for caller in frames_from(frame))
 
 
 def _pin_seeds(seed: int) -> None:

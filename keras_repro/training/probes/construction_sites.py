@@ -16,7 +16,13 @@ from typing import Any
 import wrapt
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.source_code.call_site import CallSite, is_users_file, user_call_site
+from keras_repro.source_code.call_site import (
+    CallSite,
+    frames_from,
+    is_constructing,
+    is_users_file,
+    user_call_site,
+)
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.host_operations import host_operations
@@ -168,10 +174,9 @@ class ConstructionSites:
 
 def _made_by_user(frame: Any, made: Any) -> bool:
     """Whether the frame beyond an object's own making is the user's."""
-    while frame is not None:
-        code = frame.f_code
-        own = code.co_name in ("__init__", "__new__") and frame.f_locals.get("self") is made
-        if not own and code.co_name != "__call__" and "wrapt" not in code.co_filename:
+    for caller in frames_from(frame):
+        code = caller.f_code
+        skipped = code.co_name == "__call__" or "wrapt" in code.co_filename
+        if not skipped and not is_constructing(caller, made):
             return is_users_file(code.co_filename)
-        frame = frame.f_back
     return False

@@ -17,7 +17,12 @@ from typing import Any
 import wrapt
 import xxhash
 
-from keras_repro.source_code.call_site import CallSite, is_users_file
+from keras_repro.source_code.call_site import (
+    CallSite,
+    frames_from,
+    is_users_file,
+    site_of_frame,
+)
 from keras_repro.storage.trace_file import Event
 
 _MOST_OF_A_LINE = 16
@@ -79,11 +84,10 @@ class Entropy:
 
 def _line_that_asks(frame: Any) -> CallSite | None:
     """The innermost line of the user's at or above a frame; None for what importing a module asks."""
-    while frame is not None:
-        code = frame.f_code
-        if code.co_filename.startswith("<frozen importlib"):
+    for caller in frames_from(frame):
+        file = caller.f_code.co_filename
+        if file.startswith("<frozen importlib"):
             return None
-        if is_users_file(code.co_filename):
-            return CallSite(code.co_filename, frame.f_lineno, code.co_name)
-        frame = frame.f_back
+        if is_users_file(file):
+            return site_of_frame(caller)
     return None

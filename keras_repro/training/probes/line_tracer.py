@@ -20,7 +20,7 @@ from typing import Any
 
 import xxhash
 
-from keras_repro.source_code.call_site import is_of_library, is_users_file
+from keras_repro.source_code.call_site import is_of_library, is_users_file, user_frame
 from keras_repro.source_code.statements import Statement, statements_of
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.probes.value_digest import DigestBudget, value_digest
@@ -98,8 +98,7 @@ class LineTracer:
 
     def _note_draws(self, frame: Any) -> None:
         """Counts what was drawn up to now towards the line of the user's that is still running."""
-        while frame is not None and not is_users_file(frame.f_code.co_filename):
-            frame = frame.f_back
+        frame = user_frame(frame)
         statement = None
         if frame is not None:
             statement = self.statements(frame.f_code.co_filename).get(frame.f_lineno)

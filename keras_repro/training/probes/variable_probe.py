@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_repro.source_code.call_site import user_call_site
+from keras_repro.source_code.call_site import calling_object, user_call_site
 from keras_repro.storage.trace_file import Event
 from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.construction_sites import ConstructionSites
@@ -76,7 +76,7 @@ class VariableProbe(InitialValues):
         self._first.setdefault(id(variable), content)
         if self._values_of_step is not None:
             self._values_of_step.setdefault(id(variable), tf.identity(variable))
-        owner = _owner_at(sys._getframe(1))
+        owner = calling_object(sys._getframe(1), keras.Layer | keras.Optimizer)
         site = None if owner is None else self._sites.site_of(owner)
         kind = "" if owner is None else type(owner).__name__
         of_optimizer = isinstance(owner, keras.Optimizer)
@@ -89,13 +89,3 @@ class VariableProbe(InitialValues):
         }
         name = str(getattr(variable, "name", ""))
         self._emit(Event(kind="birth", key=name, value=content.hex()[:32], info=info))
-
-
-def _owner_at(frame: Any) -> Any:
-    """Return the innermost layer or optimizer in whose method a frame is."""
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, keras.Layer | keras.Optimizer):
-            return owner
-        frame = frame.f_back
-    return None

@@ -12,17 +12,18 @@ from typing import Any
 
 import wrapt
 
+from keras_repro.source_code.call_site import frames_from
+
 
 def calling_epoch_iterator(frame: Any) -> Any:
     """Return the epoch iterator of the `fit` that calls from `frame` or above it, else None."""
     from keras.src.trainers.epoch_iterator import EpochIterator
 
-    while frame is not None:
-        if frame.f_code.co_name == "fit":
-            epoch_iterator = frame.f_locals.get("epoch_iterator")
+    for caller in frames_from(frame):
+        if caller.f_code.co_name == "fit":
+            epoch_iterator = caller.f_locals.get("epoch_iterator")
             if isinstance(epoch_iterator, EpochIterator):
                 return epoch_iterator
-        frame = frame.f_back
     return None
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import wrapt
 
+from keras_repro.source_code.call_site import calling_object, frames_from
+
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 # The base of the trainers of all backends of Keras.
 BASE_TRAINER_MODULE = "keras.src.trainers.trainer"
@@ -76,26 +78,18 @@ def calling_list(frame: Any) -> Any:
     """Return the `CallbackList` that calls from `frame` or above it, else None."""
     from keras.callbacks import CallbackList
 
-    while frame is not None:
-        owner = frame.f_locals.get("self")
-        if isinstance(owner, CallbackList):
-            return owner
-        frame = frame.f_back
-    return None
+    return calling_object(frame, CallbackList)
 
 
 def is_made_by_sequential(frame: Any) -> bool:
     """Return whether a Sequential model calls from `frame` or above it to make its inner model."""
     from keras.src.models.sequential import Sequential
 
-    while frame is not None:
-        if isinstance(frame.f_locals.get("self"), Sequential) and frame.f_code.co_name in (
-            "build",
-            "_maybe_rebuild",
-        ):
-            return True
-        frame = frame.f_back
-    return False
+    return any(
+        isinstance(caller.f_locals.get("self"), Sequential)
+        and caller.f_code.co_name in ("build", "_maybe_rebuild")
+        for caller in frames_from(frame)
+    )
 
 
 def trainer_class() -> Any:
