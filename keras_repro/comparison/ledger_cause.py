@@ -1,32 +1,30 @@
-"""Why two runs parted, as far as their ledgers alone can tell."""
+"""Find the cause of a divergence from the two ledgers alone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from keras_repro.comparison.config_diff import first_config_difference
+from keras_repro.comparison.divergence import Divergence
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.schema import Record
-
-if TYPE_CHECKING:
-    from keras_repro.comparison.divergence import Divergence
-from keras_repro.comparison.config_diff import first_config_difference
 from keras_repro.utils.untrusted_json import as_mapping
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareContext:
-    """What came before in both ledgers, as far as the search for a cause needs it.
+    """The state of a comparison before a pair of records.
 
     Attributes:
-        headers: both headers.
-        fits: the last `fit` record of each.
-        last: the last record that was equal in both.
-        names: Keras's name of each tensor by its structural name.
-        same_script: whether both come from one script.
-        trained: which models of which run earlier fits have trained.
-        count_fits: counts the fits of both, which takes a reading: asked only where they part.
+        headers: the headers of both ledgers.
+        fits: the last `fit` records.
+        last: the last record that is equal in both.
+        names: Keras's name of each tensor, by its structural name.
+        same_script: whether both are runs of one script.
+        trained: the models that earlier fits trained, each with the side of its run.
+        count_fits: counts the fits of both runs. It reads the ledgers, so it is called only at a divergence.
     """
 
     headers: tuple[Mapping[str, Any], Mapping[str, Any]]
@@ -38,7 +36,7 @@ class CompareContext:
     count_fits: Callable[[], int | None] = lambda: None
 
     def after(self, a: Record, b: Record) -> CompareContext:
-        """The context with one more pair in it."""
+        """Return the context after one more pair of records."""
         for name, described in a.shapes.items():
             if len(described) > 2:
                 self.names[name] = str(described[2])
@@ -51,22 +49,22 @@ class CompareContext:
 
     @property
     def trained_before(self) -> bool:
-        """Whether the models of the present fit were trained by an earlier one, in both runs."""
+        """Whether an earlier fit trained the models of the current fit, in both runs."""
         return self.fits is not None and bool(now := _models(self.fits)) and now <= self.trained
 
     @property
     def epochs(self) -> int | None:
-        """How many epochs the present fit was asked for."""
-        arguments = self.fits[0].extra.get("arguments", {}) if self.fits else {}
-        epochs = arguments.get("epochs") if isinstance(arguments, Mapping) else None
+        """The requested number of epochs of the current fit; None if unknown."""
+        arguments = as_mapping(self.fits[0].extra.get("arguments")) if self.fits else {}
+        epochs = arguments.get("epochs")
         return epochs if isinstance(epochs, int) else None
 
     def where(self) -> str:
-        """The last place at which both were equal, in words."""
+        """Return the last place where both were equal, in words."""
         return "the start" if self.last is None else self.place(self.last)
 
     def place(self, record: Record) -> str:
-        """Where a record of the present fit stands, in words."""
+        """Return the place of a record of the current fit, in words."""
         return position_text(
             record.kind,
             fit=record.fit,
@@ -77,16 +75,12 @@ class CompareContext:
         )
 
     def keras_name(self, tensor: str | None) -> str | None:
-        """The name that Keras gives a tensor."""
+        """Return the name that Keras gives a tensor."""
         return self.names.get(tensor) if tensor is not None else None
 
 
 def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareContext) -> tuple[str, str | None]:
-    """The cause of a divergence and a sentence on it.
-
-    Returns:
-        The cause, `"unknown"` where the ledgers cannot tell, and a sentence or None.
-    """
+    """Return the cause of a divergence, `"unknown"` if the ledgers do not show it, and an explanation."""
     if divergence.structure is not None:
         return "configuration", divergence.structure
     for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
@@ -94,28 +88,28 @@ def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareConte
         if found is not None:
             return found
     if any(t["tensor"].endswith("learning_rate") for t in divergence.tensors):
-        return "unknown", "the learning rate differs too: look at what sets it"
+        return "unknown", "the learning rate differs too: check the code that sets it"
     return "unknown", None
 
 
 def environment_differences(
     a: Mapping[str, Any], b: Mapping[str, Any], *, same_script: bool = False
 ) -> list[str]:
-    """What differs between two runs' surroundings and can change bits, a line each.
+    """Return the differences of two runs' environments that can change bits, one line each.
 
     Args:
-        a: one run's header.
-        b: the other's.
-        same_script: whether `verify` made both: then each has a hash seed of its own, on purpose.
+        a: the header of the first run.
+        b: the header of the second run.
+        same_script: whether `verify` made both: their hash seeds then differ on purpose.
     """
     notes = []
-    mine, other = a.get("environment") or {}, b.get("environment") or {}
+    environments = a.get("environment") or {}, b.get("environment") or {}
     for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
-        models = [_model_of(e.get(name)) for e in (mine, other)]
+        models = [_model_of(e.get(name)) for e in environments]
         if models[0] != models[1]:
-            said = f"{what} differs: {models[0]:.60} and {models[1]:.60}"
-            notes.append(f"{said} ({_across_cpus(a, b)})" if name == "cpu" else said)
-    packages = [as_mapping(e.get("packages")) for e in (mine, other)]
+            expected = f" ({_expected_across_cpus(a, b)})" if name == "cpu" else ""
+            notes.append(f"{what} differs: {models[0]:.60} and {models[1]:.60}{expected}")
+    packages = [as_mapping(e.get("packages")) for e in environments]
     for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
         left, right = (p.get(name) for p in packages)
         if left != right:
@@ -129,11 +123,10 @@ def environment_differences(
     return notes
 
 
-def _across_cpus(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
-    """What two CPUs are expected to do to these runs."""
+def _expected_across_cpus(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     if all(h.get("determinism") == "portable" for h in (a, b)):
         return "portable runs: expected to be identical"
-    return "not expected to be identical: they are no portable runs"
+    return "not expected to be identical: these are not portable runs"
 
 
 def _at_the_start(
@@ -141,9 +134,11 @@ def _at_the_start(
 ) -> tuple[str, str | None] | None:
     if divergence.kind == "exit":
         if " after " in str(divergence.section):
-            return "unknown", "something has changed the model after that, outside of what is observed"
-        # No start was seen, so that the seeds are only a hint.
-        advice = _seeding_advice((a, b), seeded="only the end was seen: kr.Recorder shows where a loop parts")
+            return "unknown", "something changed the model after that, outside of what is recorded"
+        # Without a start record, the seeds are only a hint.
+        advice = _seeding_advice(
+            (a, b), seeded="only the end was recorded: use kr.Recorder to see where a loop diverges"
+        )
         return ("unknown", advice) if advice else None
     if divergence.kind not in ("start", "birth") and divergence.step != 0:
         return None
@@ -151,8 +146,8 @@ def _at_the_start(
         if divergence.fit is not None and context.trained_before:
             return (
                 "unknown",
-                "the model was trained before and was the same then: something outside of what is observed "
-                "has changed its weights since",
+                "the model was equal after an earlier fit: something outside of what is recorded has changed "
+                "its weights since",
             )
         return "initial_weights", _seeding_advice(context.fits if divergence.index is None else (a, b))
     if divergence.section == "optimizer":
@@ -163,12 +158,12 @@ def _at_the_start(
 def _seeding_advice(
     records: tuple[Record, Record] | None,
     *,
-    seeded: str = "a seed is set: it was set after the model was built, or the weights do not come from it",
+    seeded: str = "a seed is set, but after the model was built, or the weights do not depend on it",
 ) -> str | None:
-    """What the seeds explain, and what to do; `seeded` where both runs set the same."""
+    """What the seeds explain and what to do; `seeded` if both runs set the same seed."""
     seeds = [as_mapping(r.extra.get("seeds_set")) for r in records or ()]
     if not seeds or any("keras" not in s for s in seeds):
-        return None  # what was not recorded is not known
+        return None  # the seeds were not recorded
     call = "call keras.utils.set_random_seed before building"
     if all(s.get("keras") is not None for s in seeds):
         left, right = (s.get("keras") for s in seeds)
@@ -180,12 +175,12 @@ def _seeding_advice(
             "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw; " + call
         )
     if any(s.get("keras") is not None for s in seeds):
-        return f"in one of the runs no seed was set with Keras; {call}"
+        return f"one of the runs set no seed with Keras; {call}"
     return f"no seed was set with Keras; {call}"
 
 
 def _models(fits: tuple[Record, Record]) -> frozenset[tuple[int, Any]]:
-    """The models of a pair of fits, each by the run that it is of and its number there."""
+    """The models of a pair of fits, each as the side of its run and its number there."""
     listed = [f.extra.get("models") for f in fits]
     return frozenset(
         (side, m) for side, ms in enumerate(listed) if isinstance(ms, list) for m in ms if isinstance(m, int)
@@ -217,11 +212,11 @@ def _data(
         what = {"data": "the data", "validation_data": "the validation data"}[name]
         if left.get("kind") != right.get("kind"):
             kinds = [r.get("kind") or "not given" for r in (left, right)]
-            return "configuration", f"{what} is of another kind: {kinds[0]} and {kinds[1]}"
+            return "configuration", f"{what} differs in kind: {kinds[0]} and {kinds[1]}"
         if not left.get("digest") or left.get("digest") == right.get("digest"):
             continue
         if left.get("rows") and left.get("rows") == right.get("rows"):
-            return "data_order", f"{what} holds the same samples in another order"
+            return "data_order", f"{what} has the same samples in another order"
         return "data_values", f"{what} given to {'fit' if a.fit is not None else a.kind} differs"
     if divergence.section == "order":
         return "data_order", "the seed, batch size or shuffle policy of the trainer differs"
@@ -231,13 +226,13 @@ def _data(
 def _seeds(
     divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
-    moved = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds"]
-    if not moved:
+    seeds = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds"]
+    if not seeds:
         return None
-    generator = moved[0].removesuffix(" at the start").removesuffix("/state")
+    generator = seeds[0].removesuffix(" at the start").removesuffix("/state")
     return (
         "random_state",
-        f"the random state of {generator} differs: not seeded, or drawn from another number of times",
+        f"the random state of {generator} differs: it is unseeded, or was used a different number of times",
     )
 
 
@@ -249,7 +244,7 @@ def _environment(
 
 
 def _without_epochs(value: Any) -> Any:
-    """A fit's arguments without how long it was to go on: that alone changes none of its epochs."""
+    """A fit's arguments without the number of epochs, which alone changes no epoch."""
     if not isinstance(value, Mapping):
         return value
     return {k: v for k, v in value.items() if k not in ("epochs", "epochs_requested")}

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
+from keras_repro.utils.mappings import differing_names
 from keras_repro.utils.untrusted_json import as_mapping, as_texts
 
 HASH_SEEDS_DIFFER = (
@@ -26,7 +27,7 @@ def latent_notes(a: Record, b: Record) -> Iterator[str]:
     for group in dict.fromkeys([*a.latent, *b.latent]):
         if group == "metric variables" and a.kind != "start":
             continue
-        names = list(differing(a.latent.get(group, {}), b.latent.get(group, {})))
+        names = differing_names(a.latent.get(group, {}), b.latent.get(group, {}))
         if names:
             shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
             yield _LATENT[group].format(shown) if group in _LATENT else f"{group} {shown} differs"
@@ -38,7 +39,7 @@ def latent_notes(a: Record, b: Record) -> Iterator[str]:
 
 def limit_notes(a: Record, b: Record) -> Iterator[str]:
     """Yield notes on what two equal records are known not to contain."""
-    names = list(differing(a.added, b.added))
+    names = differing_names(a.added, b.added)
     if names:
         yield f"log {', '.join(names)}, added by a callback, differs: not part of the chain"
     for record in (a, b):
@@ -105,10 +106,3 @@ def caps_text(header: Mapping[str, Any]) -> str:
         for n, (what, of) in caps.items()
         if policies.get(n)
     )
-
-
-def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the names whose values differ in two mappings, in order."""
-    for name in dict.fromkeys([*a, *b]):
-        if a.get(name) != b.get(name):
-            yield name

@@ -8,9 +8,9 @@ from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.ledger_cause import CompareContext, cause_of
-from keras_repro.comparison.notes import differing
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import COVERAGE, Record
+from keras_repro.utils.mappings import differing_names
 
 _SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "results")
 
@@ -53,7 +53,7 @@ def difference(a: Record, b: Record, context: CompareContext) -> Divergence | No
     sections = [s for s in _in_order(a.sections, b.sections) if a.sections.get(s) != b.sections.get(s)]
     if not sections:
         return None
-    pairs = [(s, n) for s in sections for n in differing(a.tensors.get(s, {}), b.tensors.get(s, {}))]
+    pairs = [(s, n) for s in sections for n in differing_names(a.tensors.get(s, {}), b.tensors.get(s, {}))]
     section, tensor = pairs[0] if pairs else (sections[0], None)
     divergence = Divergence(
         **_place(a, context),

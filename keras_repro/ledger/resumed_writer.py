@@ -1,12 +1,12 @@
-"""A ledger that an interrupted run left, gone on with by the run that resumes it.
+"""Continue the ledger of an interrupted run.
 
 ledger = ResumedLedgerWriter(folder, header)
-ledger.append(record)          # made before the interruption too: compared, and not written again
-ledger.skip_to(link)           # what a snapshot stands for need not be made again
-ledger.append(record)          # the first new one goes behind the last line
+ledger.append(record)          # recorded before the interruption: compared, not written again
+ledger.skip_to(link)           # skips the records up to a snapshot
+ledger.append(record)          # the first new record follows the last line
 
-So no record that was acknowledged is lost, the chain is one, and a resumed run that is not the same training
-is found at its first record.
+No acknowledged record is lost, and there is one chain. If the resumed run is not the same training, its first
+record shows it.
 """
 
 from __future__ import annotations
@@ -21,147 +21,151 @@ from keras_repro.ledger.chain import next_link
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
+from keras_repro.utils.mappings import differing_names
 
 _SWITCH = "switch "
-_SHORT = 24  # characters of a setting that is shown with its value
-# Of a `fit` record, what its chain does not hold.
+_SHORT = 24  # characters of a value that messages show
+# The fields of a `fit` record that are not in the chain.
 _SETTINGS = {
-    "configuration": "configuration is another",
-    "data": "data are others",
-    "validation_data": "validation data are others",
-    "arguments": "arguments are others",
+    "configuration": "configuration differs",
+    "data": "data differ",
+    "validation_data": "validation data differ",
+    "arguments": "arguments differ",
 }
 
 
 class ResumedLedgerWriter(LedgerWriter):
-    """The writing side of a ledger that is there already.
+    """The writing side of an existing ledger.
 
     Args:
         run_dir: the run folder.
-        header: what the header of a new ledger would be.
+        header: the header that a new ledger would have.
 
     Raises:
-        ResumeError: another seed, policy or switch was in effect when it was made.
+        ResumeError: the ledger was recorded with another seed, policy or switch.
         LedgerError: the ledger is damaged before its last line, or cannot be written.
     """
 
     def __init__(self, run_dir: str | os.PathLike[str], header: Header) -> None:
-        found = open_ledger(run_dir)
-        _check_header(found, header)
-        self._expected = deque(found.typed_records())
+        recorded = open_ledger(run_dir)
+        _check_header(recorded, header)
+        self._expected = deque(recorded.typed_records())
         self._steps = {
             (data.get("fit"), data.get("epoch"), data.get("step"))
-            for data in found.records()
+            for data in recorded.records()
             if data.get("kind") == "step"
         }
-        complete = found.complete
+        complete = recorded.complete
         try:
-            descriptor = os.open(found.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+            descriptor = os.open(recorded.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
             if os.fstat(descriptor).st_size != complete.size:
-                os.ftruncate(descriptor, complete.size)  # a torn last line
-                os.fsync(descriptor)  # or a crash might mix it with the line that comes next
+                os.ftruncate(descriptor, complete.size)  # an incomplete last line
+                os.fsync(descriptor)  # or a crash might mix it with the next line
         except OSError as error:
-            raise LedgerError(f"cannot write {found.path}: {error.strerror}") from None
+            raise LedgerError(f"cannot write {recorded.path}: {error.strerror}") from None
         super().__init__(
-            found.path, descriptor, Header.from_dict(found.header), lines=complete.lines, size=complete.size
+            recorded.path,
+            descriptor,
+            Header.from_dict(recorded.header),
+            lines=complete.lines,
+            size=complete.size,
         )
 
     @property
     def is_behind(self) -> bool:
-        """Whether records that were made before the interruption are still to be made again."""
+        """Whether records from before the interruption are still expected."""
         return bool(self._expected)
 
     def append(self, record: Record) -> Record:
-        """Writes a record, or compares it with the one that was made before the interruption.
+        """Write a record, or compare it with the one from before the interruption.
 
         Raises:
-            LedgerError: it is another than was made then: the resumed training is not the same.
+            ResumeError: the record differs: the resumed training is not the same.
         """
         with self._lock:
             if self._expected:
-                return self._again(record)
+                return self._compare(record)
         return super().append(record)
 
     def append_step(self, record: StepRecord) -> None:
-        """Writes a step's record, where it is not there from before the interruption."""
+        """Write the record of a step, unless it was written before the interruption."""
         if (record.fit, record.epoch, record.step) not in self._steps:
             super().append_step(record)
 
     def skip_to(self, link: str) -> None:
-        """Goes on behind the record with a link: what a snapshot stands for.
+        """Continue after the record with a link, to which a snapshot belongs.
 
         Raises:
-            LedgerError: the ledger holds no such record.
+            LedgerError: the ledger has no such record.
         """
         with self._lock:
             while self.link != link:
                 if not self._expected:
-                    raise LedgerError(f"{self.path} does not hold the record that the snapshot belongs to")
+                    raise LedgerError(f"{self.path} does not contain the record that the snapshot belongs to")
                 self.link = self._expected.popleft().link
 
-    def _again(self, record: Record) -> Record:
-        then = self._expected.popleft()
+    def _compare(self, record: Record) -> Record:
+        recorded = self._expected.popleft()
         link = next_link(self.link, record.position, record.sections)
-        if link != then.link:
-            sections = dict.fromkeys([*then.sections, *record.sections])
-            differing = [s for s in sections if then.sections.get(s) != record.sections.get(s)]
-            what = " and ".join(differing) or "what is recorded"
-            raise ResumeError(
-                f"this is not the training that {self.path} recorded before it was interrupted: at "
-                f"{record.position} {what} is another; start anew in another run folder"
+        if link != recorded.link:
+            differing = differing_names(recorded.sections, record.sections)
+            raise self._other_training(
+                f"at {record.position}, {' and '.join(differing) or 'the position'} differs"
             )
         for name in _SETTINGS if record.kind == "fit" else ():
-            values = [_without_epochs(r.extra.get(name)) for r in (then, record)]
+            values = [_without_epochs(r.extra.get(name)) for r in (recorded, record)]
             if values[0] != values[1]:
-                raise ResumeError(
-                    f"this is not the training that {self.path} recorded before it was interrupted: its "
-                    f"{_SETTINGS[name]}{_differing(*values)}; start anew in another run folder"
-                )
+                raise self._other_training(f"its {_SETTINGS[name]}{_differing_values(*values)}")
         self.link = link
-        return then
+        return recorded
+
+    def _other_training(self, reason: str) -> ResumeError:
+        return ResumeError(
+            f"cannot resume {self.path}: this is not the training recorded before the interruption: {reason}. "
+            "Use another run folder for a new run"
+        )
 
 
-def _check_header(found: LedgerReader, header: Header) -> None:
-    """Refuses where another process would not make the same run, as far as its header tells."""
-    then, now = (_settings(h) for h in (found.header, header.to_dict()))
-    names = [n for n in dict.fromkeys([*then, *now]) if then.get(n) != now.get(n) and _is_known(n, then, now)]
+def _check_header(recorded: LedgerReader, header: Header) -> None:
+    """Raise ResumeError if the headers show that this process would not make the same run."""
+    before, now = (_settings(h) for h in (recorded.header, header.to_dict()))
+    names = [n for n in differing_names(before, now) if _is_known(n, before, now)]
     if names:
-        values = _differing(*({n: held.get(n) for n in names} for held in (then, now)))
+        values = _differing_values(*({n: settings.get(n) for n in names} for settings in (before, now)))
         raise ResumeError(
-            f"cannot go on with {found.path}: {', '.join(names)} changed since it was interrupted{values}; "
-            "put it back, or start anew in another run folder"
+            f"cannot resume {recorded.path}: {', '.join(names)} changed since the interruption{values}. "
+            "Restore it, or use another run folder for a new run"
         )
 
 
 def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
-    """What a header says of how the run is made, by the names that a user is told."""
-    held = {name: header.get(name) for name in ("mode", "determinism", "coverage", "seed")}
+    """The settings in a header that decide how the run is made, by name."""
+    settings = {name: header.get(name) for name in ("mode", "determinism", "coverage", "seed")}
     switches = {f"{_SWITCH}{s.get('name')}": s.get("achieved") for s in header["switches"]}
-    return held | dict(header["policies"]) | switches
+    return settings | dict(header["policies"]) | switches
 
 
-def _is_known(name: str, then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a setting counts: what is not known yet when a run begins (no BLAS loaded) is no change."""
+def _is_known(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether a setting counts: a switch that cannot be read yet (no BLAS loaded) has not changed."""
     if not name.startswith(_SWITCH):
         return True
-    return name != f"{_SWITCH}hash_seed" and None not in (then.get(name), now.get(name))
+    return name != f"{_SWITCH}hash_seed" and None not in (before.get(name), now.get(name))
 
 
-def _differing(then: Any, now: Any) -> str:
-    """Which parts of two settings differ, in brackets; with their values where these are short."""
-    if not isinstance(then, Mapping) or not isinstance(now, Mapping):
+def _differing_values(before: Any, now: Any) -> str:
+    """The differing parts of two settings, in brackets; with their values if these are short."""
+    if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         return ""
-    told = []
-    for name in dict.fromkeys([*then, *now]):
-        was, is_now = then.get(name), now.get(name)
-        if was != is_now:
-            short = all(not isinstance(v, Mapping | list) and len(str(v)) <= _SHORT for v in (was, is_now))
-            told.append(f"{name}: {was} before, {is_now} now" if short else str(name))
-    return f" ({'; '.join(told)})"
+    parts = []
+    for name in differing_names(before, now):
+        values = before.get(name), now.get(name)
+        short = all(not isinstance(v, Mapping | list) and len(str(v)) <= _SHORT for v in values)
+        parts.append(f"{name}: {values[0]} before, {values[1]} now" if short else str(name))
+    return f" ({'; '.join(parts)})"
 
 
 def _without_epochs(value: Any) -> Any:
-    """Arguments without how long the fit is to go on: a run may be made longer."""
+    """Arguments without the number of epochs: a resumed run may be longer."""
     if not isinstance(value, Mapping):
         return value
     return {n: v for n, v in value.items() if n not in ("epochs", "epochs_requested", "initial_epoch")}

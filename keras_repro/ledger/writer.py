@@ -1,4 +1,4 @@
-"""Append to, read and recover the append-only file of a run.
+"""Write the append-only ledger of a run.
 
     >>> import tempfile
     >>> with LedgerWriter.create(tempfile.mkdtemp() + "/run", Header(coverage="s")) as ledger:
@@ -6,9 +6,9 @@
     >>> ledger.path.name, ledger.fingerprint()[:6]
     ('ledger.jsonl', 'kr1-s-')
 
-Each line ends with a *line check* over everything before it and carries its number, so that damage is
-found. It is no seal: whoever can write the file can write the check; `LedgerReader.digest` is what to print
-where that matters.
+Each line has its number and ends with a *line check* over everything before it, so that damage is found. This
+is no signature: anyone who can write the file can write the check. To detect forgery, publish
+`LedgerReader.digest`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from keras_repro.utils.closeable import Closeable
 
 
 class LedgerWriter(Closeable):
-    """The writing side: one open ledger, one record a line, each flushed to the system as it is written."""
+    """The writing side of a ledger: one record per line, each passed to the system at once."""
 
     def __init__(self, path: Path, descriptor: int, header: Header, *, lines: int = 0, size: int = 0) -> None:
         self.path = path
@@ -38,10 +38,10 @@ class LedgerWriter(Closeable):
         self.link = FIRST_LINK
         self._lock = threading.Lock()
         self._descriptor = descriptor
-        self._size, self._lines = size, lines  # bytes and lines that are complete
-        self._durable = 0  # lines of which this process knows that the disk has them
+        self._size, self._lines = size, lines  # complete bytes and lines
+        self._durable = 0  # lines that are known to be on disk
         if lines:
-            return  # it has its header
+            return  # the header is written already
         try:
             self._write(header.to_dict(), FIRST_LINK)
         except BaseException:
@@ -52,15 +52,15 @@ class LedgerWriter(Closeable):
     def create(
         cls, run_dir: str | os.PathLike[str], header: Header, *, overwrite: bool = False
     ) -> LedgerWriter:
-        """Makes the run folder and its ledger.
+        """Create a run folder and its ledger.
 
         Args:
-            run_dir: the run folder; made if it is not there.
+            run_dir: the run folder; created if missing.
             header: the first line.
-            overwrite: whether an existing ledger in it may be replaced.
+            overwrite: whether an existing ledger in the folder may be replaced.
 
         Raises:
-            RunFolderError: the folder holds a ledger already, or cannot be written.
+            RunFolderError: the folder contains a ledger, or cannot be written.
         """
         folder = make_run_folder(run_dir, overwrite=overwrite)
         path = folder / LEDGER_NAME
@@ -76,19 +76,19 @@ class LedgerWriter(Closeable):
         try:
             return cls(path, descriptor, header)
         except BaseException:
-            path.unlink(missing_ok=True)  # without a header it is no run
+            path.unlink(missing_ok=True)  # a file without a header is no run
             raise
 
     def append(self, record: Record) -> Record:
-        """Writes one record behind the others, with the chain's next link in it.
+        """Append a record, with the chain's next link.
 
-        What is before an end is durable first, so that zeros there are seen to be damage.
+        Before an end, all earlier lines are synced to disk. Zeros in them are then known to be damage.
 
         Returns:
             The record as written.
 
         Raises:
-            LedgerError: the disk is full or the file cannot be written; what was written before is kept.
+            LedgerError: the disk is full or the file cannot be written; earlier records are kept.
         """
         if record.kind in ENDS:
             try:
@@ -102,7 +102,7 @@ class LedgerWriter(Closeable):
         return written
 
     def append_step(self, record: StepRecord) -> None:
-        """Writes a step's record, which is no part of the chain.
+        """Append the record of a step, which is not part of the chain.
 
         Raises:
             LedgerError: as for `append`.
@@ -111,7 +111,7 @@ class LedgerWriter(Closeable):
             self._put(step_line(record, self._lines), self.link)
 
     def mark(self, kind: str, **fields: Any) -> None:
-        """Writes a line that is no part of the chain.
+        """Append a line that is not part of the chain.
 
         Raises:
             LedgerError: as for `append`.
@@ -121,7 +121,7 @@ class LedgerWriter(Closeable):
             self._write({"kind": kind, **fields, **durable}, self.link)
 
     def sync(self) -> None:
-        """Waits until the disk has all of it, and the names of the file and of its folder."""
+        """Wait until the ledger and the names of the file and its folder are on disk."""
         with self._lock:
             lines = self._lines
         if self._descriptor < 0:
@@ -129,16 +129,16 @@ class LedgerWriter(Closeable):
         os.fsync(self._descriptor)
         if not self._durable:
             sync(self.path.parent)
-            with contextlib.suppress(OSError):  # that folder may be closed to us
+            with contextlib.suppress(OSError):  # we may not be allowed to open that folder
                 sync(self.path.parent.parent)
         self._durable = lines
 
     def fingerprint(self, *, partial: bool = False) -> str:
-        """The fingerprint of what was written so far."""
+        """Return the fingerprint of the records written so far."""
         return fingerprint(self.link, self.header.coverage, partial=partial)
 
     def close(self) -> None:
-        """Closes the file; a second call does nothing."""
+        """Close the file. Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -152,10 +152,10 @@ class LedgerWriter(Closeable):
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except BaseException as error:
-            # Half a line, or one that Ctrl-C left uncounted, would make the lines after it unreadable.
+            # A partial line, or one that Ctrl-C left uncounted, would make later lines unreadable.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, self._size)
-                os.fsync(self._descriptor)  # or a crash might mix it with the line that comes next
+                os.fsync(self._descriptor)  # or a crash might mix it with the next line
             if isinstance(error, OSError):
                 raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
             raise

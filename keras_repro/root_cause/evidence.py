@@ -18,6 +18,7 @@ from keras_repro.root_cause.suspects import (
 )
 from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.storage.trace_file import Interval
+from keras_repro.utils.mappings import differing_names
 
 SET_SEED = "keras.utils.set_random_seed(42)"
 
@@ -108,7 +109,7 @@ class DiagnosisCase:
         for section in ("weights", "optimizer", "seeds", "metrics", *mine):
             left, right = mine.get(section), theirs.get(section)
             if isinstance(left, Mapping) and isinstance(right, Mapping):
-                found += [(section, n) for n in dict.fromkeys([*left, *right]) if left.get(n) != right.get(n)]
+                found += [(section, name) for name in differing_names(left, right)]
             elif left != right:
                 found.append((section, section))
         return list(dict.fromkeys(found))

@@ -461,7 +461,7 @@ def test_surroundings_that_differ_are_a_note(versus):
     found = versus(training(), training(), a_header=header, b_header=other)
     assert found.verdict == "identical"
     assert found.notes == (
-        "CPU model differs: old and new (not expected to be identical: they are no portable runs)",
+        "CPU model differs: old and new (not expected to be identical: these are not portable runs)",
         "keras differs: 3.15.1 and 3.16.0",
     )
 

@@ -18,10 +18,10 @@ from ledger_builders import (
 from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.ledger_cause import environment_differences
 
-NOT_PORTABLE = "(not expected to be identical: they are no portable runs)"
+NOT_PORTABLE = "(not expected to be identical: these are not portable runs)"
 
 CALL = "call keras.utils.set_random_seed before building"
-LATE = "a seed is set: it was set after the model was built, or the weights do not come from it"
+LATE = "a seed is set, but after the model was built, or the weights do not depend on it"
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_nothing_is_blamed_without_a_reason(cause):
         ({}, {}, None),
         ({"keras": None}, {}, None),
         ({"tensorflow": 1}, {"tensorflow": 1}, None),
-        ({"keras": 42}, {"keras": None}, f"in one of the runs no seed was set with Keras; {CALL}"),
+        ({"keras": 42}, {"keras": None}, f"one of the runs set no seed with Keras; {CALL}"),
         (
             {"keras": None, "tensorflow": 1},
             {"keras": None, "tensorflow": 1},
@@ -82,7 +82,7 @@ def test_of_a_loop_only_the_end_was_seen(cause):
     """Seeded weights, and yet it parts: the seed is not to be blamed."""
     texts = ("one", "other")
     for seeds, explanation in (
-        ({"keras": 1}, "only the end was seen: kr.Recorder shows where a loop parts"),
+        ({"keras": 1}, "only the end was recorded: use kr.Recorder to see where a loop diverges"),
         ({"keras": None}, f"no seed was set with Keras; {CALL}"),
         ({}, None),
     ):
@@ -143,10 +143,10 @@ def test_a_number_that_is_none_does_not_differ_from_itself(cause):
     [
         (DATA | {"digest": "f" * 32, "rows": "f" * 32}, ("data_values", "the data given to fit differs")),
         (DATA | {"digest": "f" * 32, "rows": ""}, ("data_values", "the data given to fit differs")),
-        (DATA | {"digest": "f" * 32}, ("data_order", "the data holds the same samples in another order")),
+        (DATA | {"digest": "f" * 32}, ("data_order", "the data has the same samples in another order")),
         (
             {"kind": "tf.data", "order": "not ours"},
-            ("configuration", "the data is of another kind: {} and {}"),
+            ("configuration", "the data differs in kind: {} and {}"),
         ),
     ],
 )
@@ -194,7 +194,7 @@ def test_random_state(cause):
     assert found == (
         "random_state",
         "the random state of layers/1/seed_generator differs: "
-        "not seeded, or drawn from another number of times",
+        "it is unseeded, or was used a different number of times",
     )
 
 

@@ -58,7 +58,7 @@ def test_a_snapshot_stands_for_what_it_holds(tmp_path: Path) -> None:
     assert open_ledger(folder).status == "finished"
     with (
         ResumedLedgerWriter(folder, Header(**HEADER)) as ledger,
-        pytest.raises(LedgerError, match="does not hold the record that the snapshot belongs to"),
+        pytest.raises(LedgerError, match="does not contain the record that the snapshot belongs to"),
     ):
         ledger.skip_to("11" * 32)
 

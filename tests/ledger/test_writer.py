@@ -345,7 +345,7 @@ def test_a_record_that_lost_its_link(run):
     [
         (b"", "is empty: the run ended before its first record"),
         (b'{"kind":"header","format":1', "is empty: the run ended before its first record"),
-        (b"hello\n", "is damaged at line 1: its line check does not fit"),
+        (b"hello\n", "is damaged at line 1: its checksum does not match"),
         (b"\x89HDF\r\n\x1a\n" * 9, "is damaged at line 1"),
         (sealed({"kind": "epoch", "n": 0}), "does not start with a header"),
         (sealed(Header(format=2).to_dict() | {"n": 0}), "has format 2, this keras_repro reads up to 1"),
@@ -353,10 +353,10 @@ def test_a_record_that_lost_its_link(run):
         (sealed({"kind": "header", "format": 1, "switches": "abc", "n": 0}), "field 'switches' is a str"),
         (sealed(Header().to_dict() | {"n": 1}), "lines are missing before it"),
         (sealed(Header().to_dict() | {"n": "0"}), "lines are missing before it"),
-        (sealed(b"[1"), "it is no JSON"),
-        (sealed(b'{"n":' + b"9" * 5000), "it is no JSON"),
-        (sealed(b'{"n":0,"a":' + b"[" * 100_000), "it is no JSON"),
-        (sealed(b'{"n":0,"a":"\xff"'), "it is no JSON"),
+        (sealed(b"[1"), "it is not JSON"),
+        (sealed(b'{"n":' + b"9" * 5000), "it is not JSON"),
+        (sealed(b'{"n":0,"a":' + b"[" * 100_000), "it is not JSON"),
+        (sealed(b'{"n":0,"a":"\xff"'), "it is not JSON"),
     ],
 )
 def test_what_is_no_ledger(tmp_path, content, message):
@@ -649,7 +649,7 @@ def test_nested_too_deep(tmp_path):
         nested = [nested]
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append(Record(kind="fit", fit=0, extra={"configuration": nested}))
-    with pytest.raises(LedgerError, match="damaged at line 2: it is nested too deep"):
+    with pytest.raises(LedgerError, match="damaged at line 2: it is nested too deeply"):
         list(open_ledger(tmp_path / "run").records())
 
 

@@ -22,7 +22,7 @@ def runs_of(tmp_path, *records, **header):
     ("determinism", "expected"),
     [
         ("portable", "portable runs: expected to be identical"),
-        ("bitwise", "not expected to be identical: they are no portable runs"),
+        ("bitwise", "not expected to be identical: these are not portable runs"),
     ],
 )
 def test_two_cpus(tmp_path, determinism, expected):

@@ -231,14 +231,14 @@ def test_run_cannot_end_before_its_position(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"seed": 2}, r"seed changed since it was interrupted \(seed: 1 before, 2 now\); put it back"),
+        ({"seed": 2}, r"seed changed since the interruption \(seed: 1 before, 2 now\)\. Restore it"),
         ({"batch_size": 8}, r"batch_size changed .* \(batch_size: 4 before, 8 now\)"),
-        ({"shuffle": "once"}, "shuffle changed since it was interrupted"),
-        ({"build": lambda: _model(dtype="mixed_bfloat16")}, "its configuration is another"),
-        ({"x": X + 1}, "its data are others"),
-        ({"build": lambda: _model(units=5)}, "its configuration is another"),
-        ({"class_weight": {0: 2.0}}, "its arguments are others"),
-        ({"validation_data": (X, X[:, :1])}, "its validation data are others"),
+        ({"shuffle": "once"}, "shuffle changed since the interruption"),
+        ({"build": lambda: _model(dtype="mixed_bfloat16")}, "its configuration differs"),
+        ({"x": X + 1}, "its data differ"),
+        ({"build": lambda: _model(units=5)}, "its configuration differs"),
+        ({"class_weight": {0: 2.0}}, "its arguments differ"),
+        ({"validation_data": (X, X[:, :1])}, "its validation data differ"),
         ({"callbacks": [keras.callbacks.TerminateOnNaN()]}, "the callbacks are TerminateOnNaN, History"),
     ],
 )

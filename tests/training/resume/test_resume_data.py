@@ -333,7 +333,7 @@ def test_changed_data_is_refused(kind: str, tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(Interrupted):
         _fit(tmp_path / "run", DATA[kind](), "0.4")
     monkeypatch.setitem(globals(), "X", X + 1)
-    with pytest.raises(ReproError, match="its data are others"):
+    with pytest.raises(ReproError, match="its data differ"):
         _fit(tmp_path / "run", DATA[kind]())
 
 
