@@ -108,10 +108,8 @@ class ResumedLedgerWriter(LedgerWriter):
         recorded = self._expected.popleft()
         link = next_link(self.link, record.position, record.sections)
         if link != recorded.link:
-            differing = differing_names(recorded.sections, record.sections)
-            raise self._other_training(
-                f"at {record.position}, {' and '.join(differing) or 'the position'} differs"
-            )
+            differing = " and ".join(differing_names(recorded.sections, record.sections)) or "the position"
+            raise self._other_training(f"at {record.position}, {differing} differs")
         for name in _SETTINGS if record.kind == "fit" else ():
             values = [_without_epochs(r.extra.get(name)) for r in (recorded, record)]
             if values[0] != values[1]:
@@ -121,7 +119,7 @@ class ResumedLedgerWriter(LedgerWriter):
 
     def _other_training(self, reason: str) -> ResumeError:
         return ResumeError(
-            f"cannot resume {self.path}: this is not the training recorded before the interruption: {reason}. "
+            f"cannot resume {self.path}: this is not the training that was interrupted: {reason}. "
             "Use another run folder for a new run"
         )
 

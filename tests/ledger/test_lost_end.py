@@ -56,14 +56,14 @@ def test_zeros_behind_what_was_durable_end_the_ledger(folder: Path, first: int, 
 def test_zeros_before_an_end_are_damage(tmp_path: Path) -> None:
     folder = ledger_builders.write(tmp_path / "whole", RECORDS, **HEADER)
     zeroed(folder, 4, 5)
-    with pytest.raises(LedgerError, match="is damaged at line 5: its checksum does not match"):
+    with pytest.raises(LedgerError, match="is damaged at line 5: its line check does not match"):
         list(open_ledger(folder).records())
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 2), (3, 4), (2, 4)])
 def test_zeros_in_what_was_durable_are_damage(folder: Path, first: int, last: int) -> None:
     zeroed(folder, first, last)
-    with pytest.raises(LedgerError, match=rf"is damaged at line {first + 1}: its checksum does not match"):
+    with pytest.raises(LedgerError, match=rf"is damaged at line {first + 1}: its line check does not match"):
         list(open_ledger(folder).records())
 
 

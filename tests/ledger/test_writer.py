@@ -345,7 +345,7 @@ def test_a_record_that_lost_its_link(run):
     [
         (b"", "is empty: the run ended before its first record"),
         (b'{"kind":"header","format":1', "is empty: the run ended before its first record"),
-        (b"hello\n", "is damaged at line 1: its checksum does not match"),
+        (b"hello\n", "is damaged at line 1: its line check does not match"),
         (b"\x89HDF\r\n\x1a\n" * 9, "is damaged at line 1"),
         (sealed({"kind": "epoch", "n": 0}), "does not start with a header"),
         (sealed(Header(format=2).to_dict() | {"n": 0}), "has format 2, this keras_repro reads up to 1"),
