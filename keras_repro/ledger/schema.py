@@ -23,7 +23,7 @@ FORMAT = 1
 Mode = Literal["observed", "enforced"]
 Determinism = Literal["bitwise", "portable"]
 
-# What a chain can commit to; a fingerprint names the letters of those that its recorder could see.
+# What a chain can commit to. A fingerprint has the letters of those that its recorder observed.
 COVERAGE = {
     "s": "state at each fit's start, after each epoch and at its end",
     "m": "the model's own metrics",
@@ -31,7 +31,7 @@ COVERAGE = {
     "r": "results computed outside fit: evaluate, predict, train_on_batch, state at exit",
 }
 
-ENDS = ("end", "exit")  # kinds of records that end a fit, or a launched run
+ENDS = ("end", "exit")  # kinds of records that end a fit or a launched run
 
 CHAINED_KINDS = (
     "fit",
@@ -48,19 +48,23 @@ CHAINED_KINDS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Header:
-    """The first line of a ledger: the run's surroundings. No digest of the chain depends on it.
+    """The first line of a ledger: the run's environment. No digest of the chain depends on it.
 
     Attributes:
-        mode: `"observed"` (run as it is) or `"enforced"` (every switch pinned before Python starts).
-        determinism: `"bitwise"` (meant to repeat on this machine) or `"portable"` (on other x86-64 CPUs too).
+        mode: `"observed"` (the script runs unchanged) or `"enforced"` (all switches pinned before Python
+            starts).
+        determinism: `"bitwise"` (reproducible on this machine) or `"portable"` (on other x86-64 CPUs too).
         coverage: the letters of `COVERAGE` that the run's chain commits to.
-        environment: what `record.environment.gather` returned.
+        created: the time of creation, in ISO 8601.
+        version: the version of keras_repro.
+        algorithm: the hash function of the chain and of all digests in it.
+        step_algorithm: the hash function of step records; empty in ledgers without any.
+        format: the version of the ledger format.
+        environment: the result of `provenance.environment.gather`.
         switches: each switch as a dict with `name`, `requested`, `achieved`, `ok` and `fix`.
-        algorithm: the hash of the chain and of all digests in it.
-        step_algorithm: the hash of step records; empty in ledgers from before there were any.
-        command: `script`, `module`, `arguments` (as published) and `hidden`, the number left out.
-        seed: the run's seed where keras_repro set it, else None.
-        policies: batch size, shuffle policy and caps, where keras_repro set them.
+        command: `script`, `module`, `arguments` (redacted) and `hidden`, the number of redacted values.
+        seed: the run's seed; None if keras_repro did not set it.
+        policies: batch size, shuffle policy and caps, if keras_repro set them.
         extra: keys that this version does not know.
     """
 
@@ -80,24 +84,24 @@ class Header:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The header as it stands in the ledger, without its line check."""
+        """Return the header as it is in the ledger, without its line check."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         known["switches"] = [dict(s) for s in self.switches]
         return {"kind": "header", **known, **self.extra}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Header:
-        """Reads a header back.
+        """Create a header from the first line of a ledger.
 
         Raises:
-            LedgerError: the data is no header, or a newer keras_repro wrote it.
+            LedgerError: the data is not a header, or is of a newer format.
         """
         if data.get("kind") != "header" or type(data.get("format")) is not int:
             raise LedgerError("it does not start with a header of keras_repro")
         if data["format"] > FORMAT:
             raise LedgerError(
-                f"it has format {data['format']}, this keras_repro reads up to {FORMAT}; "
-                "upgrade keras_repro to read it"
+                f"it has format {data['format']}, but this keras_repro reads formats up to {FORMAT}: "
+                "upgrade keras_repro"
             )
         known, extra = _split(cls, data)
         _check_type("switches", known.get("switches", []), list | tuple)
@@ -111,7 +115,7 @@ class Header:
         for reading in header.switches:
             _check_type("switches", reading, Mapping)
         if not (header.coverage.isascii() and header.coverage.isalpha()):
-            raise LedgerError("its field 'coverage' has other characters than letters")
+            raise LedgerError("its field 'coverage' must consist of letters")
         return header
 
 
@@ -121,17 +125,17 @@ class Record:
 
     Attributes:
         kind: one of `CHAINED_KINDS`, or a kind of a newer keras_repro.
-        fit: number of the `fit` call, from 0; None outside fit.
-        epoch: epoch index from 0, of epochs (and of variables born in one).
-        index: number of the evaluation, prediction or loop, from 0.
-        sections: section digests by name; with the position, all that the chain commits to.
-        tensors: digests by section and tensor name, in the structure's order.
-        latent: digests by group and name: recorded, compared, and noted; not in the chain.
+        fit: the number of the `fit` call, from 0; None outside fit.
+        epoch: the epoch's index, from 0, of epochs and of variables created in one.
+        index: the number of the evaluation, prediction or loop, from 0.
+        sections: the section digests by name; the chain commits to these and the position.
+        tensors: the digests by section and tensor name, in the structure's order.
+        latent: digests by group and name that are compared and noted, but not in the chain.
         metrics: the model's own logs as numbers.
-        added: what callbacks added to the logs.
-        shapes: `[dtype, shape, name that Keras gives]` of each tensor that was not described before.
-        link: the chain's link after this record, 64 hexadecimal digits; empty until it is written.
-        extra: what only this kind has (`configuration`, `data`, `status`, `seconds`, ...).
+        added: the logs that callbacks added.
+        shapes: `[dtype, shape, Keras's name]` of each tensor that no earlier record describes.
+        link: the chain's link after this record, 64 hexadecimal digits; empty before it is written.
+        extra: fields of this kind alone (`configuration`, `data`, `status`, `seconds`, ...).
     """
 
     kind: str
@@ -149,21 +153,21 @@ class Record:
 
     @property
     def position(self) -> str:
-        """What the chain frames in beside the sections: kind and numbers."""
+        """Kind and numbers of the record, to which the chain commits together with the sections."""
         numbers = (self.fit, self.epoch, self.index)
         return " ".join([self.kind, *(str(n) for n in numbers if n is not None)])
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as it stands in the ledger, without its line check; empty fields are left out."""
+        """Return the record as it is in the ledger, without its line check and empty fields."""
         known = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extra"}
         return {k: v for k, v in known.items() if v not in (None, {}, "")} | dict(self.extra)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Record:
-        """Reads a record back.
+        """Create a record from a line of a ledger.
 
         Raises:
-            LedgerError: a field has a type that no keras_repro writes.
+            LedgerError: a field has a wrong type.
         """
         known, extra = _split(cls, data)
         _check_type("kind", known.get("kind"), str)
@@ -176,29 +180,29 @@ class Record:
         for digests in (record.sections, *record.tensors.values(), *record.latent.values()):
             _check_type("digests", digests, dict)
             if not set(map(type, digests.values())) <= {str}:
-                raise LedgerError("a digest in it is no text")
+                raise LedgerError("a digest in it is not a text")
         for described in record.shapes.values():
             _check_type("shapes", described, list)
             if len(described) < 2 or not isinstance(described[1], list):
-                raise LedgerError("a shape in it is none")
+                raise LedgerError("a shape in it is not valid")
         return record
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepRecord:
-    """What a training had come to after one step. No part of the chain: steps may be recorded or not.
+    """The state after one training step. Not part of the chain, since recording steps is optional.
 
     Attributes:
-        fit: number of the `fit` call, from 0.
-        epoch: epoch index from 0.
-        step: index of the step within the epoch, from 0.
-        loss: the loss as Keras logs it (a mean over the epoch so far), by name where it is not finite; None
-            where the logs hold none.
-        state: digests of the whole sections `weights`, `optimizer`, `seeds` and `metrics`, by the header's
-            `step_algorithm`; seed generators that have not moved since the fit began are left out.
-        batch: of the batch that went in, `order`, a digest of its bytes as they are, and `rows`, the sum of
-            its samples' hashes, the same in any order; empty where it was not seen.
-        extra: what else was recorded of the step.
+        fit: the number of the `fit` call, from 0.
+        epoch: the epoch's index, from 0.
+        step: the index of the step within the epoch, from 0.
+        loss: the loss as Keras logs it (a mean over the epoch so far), by name if it is not finite; None if
+            the logs have none.
+        state: digests of the sections `weights`, `optimizer`, `seeds` and `metrics`, by the header's
+            `step_algorithm`; without seed generators that have not been used since the fit began.
+        batch: `order`, the digest of the batch's bytes, and `rows`, the sum of its samples' hashes in any
+            order; empty if the batch was not observed.
+        extra: further fields of the step.
     """
 
     fit: int
@@ -210,7 +214,7 @@ class StepRecord:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as it stands in the ledger, without its line check."""
+        """Return the record as it is in the ledger, without its line check."""
         data = {"kind": "step", "fit": self.fit, "epoch": self.epoch, "step": self.step}
         loss = {} if self.loss is None else {"loss": self.loss}
         batch = {"batch": self.batch} if self.batch else {}
@@ -218,10 +222,10 @@ class StepRecord:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> StepRecord:
-        """Reads a record back.
+        """Create a record from a line of a ledger.
 
         Raises:
-            LedgerError: a field is missing, or has a type that no keras_repro writes.
+            LedgerError: a field is missing or has a wrong type.
         """
         known, extra = _split(cls, data)
         for name in ("fit", "epoch", "step"):
@@ -230,12 +234,12 @@ class StepRecord:
         _check_type("state", known.get("state"), dict)
         _check_type("batch", known.get("batch", {}), dict)
         if not all(type(d) is str for d in [*known["state"].values(), *known.get("batch", {}).values()]):
-            raise LedgerError("a digest in it is no text")
+            raise LedgerError("a digest in it is not a text")
         return cls(**known, extra=extra)
 
 
 def plain_number(value: Any) -> Any:
-    """A log's value as JSON can hold it: a float (non-finite ones by name), or nested lists of them."""
+    """Return a value of the logs for JSON: a float (non-finite ones by name), or nested lists of floats."""
     if isinstance(value, Mapping):
         return {str(k): plain_number(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A ledger that is gone on with: one chain, nothing lost, another training found at its first record."""
+"""A resumed ledger has one chain, loses nothing, and finds another training at its first record."""
 
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ def interrupted(folder: Path, records: int = 5) -> Path:
     return folder
 
 
-def test_what_was_recorded_is_compared_and_the_rest_goes_behind(tmp_path: Path) -> None:
+def test_recorded_part_is_compared_and_new_records_are_appended(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     before = (folder / "ledger.jsonl").read_bytes()
     with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
@@ -33,7 +33,7 @@ def test_what_was_recorded_is_compared_and_the_rest_goes_behind(tmp_path: Path) 
     assert open_ledger(folder).fingerprint == open_ledger(whole).fingerprint
 
 
-def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
+def test_incomplete_last_line_is_cut_off(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     with open(folder / "ledger.jsonl", "ab") as file:
         file.write(b'{"kind":"epo')
@@ -44,7 +44,7 @@ def test_a_torn_last_line_is_cut_off(tmp_path: Path) -> None:
     assert open_ledger(folder).status == "finished"
 
 
-def test_a_snapshot_stands_for_what_it_holds(tmp_path: Path) -> None:
+def test_records_up_to_a_snapshot_are_skipped(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     links = [r.link for r in open_ledger(folder).typed_records()]
     with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
@@ -63,20 +63,20 @@ def test_a_snapshot_stands_for_what_it_holds(tmp_path: Path) -> None:
         ledger.skip_to("11" * 32)
 
 
-def test_another_training_is_found_at_its_first_record(tmp_path: Path) -> None:
+def test_other_training_is_refused_at_its_first_record(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     before = (folder / "ledger.jsonl").read_bytes()
     other = ledger_builders.changed(RECORDS, "epoch 0 0", "weights", ledger_builders.KERNEL, "other")
     with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for record in other[:3]:
             ledger.append(record)
-        with pytest.raises(ResumeError, match="at epoch 0 0 weights is another"):
+        with pytest.raises(ResumeError, match="at epoch 0 0, weights differs"):
             ledger.append(other[3])
     assert (folder / "ledger.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"seed": 2}, "seed changed"),
         ({"coverage": "smo"}, "coverage changed"),
@@ -85,14 +85,14 @@ def test_another_training_is_found_at_its_first_record(tmp_path: Path) -> None:
         ({"switches": ({"name": "onednn", "achieved": False},)}, "switch onednn changed"),
     ],
 )
-def test_settings_that_changed_are_named(tmp_path: Path, changed: dict[str, Any], said: str) -> None:
+def test_changed_settings_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     switches = ({"name": "onednn", "achieved": True},)
     folder = ledger_builders.write(tmp_path / "a", RECORDS[:5], **HEADER, switches=switches)
-    with pytest.raises(ResumeError, match=said):
+    with pytest.raises(ResumeError, match=message):
         ResumedLedgerWriter(folder, Header(**(HEADER | {"switches": switches} | changed)))
 
 
-def test_steps_are_not_written_twice(tmp_path: Path) -> None:
+def test_steps_are_written_once(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     step = StepRecord(fit=0, epoch=0, step=0, state={"weights": "00"})
     for _ in range(2):

@@ -681,7 +681,7 @@ def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
         ledger.append_step(StepRecord(fit=0, epoch=0, step=0, state={"weights": 7}))
     found = open_ledger(tmp_path / "run")
     assert found.status == "finished"
-    with pytest.raises(LedgerError, match=r"line \d+: a digest in it is no text"):
+    with pytest.raises(LedgerError, match=r"line \d+: a digest in it is not a text"):
         list(found.steps(0, 0))
 
 
