@@ -1,4 +1,4 @@
-"""Verdicts on ledgers written by hand: what is the same, what differs, and never more than was compared."""
+"""Verdicts on built ledgers: equal, different, and never claiming more than was compared."""
 
 import json
 import shutil
@@ -62,7 +62,7 @@ def test_identical(versus, tmp_path):
     assert repr(found) == f"<Comparison {found}>"
 
 
-def test_machine_form(versus):
+def test_json_form(versus):
     base = training()
     data = versus(base, changed(base, "epoch 0 1", "weights", BIAS, "other")).to_dict()
     assert json.loads(json.dumps(data, allow_nan=False)) == data
@@ -92,14 +92,14 @@ def test_machine_form(versus):
         ([result("evaluation"), result("prediction")], "training, evaluation and predictions"),
     ],
 )
-def test_what_a_verdict_covers(versus, after, covers):
+def test_coverage_of_a_verdict(versus, after, covers):
     records = [*training(), *after, exit_record()]
     header = {"coverage": "smr"}
     found = versus(records, records, a_header=header, b_header=header)
     assert (found.verdict, found.covers) == ("identical", covers)
 
 
-def test_only_the_start_was_the_same(versus):
+def test_only_the_starts_are_equal(versus):
     found = versus(training(epochs=0, status="killed")[:2], training(epochs=0, status="killed")[:2])
     assert found.verdict == "identical"
     assert found.covers == f"the start of a training; {UNSEEN}"
@@ -129,14 +129,14 @@ def test_state_at_exit(versus):
     ],
     ids=["header only", "fit only", "nothing trained", "two exits", "models without state"],
 )
-def test_nothing_was_compared(versus, records):
+def test_runs_without_common_records_are_incomparable(versus, records):
     found = versus(records, records)
     assert found.verdict == "incomparable"
     assert found.reason == "they have no record of a training in common"
     assert found.divergence is None
 
 
-def test_one_with_only_a_header(versus, tmp_path):
+def test_run_with_only_a_header_is_incomparable(versus, tmp_path):
     for a, b, ended in ((training(), [], "b"), ([], training(), "a")):
         found = versus(a, b)
         assert found.verdict == "incomparable"
@@ -163,8 +163,8 @@ def test_other_coverage_is_not_compared(versus):
     )
 
 
-def test_one_run_twice(tmp_path):
-    """Comparing a run with itself, or with a copy, shows nothing about repeating: it says so."""
+def test_run_compared_with_itself_is_noted(tmp_path):
+    """Comparing a run with itself or a copy shows nothing about reproducibility."""
     run = write(tmp_path / "a", training())
     shutil.copytree(run, tmp_path / "copy")
     path, copy = run / "ledger.jsonl", tmp_path / "copy" / "ledger.jsonl"
@@ -211,7 +211,7 @@ def test_diverged(versus, position, section, tensor, place):
     assert found.compared == [r.position for r in base].index(position)
 
 
-def test_all_that_differs_there_is_listed(versus):
+def test_all_differing_tensors_are_listed(versus):
     base = training()
     other = base
     for section, name in (("metrics", "loss"), ("optimizer", RATE), ("weights", BIAS), ("weights", KERNEL)):
@@ -232,7 +232,7 @@ def test_the_first_difference_counts(versus):
     assert (found.epoch, found.section) == (1, "metrics")
 
 
-def test_a_section_that_only_one_has(versus):
+def test_section_that_only_one_run_has(versus):
     base = training()
     other = changed(base, "epoch 0 0", "seeds", "dropout/state", "moved")
     for a, b in ((base, other), (other, base)):
@@ -240,7 +240,7 @@ def test_a_section_that_only_one_has(versus):
         assert (found.section, found.tensor, found.cause) == ("seeds", "dropout/state", "random_state")
 
 
-def test_a_later_fit(versus):
+def test_divergence_in_a_later_fit(versus):
     base = [*training(), *training(fit=1)]
     found = versus(base, changed(base, "epoch 1 0", "weights", KERNEL, "other"))
     assert (found.divergence.fit, found.divergence.epoch, found.divergence.fits) == (1, 0, 2)
@@ -291,8 +291,8 @@ def test_different_models_of_one_script_have_diverged(versus):
     assert found.divergence.describe() == f"before the first epoch: {DIFFERENT_MODELS}"
 
 
-def test_a_generator_in_one_of_them_only_is_no_other_model(versus):
-    """A generator that nothing drew from, as `keras.random` leaves one behind, does not hide the cause."""
+def test_unused_generator_in_one_run_is_no_other_model(versus):
+    """An unused generator, such as the one of `keras.random`, does not hide the cause."""
     base = training()
     other = changed(base, "start 0", "weights", KERNEL, "other")
     shapes = dict(base[1].shapes) | {"global_seed_generator/state": ["uint32", [2], ""]}
@@ -301,7 +301,7 @@ def test_a_generator_in_one_of_them_only_is_no_other_model(versus):
     assert (found.verdict, found.divergence.cause) == ("diverged", "initial_weights")
 
 
-def test_other_records_in_between(versus, tmp_path):
+def test_additional_record_in_one_run(versus, tmp_path):
     base = training()
     for position in ("birth 0 0", "epoch 0 0"):
         other = [r for r in base if r.position != position]
@@ -312,7 +312,7 @@ def test_other_records_in_between(versus, tmp_path):
         )
 
 
-def test_a_result_that_only_one_computed(versus):
+def test_result_that_only_one_run_computed(versus):
     a = [*training(), result("evaluation"), exit_record()]
     b = [*training(), exit_record()]
     found = versus(a, b, same_script=True)
@@ -333,7 +333,7 @@ def test_a_result_that_only_one_computed(versus):
         (1, "killed", "the start", "it was killed"),
     ],
 )
-def test_one_was_killed(versus, tmp_path, kept, status, place, how):
+def test_one_run_was_killed(versus, tmp_path, kept, status, place, how):
     base = training(epochs=4)
     for a, b, name in ((base, base[:kept], "b"), (base[:kept], base, "a")):
         found = versus(a, b)
@@ -345,14 +345,14 @@ def test_one_was_killed(versus, tmp_path, kept, status, place, how):
         assert (found.divergence.cause, found.divergence.tensors) == ("unknown", ())
 
 
-def test_one_has_another_fit_behind(versus, tmp_path):
+def test_one_run_has_a_further_fit(versus, tmp_path):
     found = versus([*training(), *training(fit=1)], training())
     path = tmp_path / "b" / "ledger.jsonl"
     assert found.divergence.ended == f"the same until the end of fit 1/2, then {path} ends: it finished"
     assert (found.divergence.fit, found.divergence.epoch) == (1, None)
 
 
-def test_one_was_stopped_or_stopped_early(versus, tmp_path):
+def test_one_run_was_stopped_or_stopped_early(versus, tmp_path):
     whole = training(epochs=4)
     # The state at the end is that of the last epoch recorded.
     for status, how, cause in (("stopped", "was stopped", "unknown"), ("finished", "ended", "configuration")):
@@ -367,7 +367,7 @@ def test_one_was_stopped_or_stopped_early(versus, tmp_path):
             assert (found.divergence.cause, found.divergence.epoch) == (cause, 2)
 
 
-def test_a_torn_last_line(versus, tmp_path):
+def test_incomplete_last_line_is_noted(versus, tmp_path):
     write(tmp_path / "c", training())
     path = tmp_path / "c" / "ledger.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
@@ -377,7 +377,7 @@ def test_a_torn_last_line(versus, tmp_path):
     assert found.notes == (f"{path}: the last line is incomplete and is ignored",)
 
 
-def test_two_that_were_not_finished(versus, tmp_path):
+def test_two_unfinished_runs(versus, tmp_path):
     found = versus(training(status="killed"), training(status="killed"))
     assert found.verdict == "identical"
     paths = ", ".join(str(tmp_path / n / "ledger.jsonl") for n in "ab")
@@ -415,22 +415,22 @@ def test_latent_differences_are_notes(versus):
     assert found.notes == NOTES
 
 
-def test_what_only_one_run_holds_is_a_note_too(versus):
+def test_latent_value_of_only_one_run_is_noted(versus):
     found = versus(training(), with_latent(training(), "other"))
     assert found.verdict == "identical"
     assert len(found.notes) == 4
     assert found.notes[0] == NOTES[0]
 
 
-def test_no_word_of_no_effect_where_they_parted(versus):
-    """An unseeded generator may be why: nothing says then that it had no effect."""
+def test_latent_notes_are_omitted_if_the_runs_diverge(versus):
+    """An unseeded generator may be the cause, so it is not noted as without effect."""
     other = changed(training(), "epoch 0 0", "weights", KERNEL, "other")
     found = versus(with_latent(training(), "one"), with_latent(other, "other"))
     assert found.verdict == "diverged"
     assert found.notes == ()
 
 
-def test_what_a_callback_added_is_a_note(versus):
+def test_logs_added_by_a_callback_are_noted(versus):
     a = with_fields(training(), "epoch 0 1", added={"clock": 1.0, "lr": 0.1})
     b = with_fields(training(), "epoch 0 1", added={"clock": 2.0, "lr": 0.1})
     found = versus(a, b)
@@ -438,7 +438,7 @@ def test_what_a_callback_added_is_a_note(versus):
     assert found.notes == ("log clock, added by a callback, differs: not part of the chain",)
 
 
-def test_what_a_run_says_of_its_own_limits(versus):
+def test_recorded_limits_of_a_run_are_noted(versus):
     records = [*training(), exit_record(unsupported=["tf_keras"], unobserved=1)]
     records = with_fields(
         records, "epoch 0 0", extra={"stateful_random_operations": ["dropout/RandomUniform"]}
@@ -455,7 +455,7 @@ def test_what_a_run_says_of_its_own_limits(versus):
     )
 
 
-def test_surroundings_that_differ_are_a_note(versus):
+def test_environment_differences_are_noted(versus):
     header = {"environment": {"packages": {"keras": "3.15.1"}, "cpu": {"model": "old"}}}
     other = {"environment": {"packages": {"keras": "3.16.0"}, "cpu": {"model": "new"}}}
     found = versus(training(), training(), a_header=header, b_header=other)
@@ -467,7 +467,7 @@ def test_surroundings_that_differ_are_a_note(versus):
 
 
 def test_fields_that_are_not_in_the_chain(versus):
-    """Paths, times, a newer version's keys: nothing of it changes a verdict."""
+    """Paths, times and keys of a newer version do not change a verdict."""
     other = with_fields(training(), "epoch 0 1", extra={"seconds": 9, "newer": {}}, metrics={"loss": 0.0})
     header = {"version": "9", "seed": 1, "command": {"script": "x"}, "extra": {"site": 1}}
     found = versus(training(), other, b_header=header)
@@ -479,7 +479,7 @@ def test_fields_that_are_not_in_the_chain(versus):
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\ud800\n\u200b"
 
 
-def test_hostile_text_reaches_no_terminal(versus):
+def test_hostile_text_is_escaped(versus):
     a = [training()[0], record("start", {"weights": {HOSTILE: "1"}}, fit=0)]
     b = [training()[0], record("start", {"weights": {HOSTILE: "2"}}, fit=0)]
     shapes = ["float32", [1], HOSTILE + "\x9b"]
@@ -528,11 +528,11 @@ def test_fields_of_any_type(versus, extra, position):
     assert versus(base, base, a_header=header).verdict == "identical"
 
 
-def test_a_damaged_ledger_has_no_verdict(tmp_path):
+def test_damaged_ledger_has_no_verdict(tmp_path):
     good, bad = write(tmp_path / "a", training()), write(tmp_path / "b", training())
     path = bad / "ledger.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    # Damage behind the place where the two would part is found as well.
+    # Damage after the divergence is found too.
     path.write_bytes(b"".join([*lines[:-1], lines[-1].replace(b"finished", b"finishes")]))
     with pytest.raises(LedgerError, match=r"b/ledger.jsonl is damaged at line 8"):
         compare(good, bad)
@@ -543,7 +543,7 @@ def test_a_damaged_ledger_has_no_verdict(tmp_path):
 # More than two.
 
 
-def test_three_runs_of_which_one_parted(tmp_path):
+def test_one_of_three_runs_diverges(tmp_path):
     base = training()
     runs = [base, base, changed(base, "epoch 0 1", "weights", KERNEL, "other")]
     paths = [write(tmp_path / f"run-{n}", records) for n, records in enumerate(runs, start=1)]
@@ -554,7 +554,7 @@ def test_three_runs_of_which_one_parted(tmp_path):
     assert found.notes == ("run 3 diverged from run 1; run 2 did not",)
 
 
-def test_the_earliest_difference_of_three(tmp_path):
+def test_earliest_difference_of_three_runs_counts(tmp_path):
     base = training()
     runs = [base]
     runs.append(changed(base, "epoch 0 2", "weights", KERNEL, "late"))
@@ -563,7 +563,7 @@ def test_the_earliest_difference_of_three(tmp_path):
     assert (found.divergence.epoch, found.divergence.tensor, found.compared) == (0, BIAS, 3)
 
 
-def test_two_that_agree_with_each_other_and_not_with_the_first(tmp_path):
+def test_two_runs_agree_but_not_with_the_first(tmp_path):
     base = training()
     other = changed(base, "start 0", "weights", KERNEL, "other")
     found = compare_all([write(tmp_path / str(n), r) for n, r in enumerate((base, other, other))])
@@ -571,12 +571,12 @@ def test_two_that_agree_with_each_other_and_not_with_the_first(tmp_path):
     assert found.notes == ()
 
 
-def test_three_that_agree(tmp_path):
+def test_three_equal_runs(tmp_path):
     found = compare_all([write(tmp_path / str(n), training()) for n in range(3)])
     assert (found.verdict, len(found.runs), found.notes) == ("identical", 3, ())
 
 
-def test_one_of_three_that_cannot_be_compared(tmp_path):
+def test_one_of_three_runs_is_incomparable(tmp_path):
     """No verdict on the others hides it."""
     paths = [write(tmp_path / "a", training()), write(tmp_path / "b", training())]
     paths.append(write(tmp_path / "c", training(), mode="enforced"))
@@ -596,7 +596,7 @@ def linked(tmp_path, records, name="linked"):
         return [ledger.append(r) for r in records]
 
 
-def test_live_the_same(tmp_path):
+def test_live_comparison_of_equal_runs(tmp_path):
     reference = write(tmp_path / "reference", training())
     assert live(reference, linked(tmp_path, training())) == [None] * 7
 
@@ -626,7 +626,7 @@ def test_live_with_a_shorter_reference(tmp_path):
     assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
 
 
-def test_live_with_a_fit_more_than_the_reference(tmp_path):
+def test_live_with_one_more_fit_than_the_reference(tmp_path):
     reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
     records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
     with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; later"):
@@ -639,7 +639,7 @@ def test_live_with_another_model(tmp_path):
     assert (found[1].cause, found[1].structure) == ("configuration", DIFFERENT_MODELS)
 
 
-def test_live_with_what_cannot_be_compared(tmp_path):
+def test_live_with_an_incomparable_reference(tmp_path):
     with pytest.raises(LedgerError, match="nowhere"):
         LiveComparison(tmp_path / "nowhere")
     with pytest.raises(LedgerError, match="it has no record"):

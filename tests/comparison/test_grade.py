@@ -1,4 +1,4 @@
-"""The grade of two runs, and its reason: what snapshots prove, what noise explains, and what neither does."""
+"""The grade of two runs and its reason: proven by snapshots, explained by noise, or neither."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ KERNEL = RNG.uniform(0.01, 0.99, (30, 40)).astype("f4")
 
 
 def graded(tmp_path: Path, other: np.ndarray, *, steps: int | None = 100, keep: Any = (1,)) -> Grade:
-    """The grade of two runs of one epoch, whose weights are then KERNEL and another."""
+    """Return the grade of two runs of one epoch that end with KERNEL and with another kernel."""
     start = {"layers/0/kernel": KERNEL}
     pair = [
         write_run(tmp_path / n, [start, {"layers/0/kernel": k}], keep=keep, steps=steps)
@@ -45,7 +45,7 @@ def graded(tmp_path: Path, other: np.ndarray, *, steps: int | None = 100, keep: 
 
 
 def by_ulps(number: float) -> np.ndarray:
-    """KERNEL with one element changed by so many ULPs of its largest, which are 2**-24."""
+    """Return KERNEL with one element changed by a number of ULPs of its largest, 2**-24 each."""
     other = KERNEL.copy()
     other[3, 4] += np.float32(number * 2**-24)
     return other
@@ -76,7 +76,7 @@ def test_more_than_half_of_the_digits(tmp_path: Path) -> None:
     assert graded(tmp_path / "4", by_ulps(4097), steps=None).name == "different"
 
 
-def test_an_element_near_zero_is_judged_by_the_scale_of_its_tensor(tmp_path: Path) -> None:
+def test_element_near_zero_is_measured_by_the_scale_of_its_tensor(tmp_path: Path) -> None:
     near = KERNEL.copy()
     near[0, 0] = 1e-30
     start = {"layers/0/kernel": KERNEL}
@@ -93,21 +93,21 @@ def test_an_element_near_zero_is_judged_by_the_scale_of_its_tensor(tmp_path: Pat
     assert result.how_far.end.tensors[0].ulps == 2 * int(np.float32(1e-30).view("i4"))
 
 
-def test_nothing_is_proven_without_snapshots(tmp_path: Path) -> None:
+def test_grade_ulp_needs_snapshots(tmp_path: Path) -> None:
     for number, keep in enumerate([(), (0,)]):
         found = graded(tmp_path / str(number), by_ulps(1), keep=keep)
         assert found.name == "different"
         assert 'no snapshots to prove rounding (keep="last")' in found.reason
 
 
-def test_snapshots_of_an_earlier_epoch_prove_nothing(tmp_path: Path) -> None:
+def test_grade_ulp_needs_snapshots_of_the_last_epoch(tmp_path: Path) -> None:
     states = [{"layers/0/kernel": k} for k in (KERNEL, KERNEL * 2, KERNEL * 3)]
     others = [*states[:2], {"layers/0/kernel": states[2]["layers/0/kernel"] + 1}]
     pair = [write_run(tmp_path / n, s, keep=(1,)) for n, s in (("a", states), ("b", others))]
     assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
 
 
-def test_what_is_no_rounding(tmp_path: Path) -> None:
+def test_differences_that_are_no_rounding(tmp_path: Path) -> None:
     odd = KERNEL.copy()
     odd[0, 0] = np.nan
     found = graded(tmp_path, odd)
@@ -118,14 +118,14 @@ def test_what_is_no_rounding(tmp_path: Path) -> None:
     assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
 
 
-def test_bounds() -> None:
+def test_rounding_bounds() -> None:
     assert [rounding_bound("float32", s) for s in (None, 0, 1, 5000)] == [4096, 1, 1, 4096]
     assert [rounding_bound(d, None) for d in ("bfloat16", "float16", "float64", "int32", "string")] == [
         16, 32, 1 << 26, 0, 0,
     ]  # fmt: skip
 
 
-def test_one_ended_early_or_has_another_structure(tmp_path: Path) -> None:
+def test_early_end_or_other_structure_is_different(tmp_path: Path) -> None:
     states = [{"layers/0/kernel": KERNEL * np.float32(n)} for n in (1, 2, 3)]
     pair = [write_run(tmp_path / n, s, status="killed") for n, s in (("a", states), ("b", states[:2]))]
     found = compare(*pair).grade
@@ -141,7 +141,7 @@ def test_one_ended_early_or_has_another_structure(tmp_path: Path) -> None:
     assert again.reason.startswith("different models: ")
 
 
-def test_results_alone(tmp_path: Path) -> None:
+def test_only_results_differ(tmp_path: Path) -> None:
     states = [{"layers/0/kernel": KERNEL}] * 2
     pair = [write_run(tmp_path / n, states, metrics=[{"loss": loss}]) for n, loss in (("a", 0.5), ("b", 0.6))]
     result = compare(*pair)
@@ -153,7 +153,7 @@ def test_results_alone(tmp_path: Path) -> None:
     )
 
 
-def test_runs_without_anything_beside_them(tmp_path: Path) -> None:
+def test_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", training()), write(tmp_path / "b", training(epochs=2, status="stopped"))
     assert compare(a, a).grade == Grade("bitwise", "all digests of 7 records agree")
     assert compare(a, b).grade.name == "different"  # type: ignore[union-attr]
@@ -190,7 +190,7 @@ def test_statistical(tmp_path: Path) -> None:
     assert compare(a, a, noise=noise).grade.name == "bitwise"  # type: ignore[union-attr]
 
 
-def test_the_floor_holds_for_19_of_20_pairs(tmp_path: Path) -> None:
+def test_noise_floor_covers_19_of_20_pairs(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     within = 0
     for _ in range(2000):
@@ -203,12 +203,12 @@ def test_the_floor_holds_for_19_of_20_pairs(tmp_path: Path) -> None:
     assert np.isclose(measured.floors["loss"], floor, rtol=1e-9)
 
 
-def test_without_any_noise_nothing_is_within(tmp_path: Path) -> None:
+def test_noise_floor_of_zero_covers_no_difference(tmp_path: Path) -> None:
     a, b, *noise = seeds(tmp_path, {"a": 1.0, "b": 1.001, "1": 1.0, "2": 1.0, "3": 1.0})
     assert compare(a, b, noise=noise).grade.name == "different"  # type: ignore[union-attr]
 
 
-def test_runs_that_tell_nothing_of_noise(tmp_path: Path) -> None:
+def test_unsuitable_runs_for_the_noise_floor_are_refused(tmp_path: Path) -> None:
     a, b, *noise = seeds(tmp_path, {"a": 1.0, "b": 2.0, "1": 1.0, "2": 1.1, "3": 1.2})
     with pytest.raises(ReproError, match="at least 3 runs with other seeds, got 2"):
         compare(a, b, noise=noise[:2])

@@ -1,4 +1,4 @@
-"""Each cause is named where it is the cause, and nothing is blamed where the ledgers cannot tell."""
+"""Each cause is named only if the ledgers prove it."""
 
 import pytest
 from ledger_builders import (
@@ -37,16 +37,16 @@ def cause(tmp_path):
     return find
 
 
-def parted(position="epoch 0 0", section="weights", tensor=KERNEL, **fit):
-    """A training that differs from `training()` in one tensor, and in its `fit` record as given."""
+def diverged(position="epoch 0 0", section="weights", tensor=KERNEL, **fit):
+    """Return a training that differs from `training()` in one tensor and in fields of its `fit` record."""
     return changed(training(**fit), position, section, tensor, "other")
 
 
-def test_nothing_is_blamed_without_a_reason(cause):
-    """Noise in the weights, and all that was recorded besides is equal."""
-    assert cause(training(), parted()) == ("unknown", None)
-    assert cause(training(), parted(section="metrics", tensor="loss")) == ("unknown", None)
-    assert cause(training(), parted("end 0")) == ("unknown", None)
+def test_cause_is_unknown_without_evidence(cause):
+    """Weights differ, and everything else that was recorded is equal."""
+    assert cause(training(), diverged()) == ("unknown", None)
+    assert cause(training(), diverged(section="metrics", tensor="loss")) == ("unknown", None)
+    assert cause(training(), diverged("end 0")) == ("unknown", None)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_nothing_is_blamed_without_a_reason(cause):
         ({"keras": 42}, {"keras": 43}, "seeds differ: 42 and 43"),
         ({"keras": 0}, {"keras": 1}, "seeds differ: 0 and 1"),
         ({"keras": None}, {"keras": None}, f"no seed was set with Keras; {CALL}"),
-        # Not recorded is not known.
+        # Seeds that were not recorded are unknown.
         ({}, {}, None),
         ({"keras": None}, {}, None),
         ({"tensorflow": 1}, {"tensorflow": 1}, None),
@@ -78,8 +78,8 @@ def test_initial_weights(cause, seeds, others, explanation, position):
     assert cause(base, other) == ("initial_weights", explanation)
 
 
-def test_of_a_loop_only_the_end_was_seen(cause):
-    """Seeded weights, and yet it parts: the seed is not to be blamed."""
+def test_loop_with_only_its_end_recorded(cause):
+    """A loop diverges although its weights are seeded: the seed is not the cause."""
     texts = ("one", "other")
     for seeds, explanation in (
         ({"keras": 1}, "only the end was recorded: use kr.Recorder to see where a loop diverges"),
@@ -92,13 +92,13 @@ def test_of_a_loop_only_the_end_was_seen(cause):
         assert found == ("unknown", explanation)
 
 
-def test_weights_that_part_later_are_no_initial_weights(cause):
-    assert cause(training(seeds_set={}), parted(seeds_set={})) == ("unknown", None)
+def test_later_weight_differences_are_not_initial_weights(cause):
+    assert cause(training(seeds_set={}), diverged(seeds_set={})) == ("unknown", None)
 
 
-def test_a_setting_of_the_optimizer(cause):
+def test_optimizer_setting(cause):
     explanation = "an optimizer's setting or state differs before the first step"
-    assert cause(training(), parted("birth 0 0", "optimizer", RATE)) == ("configuration", explanation)
+    assert cause(training(), diverged("birth 0 0", "optimizer", RATE)) == ("configuration", explanation)
 
 
 @pytest.mark.parametrize(
@@ -121,21 +121,21 @@ def test_a_setting_of_the_optimizer(cause):
     ],
 )
 def test_configuration(cause, other, explanation):
-    assert cause(training(), parted(**other)) == ("configuration", explanation)
+    assert cause(training(), diverged(**other)) == ("configuration", explanation)
 
 
-def test_the_number_of_epochs_alone_explains_nothing(cause):
-    """Who trains one run for longer does not change its first epochs."""
+def test_number_of_epochs_alone_is_no_cause(cause):
+    """Training one run for longer does not change its first epochs."""
     longer = {"arguments": {"epochs": 9, "epochs_requested": 9, "steps": 2}}
-    assert cause(training(), parted(**longer)) == ("unknown", None)
+    assert cause(training(), diverged(**longer)) == ("unknown", None)
     values = longer | {"data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
-    assert cause(training(), parted(**values)) == ("data_values", "the data given to fit differs")
+    assert cause(training(), diverged(**values)) == ("data_values", "the data given to fit differs")
 
 
-def test_a_number_that_is_none_does_not_differ_from_itself(cause):
+def test_nan_equals_itself(cause):
     """NaN is not equal to itself: in a configuration it must not pose as the cause."""
     same = {"configuration": {"epsilon": float("nan")}}
-    assert cause(training(**same), parted(**same)) == ("unknown", None)
+    assert cause(training(**same), diverged(**same)) == ("unknown", None)
 
 
 @pytest.mark.parametrize(
@@ -152,15 +152,15 @@ def test_a_number_that_is_none_does_not_differ_from_itself(cause):
 )
 def test_data(cause, other, expected):
     for a, b, kinds in (
-        (training(), parted(data=other), ("arrays", "tf.data")),
-        (training(data=other), parted(), ("tf.data", "arrays")),
+        (training(), diverged(data=other), ("arrays", "tf.data")),
+        (training(data=other), diverged(), ("tf.data", "arrays")),
     ):
         assert cause(a, b) == (expected[0], expected[1].format(*kinds))
 
 
-def test_data_that_nobody_could_read(cause):
+def test_data_without_a_digest(cause):
     stream = {"kind": "tf.data", "order": "not ours"}
-    assert cause(training(data=stream), parted(data=stream)) == ("unknown", None)
+    assert cause(training(data=stream), diverged(data=stream)) == ("unknown", None)
 
 
 def test_validation_data(cause):
@@ -168,16 +168,16 @@ def test_validation_data(cause):
     values = {"validation_data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
     order = {"validation_data": DATA | {"digest": "f" * 32}}
     metrics = {"section": "metrics", "tensor": "val_loss"}
-    assert cause(training(**base), parted(**values, **metrics)) == (
+    assert cause(training(**base), diverged(**values, **metrics)) == (
         "data_values",
         "the validation data given to fit differs",
     )
-    assert cause(training(**base), parted(**order, **metrics))[0] == "data_order"
-    # It changes no weights: where those differ, it is not why.
-    assert cause(training(**base), parted(**values)) == ("unknown", None)
+    assert cause(training(**base), diverged(**order, **metrics))[0] == "data_order"
+    # Validation data change no weights, so they are no cause if weights differ.
+    assert cause(training(**base), diverged(**values)) == ("unknown", None)
 
 
-def test_the_order_that_is_ours(cause):
+def test_controlled_order(cause):
     ordered = changed(training(), "epoch 0 0", "order", "order", "one")
     other = changed(changed(ordered, "epoch 0 0", "order", "order", "two"), "epoch 0 0", "weights", BIAS, "x")
     explanation = "the seed, batch size or shuffle policy of the trainer differs"
@@ -190,7 +190,7 @@ def test_the_order_that_is_ours(cause):
 
 
 def test_random_state(cause):
-    found = cause(training(), parted(section="seeds", tensor="layers/1/seed_generator/state at the start"))
+    found = cause(training(), diverged(section="seeds", tensor="layers/1/seed_generator/state at the start"))
     assert found == (
         "random_state",
         "the random state of layers/1/seed_generator differs: "
@@ -198,14 +198,14 @@ def test_random_state(cause):
     )
 
 
-def test_random_state_before_the_weights_it_moved(cause):
+def test_random_state_precedes_the_weights_it_changed(cause):
     """Dropout that is not seeded changes weights in the same epoch: the generator is why."""
-    other = changed(parted(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "other")
+    other = changed(diverged(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "other")
     base = changed(training(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "one")
     assert cause(base, other)[0] == "random_state"
 
 
-def test_a_later_fit_is_blamed_on_its_own_data(cause):
+def test_cause_in_a_later_fit_is_its_own_data(cause):
     """The first fit's data differed without effect; the second's did not differ."""
     a = [*training(data=DATA), *training(fit=1)]
     b = changed(
@@ -214,7 +214,7 @@ def test_a_later_fit_is_blamed_on_its_own_data(cause):
     assert cause(a, b) == ("unknown", None)
 
 
-def test_an_evaluation(cause):
+def test_evaluation_data(cause):
     header = {"coverage": "smr"}
     headers = {"a_header": header, "b_header": header}
     base = [*training(), result("evaluation")]
@@ -259,10 +259,10 @@ def header_of(**changes):
 def test_environment(cause, change, note):
     headers = {"a_header": header_of(), "b_header": header_of(**change)}
     assert environment_differences(header_of(), header_of(**change)) == [note]
-    assert cause(training(), parted(), **headers) == ("environment", note)
+    assert cause(training(), diverged(), **headers) == ("environment", note)
     # A nearer cause comes first.
-    assert cause(training(), parted("start 0"), **headers)[0] == "initial_weights"
-    assert cause(training(), parted(configuration={}), **headers)[0] == "configuration"
+    assert cause(training(), diverged("start 0"), **headers)[0] == "initial_weights"
+    assert cause(training(), diverged(configuration={}), **headers)[0] == "configuration"
 
 
 @pytest.mark.parametrize(
@@ -274,20 +274,20 @@ def test_environment(cause, change, note):
         {"new switch": 1},
     ],
 )
-def test_surroundings_that_change_no_bits(cause, change):
+def test_environment_differences_without_effect_on_bits(cause, change):
     headers = {"a_header": header_of(), "b_header": header_of(**change)}
     assert environment_differences(header_of(), header_of(**change)) == []
-    assert cause(training(), parted(), **headers) == ("unknown", None)
+    assert cause(training(), diverged(), **headers) == ("unknown", None)
 
 
-def test_the_hash_seeds_of_verify(cause):
+def test_hash_seeds_of_verify(cause):
     """Each of its children has its own, on purpose: two runs that a user made may be compared for it."""
     headers = {"a_header": header_of(), "b_header": header_of(hash_seed="2")}
-    assert cause(training(), parted(), **headers) == ("environment", "switch hash_seed differs: 1 and 2")
-    assert cause(training(), parted(), same_script=True, **headers) == ("unknown", None)
+    assert cause(training(), diverged(), **headers) == ("environment", "switch hash_seed differs: 1 and 2")
+    assert cause(training(), diverged(), same_script=True, **headers) == ("unknown", None)
 
 
-def test_a_fit_that_was_not_recorded(cause):
+def test_training_outside_of_recorded_fits(cause):
     """Records without a `fit` before them, as a newer or foreign writer may leave them."""
     a, b = (record("epoch", {"weights": {KERNEL: text}}, fit=0, epoch=0) for text in "ab")
     assert cause([a], [b]) == ("unknown", None)
@@ -295,10 +295,10 @@ def test_a_fit_that_was_not_recorded(cause):
     assert cause([a], [b]) == ("initial_weights", None)
 
 
-def test_a_configuration_nested_deeply(cause):
+def test_deeply_nested_configuration(cause):
     one, other = 1, 2
     for _ in range(50):
         one, other = [one], [other]
-    found, explanation = cause(training(configuration=one), parted(configuration=other))
+    found, explanation = cause(training(configuration=one), diverged(configuration=other))
     assert found == "configuration"
     assert len(explanation) < 250

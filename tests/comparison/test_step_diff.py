@@ -1,4 +1,4 @@
-"""`divergence.step`: the first recorded step that differs, and no step where none is known."""
+"""`divergence.step` is the first recorded step that differs, None if it is unknown."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _ledger(
     return folder
 
 
-def test_the_first_step_that_differs_is_named(tmp_path: Path) -> None:
+def test_first_differing_step_is_located(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
     other = {2: {"weights": "other"}, 3: {"weights": "other"}}
     found = compare(base, _ledger(tmp_path / "b", other, epoch="weights")).divergence
@@ -51,7 +51,7 @@ def test_the_first_step_that_differs_is_named(tmp_path: Path) -> None:
     assert found.to_dict()["step"] == 2
 
 
-def test_in_the_first_step_it_is_not_said_to_be_the_initial_weights(tmp_path: Path) -> None:
+def test_first_step_is_not_reported_as_initial_weights(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
     found = compare(base, _ledger(tmp_path / "b", {0: {"seeds": "x"}}, epoch="weights")).divergence
     assert found is not None
@@ -69,14 +69,14 @@ def test_only_steps_that_both_recorded_are_compared(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("epoch", "step"), [("weights", None), ("metrics", 1)], ids=["left over in metrics", "metrics"]
 )
-def test_metrics_count_where_those_of_the_epoch_differ(tmp_path: Path, epoch: str, step: int | None) -> None:
+def test_metrics_count_if_those_of_the_epoch_differ(tmp_path: Path, epoch: str, step: int | None) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
     found = compare(base, _ledger(tmp_path / "b", {1: {"metrics": "x"}}, epoch=epoch)).divergence
     assert found is not None
     assert found.step == step
 
 
-def test_no_step_is_named_where_none_differs_or_none_can_be_compared(tmp_path: Path) -> None:
+def test_no_step_is_located_if_none_differs_or_none_is_comparable(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
     changed = {1: {"weights": "x"}}
     others = [
@@ -90,7 +90,7 @@ def test_no_step_is_named_where_none_differs_or_none_can_be_compared(tmp_path: P
         assert (found.epoch, found.step) == (1, None)
 
 
-def test_steps_change_no_verdict_and_no_fingerprint(tmp_path: Path) -> None:
+def test_steps_change_neither_verdict_nor_fingerprint(tmp_path: Path) -> None:
     with_steps = _ledger(tmp_path / "a", {1: {"weights": "x"}})
     without = _ledger(tmp_path / "b", {}, steps=[])
     comparison = compare(with_steps, without)
@@ -107,12 +107,12 @@ def _batches(
     every: int | None = 1,
     cause: str | None = None,
 ) -> Path:
-    """One epoch of as many steps, each batch with these rows and as one of a kind in its order."""
-    said = {} if every is None else {"steps_recorded": every, "batches": "seen"}
+    """Write an epoch with one step per row hash; each batch has its own order digest."""
+    message = {} if every is None else {"steps_recorded": every, "batches": "seen"}
     with LedgerWriter.create(folder, Header()) as ledger:
         for record in ledger_builders.training():
             if record.kind == "fit":
-                record = replace(record, extra=dict(record.extra) | said | ({"arguments": {"n": cause}}))
+                record = replace(record, extra=dict(record.extra) | message | ({"arguments": {"n": cause}}))
             if record.kind == "epoch" and record.epoch == 1:
                 for step, sum_ in enumerate(rows):
                     digests = {"order": ledger_builders.digest(f"{folder} {step}")}
@@ -128,7 +128,7 @@ def _batches(
 
 
 @pytest.mark.parametrize(
-    ("rows", "others", "options", "cause", "said"),
+    ("rows", "others", "options", "cause", "message"),
     [
         ([1, 2], [1, 2], {}, "data_order", "its batch has the same samples in another order"),
         ([1, 2], [2, 1], {}, "data_order", "the epoch has the same samples in another order"),
@@ -141,19 +141,19 @@ def _batches(
         ([1, None], [2, 1], {}, "data_values", "over the epoch the samples or their values differ"),
     ],
 )
-def test_the_batch_of_that_step_tells_the_cause(
-    rows: Any, others: Any, options: Any, cause: str, said: str, tmp_path: Path
+def test_batch_of_the_step_shows_the_cause(
+    rows: Any, others: Any, options: Any, cause: str, message: str, tmp_path: Path
 ) -> None:
     base = _batches(tmp_path / "a", rows, **options)
     found = compare(base, _batches(tmp_path / "b", others, weights="x", **options)).divergence
     assert found is not None
     assert (found.step, found.cause) == (0, cause)
     assert found.explanation is not None
-    assert said in found.explanation
-    assert said in found.describe()
+    assert message in found.explanation
+    assert message in found.describe()
 
 
-def test_a_batch_is_no_cause_where_a_generator_parted_or_a_setting_differs(tmp_path: Path) -> None:
+def test_batch_is_no_cause_if_a_generator_or_setting_differs(tmp_path: Path) -> None:
     base = _batches(tmp_path / "a", [1, 2])
     drawn = compare(base, _batches(tmp_path / "b", [2, 1], weights="x", seeds="t")).divergence
     assert drawn is not None
@@ -163,7 +163,7 @@ def test_a_batch_is_no_cause_where_a_generator_parted_or_a_setting_differs(tmp_p
     assert (other.step, other.cause) == (0, "configuration")
 
 
-def test_equal_batches_and_batches_that_were_not_seen_tell_no_cause(tmp_path: Path) -> None:
+def test_equal_or_unobserved_batches_show_no_cause(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
     found = compare(base, _ledger(tmp_path / "b", {2: {"weights": "x"}}, epoch="weights")).divergence
     assert found is not None

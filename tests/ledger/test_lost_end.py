@@ -1,4 +1,4 @@
-"""What a machine that died left of a ledger: its end may never have reached the disk, what was synced has."""
+"""Ledgers after a machine failure: unsynced lines at the end may be lost, synced ones are not."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ def folder(tmp_path: Path) -> Path:
 
 
 def zeroed(folder: Path, first: int, last: int) -> None:
-    """Zeros in place of the lines from one to another, as pages that were never written."""
+    """Write zeros in place of some lines, as in pages that were never written."""
     lines = (folder / "ledger.jsonl").read_bytes().splitlines(True)
     lines[first:last] = [bytes(len(line)) for line in lines[first:last]]
     (folder / "ledger.jsonl").write_bytes(b"".join(lines))
 
 
-def test_a_mark_says_what_was_durable(folder: Path) -> None:
+def test_mark_records_the_durable_lines(folder: Path) -> None:
     marks = [r for r in open_ledger(folder).records() if r["kind"] == "snapshot"]
     assert [m["durable"] for m in marks] == [4]
 
 
 @pytest.mark.parametrize(("first", "last"), [(6, 7), (6, 99), (5, 6), (4, 99)])
-def test_zeros_behind_what_was_durable_end_the_ledger(folder: Path, first: int, last: int) -> None:
+def test_zeros_after_the_durable_lines_end_the_ledger(folder: Path, first: int, last: int) -> None:
     whole = list(open_ledger(folder).records())
     zeroed(folder, first, last)
     ledger = open_ledger(folder)
@@ -61,13 +61,13 @@ def test_zeros_before_an_end_are_damage(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 2), (3, 4), (2, 4)])
-def test_zeros_in_what_was_durable_are_damage(folder: Path, first: int, last: int) -> None:
+def test_zeros_in_durable_lines_are_damage(folder: Path, first: int, last: int) -> None:
     zeroed(folder, first, last)
     with pytest.raises(LedgerError, match=rf"is damaged at line {first + 1}: its line check does not match"):
         list(open_ledger(folder).records())
 
 
-def test_a_run_goes_on_behind_what_is_left(folder: Path, tmp_path: Path) -> None:
+def test_resumed_run_continues_after_the_intact_lines(folder: Path, tmp_path: Path) -> None:
     zeroed(folder, 6, 7)
     with ResumedLedgerWriter(folder, Header(**HEADER)) as ledger:
         for record in RECORDS:
@@ -79,7 +79,7 @@ def test_a_run_goes_on_behind_what_is_left(folder: Path, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("left", ["nothing", "half", "zeros", "zeros and a line"])
-def test_a_ledger_without_its_header_is_no_run(folder: Path, left: str) -> None:
+def test_ledger_without_a_header_is_removed(folder: Path, left: str) -> None:
     path = folder / "ledger.jsonl"
     header, line = path.read_bytes().splitlines(True)[:2]
     zeros = bytes(len(header))
@@ -91,7 +91,7 @@ def test_a_ledger_without_its_header_is_no_run(folder: Path, left: str) -> None:
     discard_unbegun(folder)
 
 
-def test_a_ledger_with_its_header_is_kept(folder: Path) -> None:
+def test_ledger_with_a_header_is_kept(folder: Path) -> None:
     before = (folder / "ledger.jsonl").read_bytes()
     discard_unbegun(folder)
     assert (folder / "ledger.jsonl").read_bytes() == before

@@ -1,4 +1,4 @@
-"""A ledger keeps what was written, through kills and full disks, and damage to it is found."""
+"""A ledger keeps its records through kills and full disks, and damage to it is found."""
 
 import errno
 import json
@@ -76,8 +76,8 @@ def test_golden_killed():
     assert (last.position, last.metrics) == ("epoch 0 0", {"loss": "nan"})
 
 
-def test_the_golden_headers_have_the_shape_of_todays():
-    """What a reader is tried on is what it will meet."""
+def test_golden_headers_have_the_fields_of_new_ones():
+    """The golden files must test what readers will meet."""
     written = gather(GOLDEN)
     for name in ("finished", "killed"):
         header = open_ledger(GOLDEN / f"{name}.jsonl").header
@@ -108,7 +108,7 @@ def test_the_golden_headers_have_the_shape_of_todays():
         ("killed", "8f63dda4004be6190260d3f1120083a2ec7800fde6379555a9bc148954d862e0"),
     ],
 )
-def test_a_reader_written_from_the_document(name, link):
+def test_reader_written_from_the_documentation(name, link):
     def framed(text):
         data = text.encode()
         return struct.pack("<q", len(data)) + data
@@ -134,7 +134,7 @@ def test_a_reader_written_from_the_document(name, link):
     assert found.hex() == link
 
 
-def test_a_tensor_of_the_golden_ledger():
+def test_tensor_of_the_golden_ledger():
     """The example of docs/ledger.md, from its bytes."""
     values = struct.pack("<6f", 0, 1, 2, 3, 4, 5)
     framed = b""
@@ -148,7 +148,7 @@ def test_a_tensor_of_the_golden_ledger():
 # Writing and reading.
 
 
-def test_what_was_written_is_read(tmp_path):
+def test_written_records_are_read_back(tmp_path):
     records = ledger_builders.training()
     header = Header(coverage="smr", seed=3, command={"script": "a.py"}, extra={"site": "x"})
     with LedgerWriter.create(tmp_path / "run", header) as ledger:
@@ -161,7 +161,7 @@ def test_what_was_written_is_read(tmp_path):
     assert fingerprint == f"kr1-smr-{written[-1].link[:32]}"
 
 
-def test_a_ledger_can_be_given_by_its_file_or_folder(run):
+def test_ledger_is_opened_by_file_or_folder(run):
     assert all_of(run) == all_of(run / "ledger.jsonl")
 
 
@@ -201,7 +201,7 @@ def test_only_a_header(tmp_path):
     assert list(read.records()) == []
 
 
-def test_numbers_that_json_does_not_have(tmp_path):
+def test_numbers_that_json_lacks(tmp_path):
     extra = {"configuration": {"clipnorm": float("inf"), "rates": [float("nan"), -float("inf"), 1.5, 2]}}
     run = ledger_builders.write(tmp_path / "run", [Record(kind="fit", fit=0, extra=extra)])
     for line in lines_of(run):
@@ -211,7 +211,7 @@ def test_numbers_that_json_does_not_have(tmp_path):
 
 
 def test_what_is_in_the_chain(tmp_path):
-    """Position and sections, and nothing else: a newer keras_repro may record more."""
+    """Only position and sections: a newer keras_repro may record more."""
     base = ledger_builders.training()
     expected = open_ledger(ledger_builders.write(tmp_path / "base", base)).fingerprint
 
@@ -252,7 +252,7 @@ def test_what_is_in_the_chain(tmp_path):
 # Damage.
 
 
-def test_a_torn_last_line_is_left_out(run):
+def test_incomplete_last_line_is_ignored(run):
     whole = all_of(run)
     lines = lines_of(run)
     for kept in (1, 2, len(lines[-1]) // 2, len(lines[-1]) - 1):
@@ -278,7 +278,7 @@ def test_every_flipped_byte_is_found(tmp_path):
                 all_of(run)
 
 
-def test_a_flipped_byte_in_the_header_is_found(run):
+def test_flipped_byte_in_the_header_is_found(run):
     lines = lines_of(run)
     for index in range(len(lines[0])):
         flipped = bytearray(lines[0])
@@ -309,8 +309,8 @@ def test_other_damage_is_an_error(run, damage, line):
         all_of(run)
 
 
-def test_lines_of_another_run_do_not_fit_in(run, tmp_path):
-    """Each line is sound by itself and carries the right number: the chain tells."""
+def test_lines_of_another_run_are_found(run, tmp_path):
+    """Each line is valid by itself and has the right number: only the chain shows it."""
     other = ledger_builders.changed(
         ledger_builders.training(), "epoch 0 0", "weights", ledger_builders.KERNEL, "other"
     )
@@ -320,7 +320,7 @@ def test_lines_of_another_run_do_not_fit_in(run, tmp_path):
         all_of(run)
 
 
-def test_a_changed_section_with_a_fitting_check(run):
+def test_changed_section_with_a_matching_line_check_is_found(run):
     lines = lines_of(run)
     data = json.loads(lines[4])
     del data["check"]
@@ -330,7 +330,7 @@ def test_a_changed_section_with_a_fitting_check(run):
         all_of(run)
 
 
-def test_a_record_that_lost_its_link(run):
+def test_record_without_its_link_is_damage(run):
     """What is in the chain cannot slip out of it unseen."""
     lines = lines_of(run)
     data = json.loads(lines[4])
@@ -359,7 +359,7 @@ def test_a_record_that_lost_its_link(run):
         (sealed(b'{"n":0,"a":"\xff"'), "it is not JSON"),
     ],
 )
-def test_what_is_no_ledger(tmp_path, content, message):
+def test_other_files_are_no_ledgers(tmp_path, content, message):
     path = tmp_path / "ledger.jsonl"
     path.write_bytes(content)
     for given in (path, tmp_path):
@@ -388,14 +388,14 @@ def test_fields_of_wrong_types(run, change):
         all_of(run)
 
 
-def test_half_a_surrogate_pair_in_a_name(tmp_path):
+def test_name_with_half_a_surrogate_pair(tmp_path):
     run = ledger_builders.write(
         tmp_path / "run", [ledger_builders.record("epoch", {"\ud800": {"\udfff": "x"}}, fit=0)]
     )
     assert list(all_of(run)[0].tensors) == ["\ud800"]
 
 
-def test_what_is_no_file(tmp_path, run):
+def test_paths_that_are_no_files_are_refused(tmp_path, run):
     os.symlink(run / "ledger.jsonl", tmp_path / "link")
     with pytest.raises(LedgerError, match=r"cannot open .*: it is a link, which is not followed"):
         open_ledger(tmp_path / "link")
@@ -418,8 +418,8 @@ def test_what_is_no_file(tmp_path, run):
         open_ledger(tmp_path / "nowhere")
 
 
-def test_a_line_without_end(tmp_path):
-    """A sparse file of 100 MB without a line break: nothing tries to hold all of it."""
+def test_endless_line_is_refused(tmp_path):
+    """A sparse file of 100 MB without a line break is not read into memory."""
     path = tmp_path / "ledger.jsonl"
     with open(path, "wb") as file:
         file.truncate(100_000_000)
@@ -443,8 +443,8 @@ def forked(body):
 
 
 @pytest.mark.parametrize("room", [1, 150, 300, 301])
-def test_a_full_disk(tmp_path, room):
-    """A limit on the file's size stands in for the disk: the write ends in the middle of a line."""
+def test_full_disk_keeps_earlier_records(tmp_path, room):
+    """A limit on the file's size acts as the full disk: the write ends within a line."""
     records = [ledger_builders.record("epoch", {"w": {"k": str(e)}}, fit=0, epoch=e) for e in range(40)]
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         for one in records[:20]:
@@ -475,7 +475,7 @@ def test_a_full_disk(tmp_path, room):
     assert (tmp_path / "run" / "ledger.jsonl").read_bytes().endswith(b"\n")
 
 
-def test_a_disk_without_room_for_the_header(tmp_path):
+def test_disk_without_room_for_the_header(tmp_path):
     def body():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
@@ -487,7 +487,7 @@ def test_a_disk_without_room_for_the_header(tmp_path):
     LedgerWriter.create(tmp_path / "run", Header()).close()
 
 
-def test_after_a_failed_write_the_next_one_fits(tmp_path):
+def test_next_write_after_a_failed_one_succeeds(tmp_path):
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append(Record(kind="start", fit=0))
         with pytest.raises(TypeError):
@@ -511,7 +511,7 @@ with LedgerWriter.create(sys.argv[1], Header()) as ledger:
 
 
 @pytest.mark.parametrize("lines", [1, 4, 9])
-def test_a_killed_writer(tmp_path, lines):
+def test_killed_writer_leaves_complete_lines(tmp_path, lines):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         for _ in range(lines):
@@ -560,7 +560,7 @@ def test_interrupted_at_any_point(tmp_path):
 # Run folders.
 
 
-def test_a_run_is_not_overwritten_unasked(run):
+def test_run_is_overwritten_only_on_request(run):
     before = (run / "ledger.jsonl").read_bytes()
     with pytest.raises(
         RunFolderError, match=r"holds a run already: choose another, or overwrite it \(--force"
@@ -572,7 +572,7 @@ def test_a_run_is_not_overwritten_unasked(run):
     assert all_of(run) == []
 
 
-def test_a_link_in_place_of_the_ledger_is_not_written_through(tmp_path):
+def test_link_in_place_of_the_ledger_is_not_followed(tmp_path):
     (tmp_path / "run").mkdir()
     (tmp_path / "precious").write_text("kept")
     os.symlink(tmp_path / "precious", tmp_path / "run" / "ledger.jsonl")
@@ -608,7 +608,7 @@ def open_path(tmp_path):
     return tmp_path
 
 
-def test_a_folder_that_cannot_be_written(open_path):
+def test_unwritable_folder_is_an_error(open_path):
     (open_path / "run").mkdir(mode=0o555)
 
     def body():
@@ -621,7 +621,7 @@ def test_a_folder_that_cannot_be_written(open_path):
     assert list((open_path / "run").iterdir()) == []
 
 
-def test_a_ledger_that_cannot_be_read(open_path):
+def test_unreadable_ledger_is_an_error(open_path):
     run = ledger_builders.write(open_path / "run", ledger_builders.training())
 
     def body():
@@ -637,13 +637,13 @@ def test_a_ledger_that_cannot_be_read(open_path):
     run.chmod(0o755)
 
 
-def test_numbers_of_numpy_are_numbers(tmp_path):
+def test_numpy_numbers_are_written_as_numbers(tmp_path):
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append(Record(kind="fit", fit=0, extra={"epochs": np.int64(3), "rates": np.arange(2)}))
     assert all_of(tmp_path / "run")[0].extra == {"epochs": 3, "rates": [0, 1]}
 
 
-def test_nested_too_deep(tmp_path):
+def test_deep_nesting_is_refused(tmp_path):
     nested = 1
     for _ in range(900):
         nested = [nested]
@@ -656,7 +656,7 @@ def test_nested_too_deep(tmp_path):
 # Step records.
 
 
-def test_steps_stand_in_the_ledger_and_not_in_the_chain(tmp_path):
+def test_steps_are_in_the_ledger_but_not_in_the_chain(tmp_path):
     records = ledger_builders.training()
     steps = [StepRecord(fit=0, epoch=1, step=n, loss=0.5, state={"weights": "a" * 32}) for n in range(3)]
     with LedgerWriter.create(tmp_path / "with", Header()) as ledger:
@@ -674,7 +674,7 @@ def test_steps_stand_in_the_ledger_and_not_in_the_chain(tmp_path):
     assert list(found.steps(0, 0)) == list(found.steps(1, 1)) == []
 
 
-def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
+def test_invalid_step_is_an_error_when_steps_are_read(tmp_path):
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         for record in ledger_builders.training():
             ledger.append(record)
@@ -699,7 +699,7 @@ def test_a_step_that_is_none_is_an_error_where_it_is_asked_for(tmp_path):
         StepRecord(fit=0, epoch=0, step=0, state={"weights": 7}),
     ],
 )
-def test_the_line_of_a_step_is_that_of_any_record(record, tmp_path):
+def test_step_line_equals_the_generic_line(record, tmp_path):
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
         ledger.append_step(record)
         ledger._write(record.to_dict() | {"n": 1}, ledger.link)
@@ -708,10 +708,10 @@ def test_the_line_of_a_step_is_that_of_any_record(record, tmp_path):
     assert [r["kind"] for r in open_ledger(tmp_path / "run").records()] == [
         "step",
         "step",
-    ]  # both checks hold
+    ]  # both checks match
 
 
-def test_half_a_line_of_a_step_is_taken_away(tmp_path, monkeypatch):
+def test_incomplete_step_line_is_removed(tmp_path, monkeypatch):
     write, left = os.write, [40]
 
     def fills_up(descriptor, data):

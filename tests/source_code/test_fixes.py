@@ -1,4 +1,4 @@
-"""What to change in a line: for lines as people write them, and code wherever it can be."""
+"""Fixes for lines as people write them: changed code if possible, else advice."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from keras_repro.source_code.fixes import suggest_fix
 
-# Lines as people write them, and the same line so that it repeats.
+# Lines as people write them, and the same lines made reproducible.
 CHANGED = [
     ("np.random.seed(seed)", "np.random.seed(42)"),
     ("random.seed()", "random.seed(42)"),
@@ -79,8 +79,8 @@ CHANGED = [
     ("bucket = hash(word) % 100", "bucket = zlib.crc32(str(word).encode()) % 100"),
 ]  # fmt: skip
 
-# Lines for which no single change of the text will do: what to do is said in words that hold these.
-SAID = [
+# Lines that no change of the text fixes, and a word of the advice.
+ADVISED = [
     ("started = time.time()", "clock"),
     ("run = datetime.now().isoformat()", "clock"),
     ("t = time.perf_counter_ns()", "clock"),
@@ -100,8 +100,8 @@ SAID = [
     ('rate = float(input("rate? "))', "argument"),
 ]
 
-# These are told to seed first of all.
-SEEDED = [
+# Lines for which the advice is to seed first.
+SEED_FIRST = [
     "x = np.random.normal(size=(10, 3))",
     "noise = numpy.random.rand(4)",
     "np.random.shuffle(index)",
@@ -112,8 +112,8 @@ SEEDED = [
     "x = tf.random.shuffle(x)",
 ]
 
-# Nothing here is by chance.
-QUIET = [
+# Reproducible lines.
+REPRODUCIBLE = [
     "",
     "x = 1",
     "model.fit(x, y, epochs=3)",
@@ -137,34 +137,34 @@ QUIET = [
 
 
 @pytest.mark.parametrize(("line", "wanted"), CHANGED)
-def test_the_line_with_its_change(line: str, wanted: str) -> None:
+def test_line_is_changed(line: str, wanted: str) -> None:
     assert suggest_fix(line) == wanted
 
 
-@pytest.mark.parametrize(("line", "word"), SAID)
-def test_what_to_do_in_words(line: str, word: str) -> None:
+@pytest.mark.parametrize(("line", "word"), ADVISED)
+def test_advice_in_words(line: str, word: str) -> None:
     assert word in str(suggest_fix(line))
 
 
-@pytest.mark.parametrize("line", SEEDED)
-def test_seed_first_of_all(line: str) -> None:
-    said = str(suggest_fix(line))
-    assert said.startswith("keras.utils.set_random_seed(42)")
-    ast.parse(said.partition("#")[0])
+@pytest.mark.parametrize("line", SEED_FIRST)
+def test_advice_to_seed_first(line: str) -> None:
+    fix = str(suggest_fix(line))
+    assert fix.startswith("keras.utils.set_random_seed(42)")
+    ast.parse(fix.partition("#")[0])
 
 
-@pytest.mark.parametrize("line", QUIET)
-def test_a_line_without_chance(line: str) -> None:
+@pytest.mark.parametrize("line", REPRODUCIBLE)
+def test_reproducible_line_has_no_fix(line: str) -> None:
     assert suggest_fix(line) is None
 
 
 @pytest.mark.parametrize(("line", "wanted"), CHANGED)
-def test_what_is_code_is_python(line: str, wanted: str) -> None:
-    said = str(suggest_fix(line))
-    for text in (line, said):
+def test_changed_line_is_valid_python(line: str, wanted: str) -> None:
+    fix = str(suggest_fix(line))
+    for text in (line, fix):
         ast.parse(text + ("\n    pass" if text.endswith(":") else ""))
-    # What was changed needs no change any more.
-    assert suggest_fix(said) in (None, said)
+    # A changed line needs no further change.
+    assert suggest_fix(fix) in (None, fix)
 
 
 @pytest.mark.parametrize(
@@ -185,17 +185,12 @@ def test_what_is_code_is_python(line: str, wanted: str) -> None:
         "x" * 5000,
     ],
 )
-def test_odd_lines_break_nothing(line: str) -> None:
-    said = suggest_fix(line)
-    assert said is None or said
+def test_odd_lines_raise_no_error(line: str) -> None:
+    fix = suggest_fix(line)
+    assert fix is None or fix
     try:
         ast.parse(line)
     except SyntaxError:
         return
-    if (
-        said is not None
-        and " in place of " not in said
-        and "sorted(...)" not in said
-        and "take a" not in said
-    ):
-        ast.parse(said)
+    if fix is not None and " in place of " not in fix and "sorted(...)" not in fix and "take a" not in fix:
+        ast.parse(fix)

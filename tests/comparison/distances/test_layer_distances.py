@@ -1,4 +1,4 @@
-"""How far apart runs are, from their folders: estimates beside true values, and what is not known."""
+"""Distances of runs from their folders: estimates against true values, and unknown distances."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_layers_by_epochs(tmp_path: Path) -> None:
     assert (result.complete, result.tensors, result.notes) == (True, {}, ())
 
 
-def test_snapshots_make_it_exact(tmp_path: Path) -> None:
+def test_snapshots_give_exact_distances(tmp_path: Path) -> None:
     result = found(tmp_path, keep=(2, 3))
     assert result.exact.all()
     for column in (2, 3):
@@ -92,24 +92,24 @@ def test_snapshots_make_it_exact(tmp_path: Path) -> None:
     assert (kernel.largest, kernel.of) == (gaps.max(), 15_000)
 
 
-def test_both_ends_only(tmp_path: Path) -> None:
+def test_divergence_and_end_only(tmp_path: Path) -> None:
     middle = [*B[:3], moved(A[3], 1e-4, *SHAPES)]
     pair = [write_run(tmp_path / n, [*s, s[-1] | {}], keep=range(9)) for n, s in (("a", A), ("b", middle))]
-    # The last epoch differs again, so that the one before it is in the middle.
+    # The last epoch differs again, so the one before it is in the middle.
     ends = distances(*pair, places="ends")
     assert (set(ends.tensors), ends.epochs) == ({"epoch 2", "epoch 4"}, ("epoch 2", "epoch 4"))
     assert np.array_equal(ends.values, distances(*pair).values[:, [2, 4]])
     assert set(distances(*pair).tensors) == {"epoch 2", "epoch 3", "epoch 4"}
 
 
-def test_without_sketches_snapshots_still_tell(tmp_path: Path) -> None:
+def test_snapshots_suffice_without_sketches(tmp_path: Path) -> None:
     result = found(tmp_path, sketches=False, keep=(3,))
     assert np.isnan(result.values[1, 2])
     assert math.isclose(result.values[0, 3], true_of(A[3], B[3], "layers/0"), rel_tol=1e-9)
     assert result.notes == tuple(f"{tmp_path / n} has no sketches of its weights" for n in "ab")
 
 
-def test_old_runs_have_nothing_beside_them(tmp_path: Path) -> None:
+def test_old_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
     result = found(tmp_path, sketches=False)
     assert np.isnan(result.values[1, 2])
     assert (result.values[0] == 0).tolist() == [True, True, True, False]
@@ -139,7 +139,7 @@ def test_dtypes(tmp_path: Path, dtype: str, by: float) -> None:
     assert abs(estimate.values[0, 0] / true - 1) < 0.3
 
 
-def test_whole_numbers_do_not_drown_the_others(tmp_path: Path) -> None:
+def test_integer_weights_do_not_hide_the_others(tmp_path: Path) -> None:
     a = {"norm/mean": np.ones(50, "f4"), "norm/count": np.array(10_000, "int64")}
     b = a | {"norm/mean": np.full(50, 1.5, "f4")}
     pair = [write_run(tmp_path / n, [s]) for n, s in (("a", a), ("b", b))]
@@ -170,16 +170,16 @@ def test_other_shapes_and_names(tmp_path: Path) -> None:
     assert np.isnan(result.values[:, 0]).tolist() == [False, True, False, True]
 
 
-def test_an_end_is_a_column_where_it_is_not_the_last_epoch(tmp_path: Path) -> None:
+def test_end_is_a_column_if_it_differs_from_the_last_epoch(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / n, A[:2], end=s) for n, s in (("a", A[3]), ("b", B[3]))]
     assert distances(*pair).epochs == ("start", "epoch 1", "end")
 
 
-def test_several_fits_and_runs_of_other_lengths(tmp_path: Path) -> None:
+def test_several_fits_and_runs_of_different_lengths(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / "a", A[:2]), write_run(tmp_path / "b", A)]
-    # What each left behind is compared, though one trained on.
+    # The final weights are compared, although one run trained for longer.
     assert distances(*pair).epochs == ("start", "epoch 1", "end")
-    # Not where it was stopped on the way, as `verify` stops a run that parts.
+    # Except if one was stopped early, as `verify` stops a diverged run.
     stopped = write_run(tmp_path / "e", A[:2], status="stopped")
     assert distances(stopped, pair[1]).epochs == ("start", "epoch 1")
     killed = write_run(tmp_path / "d", A[:2], status="killed")
@@ -197,14 +197,14 @@ def test_sketches_of_another_ledger(tmp_path: Path) -> None:
     (pair[1] / "sketches.bin").write_bytes((pair[0] / "sketches.bin").read_bytes())
     with pytest.raises(LedgerError, match=r"sketches.bin is not of this ledger: other weights at epoch 2$"):
         distances(*pair)
-    # The verdict stands all the same.
+    # The verdict does not depend on it.
     result = compare(*pair)
     assert result.verdict == "diverged"
     assert result.how_far is None
     assert result.notes[-1].endswith("sketches.bin is not of this ledger: other weights at epoch 2")
 
 
-def test_a_snapshot_that_is_not_what_the_ledger_says(tmp_path: Path) -> None:
+def test_snapshot_that_does_not_match_the_ledger(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / n, s, keep=(3,)) for n, s in (("a", A), ("b", B))]
     file = pair[1] / "snapshots" / "fit-1-3.h5"
     whole = file.read_bytes()
@@ -215,7 +215,7 @@ def test_a_snapshot_that_is_not_what_the_ledger_says(tmp_path: Path) -> None:
     assert abs(result.values[0, 3] / true_of(A[3], B[3], "layers/0") - 1) < 0.3
 
 
-def test_how_far_where_they_part_and_in_the_end(tmp_path: Path) -> None:
+def test_summary_at_the_divergence_and_at_the_end(tmp_path: Path) -> None:
     far = summarize_distances(found(tmp_path, keep=(2, 3)))
     assert far is not None
     assert (far.first.at, far.end.at) == ("epoch 2", "epoch 3")
@@ -231,7 +231,7 @@ def test_how_far_where_they_part_and_in_the_end(tmp_path: Path) -> None:
     assert summarize_distances(distances(tmp_path / "a", tmp_path / "a")) is None
 
 
-def test_hostile_names_are_shown_escaped(tmp_path: Path) -> None:
+def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     name = "layers/\x1b[2J\u202e/kernel"
     pair = [write_run(tmp_path / n, [{name: START["layers/0/kernel"] * f}]) for n, f in (("a", 1), ("b", 2))]
     far = summarize_distances(distances(*pair))
