@@ -17,13 +17,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
+from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.distances.summary import summarize_distances
-from keras_repro.comparison.distances.tensor_distance import ExactDistance, significand
-from keras_repro.comparison.divergence import Divergence
+from keras_repro.comparison.distances.tensor_distance import significand
 from keras_repro.comparison.noise_floor import NoiseFloor, results_of
 from keras_repro.comparison.result import Comparison, Grade
-from keras_repro.errors import LedgerError, ReproError
+from keras_repro.errors import ReproError
 from keras_repro.ledger.position_text import section_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.utils.text import escape_control_chars
@@ -52,18 +51,19 @@ def grade(
     if divergence.ended is not None or divergence.structure is not None:
         return Grade("different", escape_control_chars(divergence.ended or divergence.structure or ""))
     found = comparison.distances
-    if found is None:
-        try:
-            found = distances(a, b, places="ends")
-        except LedgerError as error:
-            return Grade("different", f"{divergence.describe()}; the distance is unknown: {error}")
-    rounding = _rounding(found, a, divergence)
-    if isinstance(rounding, Grade):
-        return rounding
-    text = rounding if rounding.startswith("the final weights") else f"{_apart(found)}; {rounding}"
+    if found is None:  # a note has the reason
+        return Grade("different", f"{divergence.describe()}; the distance is unknown")
+    if found.complete and ((found.values[:, -1] == 0) & found.exact[:, -1]).all():
+        what = section_text(divergence.section or divergence.kind)
+        reason = f"the final weights are identical, but not the {what} {divergence.place()}"
+    else:
+        proof = _rounding(found, a)
+        if isinstance(proof, Grade):
+            return proof
+        reason = f"{_apart(found)}; {proof}"
     if floor is None:
-        return Grade("different", f"{text}; no runs with other seeds (--noise)")
-    return _by_noise(a, b, floor, text)
+        return Grade("different", f"{reason}; no runs with other seeds (--noise)")
+    return _by_noise(a, b, floor, reason)
 
 
 def rounding_bound(dtype: str, steps: int | None) -> int:
@@ -80,20 +80,16 @@ def rounding_bound(dtype: str, steps: int | None) -> int:
     return half if steps is None else min(max(steps, 1), half)
 
 
-def _rounding(found: LayerDistances, ledger: LedgerReader, divergence: Divergence) -> Grade | str:
+def _rounding(found: LayerDistances, ledger: LedgerReader) -> Grade | str:
     """The grade `ulp` if snapshots prove it, else why they do not."""
-    if not found.epochs or not found.complete:
+    if not found.complete:
         return "the runs do not end at the same place"
-    end = found.epochs[-1]
-    if ((found.values[:, -1] == 0) & found.exact[:, -1]).all():
-        what = section_text(divergence.section or divergence.kind)
-        return f"the final weights are identical, but not the {what} {divergence.place()}"
     unproven = 'no snapshots to prove rounding (keep="last")'
-    if end not in found.tensors:
+    tensors = found.tensors.get(found.epochs[-1])
+    if tensors is None:
         return unproven
     steps = _steps(ledger)
-    judged = [(_bounded(t, steps), t) for t in found.tensors[end]]
-    over = [t for within, t in judged if not within]
+    over = [t for t in tensors if t.scaled is None or t.scaled > rounding_bound(t.dtype, steps)]
     if over:
         worst = max(over, key=lambda t: float("inf") if t.scaled is None else t.scaled)
         name, most = escape_control_chars(worst.tensor), rounding_bound(worst.dtype, steps)
@@ -102,17 +98,13 @@ def _rounding(found: LayerDistances, ledger: LedgerReader, divergence: Divergenc
         return f"{name} differs by {_count(worst.scaled)} of its ULPs; rounding explains at most {most:,}"
     if not found.exact[:, -1].all():
         return unproven
-    worst = max((t for _, t in judged), key=lambda t: t.scaled or 0.0)
+    worst = max(tensors, key=lambda t: t.scaled or 0.0)
     most = rounding_bound(worst.dtype, steps)
     return Grade(
         "ulp",
         f"weights differ by at most {_count(worst.scaled or 0.0)} ULPs of their tensor's scale (most: "
         f"{escape_control_chars(worst.tensor)}); rounding explains {most:,}",
     )
-
-
-def _bounded(tensor: ExactDistance, steps: int | None) -> bool:
-    return tensor.scaled is not None and tensor.scaled <= rounding_bound(tensor.dtype, steps)
 
 
 def _by_noise(a: LedgerReader, b: LedgerReader, floor: NoiseFloor, apart: str) -> Grade:
