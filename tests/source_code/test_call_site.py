@@ -1,0 +1,82 @@
+"""The line of the user's code behind a call."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from keras_repro.source_code.call_site import (
+    CallSite,
+    calling_object,
+    frames_from,
+    is_of_library,
+    is_users_file,
+    user_call_site,
+    user_frame,
+)
+
+HERE = str(Path(__file__))
+
+
+class Base:
+    def __init__(self) -> None:
+        self.site = user_call_site(sys._getframe(), beyond=self)
+        self.inner = user_call_site(sys._getframe())
+
+
+class Derived(Base):
+    def __init__(self) -> None:
+        super().__init__()
+
+    def owner(self, types: Any) -> Any:
+        return (lambda: calling_object(sys._getframe(), types))()
+
+
+def test_library_frames_are_skipped() -> None:
+    sites = []
+
+    def default(value: Any) -> str:
+        sites.append(user_call_site(sys._getframe(1)))
+        return "text"
+
+    json.dumps({"a": object()}, default=default)
+    line = sys._getframe().f_lineno - 1
+    assert sites == [CallSite(HERE, line, "test_library_frames_are_skipped")]
+    assert sites[0] is not None
+    assert sites[0].to_dict()["code"] == 'json.dumps({"a": object()}, default=default)'
+
+
+def test_constructor_of_the_object_is_skipped() -> None:
+    made = Derived()
+    assert made.site is not None
+    assert made.inner is not None
+    assert made.site.function == "test_constructor_of_the_object_is_skipped"
+    assert made.inner.function == "__init__"
+
+
+def test_calling_object_is_the_innermost_of_the_types() -> None:
+    made = Derived()
+    assert made.owner(Base) is made
+    assert made.owner(int | str) is None
+    assert calling_object(None, Base) is None
+
+
+def test_frames_are_innermost_first() -> None:
+    frame = sys._getframe()
+    frames = list(frames_from(frame))
+    assert frames[0] is frame
+    assert frames[1] is frame.f_back
+    assert frames[-1].f_back is None
+    assert user_frame(frame) is frame
+    assert (user_frame(None), user_call_site(None), list(frames_from(None))) == (None, None, [])
+
+
+def test_libraries_our_own_and_generated_code_are_not_the_users() -> None:
+    import keras_repro
+
+    for file in (json.__file__, keras_repro.__file__, "<string>", "/tmp/__autograph_generated_file1.py"):
+        assert not is_users_file(file)
+    assert is_users_file("/home/me/train.py")
+    assert not is_of_library(sys._getframe())
