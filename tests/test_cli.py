@@ -180,12 +180,12 @@ def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> N
         (
             "x, y = X, Y",
             "data_order",
-            "another batch went in: the epoch has the same samples in another order",
+            "the batch differs: the epoch has the same samples in another order",
         ),
         (
             "x, y = X + np.random.default_rng().normal(size=X.shape), Y",
             "data_values",
-            "another batch went in, and over the epoch other samples or other values of them",
+            "the batch differs, and over the epoch the samples or their values differ",
         ),
     ],
 )

@@ -348,7 +348,10 @@ def test_record_without_its_link_is_damage(run):
         (b"hello\n", "is damaged at line 1: its line check does not match"),
         (b"\x89HDF\r\n\x1a\n" * 9, "is damaged at line 1"),
         (sealed({"kind": "epoch", "n": 0}), "does not start with a header"),
-        (sealed(Header(format=2).to_dict() | {"n": 0}), "has format 2, this keras_repro reads up to 1"),
+        (
+            sealed(Header(format=2).to_dict() | {"n": 0}),
+            "has format 2, but this keras_repro reads formats up to 1",
+        ),
         (sealed(Header(algorithm="sha256").to_dict() | {"n": 0}), "its digests are 'sha256', not blake3"),
         (sealed({"kind": "header", "format": 1, "switches": "abc", "n": 0}), "field 'switches' is a str"),
         (sealed(Header().to_dict() | {"n": 1}), "lines are missing before it"),

@@ -205,7 +205,7 @@ def test_one_run_of_three_that_differs_is_named(verified: Any, written: Any) -> 
     )
     found = verified(script, runs=3, keep_going=True)
     assert found.to_dict()["divergence"]["explanation"] == "seeds differ: 1 and 2"
-    assert "run 2 parted from run 1; run 3 did not" in found.comparison.notes
+    assert "run 2 diverged from run 1; run 3 did not" in found.comparison.notes
     assert found.leftovers == ("started",)
 
 
