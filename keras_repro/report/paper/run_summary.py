@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from keras_repro.ledger.position_text import fit_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 
@@ -102,5 +103,5 @@ def _add_portability(summary: RunSummary, portability: Any) -> None:
 
 
 def _epoch_name(record: Record, fits: int) -> str:
-    name = f"training, epoch {(record.epoch or 0) + 1}"
-    return name if fits == 1 else f"fit {(record.fit or 0) + 1}/{fits}: {name}"
+    fit = fit_text(record.fit or 0, fits)
+    return f"{fit}{': ' if fit else ''}training, epoch {(record.epoch or 0) + 1}"
