@@ -191,7 +191,7 @@ class LedgerReader(Closeable):
                 yield data
 
     def _pass(self) -> io.BufferedReader:
-        return io.BufferedReader(_SharedFile(self._file.fileno()), 1 << 20)
+        return io.BufferedReader(_SharedFile(self._file), 1 << 20)
 
     def _note(self, text: str) -> None:
         note = f"{self.path}: {text}"
@@ -202,14 +202,14 @@ class LedgerReader(Closeable):
 class _SharedFile(io.RawIOBase):
     """An open file, read from a position of its own."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor, self._position = descriptor, 0
+    def __init__(self, file: io.RawIOBase) -> None:
+        self._file, self._position = file, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = os.pread(self._descriptor, len(buffer), self._position)
+        content = os.pread(self._file.fileno(), len(buffer), self._position)
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)
