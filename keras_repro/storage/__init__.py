@@ -1,1 +1,1 @@
-"""The other files of a run folder: snapshots, sketches, traces, locks."""
+"""The files of a run folder next to its ledger: snapshots, sketches, traces, locks."""

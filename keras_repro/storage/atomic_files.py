@@ -1,7 +1,7 @@
-"""Files that others may have written are opened as plain files; files of ours appear whole or not at all.
+"""Open files that are not trusted, and write files atomically.
 
-What changes a file or a folder is called through `os`, here and in all of `record`: tests/crash stops a
-process behind each of these calls.
+All calls that change a file or folder go through `os`, here and in all code that writes to a run folder:
+tests/crash kills a process after each of these calls.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from keras_repro.errors import LedgerError, ReproError
 
 
 def open_regular_file(path: Path, *, what: str, error: type[ReproError] = LedgerError) -> io.BufferedReader:
-    """Opens a regular file for reading, never through a link.
+    """Open a regular file for reading, never through a link.
 
     Args:
         path: the file.
-        what: what it should be, for the message where there is none.
-        error: the class of what is raised.
+        what: the kind of file, for the message if it is missing.
+        error: the class of the error.
 
     Raises:
-        ReproError: of class `error`: it is not there, is no regular file, or cannot be opened.
+        ReproError: of class `error`: the file is missing, not a regular file, or cannot be opened.
     """
     flags = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
@@ -37,15 +37,15 @@ def open_regular_file(path: Path, *, what: str, error: type[ReproError] = Ledger
         raise error(f"cannot open {path}: {reason}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise error(f"cannot read {path}: it is no file")
+        raise error(f"cannot read {path}: it is not a regular file")
     return io.BufferedReader(io.FileIO(descriptor), 1 << 20)
 
 
 @contextlib.contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """Gives the path of a temporary file beside `path`, which takes its place once it is closed and durable.
+    """Yield the path of a temporary file, which replaces `path` at the end of the block, once it is durable.
 
-    Where the block fails, `path` is as it was, and the temporary file is gone.
+    If the block fails, `path` is unchanged and the temporary file is removed.
 
     >>> import tempfile
     >>> path = Path(tempfile.mkdtemp(), "result.txt")
@@ -58,7 +58,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
         OSError: the disk is full, or a file cannot be renamed.
     """
     temporary = path.with_name(f"{path.name}.part")
-    temporary.unlink(missing_ok=True)  # of a process that was killed
+    temporary.unlink(missing_ok=True)  # left by a killed process
     try:
         yield temporary
         sync(temporary)
@@ -67,11 +67,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
-    sync(path.parent)  # the name too has to last
+    sync(path.parent)  # the name must be durable too
 
 
 def sync(path: Path) -> None:
-    """Waits until the disk has a file, or the names in a folder."""
+    """Wait until a file, or the names in a folder, are on the disk."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -80,7 +80,7 @@ def sync(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Makes a folder that lasts, where it is not there."""
+    """Make a durable folder if it does not exist."""
     if not path.is_dir():
         path.mkdir(exist_ok=True)
         sync(path.parent)

@@ -1,4 +1,4 @@
-"""Named arrays to canonical bytes, to digests.
+"""Hash named arrays by their canonical bytes.
 
 A tensor's digest commits to its name, dtype, shape and little-endian C-order bytes; a section's to its
 tensors' digests.
@@ -22,11 +22,11 @@ import blake3
 import numpy as np
 
 _SHOWN = 32  # hex digits of a digest in the ledger: 128 bits
-_PARALLEL_BYTES = 1 << 20  # below this, waking other cores costs more than it brings
+_PARALLEL_BYTES = 1 << 20  # below this, starting other threads costs more than it saves
 
 
 def content_digest(buffer: Any, *, parallel: bool = True) -> bytes:
-    """Hashes raw bytes.
+    """Hash raw bytes.
 
     Args:
         buffer: a C-contiguous buffer of little-endian values; not copied.
@@ -46,13 +46,13 @@ def content_digest(buffer: Any, *, parallel: bool = True) -> bytes:
 
 
 def tensor_digest(name: str, dtype: str, shape: Iterable[int], content: bytes) -> str:
-    """Frames a content digest with its tensor's name, dtype and shape.
+    """Return the digest of a tensor: of its name, dtype, shape and content digest.
 
     Args:
         name: the tensor's structural name.
         dtype: its dtype as TensorFlow names it, such as `"float32"` or `"bfloat16"`.
         shape: its dimensions.
-        content: what `content_digest` returned for its bytes.
+        content: the `content_digest` of its bytes.
 
     Returns:
         32 hexadecimal digits.
@@ -61,7 +61,7 @@ def tensor_digest(name: str, dtype: str, shape: Iterable[int], content: bytes) -
 
 
 def tensor_frame(name: str, dtype: str, shape: Iterable[int]) -> bytes:
-    """What a tensor's digest frames in before its content; made once for a tensor that is hashed often."""
+    """Return the part of a tensor's digest before its content; computed once for a tensor hashed often."""
     dimensions = tuple(shape)
     return b"".join(
         (
@@ -74,15 +74,15 @@ def tensor_frame(name: str, dtype: str, shape: Iterable[int]) -> bytes:
 
 
 def framed_digest(frame: bytes, content: bytes) -> str:
-    """The tensor digest of a `tensor_frame` and a content digest."""
+    """Return the tensor digest of a `tensor_frame` and a content digest."""
     return blake3.blake3(frame + content).hexdigest()[:_SHOWN]
 
 
 def array_digest(name: str, array: Any) -> str:
-    """The digest of one named NumPy array (or what `np.asarray` makes of it).
+    """Return the digest of a named NumPy array, or of a value that `np.asarray` takes.
 
     Args:
-        name: the name that is framed in.
+        name: the tensor's structural name.
         array: any shape; any dtype with a fixed size, or strings.
 
     Returns:
@@ -97,13 +97,13 @@ def array_digest(name: str, array: Any) -> str:
 
 
 def string_bytes(values: Any) -> bytes:
-    """The canonical bytes of an array of strings or bytes: each framed by its length."""
+    """Return the canonical bytes of an array of strings or bytes: each after its length."""
     flat = np.asarray(values, dtype=object).reshape(-1)
     return b"".join(framed(v if isinstance(v, bytes) else encoded(str(v))) for v in flat)
 
 
 def section_digest(tensors: Mapping[str, str]) -> str:
-    """Commits to the digests of a section's tensors, whatever order they are given in.
+    """Return the digest of a section's tensors, independent of their order.
 
     Args:
         tensors: digests by tensor name.
@@ -116,17 +116,17 @@ def section_digest(tensors: Mapping[str, str]) -> str:
 
 
 def rows_digest(arrays: Iterable[Any]) -> str:
-    """Commits to the set of samples of some arrays, whatever order the samples are in.
+    """Return a digest of the samples of some arrays, independent of their order.
 
-    Two data sets with equal `rows_digest` and different digests hold the same samples in another order. It
-    is a sum of mixed 64-bit row hashes: made to tell an honest change from a reordering, not to resist
-    somebody who searches for a collision.
+    Two data sets with equal `rows_digest` and different digests hold the same samples in another order. The
+    digest is a sum of mixed 64-bit row hashes: it tells a change from a reordering, but does not resist a
+    search for collisions.
 
     Args:
         arrays: NumPy arrays of the same first dimension, such as inputs and labels.
 
     Returns:
-        32 hexadecimal digits; empty where an array holds strings or objects, or has no rows.
+        32 hexadecimal digits; empty if an array holds strings or objects, or has no rows.
     """
     rows: Any = None
     described = b""
@@ -138,13 +138,13 @@ def rows_digest(arrays: Iterable[Any]) -> str:
         described += framed(f"{values.dtype.name} {list(values.shape[1:])}".encode())
         raw = values.reshape(len(values), -1).view(np.uint8) if values.size else None
         hashed = _row_hashes(raw, position) if raw is not None else np.zeros(len(values), np.uint64)
-        rows = hashed if rows is None else _mixed(rows * np.uint64(0x9E3779B97F4A7C15) + hashed)
+        rows = hashed if rows is None else mix64(rows * np.uint64(0x9E3779B97F4A7C15) + hashed)
     if rows is None:
         return ""
     with np.errstate(over="ignore"):
         sums = [
             np.sum(rows, dtype=np.uint64),
-            np.sum(_mixed(rows ^ np.uint64(0xA5)), dtype=np.uint64),
+            np.sum(mix64(rows ^ np.uint64(0xA5)), dtype=np.uint64),
         ]
     packed = struct.pack("<q", len(rows)) + b"".join(int(s).to_bytes(8, "little") for s in sums)
     return blake3.blake3(described + packed).hexdigest()[:_SHOWN]
@@ -164,14 +164,14 @@ def _row_hashes(raw: np.ndarray, position: int) -> np.ndarray:
         part = raw[start : start + step]
         padded = np.zeros((len(part), words * 8), np.uint8)
         padded[:, :width] = part
-        # Mixing each word before the sum keeps the high bits of every word in the result.
-        mixed = _mixed(padded.view("<u8") * factors + factors)
-        result[start : start + step] = _mixed(np.sum(mixed, axis=1, dtype=np.uint64))
+        # Each word is mixed before the sum, so that its high bits affect the result.
+        mixed = mix64(padded.view("<u8") * factors + factors)
+        result[start : start + step] = mix64(np.sum(mixed, axis=1, dtype=np.uint64))
     return result
 
 
-def _mixed(values: Any) -> Any:
-    """The finalizer of SplitMix64 (Steele, Lea and Flood, 2014)."""
+def mix64(values: Any) -> Any:
+    """Apply the finalizer of SplitMix64 (Steele, Lea and Flood, 2014) to an array of uint64."""
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
@@ -179,7 +179,7 @@ def _mixed(values: Any) -> Any:
 
 def encoded(text: str) -> bytes:
     """Return a text as UTF-8."""
-    # A name in a ledger may hold half a surrogate pair: JSON can write one.
+    # A name in a ledger may hold half a surrogate pair, which JSON can express.
     return text.encode("utf-8", "surrogatepass")
 
 

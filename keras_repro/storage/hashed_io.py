@@ -1,4 +1,4 @@
-"""Files that are written and read in one pass, with their digest taken beside it.
+"""Write and read files in one pass, and hash them meanwhile.
 
 >>> import tempfile
 >>> path = Path(tempfile.mkdtemp(), "a")
@@ -23,22 +23,22 @@ from typing import Any
 import blake3
 import numpy as np
 
-_BLOCK = 1 << 23  # bytes that are written, read and hashed at a time
-_MOST_PIECES = 1024  # of one call: IOV_MAX of Linux
+_BLOCK = 1 << 23  # bytes per write, read and hash update
+_MOST_PIECES = 1024  # per call: IOV_MAX of Linux
 
 
 def write_whole(path: Path, pieces: Sequence[memoryview]) -> str:
-    """Writes a new file in one pass.
+    """Write a new file in one pass.
 
     Args:
-        path: the file, which is not there.
-        pieces: its bytes, in their order.
+        path: the file, which does not exist.
+        pieces: its bytes in order.
 
     Returns:
         The digest of its bytes: BLAKE3, 64 hexadecimal digits.
 
     Raises:
-        OSError: the disk is full, or the file is there.
+        OSError: the disk is full, or the file exists.
     """
     blocks = list(_blocks_of(pieces))
     with _HashThread() as hashed:
@@ -54,7 +54,7 @@ def write_whole(path: Path, pieces: Sequence[memoryview]) -> str:
 
 @dataclass(frozen=True, eq=False)
 class HashedContent:
-    """All of a file.
+    """The content of a file.
 
     Attributes:
         data: its bytes.
@@ -66,7 +66,7 @@ class HashedContent:
 
 
 def read_whole(file: io.BufferedReader) -> HashedContent:
-    """Reads a file in one pass, as long as it is now."""
+    """Read a file in one pass, up to its present size."""
     size, at = os.fstat(file.fileno()).st_size, 0
     data = np.empty(size, "u1")
     view = memoryview(data.data)
@@ -79,7 +79,7 @@ def read_whole(file: io.BufferedReader) -> HashedContent:
 
 
 def digest_of(file: io.BufferedReader) -> str:
-    """BLAKE3 of a file's bytes, 64 hexadecimal digits; none of it is kept."""
+    """Return BLAKE3 of a file's bytes, 64 hexadecimal digits, without keeping them in memory."""
     hasher = blake3.blake3(max_threads=blake3.blake3.AUTO)
     buffer = memoryview(bytearray(_BLOCK))
     file.seek(0)
@@ -89,7 +89,7 @@ def digest_of(file: io.BufferedReader) -> str:
 
 
 class ArrayFile(io.RawIOBase):
-    """Bytes in memory as a file that is read, without a copy of them."""
+    """Wrap bytes in memory as a readable file, without a copy."""
 
     def __init__(self, data: np.ndarray) -> None:
         self._data = memoryview(data.data)
@@ -116,44 +116,44 @@ class ArrayFile(io.RawIOBase):
 
 
 class _HashThread:
-    """Hashes blocks in their order, in a thread where there is much."""
+    """Hash blocks in order, in a thread if they are large."""
 
     def __init__(self) -> None:
         self._hasher = blake3.blake3()
-        self._waiting: SimpleQueue[Sequence[memoryview]] = SimpleQueue()
+        self._queue: SimpleQueue[Sequence[memoryview]] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
     def add(self, *blocks: Sequence[memoryview]) -> None:
-        """What comes next; it may not change until the digest is there."""
+        """Add the next blocks; they must not change until the digest is complete."""
         for block in blocks:
-            self._waiting.put(block)
+            self._queue.put(block)
         if self._thread is None and blocks and sum(map(len, blocks[0])) >= _BLOCK:
             self._thread = threading.Thread(target=self._hash, name="keras_repro digest")
             self._thread.start()
 
     @property
     def digest(self) -> str:
-        """Of all blocks, once the `with` block is left."""
+        """The digest of all blocks, after the end of the `with` block."""
         return str(self._hasher.hexdigest())
 
     def __enter__(self) -> _HashThread:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._waiting.put([])
+        self._queue.put([])
         if self._thread is None:
             self._hash()
         else:
             self._thread.join()
 
     def _hash(self) -> None:
-        while block := self._waiting.get():
+        while block := self._queue.get():
             for piece in block:
                 self._hasher.update(piece)
 
 
 def _blocks_of(pieces: Iterable[memoryview]) -> Iterator[list[memoryview]]:
-    """Pieces in blocks of at most a size, for one call each."""
+    """Group pieces into blocks of bounded size, one per call."""
     block: list[memoryview] = []
     room = _BLOCK
     for piece in pieces:

@@ -1,11 +1,11 @@
-"""Where HDF5 puts named bytes in a file, without writing them: its own bytes, and places for the others.
+"""Lay out named bytes in an HDF5 file without writing it: HDF5's own bytes, and the offsets of the others.
 
     >>> import numpy as np
-    >>> pieces = laid_out({"a": np.arange(200, dtype="u1"), "b": np.zeros(0, "u1")})
+    >>> pieces = hdf5_pieces({"a": np.arange(200, dtype="u1"), "b": np.zeros(0, "u1")})
     >>> b"".join(pieces)[1:4], any(p is not None and bytes(p) == bytes(range(200)) for p in pieces)
     (b'HDF', True)
 
-So a file can be written in one pass from its first byte to its last, by calls that are ours.
+So our own code can write the file in one pass, from its first byte to its last.
 """
 
 from __future__ import annotations
@@ -15,51 +15,51 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-# Arrays are read back as views of the file's bytes: large ones shall lie as NumPy and TensorFlow like it.
+# Arrays are read back as views of the file's bytes: large ones are aligned as NumPy and TensorFlow prefer.
 _ALIGNMENT = 64
 _PAGE = 4096
 
 
-def laid_out(named: Mapping[str, Any]) -> list[memoryview]:
-    """The bytes of an HDF5 file that holds each of `named` as one dataset of plain bytes in one piece.
+def hdf5_pieces(named: Mapping[str, Any]) -> list[memoryview]:
+    """Return the pieces of an HDF5 file with one dataset of contiguous plain bytes for each of `named`.
 
     Args:
-        named: one-dimensional contiguous buffers of bytes, by the name of their dataset.
+        named: one-dimensional contiguous buffers of bytes by dataset name.
 
     Returns:
-        The file in pieces, in its order: HDF5's own bytes, and `named` themselves, which are not copied.
+        The pieces in order: HDF5's own bytes, and the buffers of `named`, which are not copied.
     """
     import h5py
 
-    own = _Written()
-    places: dict[int, memoryview] = {}
+    own = _PagedFile()
+    views: dict[int, memoryview] = {}
     with h5py.File(
         own, "w", alignment_threshold=_ALIGNMENT, alignment_interval=_ALIGNMENT, locking=False
     ) as file:
-        made = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
-        made.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
-        made.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+        creation = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        creation.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+        creation.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
         for name, data in named.items():
             view = memoryview(data).cast("B")
             space = h5py.h5s.create_simple((len(view),))
-            dataset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U8LE, space, made)
+            dataset = h5py.h5d.create(file.id, name.encode(), h5py.h5t.STD_U8LE, space, creation)
             if len(view):
-                places[dataset.get_offset()] = view
-    return _between(own, places)
+                views[dataset.get_offset()] = view
+    return _interleaved(own, views)
 
 
-def _between(own: _Written, places: Mapping[int, memoryview]) -> list[memoryview]:
-    """The pieces of a file: what lies at `places`, and HDF5's own bytes between."""
+def _interleaved(own: _PagedFile, views: Mapping[int, memoryview]) -> list[memoryview]:
+    """Return the views at their offsets, with HDF5's own bytes between them."""
     pieces: list[memoryview] = []
     at = 0
-    for offset, view in sorted(places.items(), key=lambda place: place[0]):
+    for offset, view in sorted(views.items(), key=lambda item: item[0]):
         pieces += [own.between(at, offset), view]
         at = offset + len(view)
     return [p for p in (*pieces, own.between(at, max(own.size, at))) if len(p)]
 
 
-class _Written(io.RawIOBase):
-    """A file that keeps only the pages that are written to, for HDF5's `fileobj` driver."""
+class _PagedFile(io.RawIOBase):
+    """A file in memory that keeps only written pages, for HDF5's `fileobj` driver."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -67,15 +67,15 @@ class _Written(io.RawIOBase):
         self._pages: dict[int, bytearray] = {}
 
     def between(self, start: int, end: int) -> memoryview:
-        """What was written from one place to another; zeros where nothing was."""
-        held = bytearray()
+        """Return the bytes of a range; zeros for pages that were not written."""
+        data = bytearray()
         while start < end:
             number, within = divmod(start, _PAGE)
             length = min(_PAGE - within, end - start)
             page = self._pages.get(number)
-            held += bytes(length) if page is None else page[within : within + length]
+            data += bytes(length) if page is None else page[within : within + length]
             start += length
-        return memoryview(held)
+        return memoryview(data)
 
     def write(self, data: Any) -> int:
         rest = memoryview(data).cast("B")

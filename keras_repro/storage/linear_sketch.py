@@ -1,4 +1,4 @@
-"""Small linear sketches: how far apart two tensors are, from at most 32 numbers of each.
+"""Linear sketches: estimate the distance of two tensors from at most 32 numbers of each.
 
     >>> import numpy as np
     >>> a = np.linspace(-1, 1, 100_000, dtype="float32")
@@ -8,21 +8,21 @@
     >>> round(float(sketched_distance(rows[0], rows[1], a.size)), 6)
     0.25
 
-A sketch is one norm and 31 sums of all elements, each with signs of its own that look random. It is linear:
-the difference of two sketches is the sketch of the difference, whose mean square is the squared distance, up
-to a relative error of about sqrt(2/31) in the square and 13% in the distance (Alon, Matias and Szegedy, 1996,
-for sums with signs; Johnson and Lindenstrauss, 1984, and Achlioptas, 2003, for several of them as a
-projection). A change of a single element is seen exactly: each sum changes by it.
+A sketch is one norm and 31 sums of all elements, each with its own pseudorandom signs. It is linear: the
+difference of two sketches is the sketch of the difference. Its mean square estimates the squared distance,
+with a relative error of about sqrt(2/31), or 13% in the distance (Alon, Matias and Szegedy, 1996, for sums
+with signs; Johnson and Lindenstrauss, 1984, and Achlioptas, 2003, for several of them as a projection). The
+change of a single element is exact: each sum changes by it.
 
 Signs for 31 sums of 25 M elements would take far longer than the sums. So the elements are first folded,
-each with one sign, into 1,021 sums (as a count sketch does: Charikar, Chen and Farach-Colton, 2002), and
-these are projected. The folding adds about 2/1021 to the 2/31. As 1,021 is prime and each stretch of so many
-elements is turned by a number of places of its own, the elements of a row, a column or any other pattern are
-spread over all of the sums; the signs are windows into one table, at another place and with another sign for
-each block of elements, so that no pattern meets itself with the same signs.
+each with one sign, into 1,021 sums (a count sketch: Charikar, Chen and Farach-Colton, 2002), and these are
+projected. The folding adds about 2/1021 to the 2/31. 1,021 is prime, and each row of 1,021 elements is
+rotated by its own offset: so the elements of a row, a column or any other pattern are spread over all sums.
+The signs are windows into one table, with another offset and another sign for each block of elements, so that
+a repeated pattern does not meet the same signs.
 
-All signs are a function of the position alone, by integer arithmetic of our own; the sums are made in float64
-in an order that is fixed, element by element: they are the same on every machine and with every NumPy.
+All signs are a function of the position alone, by integer arithmetic. The sums are computed in float64 in a
+fixed order, element by element: they are the same on every machine and with every NumPy.
 """
 
 from __future__ import annotations
@@ -32,14 +32,16 @@ from typing import Any
 
 import numpy as np
 
+from keras_repro.storage.digest import mix64
+
 NUMBERS = 32
 SUMS = NUMBERS - 1
 
 _FOLDED = 1021
-_BLOCK = 32 * _FOLDED  # elements: what stays in a core's cache
+_BLOCK = 32 * _FOLDED  # elements: they fit into a core's cache
 _WINDOWS = 1 << 17
 
-# Integers of 64 bits and float64 do not fit into float64 sums: their high and low parts are summed apart.
+# 64-bit numbers lose bits in float64 sums: their high and low parts are summed separately.
 _TWO_PARTS = frozenset({"float64", "complex128", "int64", "uint64"})
 _ONE_PART = frozenset(
     {"float32", "float16", "bfloat16", "complex64", "bool"}
@@ -49,7 +51,7 @@ _ONE_PART = frozenset(
 
 
 def parts_of(dtype: str) -> int:
-    """How many rows the sketch of a tensor has: 1, or 2 for 64-bit numbers; 0 where it has none (strings).
+    """Return the number of rows of a tensor's sketch: 1, or 2 for 64-bit numbers; 0 for strings.
 
     Args:
         dtype: as TensorFlow names it.
@@ -58,21 +60,21 @@ def parts_of(dtype: str) -> int:
 
 
 def is_integer(dtype: str) -> bool:
-    """Whether a tensor holds whole numbers."""
+    """Return whether a dtype holds whole numbers."""
     return dtype == "bool" or dtype.lstrip("u").startswith("int")
 
 
 def sketch_rows(values: Any, dtype: str) -> np.ndarray:
-    """The sketch of a tensor.
+    """Return the sketch of a tensor.
 
     Args:
         values: its elements in C order, little-endian: an array of any shape, or a buffer of the bytes.
         dtype: as TensorFlow names it, such as `"float32"` or `"bfloat16"`.
 
     Returns:
-        float64, of shape `(parts_of(dtype), 32)`. In the first row the norm, then 31 numbers: the elements
-        themselves and zeros where there are at most 31, else the sums; the second row holds the low parts
-        of those. The norm is not finite, and all else 0, where an element is not finite.
+        float64, of shape `(parts_of(dtype), 32)`. The first row holds the norm, then 31 numbers: the sums, or
+        the elements themselves and zeros if there are at most 31. The second row holds the low parts of
+        those. If an element is not finite, the norm is not finite and all else is 0.
     """
     flat = _flat(values, dtype)
     rows = np.zeros((parts_of(dtype), NUMBERS))
@@ -89,40 +91,40 @@ def sketch_rows(values: Any, dtype: str) -> np.ndarray:
 
 
 def sketched_distance(a: np.ndarray, b: np.ndarray, elements: Any) -> np.ndarray:
-    """The estimated distance of two tensors of the same dtype and shape, or of many such pairs at once.
+    """Estimate the distance of two tensors of the same dtype and shape, or of many such pairs at once.
 
     Args:
         a: rows of their sketches, of shape `(..., parts, 32)`.
-        b: those of the others.
-        elements: how many elements each pair has; exact up to 31.
+        b: rows of the second sketches.
+        elements: number of elements of each pair; the distance is exact up to 31.
 
     Returns:
-        The Euclidean norm of the difference; NaN where one of them is not finite.
+        The Euclidean norm of the difference; NaN if one of them is not finite.
     """
-    apart = a[..., 0, 1:] - b[..., 0, 1:]
+    difference = a[..., 0, 1:] - b[..., 0, 1:]
     if a.shape[-2] > 1:
-        apart += a[..., 1, 1:] - b[..., 1, 1:]
+        difference += a[..., 1, 1:] - b[..., 1, 1:]
     with np.errstate(over="ignore"):
-        norms = np.sqrt(np.einsum("...i,...i->...", apart, apart))
+        norms = np.sqrt(np.einsum("...i,...i->...", difference, difference))
     if not ((norms > 1e-140) & (norms < 1e150)).all():
-        # Squares that are too large or too small for a float64: scaled, they are not.
-        largest = np.abs(apart).max(axis=-1)
+        # The squares overflow or underflow in float64 unless they are scaled.
+        largest = np.abs(difference).max(axis=-1)
         scale = np.where(largest > 0, largest, 1.0)
-        norms = scale * np.sqrt(np.square(apart / scale[..., None]).sum(axis=-1))
-    found = np.where(np.asarray(elements) > SUMS, norms / SUMS**0.5, norms)
+        norms = scale * np.sqrt(np.square(difference / scale[..., None]).sum(axis=-1))
+    distance = np.where(np.asarray(elements) > SUMS, norms / SUMS**0.5, norms)
     finite = np.isfinite(a[..., 0, 0]) & np.isfinite(b[..., 0, 0])
-    return np.where(finite, found, np.nan)
+    return np.where(finite, distance, np.nan)
 
 
 def _sums(flat: np.ndarray, dtype: str, parts: int) -> tuple[list[np.ndarray], float]:
-    """The elements, folded where they are more than 1,021, in each part; and the sum of their squares."""
+    """Return the elements of each part, folded if there are more than 1,021, and the sum of their squares."""
     if flat.size <= _FOLDED:
-        held = [part.astype("f8") for part in _parts(flat, dtype)]
-        return held, _dot(np.sum(held, axis=0))
+        parts_in_f8 = [part.astype("f8") for part in _parts(flat, dtype)]
+        return parts_in_f8, _dot(np.sum(parts_in_f8, axis=0))
     folded = [np.zeros(_FOLDED) for _ in range(parts)]
     work, squares = np.empty(_BLOCK), 0.0
     for number, start in enumerate(range(0, flat.size, _BLOCK)):
-        first, sign, turns = _draws(number)
+        first, sign, turns = _block_randomness(number)
         if parts == 2:
             squares += _dot(flat[start : start + _BLOCK].astype("f8"))
         for part, block in enumerate(_parts(flat[start : start + _BLOCK], dtype)):
@@ -130,33 +132,33 @@ def _sums(flat: np.ndarray, dtype: str, parts: int) -> tuple[list[np.ndarray], f
             np.multiply(block, _signs()[first : first + block.size], out=signed)
             if parts == 1:
                 squares += _dot(signed)
-            row = _turned_rows(work, block.size, turns)
-            _add_turned(folded[part], row if sign else -row, turns[-1])
+            row = _fold_rows(work, block.size, turns)
+            _add_rotated(folded[part], row if sign else -row, turns[-1])
     return folded, squares
 
 
-def _turned_rows(work: np.ndarray, size: int, turns: tuple[int, ...]) -> np.ndarray:
-    """The sum of a block's rows of 1,021, each turned by another number of places; in place."""
+def _fold_rows(work: np.ndarray, size: int, turns: tuple[int, ...]) -> np.ndarray:
+    """Return the sum of a block's rows of 1,021, each rotated by another offset; in place."""
     rows = -(-size // _FOLDED)
     work[size : rows * _FOLDED] = 0
-    held = work[: rows * _FOLDED].reshape(rows, _FOLDED)
+    block = work[: rows * _FOLDED].reshape(rows, _FOLDED)
     for turn in turns:
         if rows == 1:
             break
         kept = (rows + 1) // 2
-        _add_turned(held[: rows - kept], held[kept:rows], turn)
+        _add_rotated(block[: rows - kept], block[kept:rows], turn)
         rows = kept
-    return held[0]
+    return block[0]
 
 
-def _add_turned(into: np.ndarray, values: np.ndarray, turn: int) -> None:
+def _add_rotated(into: np.ndarray, values: np.ndarray, turn: int) -> None:
     np.add(into[..., turn:], values[..., : _FOLDED - turn], out=into[..., turn:])
     np.add(into[..., :turn], values[..., _FOLDED - turn :], out=into[..., :turn])
 
 
 @functools.cache
-def _draws(number: int) -> tuple[int, bool, tuple[int, ...]]:
-    """What a block has of its own: where its signs begin, its sign, and the places to turn by."""
+def _block_randomness(number: int) -> tuple[int, bool, tuple[int, ...]]:
+    """Return the offset of a block's signs, its own sign, and the offsets by which its rows are rotated."""
     hashed = _mixed(np.array([number + 1, (1 << 40) + number], "u8")).tolist()
     turns = tuple(hashed[1] // 1000**i % 1000 + 11 for i in range(6))
     return hashed[0] % _WINDOWS, bool(hashed[0] >> 63), turns
@@ -167,7 +169,7 @@ def _dot(values: np.ndarray) -> float:
 
 
 def _flat(values: Any, dtype: str) -> np.ndarray:
-    """The elements as a flat array of a dtype that NumPy knows; those of bfloat16 by their bits."""
+    """Return the elements as a flat array of a NumPy dtype; those of bfloat16 as their bits."""
     if dtype == "bfloat16":
         return _view(values, "<u2")
     if dtype.startswith(("float8", "int4", "uint4")):
@@ -187,13 +189,13 @@ def _view(values: Any, dtype: Any) -> np.ndarray:
 
 
 def _parts(block: np.ndarray, dtype: str) -> list[np.ndarray]:
-    """A block as floats whose sums lose nothing that matters: one array, or a high and a low part."""
+    """Return a block as floats that can be summed precisely: one array, or a high and a low part."""
     if dtype == "bfloat16":
         return [(block.astype("u4") << np.uint32(16)).view("f4")]
     if dtype == "float16":
         return [block.astype("f4")]
     if dtype in ("float64", "complex128"):
-        # 24 of 53 bits: what the sums of the high part round off is far above what the low part counts.
+        # 24 of 53 bits: the rounding of the high sums is far above the values of the low part.
         high = (block.view("u8") & np.uint64(0xFFFFFFFFE0000000)).view("f8")
         return [high, block - high]
     if dtype in ("int64", "uint64"):
@@ -203,7 +205,7 @@ def _parts(block: np.ndarray, dtype: str) -> list[np.ndarray]:
 
 
 def _scaled_norm(flat: np.ndarray, dtype: str) -> float:
-    """The norm where squares are too large or too small for a float64."""
+    """Return the norm if squares overflow or underflow in float64."""
     largest = squares = 0.0
     for scale in (0.0, 1.0):
         for start in range(0, flat.size, _BLOCK):
@@ -219,7 +221,7 @@ def _scaled_norm(flat: np.ndarray, dtype: str) -> float:
 
 
 def _projected(sums: np.ndarray) -> np.ndarray:
-    """31 sums of the folded ones, with signs. Not by BLAS: its order is another on another machine."""
+    """Project the folded sums to 31 sums with signs. Not by BLAS, whose order differs between machines."""
     return np.einsum("j,jk->k", sums, _projection()[: sums.size])
 
 
@@ -234,16 +236,13 @@ def _projection() -> np.ndarray:
 
 
 def _random_signs(stream: int, count: int) -> np.ndarray:
-    """Signs that look random: the bits of a counter's hash."""
+    """Return pseudorandom signs: the bits of a counter's hash."""
     counter = np.arange((count + 63) // 64, dtype="<u8") + np.uint64((stream + 1) << 32)
     bits = np.unpackbits(_mixed(counter).astype("<u8").view("u1"), bitorder="little")[:count]
     return bits.astype("i1") * 2 - 1
 
 
 def _mixed(values: Any) -> Any:
-    """The next number of SplitMix64 (Steele, Lea and Flood, 2014) from each state."""
+    """Return the next number of SplitMix64 from each state."""
     with np.errstate(over="ignore"):
-        values = values * np.uint64(0x9E3779B97F4A7C15)
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return values ^ (values >> np.uint64(31))
+        return mix64(values * np.uint64(0x9E3779B97F4A7C15))

@@ -1,4 +1,4 @@
-"""Plain Python values as JSON and named arrays, and back: what a callback or a generator holds.
+"""Convert plain Python values, such as a callback's state, to JSON and named arrays, and back.
 
     >>> packed = pack({"best": float("inf"), "weights": [np.ones(2)], "wait": 3}, arrays := {}, "early")
     >>> packed["entries"][2], list(arrays)
@@ -6,7 +6,7 @@
     >>> unpack(packed, arrays)["best"]
     inf
 
-Nothing of it is executed when it is read: there are numbers, texts, containers and arrays, and nothing else.
+Reading executes nothing: there are only numbers, texts, containers and arrays.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _NAMED = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 
 
 class NotSerializable(Exception):
-    """A value is none that can be packed."""
+    """A value cannot be packed."""
 
 
 def pack(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
-    """Turns a value into what JSON can hold; arrays in it are put into `arrays` under names of their own.
+    """Return the JSON form of a value; its arrays are added to `arrays` under new names.
 
     Raises:
-        NotPlain: there is something else in it.
+        NotSerializable: the value holds something else.
     """
     if value is None or isinstance(value, bool | str):
         return value
@@ -46,7 +46,7 @@ def pack(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
         return {"kind": "scalar", "array": _put(np.asarray(value), arrays, prefix)}
     if isinstance(value, np.ndarray) and value.dtype.kind not in "OV":
         return {"kind": "array", "array": _put(value, arrays, prefix)}
-    if type(value) in (list,):
+    if type(value) is list:
         return [pack(v, arrays, prefix) for v in value]
     for name, kind in _CONTAINERS.items():
         if type(value) is kind:
@@ -61,9 +61,9 @@ def pack(value: Any, arrays: dict[str, Any], prefix: str) -> Any:
 
 
 def deep_copied(value: Any) -> Any:
-    """The value by itself: what it was made from may change while it is being written.
+    """Return a copy of a value, which does not change while it is being written.
 
-    What cannot be copied cannot be packed either, and comes back as it is.
+    A value that cannot be copied cannot be packed either, and is returned as it is.
     """
     try:
         return copy.deepcopy(value)
@@ -72,10 +72,10 @@ def deep_copied(value: Any) -> Any:
 
 
 def unpack(packed: Any, arrays: Mapping[str, Any]) -> Any:
-    """The value that `pack` was given.
+    """Return the value of a packed form.
 
     Raises:
-        ValueError: it is nothing that `pack` makes.
+        ValueError: it is not a form that `pack` returns.
     """
     if isinstance(packed, list):
         return [unpack(v, arrays) for v in packed]

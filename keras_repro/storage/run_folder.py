@@ -1,4 +1,4 @@
-"""Run folders: made once, never overwritten unasked, and by default all in one place that git ignores."""
+"""Make run folders: never overwritten unasked, and by default all in one folder that git ignores."""
 
 from __future__ import annotations
 
@@ -18,27 +18,26 @@ _redirection: list[tuple[Path, Path]] = []
 
 
 def redirect_runs(folder: Path) -> None:
-    """Makes the runs that this process records go below `folder`, where no other process looks for its own.
+    """Move the runs that this process records below `folder`, so that other processes do not find them.
 
-    What is below the working folder keeps its path from there.
+    A path below the working folder stays the same relative to it.
     """
     _redirection[:] = [(folder, Path.cwd())]
 
 
 def redirected(run_dir: str | os.PathLike[str]) -> Path:
-    """Where `redirect_runs` puts a run folder; the folder itself where it was not called."""
+    """Return the path that `redirect_runs` gives a run folder; the path itself without redirection."""
     path = Path(run_dir)
     if not _redirection:
         return path
-    (below, start), absolute = _redirection[0], Path(os.path.abspath(path))
-    if absolute.is_relative_to(below):
+    (folder, cwd), absolute = _redirection[0], Path(os.path.abspath(path))
+    if absolute.is_relative_to(folder):
         return path
-    kept = absolute.relative_to(start if absolute.is_relative_to(start) else absolute.anchor)
-    return below / kept
+    return folder / absolute.relative_to(cwd if absolute.is_relative_to(cwd) else absolute.anchor)
 
 
 def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
-    """Makes a run folder, or takes one that holds no ledger yet.
+    """Make a run folder, or use one that holds no ledger yet.
 
     Raises:
         RunFolderError: it holds a ledger and `overwrite` is false, or it cannot be made.
@@ -70,7 +69,7 @@ def remove_runs(folder: Path, runs: Iterable[Path], *, overwrite: bool) -> None:
 
 
 def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
-    """Makes a new folder `name-1`, `name-2`, ... in the one place where runs go by default.
+    """Make a new folder `name-1`, `name-2`, ... in the default folder of runs.
 
     Raises:
         RunFolderError: it cannot be made.
@@ -89,7 +88,7 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
 
 
 def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
-    """The folder of a name in the one place where runs go by default; made where it is not there.
+    """Return the folder of a name in the default folder of runs; make it if it does not exist.
 
     Raises:
         RunFolderError: it cannot be made.
@@ -103,7 +102,7 @@ def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
 
 
 def _made(base: Path) -> Path:
-    """The one place, which git ignores."""
+    """Make the folder of runs, which git ignores."""
     base = redirected(base)
     base.mkdir(parents=True, exist_ok=True)
     ignore = base / ".gitignore"
@@ -113,7 +112,7 @@ def _made(base: Path) -> Path:
 
 
 def folder_in_use_message(folder: Path) -> str:
-    """The message for a run folder that holds a run."""
+    """Return the message for a run folder that holds a run."""
     return (
         f"run folder {folder} holds a run already: choose another, or overwrite it "
         "(--force; overwrite=True in Python)"

@@ -1,4 +1,4 @@
-"""One process at a time in a run folder. A lock dies with its process.
+"""Lock a run folder for one process. A lock ends with its process.
 
 >>> import tempfile
 >>> folder = Path(tempfile.mkdtemp())
@@ -19,23 +19,23 @@ from keras_repro.utils.closeable import Closeable
 
 LOCK_NAME = "lock"
 
-# A process's own locks never stand in its way, so those are kept here.
-_held: set[str] = set()
+# The system lets a process lock a file twice, so its own locks are listed here.
+_locked: set[str] = set()
 
 
 class RunLock(Closeable):
-    """Holds a run folder until it is closed.
+    """Lock a run folder until `close`.
 
     Args:
-        folder: the run folder, which is there.
+        folder: the existing run folder.
 
     Raises:
-        RunFolderError: another process holds it, or this one does.
+        RunFolderError: another process, or this one, has locked it.
     """
 
     def __init__(self, folder: Path) -> None:
         self._name = os.path.realpath(folder)
-        if self._name in _held:
+        if self._name in _locked:
             raise RunFolderError(f"run folder {folder} is in use by this process: wait for its run to end")
         path = folder / LOCK_NAME
         try:
@@ -43,7 +43,7 @@ class RunLock(Closeable):
         except OSError as error:
             raise RunFolderError(f"cannot lock run folder {folder}: {error.strerror}") from None
         try:
-            # Of the process, not of the file: a worker that was forked does not go on holding it.
+            # A lock of the process, not of the file: a forked worker does not keep it.
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             holder = os.pread(self._descriptor, 20, 0).decode("ascii", "replace").strip()
@@ -54,11 +54,11 @@ class RunLock(Closeable):
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
-        _held.add(self._name)
+        _locked.add(self._name)
 
     def close(self) -> None:
-        """Lets go of the folder; a second call does nothing."""
+        """Unlock the folder. Idempotent."""
         if self._descriptor >= 0:
-            _held.discard(self._name)
+            _locked.discard(self._name)
             os.close(self._descriptor)
             self._descriptor = -1

@@ -1,6 +1,7 @@
-"""The file of sketches beside a ledger: append, read, recover.
+"""Write and read the file of sketches next to a ledger.
 
     >>> import tempfile, pathlib, numpy as np
+    >>> from keras_repro.storage.linear_sketch import sketch_rows
     >>> path = pathlib.Path(tempfile.mkdtemp()) / SKETCHES_NAME
     >>> with SketchWriter(path) as writer:
     ...     kernel = SketchedTensor("layers/0/kernel", "float32", (2, 3))
@@ -9,8 +10,8 @@
     >>> [(r.position, r.tensors[0].name) for r in SketchFile(path).records()]
     [('start 0', 'layers/0/kernel')]
 
-A frame is written after another, each with a check of its own, so that a torn last one is left out and any
-other damage is found (docs/ledger.md). Nothing in it is part of a chain or of a fingerprint.
+The file is a sequence of frames, each with its own check: an incomplete last frame is ignored, and any other
+damage is found (docs/ledger.md). No part of it is in the chain or the fingerprint.
 """
 
 from __future__ import annotations
@@ -31,22 +32,21 @@ import numpy as np
 from keras_repro.errors import LedgerError
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
-from keras_repro.storage.linear_sketch import sketch_rows as sketch_rows
 from keras_repro.utils.closeable import Closeable
 
 SKETCHES_NAME = "sketches.bin"
 
 _MAGIC = b"KRSKETCH" + struct.pack("<II", 1, NUMBERS)
-_HEAD = struct.Struct("<II8s")  # kind, bytes of the payload, check of these two
+_HEAD = struct.Struct("<II8s")  # kind, payload size, check of these two
 _CHECK = 8
 _TENSORS, _RECORD = 1, 2
-_BEGIN = struct.Struct("<II16s")  # bytes of the position, number of tensors, digest of their section
+_BEGIN = struct.Struct("<II16s")  # size of the position, number of tensors, digest of their section
 _DEEPEST_SHAPE = 64
 
 
 @dataclass(frozen=True)
 class SketchedTensor:
-    """A tensor that has sketches.
+    """A sketched tensor.
 
     Attributes:
         name: its structural name.
@@ -60,12 +60,12 @@ class SketchedTensor:
 
     @property
     def elements(self) -> int:
-        """How many elements it has."""
+        """Number of elements."""
         return math.prod(self.shape)
 
     @property
     def parts(self) -> int:
-        """How many rows its sketch has."""
+        """Number of rows of its sketch."""
         return parts_of(self.dtype)
 
 
@@ -76,8 +76,8 @@ class SketchRecord:
     Attributes:
         position: the record's position in the chain, such as `"epoch 0 3"`.
         digest: the digest of the `weights` section there.
-        tensors: all that have sketches there.
-        rows: float64, of shape (tensors, 2, 32): the sketch of each, the second row 0 where it has one.
+        tensors: all sketched tensors.
+        rows: float64, of shape (tensors, 2, 32): the sketch of each; the second row is 0 if unused.
             Valid until the next record is read.
     """
 
@@ -88,10 +88,10 @@ class SketchRecord:
 
 
 class SketchWriter(Closeable):
-    """The writing side.
+    """Write a file of sketches.
 
     Args:
-        path: the file; replaced if it is there.
+        path: the file; replaced if it exists.
 
     Raises:
         LedgerError: it cannot be written.
@@ -109,15 +109,15 @@ class SketchWriter(Closeable):
         self._write(_MAGIC)
 
     def append(self, position: str, digest: str, sketches: Sequence[tuple[SketchedTensor, Any]]) -> None:
-        """Writes the sketches of one record.
+        """Append the sketches of one record.
 
         Args:
             position: the record's position in the chain.
             digest: the digest of its `weights` section, 32 hexadecimal digits.
-            sketches: each tensor with what `sketch_rows` gave for it. What is left out is as it was.
+            sketches: each changed tensor with its `sketch_rows`. Other tensors keep their last sketch.
 
         Raises:
-            LedgerError: the disk is full or the file cannot be written; what was written before is kept.
+            LedgerError: the disk is full or the file cannot be written; earlier records are kept.
         """
         frames = b""
         new = [t for t, _ in sketches if t not in self._numbers]
@@ -125,9 +125,9 @@ class SketchWriter(Closeable):
             listed = [[t.name, t.dtype, list(t.shape)] for t in new]
             frames = _frame(_TENSORS, json.dumps({"tensors": listed}, separators=(",", ":")).encode())
         numbers = self._numbers | {t: len(self._numbers) + i for i, t in enumerate(new)}
-        where = position.encode()
+        encoded = position.encode()
         payload = [
-            _padded(_BEGIN.pack(len(where), len(sketches), bytes.fromhex(digest)) + where),
+            _padded(_BEGIN.pack(len(encoded), len(sketches), bytes.fromhex(digest)) + encoded),
             _padded(np.array([numbers[t] for t, _ in sketches], "<u4").tobytes()),
             *(np.asarray(rows, "<f8").tobytes() for _, rows in sketches),
         ]
@@ -135,10 +135,10 @@ class SketchWriter(Closeable):
         self._numbers = numbers
 
     def rename(self, path: Path) -> None:
-        """Takes the place of what is at `path`, once the disk has all that was written.
+        """Replace the file at `path`, once all sketches are on the disk.
 
         Raises:
-            LedgerError: it cannot.
+            LedgerError: the file cannot be renamed.
         """
         try:
             os.fsync(self._descriptor)
@@ -148,12 +148,12 @@ class SketchWriter(Closeable):
         self.path = path
 
     def sync(self) -> None:
-        """Waits until the disk has all of it."""
+        """Wait until all sketches are on the disk."""
         if self._descriptor >= 0:
             os.fsync(self._descriptor)
 
     def close(self) -> None:
-        """Closes the file; a second call does nothing."""
+        """Close the file. Idempotent."""
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
@@ -165,7 +165,7 @@ class SketchWriter(Closeable):
             while rest:
                 rest = rest[os.write(self._descriptor, rest) :]
         except BaseException as error:
-            # Half a frame would make those after it unreadable.
+            # After an incomplete frame, later ones would be unreadable.
             with contextlib.suppress(OSError):
                 os.ftruncate(self._descriptor, start)
             if isinstance(error, OSError):
@@ -174,16 +174,16 @@ class SketchWriter(Closeable):
 
 
 class SketchFile:
-    """The reading side.
+    """Read a file of sketches.
 
     Args:
         path: the file.
 
     Attributes:
-        notes: words about what was found while reading, such as a torn last frame.
+        notes: remarks on the file, such as an incomplete last frame.
 
     Raises:
-        LedgerError: it is not there, or is none.
+        LedgerError: it is missing, or is not a file of sketches.
     """
 
     def __init__(self, path: Path) -> None:
@@ -192,20 +192,20 @@ class SketchFile:
         with open_regular_file(path, what="file of sketches") as file:
             magic = file.read(len(_MAGIC))
         if _MAGIC.startswith(magic):
-            return  # its process may have been killed at once
+            return  # its process may have been killed at the start
         if magic[:8] == _MAGIC[:8]:
             raise LedgerError(f"cannot read {path}: its format is newer; upgrade keras_repro")
-        raise LedgerError(f"cannot read {path}: it is no file of sketches")
+        raise LedgerError(f"cannot read {path}: it is not a file of sketches")
 
     def records(self) -> Iterator[SketchRecord]:
-        """The records from the first on, each with the sketches of all tensors as they were there.
+        """Yield the records in order, each with the sketches of all tensors at that record.
 
         Raises:
             LedgerError: the file is damaged.
         """
         tensors: list[SketchedTensor] = []
         rows, parts = np.zeros((0, 2, NUMBERS)), np.zeros(0, int)
-        latest: dict[str, int] = {}  # the number of the tensor that now has a name
+        latest: dict[str, int] = {}  # number of the tensor with a name
         known, listed, before = np.zeros(0, int), (), b""
         for number, (kind, payload) in enumerate(self._frames(), start=1):
             try:
@@ -233,36 +233,36 @@ class SketchFile:
                 number += 1
                 rest = size - file.tell()
                 if len(head) < _HEAD.size:
-                    return self._torn()
+                    return self._note_incomplete()
                 kind, length, check = _HEAD.unpack(head)
                 if check != _check(head[:8]):
-                    raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not fit")
+                    raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not match")
                 if length + _CHECK > rest:
-                    return self._torn()
+                    return self._note_incomplete()
                 payload, check = file.read(length), file.read(_CHECK)
                 if check != _check(payload):
-                    raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not fit")
+                    raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not match")
                 yield kind, payload
 
-    def _torn(self) -> None:
-        note = f"{self.path}: the last frame was torn and is left out"
+    def _note_incomplete(self) -> None:
+        note = f"{self.path}: the last frame is incomplete and is ignored"
         if note not in self.notes:
             self.notes.append(note)
 
 
 def _read_tensors(payload: bytes) -> list[SketchedTensor]:
-    found = []
+    tensors = []
     for name, dtype, shape in json.loads(payload)["tensors"]:
         if type(name) is not str or type(dtype) is not str or len(shape) > _DEEPEST_SHAPE:
             raise ValueError
         if not all(type(d) is int and 0 <= d < 1 << 62 for d in shape):
             raise ValueError
-        found.append(SketchedTensor(name, dtype, tuple(shape)))
-    return found
+        tensors.append(SketchedTensor(name, dtype, tuple(shape)))
+    return tensors
 
 
 def _read_record(payload: bytes, parts: np.ndarray, rows: np.ndarray) -> tuple[str, str, np.ndarray]:
-    """Takes the rows of a record into `rows`; returns its position, its digest and the tensors' numbers."""
+    """Copy the rows of a record to `rows`; return its position, its digest and its tensors' numbers."""
     length, count, digest = _BEGIN.unpack_from(payload)
     begin = _aligned(_BEGIN.size + length)
     end = begin + _aligned(4 * count)
@@ -270,12 +270,12 @@ def _read_record(payload: bytes, parts: np.ndarray, rows: np.ndarray) -> tuple[s
         raise ValueError
     position = payload[_BEGIN.size : _BEGIN.size + length].decode()
     numbers = np.frombuffer(payload, "<u4", count, begin)
-    own = parts[numbers]
-    first = np.cumsum(own) - own
-    held = np.frombuffer(payload, "<f8", offset=end).reshape(int(own.sum()), NUMBERS)
-    rows[numbers, 0] = held[first]
-    two = own == 2
-    rows[numbers[two], 1] = held[first[two] + 1]
+    counts = parts[numbers]
+    first = np.cumsum(counts) - counts
+    sketches = np.frombuffer(payload, "<f8", offset=end).reshape(int(counts.sum()), NUMBERS)
+    rows[numbers, 0] = sketches[first]
+    two = counts == 2
+    rows[numbers[two], 1] = sketches[first[two] + 1]
     return position, digest.hex(), numbers
 
 

@@ -1,4 +1,4 @@
-"""Named arrays in one immutable HDF5 file, which is there whole or not at all, and is read without trust.
+"""Write named arrays atomically to one immutable HDF5 file, and read them without trusting the file.
 
     >>> import tempfile, numpy as np
     >>> path = Path(tempfile.mkdtemp(), "epoch-3.h5")
@@ -7,10 +7,10 @@
     ...     snapshot.metadata, snapshot.array("layers/0/kernel").sum()
     ({'epoch': 3}, np.float32(6.0))
 
-Each array is a dataset of plain bytes in one piece, named by its number; the dataset `index` says in JSON
-what the numbers are (docs/ledger.md). What HDF5 offers beyond that (links, filters, files elsewhere,
-datasets in chunks) is refused, and a value is read from its place in the file by us, after all sizes were
-checked. HDF5 lays the file out and writes none of it: the bytes go out in one pass, and are hashed beside it.
+Each array is a dataset of contiguous plain bytes, named by its number; the dataset `index` describes the
+numbers in JSON (docs/ledger.md). All other features of HDF5 (links, filters, external files, chunks) are
+refused, and values are read directly from their offsets after all sizes were checked. HDF5 only lays the file
+out: our own code writes the bytes in one pass, and hashes them meanwhile.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from keras_repro.errors import SnapshotError
 from keras_repro.storage.atomic_files import atomic_write, open_regular_file
 from keras_repro.storage.digest import string_bytes
 from keras_repro.storage.hashed_io import ArrayFile, digest_of, read_whole, write_whole
-from keras_repro.storage.hdf5_layout import laid_out
+from keras_repro.storage.hdf5_layout import hdf5_pieces
 from keras_repro.utils.closeable import Closeable
 
 FORMAT = 1
@@ -41,7 +41,7 @@ _MOST_DIMENSIONS = 64
 _NUMPY = frozenset({"float16", "float32", "float64", "complex64", "complex128", "bool"}) | {
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
-# Held one a byte, or two in bfloat16; NumPy knows them with ml_dtypes.
+# Types of ml_dtypes, one byte per element, two for bfloat16.
 _FURTHER = frozenset({"bfloat16", "int4", "uint4"}) | {
     f"float8_{kind}" for kind in ("e4m3fn", "e5m2", "e4m3b11fnuz", "e4m3fnuz", "e5m2fnuz")
 }
@@ -50,19 +50,19 @@ _FURTHER = frozenset({"bfloat16", "int4", "uint4"}) | {
 def write_snapshot(
     path: str | os.PathLike[str], arrays: Mapping[str, Any], *, metadata: Mapping[str, Any] | None = None
 ) -> str:
-    """Writes named arrays into one file: to a temporary one, which is closed, made durable and renamed.
+    """Write named arrays to a temporary file, which is made durable and renamed.
 
     Args:
-        path: the file; replaced if it is there. Its folder must be there.
-        arrays: NumPy arrays by name, of any shape; of numbers (those of ml_dtypes too) or of strings.
-        metadata: what else is to be kept, as JSON can hold it.
+        path: the file; replaced if it exists. Its folder must exist.
+        arrays: NumPy arrays by name, of any shape; of numbers (also of ml_dtypes) or of strings.
+        metadata: further values in JSON form.
 
     Returns:
         The digest of the file's bytes: BLAKE3, 64 hexadecimal digits.
 
     Raises:
-        SnapshotError: an array's dtype cannot be kept, the disk is full, or the file cannot be written;
-            what was at `path` is as it was.
+        SnapshotError: an array's dtype is not supported, the disk is full, or the file cannot be written; the
+            old file at `path` is unchanged.
     """
     path = Path(path)
     contents, listed = [], []
@@ -76,26 +76,26 @@ def write_snapshot(
     named: dict[str, Any] = {str(number): data for number, data in enumerate(contents)}
     try:
         with atomic_write(path) as temporary:
-            return write_whole(temporary, laid_out(named | {_INDEX: np.frombuffer(text.encode(), "u1")}))
+            return write_whole(temporary, hdf5_pieces(named | {_INDEX: np.frombuffer(text.encode(), "u1")}))
     except OSError as error:
         raise SnapshotError(f"cannot write {path}: {error.strerror}") from None
 
 
 class Snapshot(Closeable):
-    """A snapshot that is open for reading.
+    """Read a snapshot.
 
     Args:
         path: the file.
-        digest: what `write_snapshot` returned for it; None to take any.
-        whole: whether all of it is read at once, which is faster where all is wanted: its arrays are then
-            views of one piece of memory.
+        digest: the digest that `write_snapshot` returned; None to accept any file.
+        whole: whether to read the file at once, which is faster if all arrays are needed: they are then
+            views of one buffer.
 
     Attributes:
-        metadata: what was kept beside the arrays.
+        metadata: the further values.
         arrays: dtype (as TensorFlow names it) and shape of each array, by name.
 
     Raises:
-        SnapshotError: there is none, its digest is another, or it is no snapshot of ours.
+        SnapshotError: it is missing, has another digest, or is not a snapshot.
     """
 
     def __init__(
@@ -107,46 +107,46 @@ class Snapshot(Closeable):
             self.path, what="snapshot", error=SnapshotError
         )
         try:
-            found = None
+            actual = None
             if whole:
                 read = read_whole(self._file)
                 self._file.close()
-                self._data, self._file, found = read.data, ArrayFile(read.data), read.digest
+                self._data, self._file, actual = read.data, ArrayFile(read.data), read.digest
             elif digest is not None:
-                found = digest_of(self._file)
-            if digest not in (None, found):
-                raise SnapshotError(f"{self.path} is not the file that was recorded: its digest is another")
+                actual = digest_of(self._file)
+            if digest not in (None, actual):
+                raise SnapshotError(f"{self.path} is not the recorded file: its digest differs")
             self._read_index()
         except BaseException:
             self._file.close()
             raise
 
     def array(self, name: str) -> np.ndarray:
-        """One of the arrays; strings come as an array of `bytes`.
+        """Return an array; strings as an array of `bytes`.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: there is no array of this name.
             SnapshotError: it cannot be read.
         """
         dtype, shape = self.arrays[name]
-        data = self._read(*self._places[name])
+        data = self._read(*self._extents[name])
         if dtype == "string":
             return self._strings(data.tobytes(), shape)
         return data.view(_numpy_dtype(dtype)).reshape(shape)
 
     def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
-        """One of the arrays in parts, for where there is no memory for a whole one: some of its rows each.
+        """Yield an array in parts of some rows each, to save memory.
 
         Args:
-            name: the array's.
-            most: bytes of a part. One row is a part at least; strings and scalars are one part.
+            name: the array's name.
+            most: bytes of a part. A part has at least one row; strings and scalars are one part.
 
         Raises:
-            KeyError: there is none of this name.
+            KeyError: there is no array of this name.
             SnapshotError: it cannot be read.
         """
         dtype, shape = self.arrays[name]
-        offset, size = self._places[name]
+        offset, size = self._extents[name]
         if dtype == "string" or not shape or size <= most:
             yield self.array(name)
             return
@@ -158,7 +158,7 @@ class Snapshot(Closeable):
             yield data.view(_numpy_dtype(dtype)).reshape(count, *shape[1:])
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file. Idempotent."""
         self._file.close()
 
     def _read(self, offset: int, size: int) -> np.ndarray:
@@ -167,7 +167,7 @@ class Snapshot(Closeable):
         data = np.empty(size, "u1")
         self._file.seek(offset)
         if self._file.readinto(data.data) != size:
-            raise SnapshotError(f"cannot read {self.path}: it is shorter than it says")
+            raise SnapshotError(f"cannot read {self.path}: it is shorter than its index states")
         return data
 
     def _read_index(self) -> None:
@@ -177,30 +177,30 @@ class Snapshot(Closeable):
         try:
             self._file.seek(0)
             with h5py.File(self._file, "r") as file:
-                index = self._index(_place(file, _INDEX, size))
+                index = self._index(_extent(file, _INDEX, size))
                 self.metadata: dict[str, Any] = index["metadata"]
                 self.arrays: dict[str, tuple[str, tuple[int, ...]]] = {}
-                self._places: dict[str, tuple[int, int]] = {}
+                self._extents: dict[str, tuple[int, int]] = {}
                 if not isinstance(self.metadata, dict) or len(index["arrays"]) > _MOST_ARRAYS:
-                    raise ValueError("its index is none")
+                    raise ValueError("its index is invalid")
                 if set(file) != {_INDEX, *map(str, range(len(index["arrays"])))}:
-                    raise ValueError("it holds what its index does not name")
+                    raise ValueError("it holds a dataset that its index does not name")
                 for number, described in enumerate(index["arrays"]):
                     name, dtype, shape = _described(described)
-                    place = _place(file, str(number), size)
-                    if dtype != "string" and place[1] != math.prod(shape) * _numpy_dtype(dtype).itemsize:
-                        raise ValueError(f"array {number} has another size than its index says")
+                    extent = _extent(file, str(number), size)
+                    if dtype != "string" and extent[1] != math.prod(shape) * _numpy_dtype(dtype).itemsize:
+                        raise ValueError(f"the size of array {number} differs from its index")
                     if name in self.arrays:
-                        raise ValueError("two of its arrays have one name")
-                    self.arrays[name], self._places[name] = (dtype, shape), place
+                        raise ValueError("two of its arrays have the same name")
+                    self.arrays[name], self._extents[name] = (dtype, shape), extent
         except SnapshotError:
             raise
-        except Exception as error:  # HDF5 finds many ways to say that a file is damaged
+        except Exception as error:  # HDF5 raises many kinds of errors for a damaged file
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             raise SnapshotError(f"cannot read {self.path}: {reason}") from None
 
-    def _index(self, place: tuple[int, int]) -> Any:
-        offset, size = place
+    def _index(self, extent: tuple[int, int]) -> Any:
+        offset, size = extent
         if size > _LARGEST_INDEX:
             raise ValueError("its index is too long")
         self._file.seek(offset)
@@ -210,25 +210,25 @@ class Snapshot(Closeable):
         return index
 
     def _strings(self, data: bytes, shape: tuple[int, ...]) -> np.ndarray:
-        found, at = [], 0
+        strings, at = [], 0
         while at + 8 <= len(data):
             length = int.from_bytes(data[at : at + 8], "little")
-            found.append(data[at + 8 : at + 8 + length])
+            strings.append(data[at + 8 : at + 8 + length])
             at += 8 + length
-        if at != len(data) or len(found) != math.prod(shape):
-            raise SnapshotError(f"cannot read {self.path}: strings in it are damaged")
-        result = np.empty(len(found), object)
-        result[:] = found
+        if at != len(data) or len(strings) != math.prod(shape):
+            raise SnapshotError(f"cannot read {self.path}: its strings are damaged")
+        result = np.empty(len(strings), object)
+        result[:] = strings
         return result.reshape(shape)
 
 
 def _content(name: str, array: np.ndarray) -> tuple[str, np.ndarray]:
-    """An array's dtype as TensorFlow names it, and its bytes."""
+    """Return an array's dtype as TensorFlow names it, and its bytes."""
     if array.dtype.kind in "OSU":
         return "string", np.frombuffer(string_bytes(array), "u1")
     dtype = array.dtype.name
     if dtype not in _NUMPY | _FURTHER:
-        raise SnapshotError(f"cannot keep {name} in a snapshot: its dtype is {dtype}")
+        raise SnapshotError(f"cannot write {name} to a snapshot: its dtype {dtype} is not supported")
     little = array if dtype in _FURTHER else array.astype(array.dtype.newbyteorder("<"), copy=False)
     return dtype, np.ascontiguousarray(little).reshape(-1).view("u1")
 
@@ -245,26 +245,30 @@ def _described(described: Any) -> tuple[str, str, tuple[int, ...]]:
     name, dtype, shape = described["name"], described["dtype"], described["shape"]
     known = type(name) is str and (dtype == "string" or dtype in _NUMPY | _FURTHER)
     if not known or len(shape) > _MOST_DIMENSIONS or not all(type(d) is int and d >= 0 for d in shape):
-        raise ValueError("its index describes an array as none can be")
+        raise ValueError("its index describes an impossible array")
     return name, dtype, tuple(shape)
 
 
-def _place(file: Any, name: str, size: int) -> tuple[int, int]:
-    """Where in the file the bytes of a dataset are, and how many: it must be plain bytes in one piece."""
+def _extent(file: Any, name: str, size: int) -> tuple[int, int]:
+    """Return offset and size of a dataset in the file; it must be contiguous plain bytes."""
     import h5py
 
     if not isinstance(file.get(name, getlink=True), h5py.HardLink):
         raise ValueError(f"{name} in it is a link, which is not followed")
-    found = file[name]
-    if not isinstance(found, h5py.Dataset) or found.dtype != np.dtype("u1") or found.ndim != 1:
-        raise ValueError(f"{name} in it is no array of bytes")
-    made = found.id.get_create_plist()
-    if made.get_layout() != h5py.h5d.CONTIGUOUS or made.get_external_count() or made.get_nfilters():
-        raise ValueError(f"{name} in it is not stored as plain bytes in one piece")
-    count = int(found.shape[0])
+    dataset = file[name]
+    if not isinstance(dataset, h5py.Dataset) or dataset.dtype != np.dtype("u1") or dataset.ndim != 1:
+        raise ValueError(f"{name} in it is not an array of bytes")
+    properties = dataset.id.get_create_plist()
+    if (
+        properties.get_layout() != h5py.h5d.CONTIGUOUS
+        or properties.get_external_count()
+        or properties.get_nfilters()
+    ):
+        raise ValueError(f"{name} in it is not stored as contiguous plain bytes")
+    count = int(dataset.shape[0])
     if count == 0:
         return 0, 0
-    offset = found.id.get_offset()
-    if offset is None or found.id.get_storage_size() != count or offset + count > size:
-        raise ValueError(f"{name} in it says that it is larger than the file")
+    offset = dataset.id.get_offset()
+    if offset is None or dataset.id.get_storage_size() != count or offset + count > size:
+        raise ValueError(f"{name} in it claims to be larger than the file")
     return int(offset), count

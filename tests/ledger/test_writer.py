@@ -407,12 +407,12 @@ def test_paths_that_are_no_files_are_refused(tmp_path, run):
     with pytest.raises(LedgerError, match="it is a link, which is not followed"):
         open_ledger(tmp_path / "linked")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LedgerError, match="pipe: it is no file"):
+    with pytest.raises(LedgerError, match="pipe: it is not a regular file"):
         open_ledger(tmp_path / "pipe")
-    with pytest.raises(LedgerError, match="null: it is no file"):
+    with pytest.raises(LedgerError, match="null: it is not a regular file"):
         open_ledger("/dev/null")
     (tmp_path / "folder" / "ledger.jsonl").mkdir(parents=True)
-    with pytest.raises(LedgerError, match="it is no file"):
+    with pytest.raises(LedgerError, match="it is not a regular file"):
         open_ledger(tmp_path / "folder")
     (tmp_path / "empty").mkdir()
     with pytest.raises(LedgerError, match=r"empty holds no ledger\.jsonl: give a run folder or a ledger"):

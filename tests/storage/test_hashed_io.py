@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from keras_repro.storage.hashed_io import ArrayFile, digest_of, read_whole, write_whole
-from keras_repro.storage.hdf5_layout import laid_out
+from keras_repro.storage.hdf5_layout import hdf5_pieces
 
 BLOCK = 1 << 23
 
@@ -71,10 +71,10 @@ def test_memory_is_read_as_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 500])
-def test_what_is_laid_out_is_what_hdf5_reads(tmp_path: Path, count: int) -> None:
+def test_what_is_hdf5_pieces_is_what_hdf5_reads(tmp_path: Path, count: int) -> None:
     draw = np.random.default_rng(0)
     arrays = {str(n): draw.integers(0, 256, int(draw.integers(0, 9000)), "u1") for n in range(count)}
-    pieces = laid_out(arrays)
+    pieces = hdf5_pieces(arrays)
     assert sum(p.obj is a.data.obj for p in pieces for a in arrays.values() if len(a)) == sum(
         len(a) > 0 for a in arrays.values()
     ), "no array is copied"

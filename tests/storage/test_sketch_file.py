@@ -79,7 +79,7 @@ def test_a_file_cut_anywhere_holds_what_was_whole(written: Path, tmp_path: Path)
         positions = [r.position for r in file.records()]
         assert positions == list(STEPS[: len(positions)])
         counts.add(len(positions))
-        torn = [f"{cut}: the last frame was torn and is left out"]
+        torn = [f"{cut}: the last frame is incomplete and is ignored"]
         assert file.notes in ([], torn)
     assert counts == {0, 1, 2}
     assert len(whole) == 3
@@ -136,7 +136,7 @@ def test_a_frame_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:16] + head + blake3.blake3(head).digest(length=8) + b"rest")
     file = SketchFile(path)
     assert list(file.records()) == []
-    assert file.notes == [f"{path}: the last frame was torn and is left out"]
+    assert file.notes == [f"{path}: the last frame is incomplete and is ignored"]
 
 
 def test_frames_of_a_kind_that_is_not_known_are_skipped(written: Path) -> None:
@@ -150,7 +150,7 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=f"no file of sketches at {path}"):
         SketchFile(path)
     path.write_bytes(b"something else entirely")
-    with pytest.raises(LedgerError, match="it is no file of sketches"):
+    with pytest.raises(LedgerError, match="it is not a file of sketches"):
         SketchFile(path)
     path.write_bytes(b"KRSKETCH" + struct.pack("<II", 2, 32))
     with pytest.raises(LedgerError, match="its format is newer; upgrade keras_repro"):
@@ -159,7 +159,7 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="it is a link, which is not followed"):
         SketchFile(tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(LedgerError, match="it is no file"):
+    with pytest.raises(LedgerError, match="it is not a regular file"):
         SketchFile(tmp_path / "pipe")
 
 

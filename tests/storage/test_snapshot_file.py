@@ -68,7 +68,7 @@ def test_one_file_and_nothing_beside_it(path: Path) -> None:
 
 def test_what_cannot_be_written_leaves_the_older_one(path: Path, tmp_path: Path) -> None:
     digest = write_snapshot(path, {"a": np.zeros(3)})
-    with pytest.raises(SnapshotError, match="cannot keep when in a snapshot: its dtype is datetime64"):
+    with pytest.raises(SnapshotError, match="cannot write when to a snapshot: its dtype datetime64"):
         write_snapshot(path, {"a": np.zeros(3), "when": np.zeros(3, "M8[s]")})
     assert list(tmp_path.iterdir()) == [path]
     Snapshot(path, digest=digest).close()
@@ -82,9 +82,7 @@ def test_another_file_than_was_recorded(path: Path, whole: bool) -> None:
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
-    with pytest.raises(
-        SnapshotError, match=f"{path} is not the file that was recorded: its digest is another"
-    ):
+    with pytest.raises(SnapshotError, match=f"{path} is not the recorded file: its digest differs"):
         Snapshot(path, digest=digest, whole=whole)
 
 
@@ -125,23 +123,29 @@ def external_link(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (external, "0 in it is not stored as plain bytes in one piece"),
-        (virtual, "0 in it is not stored as plain bytes in one piece"),
+        (external, "0 in it is not stored as contiguous plain bytes"),
+        (virtual, "0 in it is not stored as contiguous plain bytes"),
         (soft_link, "0 in it is a link, which is not followed"),
         (external_link, "0 in it is a link, which is not followed"),
         (
             lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,), compression="gzip"),
             "not stored as plain",
         ),
-        (lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,)), "not stored as plain bytes in one piece"),
-        (lambda f: f.create_dataset("0", (1 << 50,), "u1", chunks=(1 << 20,)), "not stored as plain bytes"),
-        (lambda f: f.create_dataset("0", (1 << 40,), "u1"), "it says that it is larger than the file"),
-        (lambda f: f.create_dataset("0", data=PLAIN.view("f4")), "0 in it is no array of bytes"),
-        (lambda f: f.create_dataset("0", data=PLAIN.reshape(10, 10)), "0 in it is no array of bytes"),
-        (lambda f: f.create_group("0"), "0 in it is no array of bytes"),
-        (lambda f: f.create_dataset("0", data=PLAIN[:99]), "array 0 has another size than its index says"),
-        (lambda f: None, "it holds what its index does not name"),
-        (lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"], "it holds what its index does not name"),
+        (lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,)), "not stored as contiguous plain bytes"),
+        (
+            lambda f: f.create_dataset("0", (1 << 50,), "u1", chunks=(1 << 20,)),
+            "not stored as contiguous plain bytes",
+        ),
+        (lambda f: f.create_dataset("0", (1 << 40,), "u1"), "it claims to be larger than the file"),
+        (lambda f: f.create_dataset("0", data=PLAIN.view("f4")), "0 in it is not an array of bytes"),
+        (lambda f: f.create_dataset("0", data=PLAIN.reshape(10, 10)), "0 in it is not an array of bytes"),
+        (lambda f: f.create_group("0"), "0 in it is not an array of bytes"),
+        (lambda f: f.create_dataset("0", data=PLAIN[:99]), "the size of array 0 differs from its index"),
+        (lambda f: None, "it holds a dataset that its index does not name"),
+        (
+            lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"],
+            "it holds a dataset that its index does not name",
+        ),
     ],
 )
 def test_what_hdf5_offers_is_refused(path: Path, make: Callable[[h5py.File], Any], said: str) -> None:
@@ -179,14 +183,14 @@ def test_an_index_that_lies(path: Path, index: Any) -> None:
 
 def test_two_arrays_of_one_name(path: Path) -> None:
     made(path, index_of(FLOATS, FLOATS), lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"])
-    with pytest.raises(SnapshotError, match="two of its arrays have one name"):
+    with pytest.raises(SnapshotError, match="two of its arrays have the same name"):
         Snapshot(path)
 
 
 def test_strings_that_lie(path: Path) -> None:
     described = {"name": "a", "dtype": "string", "shape": [2]}
     made(path, index_of(described), lambda f: f.create_dataset("0", data=np.full(20, 255, "u1")))
-    with Snapshot(path) as snapshot, pytest.raises(SnapshotError, match="strings in it are damaged"):
+    with Snapshot(path) as snapshot, pytest.raises(SnapshotError, match="its strings are damaged"):
         snapshot.array("a")
 
 
@@ -206,7 +210,7 @@ def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match="it is a link, which is not followed"):
         Snapshot(tmp_path / "link")
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(SnapshotError, match="it is no file"):
+    with pytest.raises(SnapshotError, match="it is not a regular file"):
         Snapshot(tmp_path / "pipe")
 
 

@@ -210,7 +210,7 @@ def test_snapshot_that_does_not_match_the_ledger(tmp_path: Path) -> None:
     whole = file.read_bytes()
     file.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     result = distances(*pair)
-    assert result.notes == (f"{file} is not the file that was recorded: its digest is another",)
+    assert result.notes == (f"{file} is not the recorded file: its digest differs",)
     assert not result.exact[0, 3]
     assert abs(result.values[0, 3] / true_of(A[3], B[3], "layers/0") - 1) < 0.3
 

@@ -143,7 +143,7 @@ def test_damaged_snapshot_falls_back_to_previous(
     newest.write_bytes(data)
     launched = train("mlp", "damaged", 2)
     assert launched.code == 0
-    assert f"{newest.name} is not the file that was recorded: its digest is another" in launched.output
+    assert f"{newest.name} is not the recorded file: its digest differs" in launched.output
     assert "using the previous snapshot" in launched.output
     assert result("damaged") == whole("mlp")
 
