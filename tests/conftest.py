@@ -1,4 +1,4 @@
-"""What the tests of launched processes share: the fork server, and the ways to launch a script."""
+"""Fixtures of tests with child processes: the fork server, and functions that launch a script."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from keras_repro.workflows import verify as verification
 from keras_repro.workflows.reproduce import reproduce as reproduction
 
 TESTS = Path(__file__).resolve().parent
-# `--import-mode=importlib` leaves it out.
+# `--import-mode=importlib` does not add it.
 sys.path.insert(0, str(TESTS))
 
 from forkserver import ForkServer  # noqa: E402
@@ -51,7 +51,7 @@ class Child:
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command said."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -70,7 +70,7 @@ def _collections_skip_what_stays() -> None:
 
 @pytest.fixture(scope="module", autouse=True)
 def _op_determinism_ends_with_its_module() -> Iterator[None]:
-    """A trainer switches it on for the whole process; the next file's tests begin without."""
+    """Switch off op determinism, which a trainer switches on for the whole process."""
     yield
     if "tensorflow" in sys.modules:
         set_op_determinism(False)
@@ -92,7 +92,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def written(here: Path) -> Callable[[str, str], str]:
-    """Writes a script into the working folder, beside a copy of `small.py`; returns its name."""
+    """Writes a script and a copy of `small.py` to the working folder; returns the script's name."""
 
     def write(text: str, name: str = "script.py") -> str:
         (here / "small.py").write_text((SCRIPTS / "small.py").read_text())
@@ -137,7 +137,7 @@ def launched(forkserver: ForkServer, here: Path) -> Callable[..., Child]:
 def command(
     forkserver: ForkServer, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Answer]]:
-    """Runs `keras-repro` in this process; what it launches is forked."""
+    """Runs `keras-repro` in this process; its children are forked."""
     from keras_repro.cli import main as cli
 
     for module, name in ((verification, "verify"), (reproduction, "reproduce")):

@@ -1,4 +1,4 @@
-"""A process that has imported TensorFlow and Keras and forks a child for each launch: about 1 s, not 8.
+"""A process that has imported TensorFlow and Keras and forks a child per launch: about 1 s instead of 8.
 
     with ForkServer() as server:
         verify(Task(script="train.py"), folder=..., launcher=server.launcher)
@@ -42,16 +42,16 @@ class ForkServer:
         own = {} if hash_seed is None else {"PYTHONHASHSEED": hash_seed}
         self._lock = threading.Lock()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # What TensorFlow says when it is imported is wanted only where it fails.
-        self._said = tempfile.TemporaryFile()  # noqa: SIM115
+        # The messages of TensorFlow's import are needed only if it fails.
+        self._messages = tempfile.TemporaryFile()  # noqa: SIM115
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, __file__, str(theirs.fileno())],
                 env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "3"} | own,
                 stdin=subprocess.DEVNULL,
-                stderr=self._said,
+                stderr=self._messages,
                 pass_fds=[theirs.fileno()],
-                # Ctrl-C on the tests is ours to handle.
+                # The tests handle Ctrl-C themselves.
                 start_new_session=True,
             )
 
@@ -81,8 +81,8 @@ class ForkServer:
             answer = self._socket.recv(_LONGEST_REQUEST)
         if not answer:
             code = self._process.wait()
-            self._said.seek(0)
-            said = self._said.read().decode(errors="replace")
+            self._messages.seek(0)
+            said = self._messages.read().decode(errors="replace")
             raise RuntimeError(f"the fork server has ended with exit code {code}\n{said}")
         return json.loads(answer)
 
@@ -90,7 +90,7 @@ class ForkServer:
         """Ends the server and all its children."""
         self._socket.close()
         self._process.wait()
-        self._said.close()
+        self._messages.close()
 
     def __enter__(self) -> ForkServer:
         return self
@@ -128,7 +128,7 @@ class ForkServerPool:
 
 
 class ForkedProcess:
-    """A forked child, as `subprocess.Popen` shows one."""
+    """A forked child with the interface of `subprocess.Popen`."""
 
     def __init__(self, server: ForkServer, pid: int) -> None:
         self.pid = pid
@@ -156,7 +156,7 @@ def _serve(descriptor: int) -> None:
     from keras_repro.training.instrumentation import child_main, script_session  # noqa: F401
     from keras_repro.training.recording import loop_recorder  # noqa: F401
 
-    # What is imported by now lives as long as its children: their collections need not look at it.
+    # The imported objects live as long as the children: exclude them from garbage collections.
     gc.freeze()
 
     children: set[int] = set()
@@ -184,14 +184,14 @@ def _serve(descriptor: int) -> None:
 
 
 def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
-    """Turns the forked process into what a fresh interpreter with this command would be; never returns."""
+    """Make the forked process behave like a fresh interpreter with this command; never returns."""
     import atexit
 
     import numpy
 
     code = 1
     try:
-        # Python seeds its own generator anew after a fork, NumPy does not.
+        # Python reseeds its own generator after a fork, NumPy does not.
         numpy.random.seed()
         os.setsid()
         for number in descriptors:

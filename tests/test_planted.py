@@ -1,4 +1,4 @@
-"""The planted causes: a sample of them, what stands beside the scripts, and the scorer itself."""
+"""The planted causes: a sample of them, the expectations of the scripts, and the scorer itself."""
 
 import ast
 import json
@@ -9,7 +9,7 @@ import pytest
 from planted import score
 from planted.score import HERE, Case, Result, cases, place_is_right, read_case
 
-# As different from each other as the whole suite is.
+# As varied as the whole suite.
 SAMPLE = (
     "augmentation/after_warm_up",
     "callbacks/annealed_penalty",
@@ -63,14 +63,14 @@ def test_sample(run, name):
         assert result.place_right, result.divergence
 
 
-def test_there_are_enough_of_each_source():
+def test_each_source_has_enough_cases():
     counted = Counter(case.name.partition("/")[0] for case in cases())
     assert sorted(counted) == SOURCES
     assert all(number >= (15 if source == "clean" else 4) for source, number in counted.items()), counted
 
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
-def test_what_stands_beside_a_script(case):
+def test_expectation_of_each_script_is_sound(case):
     known = {"cause", "place", "file", "why"}
     data = json.loads(case.script.with_suffix(".json").read_text())
     assert set(data) <= ({"clean", "why"} if case.clean else known)
@@ -88,7 +88,7 @@ def test_what_stands_beside_a_script(case):
         assert len(found) == 1, (fragment, found)
 
 
-def test_scripts_know_nothing_of_us():
+def test_scripts_do_not_mention_the_package():
     for path in HERE.glob("*/**/*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             names = [a.name for a in node.names] if isinstance(node, ast.Import) else []
@@ -130,7 +130,7 @@ def test_place(divergence, right):
     assert place_is_right(divergence, CASE) is right
 
 
-def test_a_statement_over_several_lines_is_one_place():
+def test_statement_over_several_lines_is_one_place():
     case = read_case("dropout/lstm_recurrent")
     lines = case.script.read_text().splitlines()
     last = 1 + lines.index("    recurrent_initializer=Orthogonal(seed=6),")
@@ -139,7 +139,7 @@ def test_a_statement_over_several_lines_is_one_place():
         assert place_is_right({"source": {"file": case.script.name, "line": line}}, case) is right
 
 
-def test_score_is_below_the_bar_where_one_is_missed_or_wrongly_found(capsys):
+def test_score_fails_if_a_case_is_missed_or_a_false_alarm(capsys):
     right = Result(case=CASE, code=1, divergence={"cause": "data_order"}, error="", seconds=1.0)
     clean = replace(right, case=replace(CASE, clean=True), code=0, divergence={})
     assert score._summary([right, clean]) == (1 if score.EXPLAIN else 0)  # its place is wrong

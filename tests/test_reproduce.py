@@ -1,4 +1,4 @@
-"""`keras-repro reproduce`: what is said before the training, and the grade after it."""
+"""`keras-repro reproduce`: the differences before the training, and the grade after it."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ for seed in (1, 2):
 
 @pytest.fixture
 def recorded(written: Callable[..., str], launched: Callable[..., Child], here: Path) -> Path:
-    """A run of a small CNN over two epochs, by two threads; recorded in `run`."""
+    """A run of a small CNN over two epochs, with two threads; recorded in `run`."""
     images = np.random.default_rng(0).normal(size=(256, 8, 8, 1)).astype("float32")
     np.save(here / "x.npy", images)
     child = launched(written(CNN, "train.py"), "2")
@@ -51,7 +51,7 @@ def recorded(written: Callable[..., str], launched: Callable[..., Child], here: 
     return child.folder
 
 
-def test_a_copied_folder_gives_the_same_bits(
+def test_copied_folder_is_reproduced_bit_identical(
     recorded: Path, command: Callable[..., Answer], tmp_path_factory: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere") / "copy"
@@ -75,7 +75,7 @@ def test_a_copied_folder_gives_the_same_bits(
     assert Path(found["runs"][1]["ledger"]).parent.parent == Path(".keras_repro")
 
 
-def test_one_bit_of_the_data_is_said_before_and_seen_after(
+def test_changed_bit_of_the_data_is_listed_and_diverges(
     recorded: Path, command: Callable[..., Answer], here: Path
 ) -> None:
     data = bytearray((here / "x.npy").read_bytes())
@@ -95,7 +95,7 @@ def test_one_bit_of_the_data_is_said_before_and_seen_after(
     assert sum(r.kind == "epoch" for r in open_ledger(again).typed_records()) == 2
 
 
-def test_fewer_threads_are_put_back_unless_asked_not_to(
+def test_threads_are_set_as_recorded_unless_no_pin(
     recorded: Path, command: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "1")
@@ -109,8 +109,8 @@ def test_fewer_threads_are_put_back_unless_asked_not_to(
     assert "grade: different (" in answer.out.splitlines()[-1]
 
 
-def test_another_version_of_a_package_is_said_before(here: Path, process: Any) -> None:
-    """Two environments, each with a version of a package of its own: real processes."""
+def test_other_package_version_is_listed_first(here: Path, process: Any) -> None:
+    """Two environments, each with its own version of a package: real processes."""
     for version, factor in (("1.0", 1), ("2.0", 3)):
         folder = here / f"environment-{version}"
         (folder / f"scaling-{version}.dist-info").mkdir(parents=True)
@@ -145,7 +145,7 @@ def test_another_version_of_a_package_is_said_before(here: Path, process: Any) -
     assert "enforced, seed 42" in before
 
 
-def test_the_run_of_a_trainer_is_found_among_those_that_its_script_makes(
+def test_run_of_a_trainer_is_found_among_runs_of_its_script(
     written: Callable[..., str], launched: Callable[..., Child], command: Callable[..., Answer], here: Path
 ) -> None:
     child = launched(written(TRAINER, "train.py"))
@@ -159,7 +159,7 @@ def test_the_run_of_a_trainer_is_found_among_those_that_its_script_makes(
         assert "diverged" not in answer.out
 
 
-def test_what_is_missing_is_listed_and_nothing_is_run(
+def test_missing_files_are_listed_and_nothing_is_run(
     recorded: Path, command: Callable[..., Answer], here: Path
 ) -> None:
     (here / "x.npy").unlink()
@@ -182,7 +182,7 @@ def test_what_is_missing_is_listed_and_nothing_is_run(
     )
 
 
-def test_a_changed_script_runs_only_where_that_is_asked_for(
+def test_changed_script_runs_only_with_anyway(
     recorded: Path, command: Callable[..., Answer], here: Path
 ) -> None:
     (here / "train.py").write_text(CNN.replace("adam", "sgd"))
@@ -198,7 +198,7 @@ def test_a_changed_script_runs_only_where_that_is_asked_for(
     assert answer.code == 0, answer.out
 
 
-def test_nothing_runs_unasked(recorded: Path, command: Callable[..., Answer], here: Path) -> None:
+def test_nothing_runs_without_consent(recorded: Path, command: Callable[..., Answer], here: Path) -> None:
     answer = command("reproduce", "run")
     assert answer.code == 2
     assert answer.err == "keras-repro: aborted: pass --yes to run the recorded command without asking\n"
@@ -207,7 +207,7 @@ def test_nothing_runs_unasked(recorded: Path, command: Callable[..., Answer], he
 
 
 @pytest.mark.parametrize(("said", "code"), [("n", 2), ("", 2), ("y", 0)])
-def test_a_user_at_a_terminal_is_asked(
+def test_user_at_a_terminal_is_asked(
     recorded: Path,
     command: Callable[..., Answer],
     here: Path,
@@ -226,7 +226,7 @@ def test_a_user_at_a_terminal_is_asked(
     assert (here / ".keras_repro").exists() == (code == 0)
 
 
-def test_arguments_that_were_not_published_have_to_be_given(
+def test_unpublished_arguments_must_be_given(
     written: Callable[..., str], command: Callable[..., Answer], launched: Callable[..., Child], here: Path
 ) -> None:
     np.save(here / "x.npy", np.ones((16, 8, 8, 1), "float32"))
@@ -246,7 +246,7 @@ def test_arguments_that_were_not_published_have_to_be_given(
     assert "xyz" not in (here / ".keras_repro" / "reproduction-1" / "ledger.jsonl").read_text()
 
 
-def test_hostile_text_is_shown_as_text(command: Callable[..., Answer], here: Path) -> None:
+def test_control_characters_are_escaped_in_output(command: Callable[..., Answer], here: Path) -> None:
     script = {"script": "x\x1b[31m.py", "module": None, "arguments": ["[red]\x1b[2J"], "hidden": 0}
     ledger_builders.write(here / "a", ledger_builders.training(), command=script)
     answer = command("reproduce", "a", "--yes", "--anyway")

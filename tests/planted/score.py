@@ -1,7 +1,7 @@
-"""Scores `keras-repro verify --explain` on the planted causes: what was found, said, and how often rightly.
+"""Score `keras-repro verify --explain` on the planted causes: verdicts, causes and places.
 
     python tests/planted/score.py                      all of them; exit code 1 below the bars
-    python tests/planted/score.py hash clean/uuid      those whose name starts so
+    python tests/planted/score.py hash clean/uuid      those whose names start so
 
 Beside each script `SOURCE/NAME.py` stands what must be said of it in `NAME.json`: `{"cause", "place", "why"}`
 with optional `file`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
@@ -35,7 +35,7 @@ from forkserver import ForkServerPool  # noqa: E402
 
 CAUSE_BAR, PLACE_BAR = 0.95, 0.85
 
-# Options that ask for the cause; only the verdict is looked at where there are none.
+# Options that ask for the cause; without them only the verdict is scored.
 EXPLAIN: tuple[str, ...] = ("--explain",)
 
 # Modules of keras_repro.workflows whose function of the same name starts processes.
@@ -44,7 +44,7 @@ LAUNCHING = ("verify",) if not EXPLAIN else ("verify", "diagnose")
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One script and what must be said of it.
+    """One script and the expected result.
 
     Attributes:
         name: `SOURCE/NAME`.
@@ -70,7 +70,7 @@ class Case:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """What was said of a case.
+    """The result of a case.
 
     Attributes:
         case: the case.
@@ -110,7 +110,7 @@ def cases(names: Sequence[str] = ()) -> list[Case]:
 
 
 def read_case(name: str) -> Case:
-    """Reads what must be said of a script."""
+    """Read the expected result of a script."""
     data = json.loads((HERE / f"{name}.json").read_text())
     return Case(
         name=name,
@@ -188,7 +188,7 @@ def _run(case: Case) -> Result:
         finally:
             os.chdir(before)
         if code == 2 and "interrupted" in err.getvalue():
-            raise KeyboardInterrupt  # the command takes it for its own
+            raise KeyboardInterrupt  # the command catches it
         data = json.loads(said.read_text()) if said.exists() else {}
     return Result(
         case=case,

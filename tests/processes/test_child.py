@@ -1,4 +1,4 @@
-"""Starting a process, waiting for it, ending it: with a child of a few lines in place of a training."""
+"""Start a process, wait for it and end it, with a child of a few lines instead of a training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from keras_repro.processes.protocol import Plan
 
 @pytest.fixture
 def run(here: Path) -> Callable[..., Outcome]:
-    """Runs some lines of Python as the child's module; they are given the plan in `sys.argv[1]`."""
+    """Runs some lines of Python as the child's module; the plan is in `sys.argv[1]`."""
 
     def run_lines(lines: str, *, keep_output: bool = True, **wait: Any) -> Outcome:
         (here / "child.py").write_text(lines)
@@ -41,7 +41,7 @@ def gone(pid: int) -> bool:
         os.kill(pid, 0)
     except ProcessLookupError:
         return True
-    # An orphan that nobody waits for stays as a zombie.
+    # An orphan without a waiting parent stays as a zombie.
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
 
 
@@ -52,7 +52,7 @@ def until(true: Callable[[], Any]) -> None:
         time.sleep(0.02)
 
 
-def test_a_plan_is_read_back() -> None:
+def test_plan_is_read_back() -> None:
     plan = Plan(
         folder=Path("/runs/a"),
         module="package.train",
@@ -65,7 +65,7 @@ def test_a_plan_is_read_back() -> None:
     assert Plan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
 
 
-def test_the_child_gets_plan_and_environment_and_its_output_is_kept(run: Any, here: Path) -> None:
+def test_child_gets_plan_and_environment_and_its_output_is_kept(run: Any, here: Path) -> None:
     outcome = run(
         "import json, os, sys\n"
         "print(json.loads(sys.argv[1])['arguments'], repr(sys.stdin.read()), flush=True)\n"
@@ -78,11 +78,11 @@ def test_the_child_gets_plan_and_environment_and_its_output_is_kept(run: Any, he
     assert (here / "run" / "output.txt").read_bytes() == b"['--x', '1'] ''\nTrue\n\xff"
 
 
-def test_a_signal_is_a_negative_code(run: Any) -> None:
+def test_signal_is_a_negative_code(run: Any) -> None:
     assert run("import os, signal; os.kill(os.getpid(), signal.SIGKILL)").code == -9
 
 
-def test_its_output_goes_to_the_terminal_where_it_is_not_kept(
+def test_output_that_is_not_kept_goes_to_the_terminal(
     run: Any, here: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert run("print('for the terminal')", keep_output=False).code == 0
@@ -90,7 +90,7 @@ def test_its_output_goes_to_the_terminal_where_it_is_not_kept(
     assert list((here / "run").iterdir()) == []
 
 
-def test_an_interruption_ends_the_child_and_what_it_started(run: Any, here: Path) -> None:
+def test_interruption_ends_the_child_and_its_children(run: Any, here: Path) -> None:
     def poll() -> None:
         if (here / "started").exists():
             raise KeyboardInterrupt
@@ -110,7 +110,7 @@ def test_an_interruption_ends_the_child_and_what_it_started(run: Any, here: Path
     until(lambda: gone(other))
 
 
-def test_a_child_that_takes_no_notice_is_killed(
+def test_child_that_ignores_interrupts_is_killed(
     run: Any, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launch, "_GRACE_SECONDS", 0.3)
@@ -129,13 +129,13 @@ def test_a_child_that_takes_no_notice_is_killed(
     assert gone(int((here / "pid").read_text()))
 
 
-def test_no_interpreter(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_interpreter_is_reported(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(LaunchError, match=r"^cannot start /nowhere/python: No such file or directory$"):
         run("")
 
 
-def test_the_fork_server_starts_what_a_fresh_interpreter_would_be(
+def test_fork_server_starts_the_same_as_a_fresh_interpreter(
     forkserver: Any, here: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # It ends before the record is written: only that needs TensorFlow, which the fresh one lacks.
@@ -193,7 +193,7 @@ def test_changed_files_are_listed(here: Path) -> None:
 
 @pytest.fixture(autouse=True)
 def no_child_left() -> Iterator[None]:
-    """Each test leaves no process of this one's behind, waited for or not."""
+    """Each test restores the signal handler."""
     before = signal.getsignal(signal.SIGINT)
     yield
     assert signal.getsignal(signal.SIGINT) == before

@@ -1,4 +1,4 @@
-"""Files that a run leaves where the next one could read them are found."""
+"""Files that a run leaves where the next run could read them are listed."""
 
 import os
 
@@ -21,7 +21,7 @@ def listed(here):
     return FileListing.of("../scripts/train.py", exclude=here / "work" / "runs")
 
 
-def test_nothing_changed(here):
+def test_unchanged_folder_has_no_changes(here):
     before = listed(here)
     assert sorted(map(os.path.basename, before.files)) == ["train.csv", "train.py"]
     assert listed(here).changed_since(before) == []
@@ -40,8 +40,8 @@ def test_new_and_changed_files(here):
     )
 
 
-def test_a_file_that_was_written_anew(here):
-    """The same size and content, written again: the next run reads what this one wrote."""
+def test_rewritten_file_counts_as_changed(here):
+    """The same size and content, written again: the next run reads a file of this run."""
     before = listed(here)
     path = here / "work" / "data" / "train.csv"
     status = path.stat()
@@ -49,7 +49,7 @@ def test_a_file_that_was_written_anew(here):
     assert listed(here).changed_since(before) == ["data/train.csv"]
 
 
-def test_what_is_not_looked_into(here):
+def test_skipped_folders_are_not_listed(here):
     before = listed(here)
     for name in ("runs", ".git", "__pycache__", ".venv", ".keras_repro", "data/__pycache__"):
         (here / "work" / name).mkdir(exist_ok=True)
@@ -57,21 +57,21 @@ def test_what_is_not_looked_into(here):
     assert listed(here).changed_since(before) == []
 
 
-def test_the_run_folder_by_another_name(here):
+def test_linked_run_folder_is_excluded(here):
     os.symlink(here / "work" / "runs", here / "work" / "same")
     before = FileListing.of(None, exclude=here / "work" / "same")
     (here / "work" / "runs" / "ledger.jsonl").write_text("")
     assert FileListing.of(None, exclude=here / "work" / "same").changed_since(before) == []
 
 
-def test_links_that_lead_in_circles(here):
+def test_circular_links_are_not_followed(here):
     os.symlink(here / "work", here / "work" / "data" / "up")
     before = listed(here)
     (here / "work" / "new").write_text("")
     assert listed(here).changed_since(before) == ["new"]
 
 
-def test_a_module_has_no_folder_of_its_own(here):
+def test_module_has_no_script_folder(here):
     before = FileListing.of(None, exclude=here / "work" / "runs")
     (here / "scripts" / "new").write_text("")
     assert FileListing.of(None, exclude=here / "work" / "runs").changed_since(before) == []

@@ -1,4 +1,4 @@
-"""Hash seeds under which the labels of a script come in other orders."""
+"""Hash seeds under which the labels of a script have different orders."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def script(tmp_path: Path):
     return write
 
 
-def test_seeds_under_which_a_set_keeps_its_order_are_passed_over(script) -> None:
+def test_seeds_that_keep_the_order_of_a_set_are_skipped(script) -> None:
     # Python's hash of text under a seed is the same everywhere (SipHash).
     sides = script('sides = ["left", "right"]\n')
     assert [hash_seeds(sides, runs) for runs in (2, 3)] == [(1, 5), (1, 5, 2)]
@@ -27,7 +27,7 @@ def test_seeds_under_which_a_set_keeps_its_order_are_passed_over(script) -> None
     assert hash_seeds(parts, 2) == (1, 3)
 
 
-def test_two_labels_come_in_both_orders(script) -> None:
+def test_two_labels_get_both_orders(script) -> None:
     pairs = [("cat", "dog"), ("yes", "no"), ("spam", "ham"), ("left", "right"), ("train", "test")]
     for pair in pairs:
         seeds = hash_seeds(script(f"labels = np.random.choice({list(pair)}, 100)\n"), 2)
@@ -37,7 +37,7 @@ def test_two_labels_come_in_both_orders(script) -> None:
 
 
 @pytest.mark.parametrize("text", ["x = 1\n", "names = ['one']\n", "def broken(:\n", "x = {1, 2}\n"])
-def test_without_labels_they_count_up(script, text: str) -> None:
+def test_seeds_without_labels_count_up(script, text: str) -> None:
     assert hash_seeds(script(text), 3) == (1, 2, 3)
     assert hash_seeds(None, 2) == (1, 2)
 

@@ -1,4 +1,4 @@
-"""Copies for the processes of a diagnosis: the first as before any run, the others beside what it left."""
+"""Copies for the processes of a diagnosis: the first without the files of a run, the others with them."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ def _files(folder: Path) -> set[str]:
     return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
 
 
-def test_the_first_finds_nothing_of_what_was_made(project: Path) -> None:
+def test_first_process_finds_no_created_files(project: Path) -> None:
     created = [str(project / "kept/deep/last.npy"), "/elsewhere/of/no/concern"]
     runs = project / "runs"
     with LeftoverWorkspace("train.py", created, runs / "diagnosis/copies", exclude=runs) as left:
         first = left.for_process(1)
         assert _files(first.cwd) == {"train.py", "data.csv", "history.json"}
-        assert not (first.cwd / "kept").exists()  # the run has made it
+        assert not (first.cwd / "kept").exists()  # made by the run
         (first.cwd / "data.csv").write_text("spoiled")
         second = left.for_process(2)
         assert (second.cwd, second.script) == (first.cwd, "train.py")

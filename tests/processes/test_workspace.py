@@ -1,4 +1,4 @@
-"""Copies of the folders that a script works in."""
+"""Copies of the folders in which a script works."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from keras_repro.processes.workspace import WorkspaceCopies
 
 @pytest.fixture
 def project(here: Path) -> Path:
-    """A folder with what a copy has, and with what it has not."""
+    """A folder with files that are copied, and files that are not."""
     root = here / "project"
     for name in ("data", ".git", "env", "__pycache__", ".keras_repro/train-1"):
         (root / name).mkdir(parents=True)
@@ -39,7 +39,7 @@ def below(folder: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*"))
 
 
-def test_a_copy_holds_the_project_and_not_what_tools_made(
+def test_copy_holds_the_project_without_files_of_tools(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
@@ -52,7 +52,7 @@ def test_a_copy_holds_the_project_and_not_what_tools_made(
     assert not (project / ".keras_repro" / "train-1" / "copies").exists()
 
 
-def test_links_lead_to_the_same_outside_and_to_the_copy_inside(
+def test_links_lead_into_the_copy_or_outside_as_before(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
@@ -64,7 +64,7 @@ def test_links_lead_to_the_same_outside_and_to_the_copy_inside(
     assert (project / "train.py").read_text() == "print()"
 
 
-def test_each_run_finds_the_folder_as_it_was_at_the_same_path(
+def test_each_run_finds_the_original_folder_at_the_same_path(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
@@ -72,7 +72,7 @@ def test_each_run_finds_the_folder_as_it_was_at_the_same_path(
         first = held.fresh()
         (first.cwd / "left").mkdir(mode=0o500)
         (first.cwd / "train.py").write_text("changed")
-        # What the user does meanwhile reaches no run.
+        # Changes of the user meanwhile reach no run.
         (project / "new").touch()
         held.keep_used()
         second = held.fresh()
@@ -90,9 +90,7 @@ def test_each_run_finds_the_folder_as_it_was_at_the_same_path(
         assert held.original("/elsewhere") == "/elsewhere"
 
 
-def test_the_whole_repository_is_copied_where_one_is_worked_in(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_whole_repository_is_copied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "src").mkdir()
     monkeypatch.chdir(project / "src")
     with made("../train.py") as held:
@@ -102,7 +100,9 @@ def test_the_whole_repository_is_copied_where_one_is_worked_in(
         assert (place.cwd / "../data/x.txt").read_text() == "data"
 
 
-def test_a_script_elsewhere_is_copied_too(project: Path, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_script_in_another_folder_is_copied_too(
+    project: Path, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (here / "work").mkdir()
     monkeypatch.chdir(here / "work")
     shutil.rmtree(project / ".git")
@@ -113,7 +113,9 @@ def test_a_script_elsewhere_is_copied_too(project: Path, here: Path, monkeypatch
         assert place.cwd.name == "work"
 
 
-def test_too_much_is_refused_and_says_what(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_folder_is_refused_with_its_largest_part(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(project)
     monkeypatch.setattr(copy_survey, "MOST_BYTES", 10_000)
     (project / "data" / "large").write_bytes(bytes(20_000))
@@ -125,7 +127,9 @@ def test_too_much_is_refused_and_says_what(project: Path, monkeypatch: pytest.Mo
         made()
 
 
-def test_no_room_is_said_before_anything_is_copied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_disk_space_is_reported_before_copying(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(project)
     monkeypatch.setattr(
         workspace.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 30, 1 << 30, 5)
@@ -135,7 +139,7 @@ def test_no_room_is_said_before_anything_is_copied(project: Path, monkeypatch: p
     assert not (project / ".keras_repro" / "train-1" / "copies").exists()
 
 
-def test_a_disk_that_fills_up_leaves_nothing_behind(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_no_copies(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project)
 
     def full(source: object, target: object) -> None:

@@ -1,4 +1,4 @@
-"""What is recorded of a run's surroundings, and what is kept out of it."""
+"""Recorded facts of a run's environment, and their redaction."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def test_facts_are_there_and_json_able() -> None:
+def test_facts_are_complete_and_json() -> None:
     facts = gather()
     assert list(facts) == NAMES
     assert json.loads(json.dumps(facts)) == facts
@@ -51,7 +51,7 @@ def test_facts_are_there_and_json_able() -> None:
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="looks at the flags of x86-64")
-def test_cpu_flags_are_those_that_choose_kernels() -> None:
+def test_cpu_flags_are_those_of_kernels() -> None:
     cpu = gather()["cpu"]
     text = Path("/proc/cpuinfo").read_text()
     assert cpu["model"] in text
@@ -60,7 +60,7 @@ def test_cpu_flags_are_those_that_choose_kernels() -> None:
     assert not {"fpu", "smep", "mmx"} & set(cpu["flags"])
 
 
-def test_every_installed_package_stands_there_once() -> None:
+def test_every_installed_package_is_listed_once() -> None:
     packages = gather()["packages"]
     assert list(packages) == sorted(packages)
     for distribution in distributions():
@@ -69,7 +69,7 @@ def test_every_installed_package_stands_there_once() -> None:
     assert packages["numpy"] == sys.modules["numpy"].__version__ if "numpy" in sys.modules else True
 
 
-def test_the_first_of_two_packages_counts(tmp_path: Path, monkeypatch: Any) -> None:
+def test_first_of_two_packages_is_listed(tmp_path: Path, monkeypatch: Any) -> None:
     for place, version in (("first", "1.0"), ("second", "2.0")):
         folder = tmp_path / place / f"Some_Package-{version}.dist-info"
         folder.mkdir(parents=True)
@@ -117,7 +117,7 @@ def test_git_runs_nothing_and_writes_nothing(repository: Path, tmp_path: Path) -
     assert not (tmp_path / "was-run").exists()
 
 
-def test_what_fails_is_none_and_the_rest_is_there(tmp_path: Path, monkeypatch: Any) -> None:
+def test_failed_fact_is_none_and_the_others_remain(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     facts = gather(tmp_path / "nowhere")
     assert facts["git"] is None
@@ -129,7 +129,7 @@ def test_what_fails_is_none_and_the_rest_is_there(tmp_path: Path, monkeypatch: A
     assert gather(tmp_path)["git"] is None
 
 
-def test_only_named_variables(monkeypatch: Any) -> None:
+def test_only_listed_variables_are_recorded(monkeypatch: Any) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hunter-two")
     monkeypatch.setenv("TF_CLI_CONFIG_FILE", "/somewhere/hunter-two")
     monkeypatch.setenv("TF_DETERMINISTIC_OPS", "1")
@@ -163,7 +163,7 @@ def test_values_of_variables(name: str, value: str, shown: str | None, monkeypat
     assert gather()["variables"][name] == (value if shown is None else shown)
 
 
-def test_no_path_of_this_machine_and_no_host(monkeypatch: Any, tmp_path: Path) -> None:
+def test_no_local_path_or_host_is_recorded(monkeypatch: Any, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     text = json.dumps(gather())
     for private in (str(Path.home()) + "/", str(tmp_path), sys.prefix, sys.executable):
@@ -200,7 +200,7 @@ H = "<hidden>"
         (["--token", "5"], ["--token", H]),
         (["--token", "abc", "5", "--epochs", "5"], ["--token", H, H, "--epochs", "5"]),
         (["--password=abc", "run"], ["--password=<hidden>", "run"]),
-        # It may be the value, so it is hidden; it may be an option, so what follows counts as its own.
+        # It may be a value, so it is hidden; it may be an option, so the next argument counts as its value.
         (["--password", "--epochs", "5"], ["--password", H, "5"]),
         (["--auth", "--token", "abc"], ["--auth", H, H]),
         (["--MY_SECRET=1", "--user", "alice"], ["--MY_SECRET=<hidden>", "--user", H]),
@@ -225,7 +225,7 @@ def test_public_arguments(
     assert redact_arguments(arguments) == (wanted, sum(H in w for w in wanted))
 
 
-def test_a_scripts_path(tmp_path: Path, monkeypatch: Any) -> None:
+def test_script_path_is_redacted(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert redact_path("examples/train.py") == "examples/train.py"
     assert redact_path(tmp_path / "examples" / "train.py") == "examples/train.py"
@@ -233,7 +233,7 @@ def test_a_scripts_path(tmp_path: Path, monkeypatch: Any) -> None:
     assert redact_path("../train.py") == "train.py"
 
 
-def test_a_path_does_not_name_a_person(tmp_path: Path, monkeypatch: Any) -> None:
+def test_path_names_no_person(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "ada").mkdir()
     (tmp_path / "ada" / "x.csv").touch()
     monkeypatch.chdir(tmp_path)

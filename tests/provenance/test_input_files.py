@@ -1,4 +1,4 @@
-"""The files that a script read: named without telling whose they are, and known again."""
+"""The files that a script read: named without private paths, and compared later."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from keras_repro.provenance import input_files
 from keras_repro.provenance.input_files import ChangedFile
 
 
-def test_files_are_named_from_the_first_folder_that_fits(here: Path, tmp_path_factory: Any) -> None:
+def test_files_are_named_from_the_first_root_that_contains_them(here: Path, tmp_path_factory: Any) -> None:
     (here / "data").mkdir()
     (here / "data" / "x.npy").write_bytes(b"\x01\x02\x03")
     elsewhere = tmp_path_factory.mktemp("elsewhere")
@@ -34,7 +34,7 @@ def test_files_are_named_from_the_first_folder_that_fits(here: Path, tmp_path_fa
     assert (files, found["unnamed"]) == ([x, labels], 1)
 
 
-def test_data_behind_a_link_is_named_by_the_link(here: Path, tmp_path_factory: Any) -> None:
+def test_linked_data_is_named_by_the_link(here: Path, tmp_path_factory: Any) -> None:
     elsewhere = tmp_path_factory.mktemp("large_disk")
     (elsewhere / "x.npy").write_bytes(b"\x01\x02\x03")
     (here / "data").symlink_to(elsewhere)
@@ -55,7 +55,7 @@ def test_no_file_names_a_person(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert found == {"files": [], "unnamed": 2}
 
 
-def test_a_changed_and_a_missing_file_are_told_apart(here: Path) -> None:
+def test_changed_and_missing_files_are_distinguished(here: Path) -> None:
     for name in ("same.npy", "bit.npy", "longer.npy", "gone.npy"):
         (here / name).write_bytes(b"\x00" * 8)
     found = input_files.describe(["same.npy", "bit.npy", "longer.npy", "gone.npy"], input_files.roots(None))
@@ -69,7 +69,7 @@ def test_a_changed_and_a_missing_file_are_told_apart(here: Path) -> None:
     ]
 
 
-def test_files_beyond_the_limit_are_told_apart_by_size(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_beyond_the_limit_are_compared_by_size(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_files, "_MOST_BYTES", 4)
     (here / "large.npy").write_bytes(b"\x00" * 5)
     found = input_files.describe(["large.npy"], input_files.roots(None))
@@ -93,5 +93,5 @@ def test_files_beyond_the_limit_are_told_apart_by_size(here: Path, monkeypatch: 
         {"files": [{"root": "working folder", "path": "x", "bytes": "1", "digest": "00"}]},
     ],
 )
-def test_what_a_stranger_wrote_is_looked_for_nowhere_else(here: Path, listed: Any) -> None:
+def test_untrusted_entries_are_never_looked_up_outside(here: Path, listed: Any) -> None:
     assert input_files.changed_files(listed, input_files.roots(None)) == []

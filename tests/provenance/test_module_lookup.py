@@ -1,11 +1,11 @@
-"""Where a module is: found without running it."""
+"""Modules are found without running them."""
 
 from pathlib import Path
 
 from keras_repro.provenance.module_lookup import is_there, main_file
 
 
-def test_modules_here_are_found_and_not_run(here: Path) -> None:
+def test_local_modules_are_found_without_running_them(here: Path) -> None:
     for name in ("package", "package/inner"):
         (here / name).mkdir()
         (here / name / "__init__.py").write_text("raise SystemExit('it was run')")

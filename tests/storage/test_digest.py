@@ -1,4 +1,4 @@
-"""Digests see every difference that counts, and no other; golden values are literal."""
+"""Digests change with every relevant difference, and with no other; golden values are literal."""
 
 import struct
 
@@ -49,7 +49,7 @@ def test_golden_arrays(name, array, expected):
     assert array_digest(name, array) == expected
 
 
-def test_the_bytes_that_are_hashed():
+def test_hashed_bytes():
     content = blake3.blake3(struct.pack("<6f", 0, 1, 2, 3, 4, 5)).digest()
     framed = struct.pack("<q", 6) + b"tensor" + struct.pack("<q", 1) + b"k"
     framed += struct.pack("<q", 7) + b"float32" + struct.pack("<3q", 2, 2, 3) + content
@@ -60,7 +60,7 @@ def test_the_bytes_that_are_hashed():
 
 
 @pytest.mark.parametrize("dtype", ["i2", "u4", "i8", "f2", "f4", "f8", "c8", "c16"])
-def test_byte_order_and_memory_layout_do_not_count(dtype):
+def test_byte_order_and_memory_layout_do_not_matter(dtype):
     values = np.arange(24).reshape(4, 6).astype(f"<{dtype}")
     expected = array_digest("w", values)
     assert array_digest("w", values.astype(f">{dtype}")) == expected
@@ -80,7 +80,7 @@ def test_bfloat16_is_hashed_by_its_bits():
 
 
 @pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000, 0x7FC00001, 0x7FA00001, 0x7F800001])
-def test_a_nan_equals_itself_and_no_other(bits):
+def test_nan_equals_only_the_same_nan(bits):
     one = float32_of(0x3F800000, bits)
     assert array_digest("w", one) == array_digest("w", one.copy())
     # Byte-swapped without going through a float, which could make a signalling NaN quiet.
@@ -88,7 +88,7 @@ def test_a_nan_equals_itself_and_no_other(bits):
     assert array_digest("w", float32_of(0x3F800000, bits ^ 2)) != array_digest("w", one)
 
 
-def test_every_part_of_a_tensor_counts():
+def test_every_part_of_a_tensor_changes_the_digest():
     base = np.arange(6, dtype="float32")
     swapped = base.copy()
     swapped[[1, 4]] = swapped[[4, 1]]
@@ -110,7 +110,7 @@ def test_every_part_of_a_tensor_counts():
     assert len(digests) == 11
 
 
-def test_a_scalar_is_not_an_array_of_one():
+def test_scalar_differs_from_an_array_of_one():
     assert array_digest("w", np.float32(1)) != array_digest("w", np.ones(1, "float32"))
     assert array_digest("w", np.float32(1)) == array_digest("w", np.ones((), "float32"))
 
@@ -127,7 +127,7 @@ def test_strings_are_framed():
 
 
 @pytest.mark.parametrize("size", [0, 1, (1 << 20) - 1, 1 << 20, 3_000_001])
-def test_content_on_one_core_and_on_all(size):
+def test_content_digest_is_the_same_on_one_core_and_on_all(size):
     data = np.resize(np.arange(251, dtype="uint8"), size)
     assert (
         content_digest(data) == content_digest(data, parallel=False) == blake3.blake3(data.tobytes()).digest()
@@ -160,7 +160,7 @@ def test_different_sections_have_different_digests(a, b):
         ({"a;": "0" * 32}, {"a": "0" * 32}),
     ],
 )
-def test_names_cannot_pose_as_framing(a, b):
+def test_names_cannot_imitate_framing(a, b):
     assert section_digest(a) != section_digest(b)
 
 
@@ -185,7 +185,7 @@ def test_rows_without_a_digest():
         lambda rows: st.tuples(st.permutations(range(rows)), st.integers(0, 19), st.integers(0, 3))
     )
 )
-def test_rows_in_any_order(case):
+def test_rows_digest_ignores_the_order(case):
     """Widths in bytes that are no multiple of 8, and rows that occur several times, are among them."""
     order, width, values = case
     random = np.random.default_rng(len(order) * 100 + width)
@@ -194,7 +194,7 @@ def test_rows_in_any_order(case):
     assert rows_digest([x[order], y[order]]) == rows_digest([x, y])
 
 
-def test_other_rows():
+def test_rows_digest_sees_other_rows():
     y = np.array([0, 1, 0, 1])
     base = rows_digest([X, y])
     order = [2, 3, 0, 1]  # keeps y as it is
@@ -211,14 +211,14 @@ def test_other_rows():
     assert rows_digest([flipped, y]) != base
 
 
-def test_duplicates_count_by_their_number():
+def test_number_of_duplicates_matters():
     a, b = np.array([1, 1, 2, 2, 2]), np.array([1, 1, 1, 2, 2])
     assert rows_digest([a]) != rows_digest([b])
     # A sum of hashes modulo 2 would not see two rows added twice.
     assert rows_digest([np.array([1, 3, 3])]) != rows_digest([np.array([1, 4, 4])])
 
 
-def test_the_same_bytes_in_another_shape_or_dtype_are_other_rows():
+def test_same_bytes_in_another_shape_or_dtype_are_other_rows():
     y = np.array([0, 1, 2], "int32")
     assert rows_digest([X[:3], y]) != rows_digest([X[:3], y[:, None]])
     assert rows_digest([y]) != rows_digest([y.view("float32")])

@@ -1,4 +1,4 @@
-"""Files in one pass: the same bytes and the same digest, however they are cut into pieces."""
+"""Files written in one pass have the same bytes and digest for any division into pieces."""
 
 from __future__ import annotations
 
@@ -44,9 +44,7 @@ def test_pieces_become_one_file(tmp_path: Path, sizes: Sequence[int]) -> None:
         assert digest_of(file) == digest
 
 
-def test_a_system_that_takes_a_part_is_given_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partial_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def a_few(descriptor: int, buffers: Any) -> int:
         return os.write(descriptor, b"".join(buffers)[:5])
 
@@ -56,14 +54,14 @@ def test_a_system_that_takes_a_part_is_given_the_rest(
     assert digest == blake3.blake3(b"abcdefghijk").hexdigest()
 
 
-def test_a_file_that_is_there_is_not_written_to(tmp_path: Path) -> None:
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"there")
     with pytest.raises(FileExistsError):
         write_whole(tmp_path / "a", [memoryview(b"other")])
     assert (tmp_path / "a").read_bytes() == b"there"
 
 
-def test_memory_is_read_as_a_file(tmp_path: Path) -> None:
+def test_array_is_read_as_a_file(tmp_path: Path) -> None:
     file = ArrayFile(np.arange(10, dtype="u1"))
     assert file.read(3) == bytes([0, 1, 2])
     assert file.seek(-2, os.SEEK_END) == 8
@@ -71,7 +69,7 @@ def test_memory_is_read_as_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 500])
-def test_what_is_hdf5_pieces_is_what_hdf5_reads(tmp_path: Path, count: int) -> None:
+def test_hdf5_reads_the_pieces(tmp_path: Path, count: int) -> None:
     draw = np.random.default_rng(0)
     arrays = {str(n): draw.integers(0, 256, int(draw.integers(0, 9000)), "u1") for n in range(count)}
     pieces = hdf5_pieces(arrays)

@@ -1,4 +1,4 @@
-"""Sketches: how well they estimate distances, of which tensors, and that they stay what they are."""
+"""Sketches: the precision of their distances, their dtypes, and their golden values."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_golden() -> None:
     ]
 
 
-# How well they estimate.
+# Precision of the estimates.
 
 
 def dense(a: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -87,7 +87,7 @@ CHANGES = [dense, outer_product, one_row, one_column, a_block, three_elements, a
 
 @pytest.mark.parametrize(
     ("change", "shape"),
-    # Of 1,021 columns, all elements of one would fall into the same sum, were they not turned.
+    # With 1,021 columns, all elements of a column would fall into the same sum without the rotation.
     [*((change, SHAPE) for change in CHANGES), (one_column, (32, 1021)), (one_column, (40, 984))],
 )
 def test_within_30_percent(
@@ -96,7 +96,7 @@ def test_within_30_percent(
     rng = np.random.default_rng(7)
     a = weights(0, shape)
     ratios = np.array([estimated(a, change(a, rng).astype("f4")) for _ in range(100)])
-    # Of an estimate that is right 98 times in 100, more than 6 are off in 2 of 1,000 such tests.
+    # If an estimate is right 98 times in 100, more than 6 are wrong in 2 of 1,000 such tests.
     assert np.count_nonzero(np.abs(ratios - 1) > 0.3) <= 6
     assert abs(ratios.mean() - 1) < 0.06
 
@@ -111,7 +111,7 @@ DTYPES = {
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("size", [1, 31, 32, 1000, 1021, 1022, 40_000, 300_000])
-def test_one_element_by_one_ulp_is_seen_exactly(dtype: str, size: int) -> None:
+def test_change_of_one_element_by_one_ulp_is_exact(dtype: str, size: int) -> None:
     rng = np.random.default_rng(size)
     a = np.asarray(rng.uniform(0.01, 0.1, size) * rng.choice([-1, 1], size)).astype(DTYPES[dtype])
     b = a.copy()
@@ -137,7 +137,7 @@ def test_whole_numbers(dtype: str, low: int, high: int) -> None:
     rows = [sketch_rows(x, dtype) for x in (a, b)]
     assert sketched_distance(rows[0], rows[1], a.size) == 1.0
     assert np.isclose(rows[0][0, 0], np.linalg.norm(a.astype("f8")), rtol=1e-9)
-    # Not near one: others, in all places.
+    # Not only near 1: other values, in all elements.
     assert abs(estimated(a, rng.permutation(a)) - 1) < 0.5
     assert is_integer(dtype)
 
@@ -155,11 +155,11 @@ def test_further_dtypes(dtype: str) -> None:
     assert np.isclose(rows[0][0, 0], np.linalg.norm(a.astype("c16")))
 
 
-def test_strings_have_none() -> None:
+def test_strings_have_no_sketch() -> None:
     assert (parts_of("string"), parts_of("variant"), parts_of("float32"), parts_of("int64")) == (0, 0, 1, 2)
 
 
-# What they are.
+# Properties of sketches.
 
 
 def test_up_to_31_elements_are_kept_as_they_are() -> None:
@@ -170,13 +170,13 @@ def test_up_to_31_elements_are_kept_as_they_are() -> None:
     assert not sketch_rows(np.zeros((0, 4), "f4"), "float32").any()
 
 
-def test_they_are_linear() -> None:
+def test_sketches_are_linear() -> None:
     a, b = weights(1).astype("f8"), weights(2).astype("f8")
     sums = [sketch_rows(x, "float64")[:, 1:].sum(axis=0) for x in (a, b, 3 * a - b)]
     assert np.allclose(3 * sums[0] - sums[1], sums[2], atol=1e-10)
 
 
-def test_a_buffer_is_as_good_as_an_array() -> None:
+def test_buffer_and_array_have_the_same_sketch() -> None:
     a = weights(1)
     assert np.array_equal(sketch_rows(memoryview(a), "float32"), sketch_rows(a, "float32"))
     assert np.array_equal(sketch_rows(a.tobytes(), "float32"), sketch_rows(a, "float32"))
@@ -184,7 +184,7 @@ def test_a_buffer_is_as_good_as_an_array() -> None:
     assert np.array_equal(sketch_rows(strided, "float32"), sketch_rows(a, "float32"))
 
 
-def test_what_is_not_finite_is_said_and_nothing_else() -> None:
+def test_nonfinite_elements_leave_only_the_norm() -> None:
     for odd in (np.nan, np.inf, -np.inf):
         for size in (5, 500, 50_000):
             a = weights(1, (size,))

@@ -1,4 +1,4 @@
-"""Plain values as JSON and arrays, and back to the bit; nothing else is taken, and nothing is executed."""
+"""Plain values are packed and read back bit-identical; other values are refused, and nothing is executed."""
 
 import json
 import math
@@ -28,14 +28,14 @@ PLAIN = st.recursive(
 
 
 @given(PLAIN)
-def test_what_comes_back_is_what_went_in(value: Any) -> None:
+def test_value_is_read_back(value: Any) -> None:
     arrays: dict[str, Any] = {}
     back = unpack(json.loads(json.dumps(pack(value, arrays, "x"))), arrays)
     assert back == value
     assert repr(back) == repr(value)
 
 
-def test_numbers_that_json_cannot_hold() -> None:
+def test_numbers_outside_of_json_are_read_back() -> None:
     arrays: dict[str, Any] = {}
     value = {"nan": math.nan, "inf": [math.inf, -math.inf], "zero": -0.0, "set": {3, 1}, "queue": deque([1])}
     back = unpack(json.loads(json.dumps(pack(value, arrays, "x"))), arrays)
@@ -55,12 +55,12 @@ def test_arrays_keep_their_bits() -> None:
 
 
 @pytest.mark.parametrize("value", [object(), lambda: 1, [np.array([object()])], {"a": open}, 1j])
-def test_what_is_no_plain_value_is_refused(value: Any) -> None:
+def test_other_values_are_refused(value: Any) -> None:
     with pytest.raises(NotSerializable):
         pack(value, {}, "x")
 
 
 @pytest.mark.parametrize("packed", [{"kind": "code", "text": "1"}, {"kind": "float", "text": "exec"}, {}])
-def test_what_pack_does_not_make_is_refused(packed: Any) -> None:
+def test_unknown_packed_forms_are_refused(packed: Any) -> None:
     with pytest.raises(ValueError, match="a packed value of an unknown kind"):
         unpack(packed, {})

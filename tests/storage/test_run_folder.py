@@ -1,4 +1,4 @@
-"""Run folders are made once, and by default below one folder that git ignores."""
+"""Run folders are made once, by default below one folder that git ignores."""
 
 import os
 import subprocess
@@ -11,17 +11,17 @@ from keras_repro.errors import RunFolderError
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
 
 
-def test_a_new_folder_with_its_parents(tmp_path):
+def test_new_folder_is_made_with_its_parents(tmp_path):
     folder = make_run_folder(tmp_path / "a" / "b")
     assert folder == tmp_path / "a" / "b"
     assert folder.is_dir()
-    # One that is there without a run is taken.
+    # An existing folder without a run is used.
     (folder / "notes.txt").write_text("kept")
     assert make_run_folder(str(folder)) == folder
     assert (folder / "notes.txt").read_text() == "kept"
 
 
-def test_a_folder_with_a_run(tmp_path):
+def test_folder_with_a_run_is_refused(tmp_path):
     (tmp_path / LEDGER_NAME).write_text("a run")
     with pytest.raises(RunFolderError, match=f"run folder {tmp_path} holds a run already"):
         make_run_folder(tmp_path)
@@ -29,13 +29,13 @@ def test_a_folder_with_a_run(tmp_path):
     assert (tmp_path / LEDGER_NAME).read_text() == "a run"
 
 
-def test_a_link_that_leads_nowhere_counts_as_a_run(tmp_path):
+def test_dangling_link_counts_as_a_run(tmp_path):
     os.symlink("nowhere", tmp_path / LEDGER_NAME)
     with pytest.raises(RunFolderError, match="holds a run already"):
         make_run_folder(tmp_path)
 
 
-def test_what_cannot_be_a_folder(tmp_path):
+def test_impossible_folder_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RunFolderError, match="file is a file: choose another name"):
         make_run_folder(tmp_path / "file")
@@ -47,7 +47,7 @@ def test_what_cannot_be_a_folder(tmp_path):
         new_folder("run", base=tmp_path / "file")
 
 
-def test_numbered_folders_that_git_ignores(tmp_path, monkeypatch):
+def test_numbered_folders_are_ignored_by_git(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     subprocess.run(["git", "init", "-q", "."], check=True)
     assert [new_folder("train"), new_folder("train"), new_folder("verify")] == [
@@ -60,7 +60,7 @@ def test_numbered_folders_that_git_ignores(tmp_path, monkeypatch):
     assert listed.stdout == b""
 
 
-def test_two_processes_never_share_a_folder(tmp_path):
+def test_two_processes_get_different_folders(tmp_path):
     code = "import sys; from keras_repro.storage.run_folder import new_folder; from pathlib import Path\n"
     code += "for _ in range(50): print(new_folder('run', base=Path(sys.argv[1])))"
     command = [sys.executable, "-c", code, str(tmp_path / "base")]
@@ -88,7 +88,7 @@ print(new_folder("trainer"))
 
 
 def test_redirected_folders(tmp_path):
-    """A launched script's own run folders go below its run: two children do not find each other's."""
+    """Run folders of a launched script are made below its run: two children do not find each other's."""
     below, start = tmp_path / "below", tmp_path / "start"
     start.mkdir()
     command = [sys.executable, "-c", REDIRECTED, str(below), str(start)]

@@ -1,4 +1,4 @@
-"""One process at a time in a run folder; a lock dies with its process."""
+"""Only one process at a time uses a run folder; a lock ends with its process."""
 
 import os
 import subprocess
@@ -16,7 +16,7 @@ HOLDS = (
 )
 
 
-def test_another_process_is_refused_until_this_one_is_dead(tmp_path: Path) -> None:
+def test_other_process_is_refused_until_this_one_ends(tmp_path: Path) -> None:
     child = subprocess.Popen(
         [sys.executable, "-c", HOLDS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -29,19 +29,19 @@ def test_another_process_is_refused_until_this_one_is_dead(tmp_path: Path) -> No
     RunLock(tmp_path).close()
 
 
-def test_this_process_is_refused_a_second_time(tmp_path: Path) -> None:
+def test_second_lock_in_one_process_is_refused(tmp_path: Path) -> None:
     with RunLock(tmp_path), pytest.raises(RunFolderError, match="is in use by this process"):
         RunLock(tmp_path / "." / "")
     RunLock(tmp_path).close()
 
 
-def test_a_forked_worker_does_not_go_on_holding_it(tmp_path: Path) -> None:
+def test_forked_worker_does_not_keep_the_lock(tmp_path: Path) -> None:
     reader, writer = os.pipe()
     lock = RunLock(tmp_path)
     worker = os.fork()
     if worker == 0:
         os.close(writer)
-        os.read(reader, 1)  # until the parent has looked
+        os.read(reader, 1)  # until the parent has checked
         os._exit(0)
     lock.close()
     code = subprocess.run([sys.executable, "-c", HOLDS, str(tmp_path)], stdin=subprocess.DEVNULL).returncode
@@ -51,7 +51,7 @@ def test_a_forked_worker_does_not_go_on_holding_it(tmp_path: Path) -> None:
     assert code == 0
 
 
-def test_no_lock_through_a_link(tmp_path: Path) -> None:
+def test_link_is_not_followed_to_lock(tmp_path: Path) -> None:
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(RunFolderError, match="cannot lock run folder"):
         RunLock(tmp_path)

@@ -1,4 +1,4 @@
-"""The file of sketches: what is written is read, a torn tail is left out, and any other damage is said."""
+"""The file of sketches: records are read back, an incomplete end is ignored, other damage is reported."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def read(path: Path) -> list[tuple[str, str, dict[str, list[float]]]]:
     ]
 
 
-def test_what_is_left_out_is_as_it_was(written: Path) -> None:
+def test_omitted_tensor_keeps_its_sketch(written: Path) -> None:
     expected = [(0, 0), (1, 0), (1, 2)]
     found = read(written)
     assert [f[:2] for f in found] == list(zip(STEPS, ["00" * 16, "11" * 16, "22" * 16], strict=True))
@@ -55,7 +55,7 @@ def test_what_is_left_out_is_as_it_was(written: Path) -> None:
         assert tensors[COUNT.name] == rows_of(COUNT, count).sum(axis=0).tolist()
 
 
-def test_a_tensor_of_another_shape_takes_the_place_of_its_name(tmp_path: Path) -> None:
+def test_tensor_of_another_shape_replaces_the_one_of_its_name(tmp_path: Path) -> None:
     other = SketchedTensor(KERNEL.name, "float32", (7, 8))
     with SketchWriter(tmp_path / "s") as writer:
         writer.append(STEPS[0], "00" * 16, [(KERNEL, rows_of(KERNEL, 0))])
@@ -64,11 +64,11 @@ def test_a_tensor_of_another_shape_takes_the_place_of_its_name(tmp_path: Path) -
 
 
 def test_size(written: Path) -> None:
-    # 32 numbers a tensor, 64 where they are of 64 bits.
+    # 32 numbers per tensor, 64 for 64-bit numbers.
     assert written.stat().st_size < 8 * 32 * (2 + 3 * 2) + 400
 
 
-def test_a_file_cut_anywhere_holds_what_was_whole(written: Path, tmp_path: Path) -> None:
+def test_truncated_file_keeps_its_complete_frames(written: Path, tmp_path: Path) -> None:
     data = written.read_bytes()
     whole = read(written)
     counts = set()
@@ -85,7 +85,7 @@ def test_a_file_cut_anywhere_holds_what_was_whole(written: Path, tmp_path: Path)
     assert len(whole) == 3
 
 
-def test_any_byte_that_changes_is_found(written: Path, tmp_path: Path) -> None:
+def test_any_changed_byte_is_detected(written: Path, tmp_path: Path) -> None:
     data = bytearray(written.read_bytes())
     for place in [*range(0, 140), *range(140, len(data), 101), len(data) - 1]:
         data[place] ^= 4
@@ -122,14 +122,14 @@ def record(count: int, numbers: bytes = b"", rows: bytes = b"", *, length: int =
         [frame(1, b'{"tensors":[["a","float32",[9]]]}'), frame(2, record(1, bytes(8), bytes(512)))],
     ],
 )
-def test_frames_that_lie(tmp_path: Path, frames: list[bytes]) -> None:
+def test_inconsistent_frames_are_refused(tmp_path: Path, frames: list[bytes]) -> None:
     path = tmp_path / "s"
     path.write_bytes(b"KRSKETCH" + struct.pack("<II", 1, 32) + b"".join(frames))
     with pytest.raises(LedgerError, match=rf"^{path} is damaged at frame {len(frames)}$"):
         read(path)
 
 
-def test_a_frame_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:
+def test_frame_that_claims_a_huge_size_is_ignored(tmp_path: Path) -> None:
     path = tmp_path / "s"
     path.write_bytes(b"KRSKETCH" + struct.pack("<II", 1, 32) + frame(2, b"x" * 8)[:8])
     head = struct.pack("<II", 2, 2**32 - 1)
@@ -139,13 +139,13 @@ def test_a_frame_that_says_it_is_huge_is_not_believed(tmp_path: Path) -> None:
     assert file.notes == [f"{path}: the last frame is incomplete and is ignored"]
 
 
-def test_frames_of_a_kind_that_is_not_known_are_skipped(written: Path) -> None:
+def test_frames_of_unknown_kind_are_skipped(written: Path) -> None:
     data = written.read_bytes()
     written.write_bytes(data[:16] + frame(9, b"from a newer version") + data[16:])
     assert [r[0] for r in read(written)] == list(STEPS)
 
 
-def test_what_is_no_such_file(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "s"
     with pytest.raises(LedgerError, match=f"no file of sketches at {path}"):
         SketchFile(path)
@@ -163,7 +163,7 @@ def test_what_is_no_such_file(tmp_path: Path) -> None:
         SketchFile(tmp_path / "pipe")
 
 
-def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
+def test_full_disk_keeps_earlier_records(tmp_path: Path) -> None:
     with SketchWriter(tmp_path / "s") as writer:
         writer.append(STEPS[0], "00" * 16, [(KERNEL, rows_of(KERNEL, 0))])
         descriptor, writer._descriptor = writer._descriptor, os.open("/dev/full", os.O_WRONLY)
@@ -171,6 +171,6 @@ def test_a_full_disk_leaves_what_was_written(tmp_path: Path) -> None:
             writer.append(STEPS[1], "11" * 16, [(COUNT, rows_of(COUNT, 0))])
         os.close(writer._descriptor)
         writer._descriptor = descriptor
-        # A tensor that could not be written is described again.
+        # A tensor whose record failed is described again.
         writer.append(STEPS[2], "22" * 16, [(COUNT, rows_of(COUNT, 0))])
     assert [r.position for r in SketchFile(tmp_path / "s").records()] == [STEPS[0], STEPS[2]]

@@ -1,4 +1,4 @@
-"""Snapshots: arrays come back as they were, files are there whole or not at all, and nothing is believed."""
+"""Snapshots: arrays are read back, files are written atomically, and no file is trusted."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_arrays_come_back_to_the_bit(path: Path, whole: bool) -> None:
+def test_arrays_are_read_back_bit_identical(path: Path, whole: bool) -> None:
     metadata = {"epoch": 3, "nested": {"a": [1, None]}}
     digest = write_snapshot(path, ARRAYS, metadata=metadata)
     assert digest == blake3.blake3(path.read_bytes()).hexdigest()
@@ -59,14 +59,14 @@ def test_arrays_come_back_to_the_bit(path: Path, whole: bool) -> None:
             snapshot.array("other")
 
 
-def test_one_file_and_nothing_beside_it(path: Path) -> None:
+def test_only_one_file_is_left(path: Path) -> None:
     (path.parent / f"{path.name}.part").write_bytes(b"of a process that was killed")
     first = write_snapshot(path, {"a": np.zeros(3)})
     assert write_snapshot(path, {"a": np.ones(3)}) != first
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_what_cannot_be_written_leaves_the_older_one(path: Path, tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_snapshot(path: Path, tmp_path: Path) -> None:
     digest = write_snapshot(path, {"a": np.zeros(3)})
     with pytest.raises(SnapshotError, match="cannot write when to a snapshot: its dtype datetime64"):
         write_snapshot(path, {"a": np.zeros(3), "when": np.zeros(3, "M8[s]")})
@@ -77,7 +77,7 @@ def test_what_cannot_be_written_leaves_the_older_one(path: Path, tmp_path: Path)
 
 
 @pytest.mark.parametrize("whole", [False, True])
-def test_another_file_than_was_recorded(path: Path, whole: bool) -> None:
+def test_file_with_another_digest_is_refused(path: Path, whole: bool) -> None:
     digest = write_snapshot(path, {"a": np.zeros(3)})
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
@@ -148,7 +148,7 @@ def external_link(file: h5py.File) -> None:
         ),
     ],
 )
-def test_what_hdf5_offers_is_refused(path: Path, make: Callable[[h5py.File], Any], said: str) -> None:
+def test_other_hdf5_features_are_refused(path: Path, make: Callable[[h5py.File], Any], said: str) -> None:
     made(path, index_of(FLOATS), make)
     for whole in (False, True):
         with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{said}"):
@@ -175,26 +175,26 @@ def test_what_hdf5_offers_is_refused(path: Path, make: Callable[[h5py.File], Any
         index_of({"name": "a"}),
     ],
 )
-def test_an_index_that_lies(path: Path, index: Any) -> None:
+def test_inconsistent_index_is_refused(path: Path, index: Any) -> None:
     made(path, index, lambda f: f.create_dataset("0", data=PLAIN))
     with pytest.raises(SnapshotError, match=rf"^cannot read {path}: [^\n]+$"):
         Snapshot(path)
 
 
-def test_two_arrays_of_one_name(path: Path) -> None:
+def test_two_arrays_of_one_name_are_refused(path: Path) -> None:
     made(path, index_of(FLOATS, FLOATS), lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"])
     with pytest.raises(SnapshotError, match="two of its arrays have the same name"):
         Snapshot(path)
 
 
-def test_strings_that_lie(path: Path) -> None:
+def test_damaged_strings_are_refused(path: Path) -> None:
     described = {"name": "a", "dtype": "string", "shape": [2]}
     made(path, index_of(described), lambda f: f.create_dataset("0", data=np.full(20, 255, "u1")))
     with Snapshot(path) as snapshot, pytest.raises(SnapshotError, match="its strings are damaged"):
         snapshot.array("a")
 
 
-def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
+def test_other_files_are_no_snapshots(path: Path, tmp_path: Path) -> None:
     with pytest.raises(SnapshotError, match=f"no snapshot at {path}"):
         Snapshot(path)
     path.write_bytes(b"no HDF5")
@@ -214,7 +214,7 @@ def test_files_that_are_none(path: Path, tmp_path: Path) -> None:
         Snapshot(tmp_path / "pipe")
 
 
-def test_a_file_that_may_not_grow_is_said_in_the_systems_own_words(tmp_path: Path) -> None:
+def test_write_error_has_the_reason_of_the_system(tmp_path: Path) -> None:
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

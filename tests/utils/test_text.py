@@ -1,4 +1,4 @@
-"""Control characters in text that others wrote."""
+"""Control characters in untrusted text."""
 
 from __future__ import annotations
 

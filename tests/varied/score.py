@@ -1,6 +1,6 @@
-"""Scores `keras-repro verify --vary all`: each script here depends on exactly one variation, one on none.
+"""Score `keras-repro verify --vary all`: each script here depends on exactly one variation, one on none.
 
-    python tests/varied/score.py                  all of them; exit code 1 where a line is wrong
+    python tests/varied/score.py                  all of them; exit code 1 if a line is wrong
     python tests/varied/score.py locale xla       those that depend on these
 
 `by_NAME.py` has to differ under the variation NAME and under no other. Each script runs in a copy of this
@@ -31,12 +31,12 @@ from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen  # noqa: E402
 from keras_repro.workflows.vary.results import Variations  # noqa: E402
 from keras_repro.workflows.vary.runner import VariationRunner  # noqa: E402
 
-# What acts before a forked child begins; all other variables act later.
+# Variables that act before a forked child starts; all others act later.
 EARLY = ("PYTHONHASHSEED", "TF_ENABLE_ONEDNN_OPTS", "LC_ALL", "TZ")
 
 
 class Servers:
-    """A fork server for each set of variables that act early; `start` forks from the one that fits."""
+    """A fork server for each set of early variables; `start` forks a child from the one that fits."""
 
     def __init__(self) -> None:
         self._servers: dict[tuple[str | None, ...], ForkServer] = {}
@@ -64,7 +64,7 @@ class Servers:
 
 @dataclass(frozen=True)
 class Result:
-    """What was said of a script."""
+    """The result of a script."""
 
     name: str
     differs: tuple[str, ...]
@@ -74,13 +74,13 @@ class Result:
 
     @property
     def right(self) -> bool:
-        """Whether it differs under the one variation that it is named by, or that cannot be made here."""
+        """Whether it differs only under the variation of its name, or that is not possible here."""
         wanted = () if self.name == "nothing" or self.name in self.not_tried else (self.name,)
         return self.differs == wanted and not self.could_not_run
 
 
 def names() -> list[str]:
-    """What the scripts here depend on, in the catalogue's order; `nothing` last."""
+    """The names of the scripts here, in the catalogue's order; `nothing` last."""
     return [*(v.name for v in CATALOGUE), "nothing"]
 
 
@@ -90,7 +90,7 @@ def script_of(name: str) -> Path:
 
 
 def run(name: str, variations: str, launcher: Launcher) -> Variations:
-    """Varies the surroundings of one script, in a copy of this folder."""
+    """Run one script under each variation, in a copy of this folder."""
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         project = Path(folder) / "project"

@@ -1,4 +1,4 @@
-"""Diagnosing real runs: a callback's, a trainer's and those of unmodified scripts, in forked processes."""
+"""Diagnoses of real runs: of a callback, a trainer and unmodified scripts, in forked processes."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SUMMARY = ["cause", "where", "what", "line", "fix"]
 def explaining(
     command: Callable[..., Answer], forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
-    """Runs `keras-repro` in this process; what it launches, to diagnose too, is forked."""
+    """Runs `keras-repro` in this process; its children, also of a diagnosis, are forked."""
     monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, launcher=forkserver.launcher))
 
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
@@ -73,7 +73,7 @@ else:
 
 
 @pytest.mark.parametrize("kind", ["callback", "trainer"])
-def test_a_run_that_a_script_records_itself(
+def test_run_recorded_by_the_script_itself_is_diagnosed(
     kind: str, written: Callable[..., str], launched: Callable[..., Child], here: Path, explaining: Any
 ) -> None:
     script = written(RECORDS_ITSELF)
@@ -85,7 +85,7 @@ def test_a_run_that_a_script_records_itself(
     answer, said = explaining("diagnose", "a", "b")
     assert (answer.code, answer.err) == (1, "")
     divergence = said["divergence"]
-    # The ledgers know of one fit; it is the second one of the script.
+    # The ledgers have one fit; it is the second of the script.
     assert (open_ledger("a").header["coverage"] == "sm") == (kind == "callback")
     assert divergence["cause"] == "data_values"
     assert divergence["source"]["line"] in {
@@ -117,7 +117,7 @@ print("to the end")
 """
 
 
-def test_a_training_of_300_steps_that_parts_at_step_250(written: Callable[..., str], explaining: Any) -> None:
+def test_divergence_at_step_250_of_300_is_diagnosed(written: Callable[..., str], explaining: Any) -> None:
     answer, said = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", written(LATE))
     assert (answer.code, answer.err) == (1, "")
     divergence = said["divergence"]
@@ -130,7 +130,7 @@ def test_a_training_of_300_steps_that_parts_at_step_250(written: Callable[..., s
     assert five["where"] == "fit 1, epoch 3, step 50"
     assert five["line"].startswith("script.py:")
     lines = answer.out.splitlines()
-    # The summary comes first, the evidence right below, what was compared behind it.
+    # The summary comes first, then the evidence, then the comparison.
     first = lines.index(next(line for line in lines if line.startswith("cause:")))
     assert all(line.startswith("diagnosing: ") for line in lines[first - 3 : first])
     assert lines.index("evidence:") == next(i for i, text in enumerate(lines) if text.startswith("fix:")) + 1
@@ -138,14 +138,14 @@ def test_a_training_of_300_steps_that_parts_at_step_250(written: Callable[..., s
         line.startswith("diagnosing: training") for line in lines
     )
     assert divergence["diagnosis"]["trainings"] <= 4
-    # No training went on beyond the step.
+    # No training continued after the step.
     folder = Path(said["runs"][0]["ledger"]).parents[1] / "diagnosis"
     second = list(read_trace(folder / "2" / "trace.jsonl"))
     assert (second[-1].hard.kind, second[-1].hard.key) == ("end", "0 2 49")
     assert "to the end" not in (folder / "2" / "output.txt").read_text()
 
 
-# What it does depends on how often it ran before, which it keeps far from its folder: 1 and 2 part.
+# It depends on how often it ran before, which it counts outside of its folder: runs 1 and 2 diverge.
 CHANGES = """
 import os
 import sys
@@ -177,7 +177,7 @@ def times(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return file
 
 
-def test_what_does_not_come_back_is_said_and_not_looped(
+def test_divergence_that_does_not_happen_again_is_reported(
     times: Path, written: Callable[..., str], explaining: Any
 ) -> None:
     script = written(CHANGES)
@@ -185,7 +185,7 @@ def test_what_does_not_come_back_is_said_and_not_looped(
     assert (answer.code, answer.err) == (1, "")
     assert len(times.read_text()) == 2 + 4
     divergence = said["divergence"]
-    # What the two ledgers tell stays.
+    # The evidence of the two ledgers is kept.
     assert (divergence["cause"], divergence["diagnosis"]["trainings"]) == ("initial_weights", 4)
     assert summary(answer)["cause"] == (
         "initial_weights: the divergence did not happen again: "
@@ -200,7 +200,7 @@ def test_what_does_not_come_back_is_said_and_not_looped(
     ("way", "said_of_it", "output"),
     [
         ("fails", FAILED, ["RuntimeError: no connection in run 3"]),
-        # The one that is held against the first has not parted: it failed.
+        # The run that is compared with the first has not diverged: it failed.
         (
             "fails later",
             "a diagnosing run failed with exit code 1; ",
@@ -209,13 +209,13 @@ def test_what_does_not_come_back_is_said_and_not_looped(
         ("stops", "a diagnosing run: no Keras training was observed: nothing to compare; ", []),
     ],
 )
-def test_a_script_that_behaves_differently_when_run_again(
+def test_script_that_fails_in_the_diagnosis_is_reported(
     way: str, said_of_it: str, output: list[str], times: Path, written: Callable[..., str], explaining: Any
 ) -> None:
     script = written(CHANGES)
     verify = ("verify", "--runs", "2", "--keep-hash-seed", "--run-dir", "runs")
     answer, said = explaining(*verify, "--explain", script, way)
-    # That the runs part is known all the same.
+    # The divergence of the runs is reported nevertheless.
     assert answer.code == 1
     assert said["verdict"] == "diverged"
     *before, last = answer.err.splitlines()
@@ -280,7 +280,9 @@ LEFT = {
 
 
 @pytest.mark.parametrize("kind", LEFT)
-def test_a_file_that_the_first_run_left(kind: str, written: Callable[..., str], explaining: Any) -> None:
+def test_file_left_by_the_first_run_is_the_cause(
+    kind: str, written: Callable[..., str], explaining: Any
+) -> None:
     name, reads, writes, cause = LEFT[kind]
     script = written(LEAVES.format(name=name, reads=reads, writes=writes))
     answer, said = explaining("verify", "--explain", "--runs", "2", "--run-dir", "runs", script)
@@ -288,7 +290,7 @@ def test_a_file_that_the_first_run_left(kind: str, written: Callable[..., str], 
     divergence = said["divergence"]
     assert (divergence["cause"], divergence["diagnosis"]["trainings"] <= 4) == (cause, True)
     assert "reads" in Path(script).read_text().splitlines()[divergence["source"]["line"] - 1]
-    # The line is in the user's own file, not in the copy that it was seen in.
+    # The line is in the user's own file, not in the copy.
     assert Path(divergence["source"]["file"]).resolve() == Path(script).resolve()
     assert divergence["fix"] == f"begin each run without {name}, or read a file that no run writes"
     assert any(e.startswith(f"{name}: line ") for e in divergence["evidence"])
@@ -297,7 +299,7 @@ def test_a_file_that_the_first_run_left(kind: str, written: Callable[..., str], 
     assert not any("hash seed" in text for text in [*said["notes"], *answer.out.splitlines()[2:]])
 
 
-# --- verify ends where runs part
+# --- verify stops a run that diverges
 
 CLEANS_UP = """
 import atexit
@@ -323,7 +325,7 @@ finally:
 """
 
 
-def test_a_run_that_parts_ends_there_and_cleans_up(written: Callable[..., str], verified: Any) -> None:
+def test_diverging_run_is_stopped_and_cleans_up(written: Callable[..., str], verified: Any) -> None:
     found = verified(written(CLEANS_UP), runs=3)
     assert [o.code for o in found.outcomes] == [0, 75]
     assert (found.comparison.verdict, len(found.comparison.runs)) == ("diverged", 2)
@@ -335,7 +337,7 @@ def test_a_run_that_parts_ends_there_and_cleans_up(written: Callable[..., str], 
     assert "run 2 was stopped where it diverged: --keep-going lets all runs finish" in found.comparison.notes
 
 
-def test_all_run_to_their_end_where_that_is_asked_for(written: Callable[..., str], verified: Any) -> None:
+def test_keep_going_lets_all_runs_finish(written: Callable[..., str], verified: Any) -> None:
     found = verified(written(CLEANS_UP), runs=3, keep_going=True)
     assert [o.code for o in found.outcomes] == [0, 0, 0]
     assert (found.comparison.verdict, len(found.comparison.runs)) == ("diverged", 3)

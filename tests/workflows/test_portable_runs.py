@@ -1,4 +1,4 @@
-"""What is said of portable runs: of two CPUs, beside runs that are not, again, and on the page."""
+"""Portable runs: on two CPUs, compared with other runs, run again, and on the page."""
 
 import pytest
 from ledger_builders import changed, training, with_fields, write
@@ -25,7 +25,7 @@ def runs_of(tmp_path, *records, **header):
         ("bitwise", "not expected to be identical: these are not portable runs"),
     ],
 )
-def test_two_cpus(tmp_path, determinism, expected):
+def test_portable_runs_on_two_cpus_are_compared(tmp_path, determinism, expected):
     other = changed(training(), "epoch 0 1", "weights", "layers/0/bias", "other")
     for held, verdict in ((training(), "identical"), (other, "diverged")):
         found = compare(*runs_of(tmp_path / verdict, training(), held, determinism=determinism))
@@ -34,7 +34,7 @@ def test_two_cpus(tmp_path, determinism, expected):
         assert said in (found.notes if verdict == "identical" else found.divergence.explanation)
 
 
-def test_a_portable_run_beside_another(tmp_path):
+def test_portable_run_and_other_run_are_compared(tmp_path):
     a = write(tmp_path / "a", training(), determinism="portable")
     found = compare(a, write(tmp_path / "b", training()))
     assert (found.verdict, found.reason) == (
@@ -43,7 +43,7 @@ def test_a_portable_run_beside_another(tmp_path):
     )
 
 
-def test_again(tmp_path, monkeypatch):
+def test_portable_run_is_portable_again(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "train.py").write_text("")
     threads = {"name": "intra_op_threads", "requested": 2, "achieved": 2}
@@ -64,7 +64,7 @@ def test_again(tmp_path, monkeypatch):
     assert "OPENBLAS_CORETYPE" not in plan.switches
 
 
-def test_the_page(tmp_path):
+def test_page_describes_a_portable_run(tmp_path):
     good = {"level": LEVEL, "threads": 1, "findings": []}
     finding = {"operation": "LRN", "layer": "odd", "source": "train.py:3", "reason": "is not known"}
     bad = {"level": "not portable: 1 operation", "threads": 1, "findings": [finding]}

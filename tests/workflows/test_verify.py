@@ -1,4 +1,4 @@
-"""Scripts that repeat and scripts that do not, each run in processes of its own and compared."""
+"""Reproducible and irreproducible scripts, run in processes of their own and compared."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def notes(verification: Verification) -> str:
     return "\n".join(verification.comparison.notes)
 
 
-def test_a_seeded_script_is_identical(verified: Any) -> None:
+def test_seeded_script_is_identical(verified: Any) -> None:
     found = verified("seeded.py", runs=3)
     comparison = found.comparison
     assert comparison.verdict == "identical"
     assert len({r["fingerprint"] for r in comparison.runs}) == 1
     assert comparison.runs[0]["fingerprint"].startswith("kr1-smr-")
     assert [r["status"] for r in comparison.runs] == ["finished"] * 3
-    # fit, start, birth of the slots, three epochs, end, evaluation, prediction, exit
+    # fit, start, creation of the slots, three epochs, end, evaluation, prediction, exit
     assert comparison.compared == 10
     assert comparison.covers == "training, evaluation and predictions"
     assert comparison.notes == ()
@@ -61,7 +61,7 @@ def test_without_a_seed_the_initial_weights_differ(
     )
 
 
-def test_seeds_that_keras_does_not_draw_from_are_named(verified: Any) -> None:
+def test_seeds_that_keras_does_not_use_are_named(verified: Any) -> None:
     found = verified("no_seed.py", "built", "others")
     assert str(found.comparison) == (
         "diverged: before the first epoch: initial weights differ, first in layers/0/kernel "
@@ -71,20 +71,20 @@ def test_seeds_that_keras_does_not_draw_from_are_named(verified: Any) -> None:
     assert divergence(found)["cause"] == "initial_weights"
 
 
-def test_time_in_the_labels_shows_in_the_first_epoch(verified: Any) -> None:
+def test_time_in_labels_diverges_in_the_first_epoch(verified: Any) -> None:
     found = divergence(verified("seeded.py", "labels"))
     assert (found["fit"], found["epoch"], found["cause"]) == (0, 0, "data_values")
     assert found["explanation"] == "the data given to fit differs"
 
 
-def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any, launched: Any) -> None:
+def test_noise_in_the_eighth_epoch_is_found_and_stopped_live(verified: Any, launched: Any) -> None:
     found = verified("seeded.py", "weights", "--epochs", "10")
     where = divergence(found)
     assert (where["fit"], where["epoch"], where["section"]) == (0, 7, "weights")
     assert where["epochs"] == 10
     assert "diverged: at epoch 8/10: weights differ, first in layers/0/" in str(found.comparison)
 
-    # The runs of a `verify` cover results outside fit: only the reference that a callback made can be met.
+    # The runs of `verify` cover results outside of fit: only the reference of a callback can be matched.
     reference = launched("seeded.py", "weights", "--epochs", "10", "--record", "first")
     assert "epochs 10\n" in reference.output
     folder = reference.folder / "runs" / "first"
@@ -102,31 +102,31 @@ def test_noise_in_the_eighth_epoch_is_found_there_and_stopped_live(verified: Any
     assert recorded.fingerprint.endswith("-partial")
 
 
-def test_the_unseeded_fold_is_named_and_only_that(verified: Any) -> None:
+def test_only_the_unseeded_fold_is_named(verified: Any) -> None:
     found = verified("cross_validation.py", keep_going=True)
     where = divergence(found)
     assert (where["fit"], where["epoch"], where["cause"]) == (3, None, "initial_weights")
     assert "of fit 4/5" in str(found.comparison)
     a, b = (list(open_ledger(r["ledger"]).typed_records()) for r in found.comparison.runs)
     differing = [(r.fit, r.index) for r, s in zip(a, b, strict=True) if r.sections != s.sections]
-    # Beside the records of that fit, the prediction made with its model.
+    # The records of that fit, and the prediction of its model.
     assert set(differing) == {(3, None), (None, 3)}
 
 
-def test_another_structure_is_a_divergence(verified: Any) -> None:
+def test_other_structure_is_a_divergence(verified: Any) -> None:
     found = verified("random_size.py")
     where = divergence(found)
     assert (where["cause"], where["fit"], where["epoch"]) == ("configuration", 0, None)
     assert "layers/0/kernel is float32[6, " in str(found.comparison)
 
 
-def test_an_evaluation_on_a_random_subset_differs_there(verified: Any) -> None:
+def test_evaluation_on_a_random_subset_differs(verified: Any) -> None:
     where = divergence(verified("random_subset.py"))
     assert (where["kind"], where["index"], where["fit"], where["epoch"]) == ("evaluation", 0, None, None)
     assert where["cause"] == "data_values"
 
 
-def test_what_has_no_effect_is_a_note(verified: Any) -> None:
+def test_difference_without_effect_is_a_note(verified: Any) -> None:
     found = verified("no_effect.py", "dropout", "generator", "leftover", "clock", "restore")
     assert found.comparison.verdict == "identical"
     said = notes(found)
@@ -157,7 +157,7 @@ def test_unseeded_train_on_batch_differs(verified: Any) -> None:
     )
 
 
-def test_a_loop_without_fit_is_compared_at_exit(verified: Any) -> None:
+def test_custom_loop_is_compared_at_exit(verified: Any) -> None:
     found = verified("by_hand.py", "tape", "seeded")
     assert found.comparison.verdict == "identical"
     assert found.comparison.covers.startswith("the models' state at exit;")
@@ -172,19 +172,19 @@ def test_a_loop_without_fit_is_compared_at_exit(verified: Any) -> None:
     ]
 
 
-def test_an_unseeded_loop_without_fit_differs_at_exit(verified: Any) -> None:
+def test_unseeded_custom_loop_differs_at_exit(verified: Any) -> None:
     found = verified("by_hand.py", "tape")
     assert divergence(found)["kind"] == "exit"
     assert "at the script's exit: weights differ" in str(found.comparison)
 
 
-def test_a_run_that_reads_what_the_last_one_left(verified: Any) -> None:
+def test_run_that_reads_leftovers_of_the_last_one_differs(verified: Any) -> None:
     found = verified("../scripts/resumes.py", runs=3)
     assert divergence(found)["cause"] == "initial_weights"
     assert found.leftovers == ("last.weights.h5",)
 
 
-def test_a_script_with_run_folders_of_its_own(verified: Any, here: Any) -> None:
+def test_run_folders_of_the_script_are_redirected(verified: Any, here: Any) -> None:
     found = verified("records_itself.py")
     assert found.comparison.verdict == "identical"
     for number in (1, 2):
@@ -195,7 +195,7 @@ def test_a_script_with_run_folders_of_its_own(verified: Any, here: Any) -> None:
     assert sorted(p.name for p in here.iterdir()) == ["runs"]
 
 
-def test_one_run_of_three_that_differs_is_named(verified: Any, written: Any) -> None:
+def test_differing_run_of_three_is_named(verified: Any, written: Any) -> None:
     script = written(
         "import keras, os\nfrom pathlib import Path\nfrom small import X, Y, build\n"
         "number = len(list(Path('runs').iterdir()))\nstarted = Path('started')\n"
@@ -209,7 +209,7 @@ def test_one_run_of_three_that_differs_is_named(verified: Any, written: Any) -> 
     assert found.leftovers == ("started",)
 
 
-def test_runs_are_never_replaced_unasked(verified: Any, here: Any) -> None:
+def test_runs_are_replaced_only_with_overwrite(verified: Any, here: Any) -> None:
     old = here / "runs" / "run-7" / "kept.txt"
     old.parent.mkdir(parents=True)
     old.write_text("of use to someone")
@@ -232,7 +232,7 @@ def test_runs_are_never_replaced_unasked(verified: Any, here: Any) -> None:
         ("import os; os.kill(os.getpid(), 9)", "run 1 was killed by SIGKILL; output kept in runs/run-1"),
     ],
 )
-def test_a_child_that_trains_nothing(verified: Any, written: Any, lines: str, message: str) -> None:
+def test_child_without_training_is_an_error(verified: Any, written: Any, lines: str, message: str) -> None:
     with pytest.raises(LaunchError) as raised:
         verified(written(lines))
     assert str(raised.value).splitlines()[-1].startswith(message)
@@ -246,12 +246,12 @@ def test_a_child_that_trains_nothing(verified: Any, written: Any, lines: str, me
         (".", ". is a folder: give a script, or -m and a module"),
     ],
 )
-def test_what_is_no_script(name: str, message: str) -> None:
+def test_missing_script_is_refused(name: str, message: str) -> None:
     with pytest.raises(LaunchError, match=f"^{message}"):
         check_task(Task(script=name))
 
 
-def test_the_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("OF_THE_CALLER", "kept")
     task = Task(script="a.py", max_epochs=2, max_steps=3)
@@ -284,7 +284,7 @@ def test_the_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
         ),
     ],
 )
-def test_what_changes_a_model_outside_of_fit_is_seen(
+def test_change_of_a_model_outside_of_fit_is_detected(
     verified: Any, written: Any, lines: str, section: str, words: str
 ) -> None:
     found = verified(
@@ -301,7 +301,7 @@ def test_what_changes_a_model_outside_of_fit_is_seen(
     assert (where["kind"], where["section"], where["cause"]) == ("exit", section, "unknown")
 
 
-def test_a_training_in_a_process_of_its_own_is_a_note(verified: Any, written: Any) -> None:
+def test_training_in_another_process_is_a_note(verified: Any, written: Any) -> None:
     found = verified(
         written(
             "import multiprocessing\nimport keras\nfrom small import X, Y, build\n"

@@ -12,7 +12,7 @@ from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen
 PAGE = Path(__file__).parents[3] / "docs" / "vary.md"
 
 
-def test_the_page_lists_the_catalogue() -> None:
+def test_page_lists_the_catalogue() -> None:
     rows = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
     assert rows == [f"| `{v.name}` | {v.changes} | {v.why} | {v.pin} |" for v in CATALOGUE]
 
@@ -27,7 +27,7 @@ def test_names_are_chosen_in_the_order_of_the_catalogue() -> None:
     assert chosen("all") == CATALOGUE
 
 
-def test_nothing_that_has_to_do_with_threads_runs_beside_others() -> None:
+def test_thread_variations_run_alone() -> None:
     assert {v.name for v in CATALOGUE if v.alone} == {"intra-threads", "inter-threads", "cpu-count"}
 
 
@@ -35,6 +35,6 @@ def test_nothing_that_has_to_do_with_threads_runs_beside_others() -> None:
     ("text", "message"),
     [("thread", "there is no variation 'thread'; choose among: hash-seed, "), (" ,", "needs a list")],
 )
-def test_names_that_are_none(text: str, message: str) -> None:
+def test_unknown_names_are_refused(text: str, message: str) -> None:
     with pytest.raises(ReproError, match=message):
         chosen(text)

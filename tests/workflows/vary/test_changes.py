@@ -1,4 +1,4 @@
-"""What each variation changes against a baseline, from hand-made surroundings."""
+"""What each variation changes against a baseline, from constructed conditions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def baseline(
     return Baseline(facts=RunFacts(header=header, jit=jit), environment=environment or {}, **more)
 
 
-def test_the_hash_seed_is_another_one() -> None:
+def test_hash_seed_is_changed() -> None:
     found = changes.hash_seed(baseline({"PYTHONHASHSEED": "4294967295"}))
     assert (found.text, found.variables) == ("4294967295 -> 0", {"PYTHONHASHSEED": "0"})
 
@@ -39,30 +39,32 @@ def test_the_hash_seed_is_another_one() -> None:
         (None, None, "not known -> 1", "1"),
     ],
 )
-def test_threads_are_not_what_the_baseline_had(achieved: Any, variable: Any, says: str, other: str) -> None:
+def test_number_of_threads_differs_from_the_baseline(
+    achieved: Any, variable: Any, says: str, other: str
+) -> None:
     environment = {} if variable is None else {"TF_NUM_INTRAOP_THREADS": variable}
     found = changes.intra_threads(baseline(environment, switches={"intra_op_threads": achieved}))
     assert (found.text, found.variables) == (says, {"TF_NUM_INTRAOP_THREADS": other})
 
 
-def test_threads_between_operations_are_those() -> None:
+def test_inter_threads_changes_its_own_variable() -> None:
     found = changes.inter_threads(baseline(switches={"intra_op_threads": 1, "inter_op_threads": 2}))
     assert found.variables == {"TF_NUM_INTEROP_THREADS": "1"}
 
 
 @pytest.mark.parametrize(("cpus", "fewer"), [({0, 1}, [0]), ({2, 3, 5, 7, 9}, [2, 3])])
-def test_half_of_the_cpus(monkeypatch: pytest.MonkeyPatch, cpus: set[int], fewer: list[int]) -> None:
+def test_cpu_count_is_halved(monkeypatch: pytest.MonkeyPatch, cpus: set[int], fewer: list[int]) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: cpus)
     assert changes.cpu_count(baseline()).varied == {"cpus": fewer}
 
 
-def test_one_cpu_cannot_be_halved(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_cpu_cannot_be_halved(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3})
     with pytest.raises(NotTriedError, match="only one CPU"):
         changes.cpu_count(baseline())
 
 
-def test_onednn_is_turned() -> None:
+def test_onednn_is_toggled() -> None:
     assert changes.onednn(baseline(switches={"onednn": True})).variables == {"TF_ENABLE_ONEDNN_OPTS": "0"}
     assert changes.onednn(baseline(switches={"onednn": False})).variables == {"TF_ENABLE_ONEDNN_OPTS": "1"}
     with pytest.raises(NotTriedError, match="not known"):
@@ -78,7 +80,7 @@ def test_onednn_is_turned() -> None:
         (("sse4_1", "avx", "avx2", "avx512bw"), "AVX512_CORE_BF16", "AVX2"),
     ],
 )
-def test_the_cap_is_below_what_is_in_effect(flags: tuple[str, ...], now: str, cap: str) -> None:
+def test_instruction_set_is_below_the_effective_one(flags: tuple[str, ...], now: str, cap: str) -> None:
     found = changes.instruction_set(baseline(flags=flags, switches={"onednn": True, "onednn_isa": now}))
     assert found.variables == {"ONEDNN_MAX_CPU_ISA": cap}
 
@@ -92,12 +94,14 @@ def test_the_cap_is_below_what_is_in_effect(flags: tuple[str, ...], now: str, ca
         (("sse4_1", "avx", "avx2"), "the CPU's", False, "oneDNN is off"),
     ],
 )
-def test_where_there_is_nothing_to_cap(flags: tuple[str, ...], now: str, onednn: bool, reason: str) -> None:
+def test_without_older_instructions_it_is_not_tried(
+    flags: tuple[str, ...], now: str, onednn: bool, reason: str
+) -> None:
     with pytest.raises(NotTriedError, match=reason):
         changes.instruction_set(baseline(flags=flags, switches={"onednn": onednn, "onednn_isa": now}))
 
 
-def test_xla_goes_on_where_it_is_off_and_off_where_keras_chose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xla_is_toggled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     on = {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"}
     for jit in ((), (False,), (True, False)):
@@ -109,7 +113,7 @@ def test_xla_goes_on_where_it_is_off_and_off_where_keras_chose_it(monkeypatch: p
     assert found.variables == {"TF_XLA_FLAGS": "--tf_xla_auto_jit=-1"}
 
 
-def test_op_determinism_is_turned() -> None:
+def test_op_determinism_is_toggled() -> None:
     off = changes.op_determinism(baseline(switches={"op_determinism": True}))
     assert off.variables == {"TF_DETERMINISTIC_OPS": "0"}
     assert changes.op_determinism(baseline()).variables == {"TF_DETERMINISTIC_OPS": "1"}
@@ -126,7 +130,7 @@ def test_op_determinism_is_turned() -> None:
         ("C de_DE.utf8 fr_FR.utf8", {"LANG": "de_DE.UTF-8"}, "fr_FR.utf8"),
     ],
 )
-def test_the_locale_is_one_that_is_installed(
+def test_locale_is_an_installed_one(
     monkeypatch: pytest.MonkeyPatch, installed: str, environment: dict[str, str], other: str
 ) -> None:
     monkeypatch.setattr(changes, "installed_locales", lambda: tuple(installed.split()))
@@ -139,22 +143,20 @@ def test_without_another_locale_it_is_not_tried(monkeypatch: pytest.MonkeyPatch)
         changes.other_locale(baseline({"LC_ALL": "C"}))
 
 
-def test_locales_are_asked_for_where_the_system_tells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_installed_locales_are_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "C" in changes.installed_locales()
     monkeypatch.setenv("PATH", str(tmp_path))
     assert changes.installed_locales() == ("C",)
 
 
-def test_the_time_zone_is_far_away() -> None:
+def test_time_zone_is_far_away() -> None:
     found = changes.time_zone(baseline())
     assert found.variables["TZ"] in ("LINT-14", "SST11")
     with pytest.raises(NotTriedError, match="already"):
         changes.time_zone(baseline({"TZ": str(found.variables["TZ"])}))
 
 
-def test_what_needs_copies_is_not_tried_without() -> None:
+def test_variations_that_need_copies_are_not_tried_without() -> None:
     for change in (changes.working_directory, changes.leftover_files):
         with pytest.raises(NotTriedError, match="--no-copy"):
             change(baseline(copied=False))
@@ -164,7 +166,7 @@ def test_what_needs_copies_is_not_tried_without() -> None:
     assert (found.workspace, found.text) == ("used", "with 1 file of an earlier run")
 
 
-def test_other_variables_are_set_and_taken_away() -> None:
+def test_other_variables_are_set_and_removed() -> None:
     found = changes.other_variables(
         baseline({"EDITOR": "ed", "OLDPWD": "/", "HOME": "/root", "PATH": "/bin"})
     )

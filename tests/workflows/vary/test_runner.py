@@ -1,4 +1,4 @@
-"""A script under other surroundings: each verdict is that variation's, and nothing of the user's changes."""
+"""A script under changed conditions: each verdict is of its variation, and no file of the user changes."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from keras_repro.workflows.vary.results import Variations
 from keras_repro.workflows.vary.runner import VariationRunner
 from keras_repro.workflows.vary.watcher import VariationWatcher
 
-# What a forked child can be given: all that acts once TensorFlow runs, and not before.
+# Variations for forked children: those that act after TensorFlow has started.
 LATE = "intra-threads,cpu-count,working-directory,file-order,leftover-files,variables"
 
 
 @pytest.fixture
 def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
-    """Varies the surroundings of a script in the working folder, in forked children."""
+    """Varies the conditions of a script in the working folder, in forked children."""
 
     def vary(script: str, variations: str, *arguments: str, **options: Any) -> Variations:
         task = Task(script=script, arguments=arguments, keep_hash_seed=True)
@@ -45,7 +45,7 @@ def verdicts(found: Variations) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ["file-order", "leftover-files"])
-def test_only_the_line_that_a_script_depends_on_differs(forkserver: Any, name: str) -> None:
+def test_script_differs_only_under_its_own_variation(forkserver: Any, name: str) -> None:
     found = score.run(name, LATE, forkserver.launcher)
     said = verdicts(found)
     assert found.repeat.verdict == "repeats"
@@ -60,11 +60,11 @@ def test_only_the_line_that_a_script_depends_on_differs(forkserver: Any, name: s
     assert found.trainings == 2 + len(found.outcomes) - len(found.with_verdict("not tried"))
 
 
-def test_there_is_a_script_for_each_variation() -> None:
+def test_each_variation_has_a_script() -> None:
     assert {p.stem for p in score.HERE.glob("by_*.py")} == {score.script_of(n).stem for n in score.names()}
 
 
-def test_a_line_of_the_score_is_right_only_for_the_one_variation() -> None:
+def test_result_is_right_only_for_the_one_variation() -> None:
     def result(*differs: str, **more: Any) -> score.Result:
         given = {"could_not_run": (), "not_tried": (), "seconds": 1.0} | more
         return score.Result(name="locale", differs=differs, **given)
@@ -76,7 +76,7 @@ def test_a_line_of_the_score_is_right_only_for_the_one_variation() -> None:
     assert result(not_tried=("locale",)).right
 
 
-# Reads, leaves and changes files, and trains on what the surroundings give.
+# Reads, leaves and changes files, and trains on values of its environment.
 SCRIPT = """
 import os, sys
 from pathlib import Path
@@ -112,7 +112,7 @@ def script(here: Path) -> str:
     return "train.py"
 
 
-def test_what_a_script_sets_itself_is_not_tried(varied: Any, script: str, here: Path) -> None:
+def test_setting_of_the_script_itself_is_not_tried(varied: Any, script: str, here: Path) -> None:
     found = varied(script, "intra-threads,op-determinism,working-directory", "threads", "determinism")
     assert verdicts(found) == {
         "intra-threads": "not tried",
@@ -120,7 +120,7 @@ def test_what_a_script_sets_itself_is_not_tried(varied: Any, script: str, here: 
         "working-directory": "repeats",
     }
     assert found.outcomes[0].reason.startswith("the script sets it itself")
-    # Nothing of the user's has changed, and nothing is left but ledgers.
+    # No file of the user has changed, and only ledgers are left.
     assert sorted(os.listdir(here)) == ["mine.txt", "runs", "train.py"]
     assert (here / "mine.txt").read_text() == "mine"
     assert sorted(os.listdir("runs")) == [
@@ -135,7 +135,7 @@ def test_what_a_script_sets_itself_is_not_tried(varied: Any, script: str, here: 
         assert open_ledger(outcome.ledger).status == "finished"
 
 
-def test_a_script_that_never_repeats_is_not_blamed_on_a_variation(varied: Any, script: str) -> None:
+def test_irreproducible_script_is_not_blamed_on_a_variation(varied: Any, script: str) -> None:
     found = varied(script, "all", "chance")
     assert (found.repeat.verdict, found.repeat.where) == ("differs", "epoch 1 of fit 1")
     assert set(verdicts(found).values()) == {"not tried"}
@@ -143,7 +143,7 @@ def test_a_script_that_never_repeats_is_not_blamed_on_a_variation(varied: Any, s
     assert found.trainings == 2
 
 
-def test_a_failure_there_is_no_difference(varied: Any, script: str) -> None:
+def test_failure_is_no_difference(varied: Any, script: str) -> None:
     found = varied(script, "variables,file-order", "fails")
     assert verdicts(found) == {"file-order": "repeats", "variables": "could not run"}
     failed = found.outcomes[-1]
@@ -151,12 +151,12 @@ def test_a_failure_there_is_no_difference(varied: Any, script: str) -> None:
     assert failed.reason.startswith("failed with exit code 1")
 
 
-def test_a_result_after_the_training_that_only_one_has(varied: Any, script: str) -> None:
+def test_result_after_training_in_only_one_run_differs(varied: Any, script: str) -> None:
     (outcome,) = varied(script, "variables", "late").outcomes
     assert (outcome.verdict, outcome.where, outcome.distance) == ("differs", "the script's exit", 0.0)
 
 
-def test_a_baseline_that_fails_says_where_it_ran(varied: Any, here: Path) -> None:
+def test_failing_baseline_reports_its_copy(varied: Any, here: Path) -> None:
     (here / "train.py").write_text("open('../data.csv')")
     with pytest.raises(
         LaunchError, match=r"the baseline failed .* it ran in a copy of .*--no-copy"
@@ -166,12 +166,12 @@ def test_a_baseline_that_fails_says_where_it_ran(varied: Any, here: Path) -> Non
     assert not (here / "runs" / "copies").exists()
 
 
-def test_what_is_written_by_an_absolute_path_is_noted(varied: Any, script: str, here: Path) -> None:
+def test_write_by_absolute_path_is_noted(varied: Any, script: str, here: Path) -> None:
     found = varied(script, "variables", "outside", str(here / "by_path.txt"))
     assert found.notes == ("a run wrote to your own folder, where all other runs find it: by_path.txt",)
 
 
-def test_without_copies_it_runs_in_the_folder_itself(varied: Any, script: str, here: Path) -> None:
+def test_without_copies_runs_use_the_folder_itself(varied: Any, script: str, here: Path) -> None:
     found = varied(script, "working-directory,leftover-files,variables", copy=False)
     assert verdicts(found) == {
         "working-directory": "not tried",
@@ -199,7 +199,7 @@ class Counting(VariationWatcher):
             self.running.remove(name)
 
 
-def test_side_by_side_but_never_beside_threads(varied: Any, script: str) -> None:
+def test_variations_run_in_parallel_but_thread_variations_alone(varied: Any, script: str) -> None:
     watcher = Counting()
     names = "cpu-count,working-directory,file-order,leftover-files,variables"
     found = varied(script, names, jobs=2, watcher=watcher)
@@ -212,14 +212,14 @@ def test_side_by_side_but_never_beside_threads(varied: Any, script: str) -> None
     assert found.notes == ()
 
 
-def test_not_side_by_side_where_the_path_is_not_known_not_to_matter(varied: Any, script: str) -> None:
+def test_nothing_runs_in_parallel_unless_paths_do_not_matter(varied: Any, script: str) -> None:
     watcher = Counting()
     found = varied(script, "file-order,variables", jobs=2, watcher=watcher)
     assert set(watcher.seen.values()) == {1}
     assert "not in parallel" in found.notes[0]
 
 
-def test_runs_are_replaced_only_when_told_to(varied: Any, script: str, here: Path) -> None:
+def test_runs_are_replaced_only_if_requested(varied: Any, script: str, here: Path) -> None:
     (here / "runs" / "notes").mkdir(parents=True)
     varied(script, "variables")
     with pytest.raises(RunFolderError, match="--force"):
@@ -228,7 +228,7 @@ def test_runs_are_replaced_only_when_told_to(varied: Any, script: str, here: Pat
     assert sorted(os.listdir("runs")) == ["baseline", "file-order", "notes", "repeat"]
 
 
-def test_ctrl_c_ends_the_child_and_takes_the_copies_away(process: Any, script: str, here: Path) -> None:
+def test_ctrl_c_ends_the_child_and_removes_the_copies(process: Any, script: str, here: Path) -> None:
     child = process("-m", "keras_repro.cli", "verify", script, "--vary", "variables", "--run-dir", "runs")
     deadline = time.monotonic() + 60
     while not (here / "runs" / "baseline" / "output.txt").exists() and time.monotonic() < deadline:
@@ -244,7 +244,7 @@ def test_ctrl_c_ends_the_child_and_takes_the_copies_away(process: Any, script: s
     assert (here / "mine.txt").read_text() == "mine"
 
 
-def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
+def test_settings_before_the_start_of_python_take_effect(here: Path) -> None:
     for name in ("by_hash_seed.py", "exact.py"):
         (here / name).write_text((score.HERE / name).read_text())
     task = Task(script="by_hash_seed.py", keep_hash_seed=True)
@@ -262,7 +262,7 @@ def test_what_acts_before_python_starts_in_real_processes(here: Path) -> None:
 
 @pytest.fixture
 def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs `keras-repro verify --vary` in this process; what it launches is forked."""
+    """Runs `keras-repro verify --vary` in this process; its children are forked."""
     monkeypatch.setattr(
         "keras_repro.workflows.vary.runner.VariationRunner",
         functools.partial(VariationRunner, launcher=forkserver.launcher),
@@ -270,7 +270,7 @@ def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> C
     return functools.partial(command, "verify")
 
 
-def test_the_command_tells_people_and_machines(varying: Any, script: str, here: Path) -> None:
+def test_command_writes_text_json_and_html(varying: Any, script: str, here: Path) -> None:
     answer = varying(
         script, "--vary", "variables,file-order", "--json", "said.json", "--html", "page.html", "fails"
     )
@@ -290,7 +290,7 @@ def test_the_command_tells_people_and_machines(varying: Any, script: str, here: 
     assert varying(script, "--vary", "file-order", "--run-dir", "again").code == 0
 
 
-def test_why_a_file_of_an_earlier_run_matters(varying: Any, here: Path) -> None:
+def test_leftover_file_is_explained(varying: Any, here: Path) -> None:
     for name in ("by_leftover_files.py", "exact.py"):
         (here / name).write_text((score.HERE / name).read_text())
     answer = varying("by_leftover_files.py", "--vary", "leftover-files", "--explain", "--json", "said.json")
@@ -324,7 +324,7 @@ def test_misuse(varying: Any, script: str, arguments: tuple[str, ...], message: 
     assert answer.err.count("\n") == 1
 
 
-def test_what_there_is_to_vary_is_listed_without_a_script(varying: Any) -> None:
+def test_variations_are_listed_without_a_script(varying: Any) -> None:
     answer = varying("--vary", "list")
     assert answer.code == 0
     assert answer.out.startswith("hash-seed\n  changes  PYTHONHASHSEED")
