@@ -125,15 +125,14 @@ class WorkspaceCopies:
         return workspace
 
     def keep_used(self) -> None:
-        """Set the copy of the last run aside, for `used`."""
+        """Set the copy of the last run aside, for `restore_used`."""
         remove_folder(self._folder / _USED)
         (self._folder / _SAME).rename(self._folder / _USED)
 
-    def used(self) -> Workspace:
-        """Move the copy that was set aside back to the path of all others, and return it."""
+    def restore_used(self) -> None:
+        """Move the copy that was set aside back to the path of all others."""
         remove_folder(self._folder / _SAME)
         (self._folder / _USED).rename(self._folder / _SAME)
-        return self.latest()
 
     def latest(self) -> Workspace:
         """Return the copy at the path of all others, as the last run has left it."""

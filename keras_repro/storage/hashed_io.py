@@ -88,12 +88,10 @@ def digest_of(file: io.BufferedReader) -> str:
     return str(hasher.hexdigest())
 
 
-class ArrayFile(io.RawIOBase):
-    """Wrap bytes in memory as a readable file, without a copy."""
+class MemoryFile(io.RawIOBase):
+    """A file in memory of `size` bytes, at position `at`."""
 
-    def __init__(self, data: np.ndarray) -> None:
-        self._data = memoryview(data.data)
-        self._at = 0
+    size = at = 0
 
     def readable(self) -> bool:
         return True
@@ -102,16 +100,24 @@ class ArrayFile(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: len(self._data)}[whence]
-        return self._at
+        self.at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self.at, os.SEEK_END: self.size}[whence]
+        return self.at
 
     def tell(self) -> int:
-        return self._at
+        return self.at
+
+
+class ArrayFile(MemoryFile):
+    """Wrap bytes in memory as a readable file, without a copy."""
+
+    def __init__(self, data: np.ndarray) -> None:
+        self._data = memoryview(data.data)
+        self.size = len(self._data)
 
     def readinto(self, buffer: Any) -> int:
-        part = self._data[self._at : self._at + len(buffer)]
+        part = self._data[self.at : self.at + len(buffer)]
         buffer[: len(part)] = part
-        self._at += len(part)
+        self.at += len(part)
         return len(part)
 
 

@@ -10,10 +10,10 @@ So our own code can write the file in one pass, from its first byte to its last.
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Mapping
 from typing import Any
+
+from keras_repro.storage.hashed_io import MemoryFile
 
 # Arrays are read back as views of the file's bytes: large ones are aligned as NumPy and TensorFlow prefer.
 _ALIGNMENT = 64
@@ -58,12 +58,10 @@ def _interleaved(own: _PagedFile, views: Mapping[int, memoryview]) -> list[memor
     return [p for p in (*pieces, own.between(at, max(own.size, at))) if len(p)]
 
 
-class _PagedFile(io.RawIOBase):
+class _PagedFile(MemoryFile):
     """A file in memory that keeps only written pages, for HDF5's `fileobj` driver."""
 
     def __init__(self) -> None:
-        self.size = 0
-        self._at = 0
         self._pages: dict[int, bytearray] = {}
 
     def between(self, start: int, end: int) -> memoryview:
@@ -81,26 +79,19 @@ class _PagedFile(io.RawIOBase):
         rest = memoryview(data).cast("B")
         length = len(rest)
         while rest:
-            number, within = divmod(self._at, _PAGE)
+            number, within = divmod(self.at, _PAGE)
             page = self._pages.setdefault(number, bytearray(_PAGE))
             part = rest[: _PAGE - within]
             page[within : within + len(part)] = part
-            self._at, rest = self._at + len(part), rest[len(part) :]
-        self.size = max(self.size, self._at)
+            self.at, rest = self.at + len(part), rest[len(part) :]
+        self.size = max(self.size, self.at)
         return length
 
     def readinto(self, buffer: Any) -> int:
-        buffer[:] = self.between(self._at, self._at + len(buffer))
-        self._at += len(buffer)
+        buffer[:] = self.between(self.at, self.at + len(buffer))
+        self.at += len(buffer)
         return len(buffer)
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        self._at = offset + {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self.size}[whence]
-        return self._at
-
-    def tell(self) -> int:
-        return self._at
-
     def truncate(self, size: int | None = None) -> int:
-        self.size = self._at if size is None else size
+        self.size = self.at if size is None else size
         return self.size

@@ -79,7 +79,8 @@ def test_each_run_finds_the_original_folder_at_the_same_path(
         assert second == first
         assert not {"left", "new"} & set(below(second.cwd))
         assert (second.cwd / "train.py").read_text() == "print()"
-        assert held.used() == first
+        held.restore_used()
+        assert held.latest() == first
         assert (first.cwd / "train.py").read_text() == "changed"
         moved = held.fresh(elsewhere=True)
         assert moved.cwd != first.cwd

@@ -56,10 +56,8 @@ class RunStarter:
         run.folder = make_run_folder(self._folder / run.name)
         if self._copies is not None:
             if run.change.workspace == "used":
-                run.workspace = self._copies.used()
-            else:
-                elsewhere = run.change.workspace == "elsewhere"
-                run.workspace = self._copies.fresh(elsewhere=elsewhere, slot=run.slot)
+                self._copies.restore_used()
+            run.workspace = self._workspace(run.change, self._copies, run.slot)
 
     def start(self, run: VariedRun) -> Child:
         """Start a run that was prepared."""
@@ -77,13 +75,14 @@ class RunStarter:
 
         The used workspace is the one that the process before it has left.
         """
-        workspace = None
-        if self._copies is not None:
-            if change.workspace == "used":
-                workspace = self._copies.latest()
-            else:
-                workspace = self._copies.fresh(elsewhere=change.workspace == "elsewhere")
+        workspace = None if self._copies is None else self._workspace(change, self._copies)
         return self._conditions(change, workspace)
+
+    @staticmethod
+    def _workspace(change: Change, copies: WorkspaceCopies, slot: int = 0) -> Workspace:
+        if change.workspace == "used":
+            return copies.latest()
+        return copies.fresh(elsewhere=change.workspace == "elsewhere", slot=slot)
 
     def _conditions(self, change: Change, workspace: Workspace | None) -> ChildEnvironment:
         conditions = ChildEnvironment(environment=self.environment).changed(change.variables, change.varied)
