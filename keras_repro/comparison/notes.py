@@ -8,6 +8,7 @@ from typing import Any
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 from keras_repro.utils.mappings import differing_names
+from keras_repro.utils.text import first_few
 from keras_repro.utils.untrusted_json import as_mapping, as_texts
 
 HASH_SEEDS_DIFFER = (
@@ -29,7 +30,7 @@ def latent_notes(a: Record, b: Record) -> Iterator[str]:
             continue
         names = differing_names(a.latent.get(group, {}), b.latent.get(group, {}))
         if names:
-            shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            shown = first_few(names, 3)
             yield _LATENT[group].format(shown) if group in _LATENT else f"{group} {shown} differs"
     if a.kind == "fit":
         digests = [as_mapping(r.extra.get("data")).get("digest") for r in (a, b)]

@@ -129,7 +129,7 @@ def external_link(file: h5py.File) -> None:
         (external_link, "0 in it is a link, which is not followed"),
         (
             lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,), compression="gzip"),
-            "not stored as plain",
+            "not stored as contiguous plain",
         ),
         (lambda f: f.create_dataset("0", data=PLAIN, chunks=(10,)), "not stored as contiguous plain bytes"),
         (

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from keras_repro.report.console.terminal import print_line, shown_path
 from keras_repro.report.text import counted
-from keras_repro.utils.text import escape_control_chars
+from keras_repro.utils.text import escape_control_chars, first_few
 from keras_repro.utils.untrusted_json import as_mapping
 from keras_repro.workflows.reproduce.environment_diff import NOT_SET, EnvironmentDifference
 from keras_repro.workflows.reproduce.reproduce import Preparation, Reproduction
@@ -79,9 +79,7 @@ def _statement(reproduction: Reproduction) -> Iterator[str]:
     )
     differing = [f.what for f in preparation.differences if f.kind != "pinned"]
     if differing:
-        names = ", ".join(differing[:_MOST_NAMES])
-        more = f" and {len(differing) - _MOST_NAMES} more" if len(differing) > _MOST_NAMES else ""
-        yield f"Known differences before the start: {names}{more}."
+        yield f"Known differences before the start: {first_few(differing, _MOST_NAMES)}."
     if pinned := len(preparation.differences) - len(differing):
         yield f"{counted(pinned, 'setting')} {'was' if pinned == 1 else 'were'} set as recorded."
     fingerprint, new_fingerprint = (run["fingerprint"] for run in comparison.runs)
