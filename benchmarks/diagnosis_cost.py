@@ -26,7 +26,7 @@ from typing import Any
 
 from keras_repro.processes.child import Launcher, start_interpreter
 from keras_repro.processes.task import Task
-from keras_repro.storage.trace_file import TRACE_NAME, read_trace
+from keras_repro.storage.trace_file import TRACE_NAME, StepEndEvent, read_trace
 from keras_repro.workflows.diagnose import diagnose
 from keras_repro.workflows.verify import verify
 
@@ -149,7 +149,7 @@ def _peak(pid: int) -> int:
 
 def _steps(folder: Path) -> int:
     """Return how many steps a diagnosing process made, including the last one, which differs."""
-    return sum(i.hard is not None and i.hard.kind == "end" for i in read_trace(folder / TRACE_NAME))
+    return sum(isinstance(i.checked, StepEndEvent) for i in read_trace(folder / TRACE_NAME))
 
 
 def _row(

@@ -13,15 +13,15 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes.copy_survey import CopySurvey, size_text
 from keras_repro.processes.folder_copy import copy_folder, remove_folder, signals_blocked
+from keras_repro.utils.source_line import SourceLine
 
 _SAME, _ELSEWHERE, _USED, _BEFORE = "here", "elsewhere/another-place", "used", "before"
 
@@ -146,9 +146,9 @@ class WorkspaceCopies:
                     return str(root / Path(path).relative_to(copy))
         return path
 
-    def original_line(self, source: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-        """Return a line of code (`{"file", ...}`) in a copy as the same line of the user's own file."""
-        return None if source is None else {**source, "file": self.original(str(source["file"]))}
+    def original_line(self, source: SourceLine | None) -> SourceLine | None:
+        """Return a line of code in a copy as the same line of the user's own file."""
+        return None if source is None else replace(source, file=self.original(source.file))
 
     def remove(self) -> None:
         """Remove all copies; Ctrl-C waits for it."""

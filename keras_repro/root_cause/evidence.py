@@ -1,230 +1,266 @@
-"""The evidence of a diagnosis in the forms in which the rules ask for it."""
+"""The evidence of a diagnosis, and the questions that the rules ask about it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.suspects import (
+    OWN_GENERATORS,
     Suspect,
     entropy_suspects,
+    file_suspects,
     find_root_line,
-    reading_suspects,
-    suspects_of,
+    line_suspects,
     thread_suspects,
 )
 from keras_repro.source_code.dataflow import SourceModel
-from keras_repro.storage.trace_file import Interval
+from keras_repro.storage.divergence_report import (
+    Difference,
+    DivergenceReport,
+    E,
+    LayerDescription,
+    differences_of,
+)
+from keras_repro.storage.trace_file import (
+    BatchEvent,
+    CallEvent,
+    ContextEvent,
+    DataEvent,
+    EntropyEvent,
+    FitEvent,
+    HookEvent,
+    Interval,
+    LineEvent,
+    RecordEvent,
+    StepBeginEvent,
+    ThreadLineEvent,
+    VariableEvent,
+)
 from keras_repro.utils.mappings import differing_names
+from keras_repro.utils.source_line import SourceLine
 
 SET_SEED = "keras.utils.set_random_seed(42)"
 
-NOT_IN_A_THREAD = "change it between steps, by step or epoch: in a callback, or in the loop itself"
+NOT_IN_A_THREAD = "change it between steps, by step or epoch: in a callback, or in the training loop itself"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """What the processes of a diagnosis have left.
+    """What the processes of a diagnosis have recorded.
 
     Attributes:
-        first: the trace of the first one, interval by interval.
-        second: the trace of the second one.
-        parting: what the second one wrote where it parted from the first.
-        second_try: what a further one wrote, which had the hash seed of the first; None where there is none.
-        taps: the values that flowed through the replayed step, by process: `{number: array}`.
-        hash_seeds_differ: whether the first two processes had other hash seeds, or other surroundings.
-        varied: what differs between their surroundings, in words, where these were varied.
-        left: files that an earlier run has made, and that were not there for the first process.
+        first: the trace of the first process.
+        second: the trace of the second process.
+        report: of the second process, from the point where it diverged from the first.
+        third: report of a further process with the hash seed of the first; None if there is none.
+        taps: values of the taps in the replayed step, by process: `{index: array}`.
+        hash_seeds_differ: whether the first two processes had different hash seeds or conditions.
+        varied: what differs between their conditions, in words; None if nothing was varied.
+        left: files that an earlier run has written, and that did not exist for the first process.
     """
 
     first: Sequence[Interval]
     second: Sequence[Interval]
-    parting: Mapping[str, Any]
-    second_try: Mapping[str, Any] | None = None
+    report: DivergenceReport
+    third: DivergenceReport | None = None
     taps: Sequence[Mapping[int, Any]] = ()
     hash_seeds_differ: bool = False
-    folder: Path = field(default_factory=Path)
     varied: str | None = None
-    left: frozenset[str] = frozenset()
+    left: frozenset[str] = field(default_factory=frozenset)
 
 
 class DiagnosisCase:
-    """The evidence in the forms in which the rules ask for it."""
+    """The evidence as the rules ask for it.
+
+    Attributes:
+        evidence: the evidence.
+        report: of the second process.
+        event: the checked event that differs.
+        state: evidence from the state and the data.
+        record_kind: kind of the ledger record that differs, empty for a step.
+        files: the user's files that ran.
+        code: their source code.
+        same_with_hash_seed: whether the further process, with the hash seed of the first, agreed with it.
+        suspects: the lines that may be the cause, in the order of their first difference.
+        file_reads: those of them that read a file of an earlier run.
+        ruled_out: what was found to agree, a line each.
+        noticed: further evidence, a line each.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
-        self.evidence = evidence
-        parting = evidence.parting
-        self.event: Mapping[str, Any] = parting["event"]
-        self.other: Mapping[str, Any] | None = parting.get("other")
-        self.number: int = parting["number"]
-        self.differences: Sequence[Mapping[str, Any]] = parting.get("differences", ())
-        self.owners: Mapping[str, Any] = parting.get("models", {})
-        self.replay: Mapping[str, Any] = parting.get("replay", {})
-        again = evidence.second_try
-        self.files = {
-            e.info["file"] for i in evidence.second for e in i.soft if e.kind in ("line", "thread line")
-        }
-        self.same_with_hash_seed = (
-            evidence.hash_seeds_differ
-            and again is not None
-            and not again.get("parted", True)
-            and again.get("number") == self.number
-            # It did not part only because what differs had not come to bear: the first batch was the same.
-            and not _explaining(self.differences) & _explaining(again.get("differences", ()))
-            # Where nothing goes by hashes, the further run did the same by chance.
-            and (evidence.varied is not None or self._goes_by_hashes())
-        )
-        cleared = ()
-        if self.same_with_hash_seed and again is not None:
-            cleared = tuple(d["key"] for d in again.get("differences", ()) if d["kind"] == "line")
-        self.suspects: list[Suspect] = suspects_of(self.differences, cleared=cleared)
-        if cleared and not any(s.names for s in self.suspects):
-            # Nothing is the hash seed's alone: the further run only had not come to what its lines would do.
-            self.same_with_hash_seed = False
-            self.suspects = suspects_of(self.differences)
-        self.suspects += thread_suspects(evidence.first, evidence.second)
-        asked = () if again is None or not self.same_with_hash_seed else again.get("differences", ())
-        self.suspects += entropy_suspects(
-            self.differences, cleared={d["key"] for d in asked if d["kind"] == "entropy"}
-        )
-        self.reads = reading_suspects(self.differences, evidence.left)
-        self.suspects += self.reads
-        self._seeded = _seeded(evidence)
-        self.kind: str = self.event["kind"]
-        self.record: str = self.event.get("info", {}).get("kind", "") if self.kind == "record" else ""
-        self.layers: Mapping[str, Any] = parting.get("layers", {})
+        report = evidence.report
+        self.evidence, self.report, self.event, self.state = evidence, report, report.event, report.evidence
+        self.record_kind = report.event.record_kind if isinstance(report.event, RecordEvent) else ""
+        lines = [
+            event
+            for interval in evidence.second
+            for event in interval.context
+            if isinstance(event, LineEvent | ThreadLineEvent)
+        ]
+        self.files = {event.file for event in lines}
+        self.code = SourceModel(self.files)
+        self._held_sets = any(isinstance(event, LineEvent) and event.sets for event in lines)
+        self._seeded = _seeded_generators(evidence)
+        self.same_with_hash_seed = self._agrees_with_hash_seed()
+        self.suspects = self._find_suspects()
+        self.file_reads = file_suspects(report.differences, evidence.left)
+        self.suspects += self.file_reads
         self.ruled_out: list[str] = []
         self.noticed: list[str] = []
 
-    def tensors(self) -> list[tuple[str, str]]:
-        """Section and name of each tensor that differs in the event, in the order of the state."""
-        mine = self.event.get("value")
-        theirs = (self.other or {}).get("value")
-        if not isinstance(mine, Mapping) or not isinstance(theirs, Mapping):
-            return []
-        found = []
-        for section in ("weights", "optimizer", "seeds", "metrics", *mine):
-            left, right = mine.get(section), theirs.get(section)
-            if isinstance(left, Mapping) and isinstance(right, Mapping):
-                found += [(section, name) for name in differing_names(left, right)]
-            elif left != right:
-                found.append((section, section))
-        return list(dict.fromkeys(found))
-
-    def _goes_by_hashes(self) -> bool:
-        """Whether the user's code names a set or a hash, or a line of it has held a set."""
-        held = any("sets" in e.info for i in self.evidence.second for e in i.soft if e.kind == "line")
-        return held or SourceModel(set(self.files)).uses_hashes()
-
-    def soft(self, kind: str, *, here: bool = False) -> list[Mapping[str, Any]]:
-        """The soft differences of a kind, or only those of the interval that the differing event ends."""
-        return [
-            d for d in self.differences if d["kind"] == kind and (not here or d["interval"] == self.number)
-        ]
-
-    def place(self) -> tuple[int | None, int | None, int | None]:
-        """Numbers of the fit, the epoch and the step."""
-        parts = self.event["key"].split()
-        if self.kind in ("begin", "end"):
-            in_fit = int(parts[0]) >= 0
-            return (int(parts[0]) if in_fit else None), (int(parts[1]) if in_fit else None), int(parts[2])
-        if self.record in ("evaluation", "prediction", "loop", "exit"):
-            return None, None, None
-        numbers = [int(p) for p in parts[1:] if p.isdecimal()]
-        epoch = numbers[1] if len(numbers) > 1 and self.record == "epoch" else None
-        return (numbers[0] if numbers else None), epoch, None
-
-    def in_words(self) -> str:
-        """The place for people, counted from 1."""
-        fit, epoch, step = self.place()
-        named = (("fit", fit), ("epoch", epoch), ("step", step))
-        words = [f"{n} {v + 1}" for n, v in named if v is not None]
-        if self.kind == "begin":
-            words.append("before it began" if step else "before the first step")
-        if self.kind == "record" and self.record not in ("epoch",):
-            words.append(f"the {self.record}")
-        return ", ".join(words)
-
-    def fit_call(self) -> Mapping[str, Any] | None:
-        """The user's line that called `fit`, as far as the traces tell."""
-        for each in reversed(self.evidence.first):
-            for event in each.soft:
-                if event.kind == "call":
-                    return event.info.get("source")
-        return None
-
-    def calls(self) -> list[Mapping[str, Any]]:
-        """The user's lines that called `fit`, `evaluate` and the like before they parted, latest first."""
-        found = []
-        for interval in self.evidence.first[: self.number + 1]:
-            found += [e.info["source"] for e in interval.soft if e.kind == "call" and e.info.get("source")]
-        return found[::-1]
-
-    def near(self) -> list[Suspect]:
-        """The suspects of the interval that the differing event ends."""
-        return [s for s in self.suspects if s.interval == self.number]
-
-    def first_tensor(self) -> str | None:
-        """The name of the first tensor that differs."""
-        return next((name for _, name in self.tensors()), None)
-
-    def layer(self, name: str, kind: str) -> Mapping[str, Any]:
-        """A layer by its name: the one that the user made, where a library made it inside of that."""
-        known: Mapping[str, Any] = self.layers.get(name, {})
-        while known.get("inner") and "/" in name:
-            name = name.rpartition("/")[0]
-            known = self.layers.get(name, known)
-        return {"layer": name, "class": known.get("class", kind), "source": known.get("source")}
-
-    def running_thread(self) -> Mapping[str, Any] | None:
-        """The line that started a thread which was still running where they parted."""
-        return next(iter(self.evidence.parting.get("threads", ())), None)
-
-    def elsewhere(self) -> Suspect | None:
-        """The line that what threads did goes back to."""
-        sinks = [s.to_dict() for s in self.suspects if s.interval < 0]
+    def _agrees_with_hash_seed(self) -> bool:
+        third, report = self.evidence.third, self.report
         return (
-            find_root_line(self.suspects, sinks, interval=-1, files=self.files, seeded=self._seeded)
-            if sinks
-            else None
+            self.evidence.hash_seeds_differ
+            and third is not None
+            and not third.diverged
+            and third.interval == report.interval
+            # Otherwise its difference may only not have taken effect yet.
+            and not _causes_by_themselves(report.differences) & _causes_by_themselves(third.differences)
+            # If nothing depends on hashes, the further process agreed by chance.
+            and (self.evidence.varied is not None or self._held_sets or self.code.uses_hashes())
         )
 
-    def owner(self, tensor: str) -> Mapping[str, Any]:
-        """The layer that holds a tensor, its class and the line that made it; empty if that is not known."""
-        name = tensor.removesuffix(" before").removesuffix(" at the start")
-        if name in self.owners:
-            return dict(self.owners[name])
-        # A slot of an optimizer is named by the weight that it serves.
-        served = [n for n in self.owners if name.endswith(f"/{n}")]
-        return self.owners[max(served, key=len)] if served else {}
+    def _find_suspects(self) -> list[Suspect]:
+        differences, third = self.report.differences, self.evidence.third
+        further = third.differences if third is not None and self.same_with_hash_seed else ()
+        cleared = {d.either.key for d in differences_of(further, LineEvent)}
+        suspects = line_suspects(differences, cleared=cleared)
+        if cleared and not any(s.names for s in suspects):
+            # No line depends on the hash seed alone: the effect of its lines was only missing by chance.
+            self.same_with_hash_seed, further = False, ()
+            suspects = line_suspects(differences)
+        suspects += thread_suspects(self.evidence.first, self.evidence.second)
+        cleared = {d.either.key for d in differences_of(further, EntropyEvent)}
+        return suspects + entropy_suspects(differences, cleared=cleared)
 
-    def said(
+    def differing_tensors(self) -> list[tuple[str, str]]:
+        """Return section and name of each tensor that differs in the event, in the order of the state."""
+        second, first = _digests(self.event), _digests(self.report.reference)
+        if first is None or second is None:
+            return []
+        differing = []
+        for section in ("weights", "optimizer", "seeds", "metrics", *second):
+            new, old = second.get(section), first.get(section)
+            if isinstance(new, Mapping) and isinstance(old, Mapping):
+                differing += [(section, name) for name in differing_names(new, old)]
+            elif new != old:
+                differing.append((section, section))
+        return list(dict.fromkeys(differing))
+
+    def digests_of(self, section: str, tensor: str) -> tuple[str | None, str | None]:
+        """Return the digests of a tensor in the first and the second process."""
+        first, second = (
+            section_digests.get(tensor) if isinstance(section_digests, Mapping) else section_digests
+            for section_digests in (
+                (_digests(event) or {}).get(section) for event in (self.report.reference, self.event)
+            )
+        )
+        return first, second
+
+    def context(self, kind: type[E], *, nearby: bool = False) -> list[Difference[E]]:
+        """Return the differences in context events of a kind; if `nearby`, only of the last interval."""
+        differences = differences_of(self.report.differences, kind)
+        return [d for d in differences if not nearby or d.interval == self.report.interval]
+
+    def position(self) -> tuple[int | None, int | None, int | None]:
+        """Return the numbers of the fit, the epoch and the step, from 0."""
+        if not isinstance(self.event, RecordEvent):
+            position = self.event.position
+            in_fit = position.in_fit
+            return (position.fit if in_fit else None), (position.epoch if in_fit else None), position.step
+        if self.record_kind in ("evaluation", "prediction", "loop", "exit"):
+            return None, None, None
+        numbers = [int(p) for p in self.event.position.split()[1:] if p.isdecimal()]
+        epoch = numbers[1] if len(numbers) > 1 and self.record_kind == "epoch" else None
+        return (numbers[0] if numbers else None), epoch, None
+
+    def is_first_step(self) -> bool:
+        """Return whether the event is the state before the first step of an epoch or a loop."""
+        return isinstance(self.event, StepBeginEvent) and self.event.position.step == 0
+
+    def position_text(self) -> str:
+        """Return the position in words, counted from 1."""
+        fit, epoch, step = self.position()
+        numbered = (("fit", fit), ("epoch", epoch), ("step", step))
+        words = [f"{name} {number + 1}" for name, number in numbered if number is not None]
+        if isinstance(self.event, StepBeginEvent):
+            words.append("before it began" if step else "before the first step")
+        if self.record_kind not in ("", "epoch"):
+            words.append(f"the {self.record_kind}")
+        return ", ".join(words)
+
+    def method_calls(self) -> list[SourceLine]:
+        """Return the lines that called `fit`, `evaluate` and the like up to the event, latest first."""
+        calls = [
+            event.source
+            for interval in self.evidence.first[: self.report.interval + 1]
+            for event in interval.context
+            if isinstance(event, CallEvent)
+        ]
+        return calls[::-1]
+
+    def nearby_suspects(self) -> list[Suspect]:
+        """Return the suspects of the interval that the event ends."""
+        return [s for s in self.suspects if s.interval == self.report.interval]
+
+    def first_tensor(self) -> str | None:
+        """Return the name of the first tensor that differs."""
+        return next((name for _, name in self.differing_tensors()), None)
+
+    def user_layer(self, name: str, layer_class: str) -> LayerDescription:
+        """Return a layer by its name; for a layer inside a library's, the one that the user constructed."""
+        known = self.state.layers.get(name)
+        while known is not None and known.is_inner and "/" in name:
+            name = name.rpartition("/")[0]
+            known = self.state.layers.get(name, known)
+        if known is None:
+            return LayerDescription(name=name, layer_class=layer_class)
+        return LayerDescription(name=name, layer_class=known.layer_class, source=known.source)
+
+    def running_thread(self) -> SourceLine | None:
+        """Return the line that started a thread which was still running at the divergence."""
+        return next(iter(self.report.threads), None)
+
+    def owner(self, tensor: str | None) -> LayerDescription | None:
+        """Return the layer that holds a tensor, None if that is not known."""
+        if tensor is None:
+            return None
+        owners = self.state.owners
+        name = tensor.removesuffix(" before").removesuffix(" at the start")
+        if name in owners:
+            return owners[name]
+        # A slot of an optimizer is named by the weight that it serves.
+        served = [n for n in owners if name.endswith(f"/{n}")]
+        return owners[max(served, key=len)] if served else None
+
+    def explanation(
         self,
         cause: str,
         sentence: str,
         *,
         tensor: str | None = None,
-        source: Mapping[str, Any] | None = None,
+        source: SourceLine | None = None,
         fix: str | None = None,
         evidence: Iterable[str] = (),
-        layer: Mapping[str, Any] | None = None,
+        layer: LayerDescription | None = None,
         operation: str | None = None,
     ) -> Explanation:
-        """An explanation, with the place and the layer filled in."""
-        fit, epoch, step = self.place()
-        owner = layer if layer is not None else (self.owner(tensor) if tensor else {})
+        """Return an explanation with the position and the layer filled in; by default the tensor's owner."""
+        fit, epoch, step = self.position()
+        owner = layer or self.owner(tensor) or LayerDescription()
         return Explanation(
             cause=cause,
             sentence=sentence,
-            place=self.in_words(),
+            place=self.position_text(),
             fit=fit,
             epoch=epoch,
             step=step,
-            layer=owner.get("layer") or None,
-            layer_class=owner.get("class") or None,
+            layer=owner.name or None,
+            layer_class=owner.layer_class or None,
             variable=tensor,
             operation=operation,
             source=source,
@@ -232,58 +268,77 @@ class DiagnosisCase:
             fix=fix,
         )
 
-    def root(
-        self, *sinks: Mapping[str, Any] | None, here: bool = False, strict: bool = False
+    def root_line(
+        self, *sinks: SourceLine | None, nearby: bool = False, strict: bool = False
     ) -> Suspect | None:
-        """The line that what went wrong goes back to; `here` looks in the last interval first.
+        """Return the suspect from which the sinks were computed.
 
-        Where none is known to lead to the sinks, it is the best of the rest, or none if `strict`.
+        Args:
+            *sinks: lines where the difference showed.
+            nearby: whether to search the last interval first.
+            strict: whether to return None, and not the best other suspect, if none leads to the sinks.
         """
-        if here:
-            near = [s for s in self.suspects if s.interval == self.number]
-            if near:
-                sinks = tuple(s.to_dict() for s in near)
-                found = find_root_line(
-                    self.suspects, sinks, interval=self.number, files=self.files, seeded=self._seeded
-                )
-                return found or near[0]
+        near = self.nearby_suspects() if nearby else []
+        if near:
+            return self._root_of(near, self.report.interval) or near[0]
         return find_root_line(self.suspects, sinks, files=self.files, strict=strict, seeded=self._seeded)
 
+    def background_thread_line(self) -> Suspect | None:
+        """Return the suspect from which the values in other threads were computed."""
+        in_threads = [s for s in self.suspects if s.interval < 0]
+        return self._root_of(in_threads, -1) if in_threads else None
 
-def _seeded(evidence: Evidence) -> set[str]:
-    """Those of the process's own generators that once were in the same state in both runs."""
-    held = [
+    def _root_of(self, suspects: Sequence[Suspect], interval: int) -> Suspect | None:
+        sinks = [s.source for s in suspects]
+        return find_root_line(self.suspects, sinks, interval=interval, files=self.files, seeded=self._seeded)
+
+
+def line_of(suspect: Suspect | None) -> SourceLine | None:
+    """Return the line of a suspect, if there is one."""
+    return None if suspect is None else suspect.source
+
+
+def seeds_set(case: DiagnosisCase, *, second: bool = False) -> Mapping[str, Any]:
+    """Return the seeds that were set when the last fit began, by library; empty if no fit began.
+
+    Args:
+        case: the case.
+        second: whether to return those of the second process.
+    """
+    trace = case.evidence.second if second else case.evidence.first
+    for interval in reversed(trace[: case.report.interval + 1]):
+        if isinstance(interval.checked, RecordEvent) and interval.checked.seeds_set:
+            return interval.checked.seeds_set
+    return {}
+
+
+def _digests(event: Any) -> Mapping[str, Mapping[str, str] | str] | None:
+    """Return the digests that an event compares, by section."""
+    if event is None:
+        return None
+    return {**event.tensors, **(event.sections if isinstance(event, RecordEvent) else {})}
+
+
+def _seeded_generators(evidence: Evidence) -> set[str]:
+    """Return those of the process's own generators that once had the same state in both processes."""
+    first, second = (
         {
-            (e.key, name, e.value[name])
+            (event.key, name, event.digests[name])
             for interval in trace
-            for e in interval.soft
-            if e.kind == "line" and isinstance(e.value, Mapping)
-            for name in ("random", "np.random")
-            if name in e.value
+            for event in interval.context
+            if isinstance(event, LineEvent)
+            for name in OWN_GENERATORS & event.digests.keys()
         }
         for trace in (evidence.first, evidence.second)
-    ]
-    return {name for _, name, _ in held[0] & held[1]}
+    )
+    return {name for _, name, _ in first & second}
 
 
-def _explaining(differences: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:
-    """The differences that would be a cause by themselves: data, first values of weights, hooks."""
+def _causes_by_themselves(differences: Iterable[Difference[ContextEvent]]) -> set[tuple[Any, ...]]:
+    """Return the keys of differences that are a cause by themselves: data, initial values, hooks."""
     return {
-        (d["kind"], d["key"])
+        d.either.key
         for d in differences
-        if d["kind"] in ("fit", "data", "batch", "hook")
-        or (d["kind"] == "birth" and not (d.get("mine") or d.get("other") or {})["info"].get("seed"))
+        if isinstance(d.either, FitEvent | DataEvent | BatchEvent | HookEvent)
+        or (isinstance(d.either, VariableEvent) and not d.either.is_seed)
     }
-
-
-def as_source(suspect: Suspect | None) -> Mapping[str, Any] | None:
-    return None if suspect is None else suspect.to_dict()
-
-
-def seeds_set(case: DiagnosisCase, *, second: bool = False) -> Mapping[str, Any] | None:
-    """The seeds that were set when the last fit began, None where no fit did; those of the `second` run."""
-    trace = case.evidence.second if second else case.evidence.first
-    for interval in reversed(trace[: case.number + 1]):
-        if interval.hard is not None and interval.hard.info.get("seeds_set"):
-            return dict(interval.hard.info["seeds_set"])
-    return None

@@ -1,7 +1,8 @@
-"""Which of the lines that brought forth other values is the one to fix.
+"""Choose the line to fix among the lines whose values differ.
 
-Many lines differ once one does. The one to fix is the first of those that what went wrong was made of: its
-names are followed back through the assignments of the user's code, as far as the code's text tells.
+Once one line differs, many do. The data flow is followed backwards from the line where the difference showed,
+through the assignments of the user's code, as far as static analysis allows. Of the lines that it reaches,
+the first source of nondeterminism is chosen.
 """
 
 from __future__ import annotations
@@ -25,332 +26,316 @@ from keras_repro.source_code.nondeterminism import (
 )
 from keras_repro.source_code.rewrite import iterates_over
 from keras_repro.source_code.statements import statement_text
-from keras_repro.storage.trace_file import Interval
+from keras_repro.storage.divergence_report import Difference, differences_of
+from keras_repro.storage.trace_file import (
+    ContextEvent,
+    EntropyEvent,
+    FileReadEvent,
+    Interval,
+    LineEvent,
+    ThreadLineEvent,
+)
+from keras_repro.utils.source_line import SourceLine
 
-# The process's own generators, which a line may draw from through a library.
-_OWN = {"random", "np.random"}
+# The process's own generators, as names of a line that draws from them, perhaps through a library.
+OWN_GENERATORS = {"random", "np.random"}
 
-# What stands for the names of a line that asked the system for randomness.
+# The name of a line that asked the system for randomness.
 _ENTROPY = "the system's entropy"
 
-# A draw from a generator that some line makes without a seed: between the levels `SOURCE` and `DRAW`.
+# A draw from a generator that was made without a seed: between the levels `SOURCE` and `DRAW`.
 _UNSEEDED = -1
 
 _CLOCK = re.compile(
     r"\b(time|perf_counter|monotonic|process_time|time_ns|perf_counter_ns|strftime|ctime|now|utcnow|today)\("
 )
 
-# What puts something where other threads put theirs.
+# Adds to something that other threads may share.
 _SHARES = re.compile(r"\.(append|appendleft|extend|insert|add|update|put|put_nowait)\(|\]\s*=[^=]|[-+*/|&]=")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Suspect:
-    """A line of the user's code after which two runs held different values.
+    """A line of the user's code after which two processes had different values.
 
     Attributes:
-        file: its file.
-        line: its number, from 1.
-        code: its text.
+        source: the line.
         names: those of its names whose values differ.
-        interval: in which interval of the trace it did so first.
-        raced: whether threads came by with the same values, in another order.
-        reads: name of the file of an earlier run that it reads, empty where it reads none.
-        sets: those of its names that held sets whose order is another one in each process.
+        interval: number of the interval of its first difference, -1 in threads.
+        raced: whether threads reached it with the same values in another order.
+        reads: name of the file of an earlier run that it reads, empty if it reads none.
+        sets: those of its names that held sets whose order differs between processes.
     """
 
-    file: str
-    line: int
-    code: str
+    source: SourceLine
     names: tuple[str, ...]
     interval: int
     raced: bool = False
     reads: str = ""
     sets: tuple[str, ...] = ()
 
-    def is_at(self, source: Mapping[str, Any]) -> bool:
-        """Whether it is this line."""
-        return (self.file, self.line) == (source["file"], source["line"])
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {"file": self.file, "line": self.line, "code": self.code}
+    @property
+    def at(self) -> tuple[str, int]:
+        """Its file and number."""
+        return self.source.file, self.source.line
 
 
-def suspects_of(differences: Iterable[Mapping[str, Any]], *, cleared: Iterable[str] = ()) -> list[Suspect]:
-    """The lines among the differences between two traces, in the order of their first difference.
+def line_suspects(
+    differences: Iterable[Difference[ContextEvent]], *, cleared: Collection[tuple[Any, ...]] = ()
+) -> list[Suspect]:
+    """Return the lines with different values, in the order of their first difference.
 
-    A line stands there once for each set of names that differed in it.
+    A line is returned once for each set of names that differed in it.
 
     Args:
-        differences: `differences` of a parting.
-        cleared: keys of lines that differ also between runs that did not part.
+        differences: from a report.
+        cleared: keys of lines that also differ between processes that agree.
     """
-    found: dict[tuple[str, tuple[str, ...]], Suspect] = {}
-    known_innocent = set(cleared)
-    lines = [d for d in differences if d["kind"] == "line"]
-    for difference in sorted(lines, key=lambda d: (d["interval"], _first_seen(d))):
-        if difference["key"] in known_innocent:
-            continue
-        mine, other = difference.get("mine"), difference.get("other")
-        if mine is None:
-            continue  # a line that only the other run came by is the consequence of another
-        theirs = other["value"] if other is not None else {}
-        names = tuple(n for n, digest in mine["value"].items() if theirs.get(n) != digest)
-        info = mine["info"]
-        names = names if other is not None else ()
-        if names and _comes_to_the_same(info["file"], info["line"], set(names), set(mine["value"])):
-            continue
-        if (difference["key"], names) in found:
-            continue
-        found[difference["key"], names] = Suspect(
-            file=info["file"],
-            line=info["line"],
-            code=statement_text(info["file"], info["line"]),
-            names=names,
-            interval=difference["interval"],
-            sets=tuple(info.get("sets", ())),
+    suspects: dict[tuple[Any, ...], Suspect] = {}
+    lines = differences_of(differences, LineEvent)
+    for difference in sorted(lines, key=lambda d: (d.interval, _first_different_run(d))):
+        event, reference = difference.event, difference.reference
+        if event is None or event.key in cleared:
+            continue  # a line that only the first process ran is the consequence of another
+        names: tuple[str, ...] = ()
+        if reference is not None:
+            names = tuple(n for n, d in event.digests.items() if reference.digests.get(n) != d)
+            if names and _has_same_result(event, set(names)):
+                continue
+        suspects.setdefault(
+            (event.key, names),
+            Suspect(
+                source=_line(event.file, event.line),
+                names=names,
+                interval=difference.interval,
+                sets=event.sets,
+            ),
         )
-    return list(found.values())
+    return list(suspects.values())
 
 
-def _comes_to_the_same(file: str, line: int, names: set[str], known: set[str]) -> bool:
-    """Whether what differs in a statement is what it goes through only, not what it assigns or returns."""
-    code = SourceModel({file})
-    assigned = code.assigned_by(file, line)
+def _line(file: str, line: int) -> SourceLine:
+    return SourceLine(file=file, line=line, code=statement_text(file, line))
+
+
+def _has_same_result(event: LineEvent, names: set[str]) -> bool:
+    """Return whether only the loop variables of a comprehension differ, not what it assigns or returns."""
+    code = SourceModel({event.file})
+    assigned = code.assigned_by(event.file, event.line)
     if assigned != {"return"}:
-        names = names - {"return"}  # of a comprehension's own frame
+        names = names - {"return"}  # of the comprehension's own frame
     return (
-        bool(assigned) and assigned <= known - names and code.are_comprehension_variables(file, line, names)
+        bool(assigned)
+        and assigned <= event.digests.keys() - names
+        and code.are_comprehension_variables(event.file, event.line, names)
     )
 
 
 def thread_suspects(first: Iterable[Interval], second: Iterable[Interval]) -> list[Suspect]:
-    """The lines that brought forth other values outside of the main thread, run by run.
-
-    Returns:
-        Suspects of the interval -1, since threads go their own pace.
-    """
-    mine, theirs = _thread_runs(second), _thread_runs(first)
-    found = []
-    for (file, line), runs in mine.items():
-        others = theirs.get((file, line), {})
-        for number, digests in runs.items():
-            if number in others and others[number] != digests:
-                names = tuple(n for n, d in digests.items() if others[number].get(n) != d)
-                code = statement_text(file, line)
-                raced = any(_permuted(runs, others, name) for name in names)
-                found.append(Suspect(file=file, line=line, code=code, names=names, interval=-1, raced=raced))
-                break
-    return found
+    """Return the lines with different values outside the main thread, compared run by run."""
+    references = _thread_runs(first)
+    suspects = []
+    for at, runs in _thread_runs(second).items():
+        others = references.get(at, {})
+        different = (n for n in runs if n in others and others[n] != runs[n])
+        number = next(different, None)
+        if number is not None:
+            names = tuple(n for n, digest in runs[number].items() if others[number].get(n) != digest)
+            raced = any(_are_permuted(runs, others, name) for name in names)
+            suspects.append(Suspect(source=_line(*at), names=names, interval=-1, raced=raced))
+    return suspects
 
 
-def reading_suspects(differences: Iterable[Mapping[str, Any]], left: Collection[str]) -> list[Suspect]:
-    """The lines that read a file of an earlier run, or one that had other bytes.
+def file_suspects(differences: Iterable[Difference[ContextEvent]], left: Collection[str]) -> list[Suspect]:
+    """Return the lines that read a file of an earlier run, or a file with different content.
 
     Args:
-        differences: `differences` of a parting.
-        left: the files that an earlier run has made, and that were there for one of the two only.
+        differences: from a report.
+        left: files that an earlier run has written, and that existed for one of the processes only.
     """
-    found: dict[tuple[str, int], Suspect] = {}
-    for difference in differences:
-        mine, other = difference.get("mine"), difference.get("other")
-        if difference["kind"] != "opened" or mine is None:
+    suspects: dict[SourceLine, Suspect] = {}
+    for difference in differences_of(differences, FileReadEvent):
+        event = difference.event
+        if event is None:
             continue
-        file, source = mine["info"]["file"], mine["info"]["source"]
-        if file not in left and other is None:
-            continue  # a file of this run's own, by a name that is another one each time
-        names = SourceModel({source["file"]}).set_by(source["file"], source["line"])
-        found.setdefault(
-            (source["file"], source["line"]),
+        if event.path not in left and difference.reference is None:
+            continue  # a file of this run, whose name differs in each run
+        file, line = event.source.file, event.source.line
+        names = SourceModel({file}).set_by(file, line)
+        suspects.setdefault(
+            event.source,
             Suspect(
-                file=source["file"],
-                line=source["line"],
-                code=statement_text(source["file"], source["line"]),
+                source=_line(file, line),
                 names=tuple(sorted(names)) or ("read",),
-                interval=difference["interval"],
-                reads=os.path.basename(file),
+                interval=difference.interval,
+                reads=os.path.basename(event.path),
             ),
         )
-    return list(found.values())
+    return list(suspects.values())
 
 
 def entropy_suspects(
-    differences: Iterable[Mapping[str, Any]], *, cleared: Collection[str] = ()
+    differences: Iterable[Difference[ContextEvent]], *, cleared: Collection[tuple[Any, ...]] = ()
 ) -> list[Suspect]:
-    """The lines that asked the system for randomness.
+    """Return the lines that asked the system for randomness.
 
     Args:
-        differences: `differences` of a parting.
-        cleared: keys of lines that did so also in runs that did not part.
+        differences: from a report.
+        cleared: keys of lines that also did so in processes that agree.
     """
-    found: dict[str, Suspect] = {}
-    for difference in differences:
-        if difference["kind"] == "entropy" and difference.get("mine") and difference["key"] not in cleared:
-            source = difference["mine"]["info"]["source"]
-            code = statement_text(source["file"], source["line"])
-            found.setdefault(
-                difference["key"],
-                Suspect(
-                    file=source["file"],
-                    line=source["line"],
-                    code=code,
-                    names=(_ENTROPY,),
-                    interval=difference["interval"],
-                ),
+    suspects: dict[SourceLine, Suspect] = {}
+    for difference in differences_of(differences, EntropyEvent):
+        event = difference.event
+        if event is not None and event.key not in cleared:
+            source = _line(event.source.file, event.source.line)
+            suspects.setdefault(
+                source, Suspect(source=source, names=(_ENTROPY,), interval=difference.interval)
             )
-    return list(found.values())
+    return list(suspects.values())
 
 
 def shares(code: str) -> bool:
-    """Whether a line puts something where others put theirs."""
+    """Return whether a line adds to something that other threads may share."""
     return _SHARES.search(code) is not None
 
 
-def _permuted(
-    runs: Mapping[int, Mapping[str, str]], others: Mapping[int, Mapping[str, str]], name: str
-) -> bool:
-    """Whether a name had the same values in a line's runs, in another order."""
-    mine, theirs = ([d.get(name, "") for _, d in sorted(held.items())] for held in (runs, others))
-    return len(set(mine)) > 1 and sorted(mine) == sorted(theirs)
+_Runs = dict[int, Mapping[str, str]]  # digests by name, by number of the run
 
 
-def _thread_runs(intervals: Iterable[Interval]) -> dict[tuple[str, int], dict[int, Mapping[str, str]]]:
-    runs: dict[tuple[str, int], dict[int, Mapping[str, str]]] = {}
+def _are_permuted(runs: _Runs, others: _Runs, name: str) -> bool:
+    """Return whether a name had the same values in a line's runs, in another order."""
+    first, second = ([d.get(name, "") for _, d in sorted(r.items())] for r in (runs, others))
+    return len(set(first)) > 1 and sorted(first) == sorted(second)
+
+
+def _thread_runs(intervals: Iterable[Interval]) -> dict[tuple[str, int], _Runs]:
+    runs: dict[tuple[str, int], _Runs] = {}
     for interval in intervals:
-        for event in interval.soft:
-            if event.kind == "thread line":
-                held = runs.setdefault((event.info["file"], event.info["line"]), {})
-                held.update(dict(event.info["seen"]))
+        for event in interval.context:
+            if isinstance(event, ThreadLineEvent):
+                runs.setdefault((event.file, event.line), {}).update(event.runs)
     return runs
 
 
-def _first_seen(difference: Mapping[str, Any]) -> int:
-    """When the line ran for the first time with another outcome, as a count over all lines."""
-    mine, other = difference.get("mine"), difference.get("other")
-    if mine is None:
+def _first_different_run(difference: Difference[LineEvent]) -> int:
+    """Return when the line first ran with another result, as a count over all lines."""
+    event, reference = difference.event, difference.reference
+    if event is None:
         return 0
-    seen = mine["info"].get("seen") or [[0, ""]]
-    theirs = (other or {}).get("info", {}).get("seen") or []
-    for index, (count, digest) in enumerate(seen):
-        if index >= len(theirs) or theirs[index][1] != digest:
-            return int(count)
-    return int(seen[-1][0])
+    others = () if reference is None else reference.runs
+    for index, (count, digest) in enumerate(event.runs):
+        if index >= len(others) or others[index][1] != digest:
+            return count
+    return event.runs[-1][0] if event.runs else 0
 
 
 def find_root_line(
     suspects: Sequence[Suspect],
-    sinks: Iterable[Mapping[str, Any] | None],
+    sinks: Iterable[SourceLine | None],
     *,
     interval: int | None = None,
     files: Iterable[str] = (),
     strict: bool = False,
     seeded: Collection[str] = (),
 ) -> Suspect | None:
-    """The first of the suspects that led to what went wrong.
+    """Return the first suspect from which the sinks were computed.
 
     Args:
         suspects: in the order of their first difference.
-        sinks: lines where it showed, each with `file` and `line`: the call of `fit`, the line that made a
-            layer. Where none leads to a suspect, the first suspect that is not just a reading of the clock.
-        interval: the interval whose own lines come before what they go back to.
-        files: further files of the user's that names may be followed through.
-        strict: whether to give None where no sink leads to a suspect.
-        seeded: those of the process's own generators, `random` and `np.random`, that started from one state.
+        sinks: lines where the difference showed: the call of `fit`, the line that constructed a layer. If
+            none is computed from a suspect, the first suspect is returned that does not only read the clock.
+        interval: the interval whose own lines are preferred.
+        files: further files of the user through which names are followed.
+        strict: whether to return None if no sink is computed from a suspect.
+        seeded: those of the process's own generators that started from the same state.
     """
     named = [s for s in suspects if s.names]
     lines = [s for s in sinks if s is not None]
-    code = SourceModel({s.file for s in suspects} | {s["file"] for s in lines} | set(files))
-    wanted = code.closure({name for sink in lines for name in code.read_by(sink["file"], sink["line"])})
-    at = {(s["file"], code.first_line(s["file"], s["line"])) for s in lines}
+    code = SourceModel({s.source.file for s in suspects} | {s.file for s in lines} | set(files))
+    wanted = code.closure({name for sink in lines for name in code.read_by(sink.file, sink.line)})
+    statements = {(s.file, code.first_line(s.file, s.line)) for s in lines}
     reached = [
         s
         for s in named
         if _roots(s.names) & wanted
-        or code.is_in(s.file, s.line, wanted)
-        or (s.file, s.line) in at
-        or (_OWN & set(s.names) and code.set_by(s.file, s.line) & wanted)
+        or code.is_in(*s.at, wanted)
+        or s.at in statements
+        or (OWN_GENERATORS & set(s.names) and code.set_by(*s.at) & wanted)
     ]
-    if reached:
-        return _definition_behind(_chosen(reached, interval, code, seeded), code, seeded)
-    if strict:
+    if not reached and not strict:
+        reached = [s for s in named if not _CLOCK.search(s.source.code)] or named
+    if not reached:
         return None
-    timeless = [s for s in named if not _CLOCK.search(s.code)]
-    return (
-        _definition_behind(_chosen(timeless or named, interval, code, seeded), code, seeded)
-        if named
-        else None
-    )
+    return _definition_behind(_strongest(reached, interval, code, seeded), code, seeded)
 
 
-def _chosen(
+def _strongest(
     candidates: Sequence[Suspect], interval: int | None, code: SourceModel, seeded: Collection[str]
 ) -> Suspect:
-    """The first whose text says where the chance comes from, those of one interval before others."""
-    strength = {id(s): _strength(s, code, seeded) for s in candidates}
-    order = [
-        s
-        for level in (SOURCE, _UNSEEDED, DRAW, RACE, NAME)
-        for near in (True, False)
-        for s in candidates
-        if strength[id(s)] == level and (s.interval == interval) is near
+    """Return the clearest source of nondeterminism; of equal ones, one of the interval, then the first."""
+    levels = (SOURCE, _UNSEEDED, DRAW, RACE, NAME)
+    ranked = [
+        (levels.index(level), s.interval != interval, index)
+        for index, s in enumerate(candidates)
+        if (level := _level(s, code, seeded)) in levels
     ]
-    return next(iter([*order, *sorted(candidates, key=lambda s: only_waits(s.code))]))
+    if ranked:
+        return candidates[min(ranked)[2]]
+    return min(candidates, key=lambda s: only_waits(s.source.code))
 
 
-def _strength(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> int:
-    """How clearly a line is where the chance comes from."""
-    own = _OWN & set(suspect.names)
+def _level(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> int:
+    """Return how clearly a line is a source of nondeterminism."""
+    text = suspect.source.code
+    own = OWN_GENERATORS & set(suspect.names)
     if own - set(seeded) or suspect.reads or _ENTROPY in suspect.names:
         return SOURCE
-    if suspect.sets and iterates_over(suspect.code, suspect.sets):
+    if suspect.sets and iterates_over(text, suspect.sets):
         return SOURCE
-    # A generator that differs, made of what does not.
-    if makes_generator(suspect.code) and set(suspect.names) <= code.set_by(suspect.file, suspect.line):
+    # A generator that differs, made from values that agree.
+    if makes_generator(text) and set(suspect.names) <= code.set_by(*suspect.at):
         return SOURCE
-    # Threads that come by in another order do no harm but where they share something.
-    raced = suspect.raced and shares(suspect.code)
-    strength = max(nondeterminism_level(suspect.code), DRAW if own else 0, RACE if raced else 0)
-    if strength == DRAW and _generators_behind(suspect, code):
+    # The order of threads matters only if they share something.
+    raced = suspect.raced and shares(text)
+    level = max(nondeterminism_level(text), DRAW if own else 0, RACE if raced else 0)
+    if level == DRAW and _unseeded_generators(suspect, code):
         return _UNSEEDED
-    return strength
+    return level
 
 
-def _generators_behind(suspect: Suspect, code: SourceModel) -> set[tuple[str, int]]:
-    """The lines that made what a line draws from, where they gave it no seed."""
-    return code.definitions_reaching(
-        suspect.file, suspect.line, set(suspect.names), draws=True, matches=makes_unseeded
-    )
+def _unseeded_generators(suspect: Suspect, code: SourceModel) -> set[tuple[str, int]]:
+    """Return the lines that made the generators from which a line draws, if they gave them no seed."""
+    return code.definitions_reaching(*suspect.at, set(suspect.names), draws=True, matches=makes_unseeded)
 
 
 def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> Suspect:
-    """The one line that a line goes back to, where no value told; else that line itself.
+    """Return the one definition to which a line goes back without a recorded value; else the line itself.
 
-    For a line that draws it is the one that made its generator without a seed: inside of a `partial`, or the
-    system's own. For a line without chance it is the head of a definition: a decorator, a default.
+    For a line that draws, it is the line that made its generator without a seed: in a `partial`, or the
+    system's own. For another line it is the head of a definition: a decorator, a default.
     """
-    strength = _strength(suspect, code, seeded)
-    if strength not in (_UNSEEDED, DRAW, 0):
+    level = _level(suspect, code, seeded)
+    if level not in (_UNSEEDED, DRAW, 0):
         return suspect
-    where, names = (suspect.file, suspect.line), set(suspect.names)
-    if strength:
-        found = _generators_behind(suspect, code)
-    elif code.is_in_coroutine(*where):
-        # In which order coroutines go on shows first in any line of theirs.
-        found = code.drawing_coroutines()
+    names = set(suspect.names)
+    if level:
+        definitions = _unseeded_generators(suspect, code)
+    elif code.is_in_coroutine(*suspect.at):
+        # The order of coroutines may show first in any of their lines.
+        definitions = code.drawing_coroutines()
     else:
-        found = code.definitions_reaching(*where, names, draws=False, matches=nondeterminism_level)
-        if not found:  # a generator that is handed straight to something that shows no value
-            found = code.definitions_reaching(
-                *where, names, draws=False, matches=makes_unseeded, anywhere=True
+        definitions = code.definitions_reaching(*suspect.at, names, draws=False, matches=nondeterminism_level)
+        if not definitions:  # a generator that is passed straight to an object without recorded values
+            definitions = code.definitions_reaching(
+                *suspect.at, names, draws=False, matches=makes_unseeded, anywhere=True
             )
-    if len(found) != 1:
+    if len(definitions) != 1:
         return suspect
-    (file, line), *_ = found
-    return replace(suspect, file=file, line=line, code=statement_text(file, line))
+    ((file, line),) = definitions
+    return replace(suspect, source=_line(file, line))
 
 
 def _roots(names: Iterable[str]) -> set[str]:
-    """Names as they can be looked for: `self.rng` as it is, `x.y` also as `x`."""
+    """Return names as they are assigned: `self.rng` unchanged, `x.y` also as `x`."""
     listed = list(names)
     return set(listed) | {n.partition(".")[0] for n in listed if not n.startswith("self.")}

@@ -10,9 +10,10 @@ import linecache
 import os
 import sysconfig
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import FrameType
 from typing import Any
+
+from keras_repro.utils.source_line import SourceLine
 
 _LIBRARIES = tuple(
     {p + os.sep for n in ("stdlib", "platstdlib", "purelib", "platlib") if (p := sysconfig.get_path(n))}
@@ -22,28 +23,9 @@ _OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 _is_users: dict[str, bool] = {}
 
 
-@dataclass(frozen=True)
-class CallSite:
-    """A line of the user's code.
-
-    Attributes:
-        file: the file, as Python names it.
-        line: the line number, from 1.
-        function: the name of the function around it, `"<module>"` outside functions.
-    """
-
-    file: str
-    line: int
-    function: str = ""
-
-    @property
-    def code(self) -> str:
-        """The text of the line, without surrounding whitespace."""
-        return linecache.getline(self.file, self.line).strip()
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form: `file`, `line`, `function` and `code`."""
-        return {"file": self.file, "line": self.line, "function": self.function, "code": self.code}
+def source_line(file: str, line: int, function: str = "") -> SourceLine:
+    """Return a line of a file with its text."""
+    return SourceLine(file=file, line=line, code=linecache.getline(file, line).strip(), function=function)
 
 
 def is_users_file(file: str) -> bool:
@@ -89,15 +71,15 @@ def user_frame(frame: FrameType | None, *, beyond: Any = None) -> FrameType | No
     return None
 
 
-def user_call_site(frame: FrameType | None, *, beyond: Any = None) -> CallSite | None:
+def user_call_site(frame: FrameType | None, *, beyond: Any = None) -> SourceLine | None:
     """Return the line that `user_frame` is at, None if there is none."""
     found = user_frame(frame, beyond=beyond)
     return None if found is None else site_of_frame(found)
 
 
-def site_of_frame(frame: FrameType) -> CallSite:
+def site_of_frame(frame: FrameType) -> SourceLine:
     """Return the line that a frame is at."""
-    return CallSite(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
+    return source_line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
 
 
 def calling_object(frame: FrameType | None, types: Any) -> Any:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from keras_repro.source_code.nondeterminism import DRAW, nondeterminism_level
 from keras_repro.source_code.rewrite import is_set
 from keras_repro.source_code.statements import DEFINITIONS, SourceFile, head_of
+from keras_repro.utils.source_line import SourceLine
 
 
 @dataclass
@@ -177,7 +178,7 @@ class SourceModel:
             for _, node in self.nodes()
         )
 
-    def only_statement(self, wanted: str | Callable[[str], object]) -> Mapping[str, Any] | None:
+    def only_statement(self, wanted: str | Callable[[str], object]) -> SourceLine | None:
         """Return the statement whose text matches; None unless it is the only one.
 
         Args:
@@ -192,7 +193,7 @@ class SourceModel:
         if len(found) != 1:
             return None
         (((file, line), code),) = found.items()
-        return {"file": file, "line": line, "code": code}
+        return SourceLine(file=file, line=line, code=code)
 
     def _flows(self) -> list[_Flow]:
         """For each statement, definition and call: the names that it sets, and what it sets them from."""

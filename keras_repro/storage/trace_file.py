@@ -1,15 +1,16 @@
-"""What a diagnosing process saw, event by event, so that the next one sees at once where it parts from it.
+"""The trace of a diagnosing process: its events in order, so that the next process can compare its own.
 
-Events are *hard* (a state or a result that has to be the same) or *soft* (what happened on the way: a layer
-was made, a line of the script was run, a batch was taken). Between two hard events lies an *interval*.
+*Checked* events must match: a state, or a result. *Context* events explain a mismatch: a layer was
+constructed, a line of the script ran. The context events before a checked event and that event are an
+*interval*.
 
     >>> import contextlib, tempfile, pathlib
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "trace.jsonl"
     >>> with contextlib.closing(TraceWriter(path)) as writer:
-    ...     writer.soft(Event(kind="line", key="train.py:3", value="00ff"))
-    ...     writer.hard(Event(kind="begin", key="0 0 0", value={"weights": "ab"}))
-    >>> [(i.hard.kind, [e.key for e in i.soft]) for i in read_trace(path)]
-    [('begin', ['train.py:3'])]
+    ...     writer.write(WeightsEvent(method="predict", digest="00ff"))
+    ...     writer.write(StepBeginEvent(position=StepPosition(0, 0, 0), tensors={"weights": {"k": "ab"}}))
+    >>> [(i.checked.tag, [e.tag for e in i.context]) for i in read_trace(path)]
+    [('begin', ['weights'])]
 """
 
 from __future__ import annotations
@@ -17,104 +18,296 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from keras_repro.errors import LedgerError
+from keras_repro.utils.json_record import JsonRecord, decode
+from keras_repro.utils.source_line import SourceLine
 
 TRACE_NAME = "trace.jsonl"
 
+Tensors = Mapping[str, Mapping[str, str]]  # digests by section and name
+
+
+@dataclass(frozen=True)
+class StepPosition(JsonRecord):
+    """The fit of a training step (-1 in a custom training loop), its epoch and its number, each from 0."""
+
+    fit: int
+    epoch: int
+    step: int
+
+    @property
+    def in_fit(self) -> bool:
+        """Whether the step is one of a fit."""
+        return self.fit >= 0
+
 
 @dataclass(frozen=True, kw_only=True)
-class Event:
-    """One thing that a diagnosing process saw.
+class TraceEvent(JsonRecord):
+    """An event that a diagnosing process records; each class names its identifying and compared fields."""
 
-    Attributes:
-        kind: such as `"begin"`, `"end"` (of a step), `"batch"`, `"line"`, `"layer"`, `"record"`.
-        key: which one of its kind it is; the same in a run that did the same.
-        value: what has to be the same: a digest, or digests by section and name.
-        info: what is said of it and is not compared.
+    _identity: ClassVar[tuple[str, ...]] = ()
+    _compared: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(
+        cls, tag: str = "", identity: tuple[str, ...] | None = None, compared: tuple[str, ...] = ()
+    ) -> None:
+        cls.tag = tag
+        if identity is not None:
+            cls._identity, cls._compared = identity, compared
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What identifies the event: the same in an identical run."""
+        return (self.tag, *(getattr(self, name) for name in self._identity))
+
+    def matches(self, other: TraceEvent) -> bool:
+        """Return whether both are the same event with the same value."""
+        same_value = all(getattr(self, n) == getattr(other, n, None) for n in self._compared)
+        return same_value and self.key == other.key
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEvent(TraceEvent, identity=("position",), compared=("tensors",)):
+    """The state before or after a training step: digests by section and name."""
+
+    position: StepPosition
+    tensors: Tensors
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepBeginEvent(StepEvent, tag="begin"):
+    """The weights and the optimizer before a training step."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepEndEvent(StepEvent, tag="end"):
+    """The weights and the optimizer after a training step, and the seed generators and metrics it changed.
+
+    A seed generator `NAME` also has the digest of its state before the step, as `NAME before`.
     """
 
-    kind: str
-    key: str
-    value: Any
-    info: Mapping[str, Any] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return asdict(self)
+@dataclass(frozen=True, kw_only=True)
+class RecordEvent(TraceEvent, tag="record", identity=("position",), compared=("tensors", "sections")):
+    """A record of the ledger.
 
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Event:
-        """Reads the JSON form back."""
-        return cls(kind=data["kind"], key=data["key"], value=data["value"], info=data.get("info", {}))
+    Attributes:
+        record_kind: such as `"fit"`, `"epoch"`, `"evaluation"`.
+        tensors: digests by section and name.
+        sections: digests by section, if there are none by name.
+        seeds_set: the seeds that were set when a fit began, by library; None in other records.
+    """
 
-    def same(self, other: Event) -> bool:
-        """Whether both are the same event with the same value."""
-        return (self.kind, self.key, self.value) == (other.kind, other.key, other.value)
+    position: str
+    record_kind: str
+    tensors: Tensors
+    sections: Mapping[str, str] = field(default_factory=dict)
+    seeds_set: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineEvent(TraceEvent, tag="line", identity=("file", "line"), compared=("digests",)):
+    """A statement of the user's code ran in the main thread.
+
+    Attributes:
+        line: its first line, from 1.
+        digests: digest of all values that each of its names had in this interval.
+        runs: for its runs, the count of all lines run so far and the digest of all its values up to then.
+        sets: names that held sets whose order differs between processes; `name[]` held a dict of sets.
+    """
+
+    file: str
+    line: int
+    digests: Mapping[str, str]
+    runs: tuple[tuple[int, str], ...]
+    sets: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThreadLineEvent(TraceEvent, tag="thread line", identity=("file", "line")):
+    """A statement of the user's code ran outside the main thread: its number and digests for each run.
+
+    Threads proceed at different speeds, so only runs with the same number can be compared.
+    """
+
+    file: str
+    line: int
+    runs: tuple[tuple[int, Mapping[str, str]], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitEvent(
+    TraceEvent,
+    tag="fit",
+    identity=("position",),
+    compared=("data", "validation_data", "configuration", "arguments"),
+):
+    """A fit began: its data, the model's configuration and the arguments, as in the ledger."""
+
+    position: str
+    data: Any
+    validation_data: Any
+    configuration: Any
+    arguments: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataEvent(TraceEvent, tag="data", identity=("position",), compared=("data",)):
+    """The data of an evaluation or a prediction, described as in the ledger."""
+
+    position: str
+    data: Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightsEvent(TraceEvent, tag="weights", identity=("method",), compared=("digest",)):
+    """A model's weights when `evaluate` or `predict` was called."""
+
+    method: str
+    digest: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallEvent(TraceEvent, tag="call", identity=("method", "source")):
+    """A line of the user's code called a method of a model."""
+
+    method: str
+    source: SourceLine
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariableEvent(TraceEvent, tag="variable", identity=("name",), compared=("digest",)):
+    """A variable was created.
+
+    Attributes:
+        digest: of its initial value.
+        layer: class of the layer that created it, empty if none did.
+        optimizer: class of the optimizer that created it, empty if none did.
+        source: the line that constructed the layer or optimizer, or else the variable.
+        is_seed: whether it is the state of a seed generator.
+    """
+
+    name: str
+    digest: str
+    layer: str = ""
+    optimizer: str = ""
+    source: SourceLine | None = None
+    is_seed: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchEvent(TraceEvent, tag="batch", identity=("position",), compared=("parts",)):
+    """A batch of a step: digests by part (`"0"`: inputs, `"1"`: labels, ...), and of its rows."""
+
+    position: StepPosition
+    parts: Mapping[str, str]
+    rows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HookEvent(TraceEvent, tag="hook", identity=("callback", "hook"), compared=("sections",)):
+    """A hook of a callback changed the state: digests of the changed sections, and where it is defined."""
+
+    callback: str
+    hook: str
+    sections: Mapping[str, str]
+    source: SourceLine | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstructionEvent(TraceEvent, tag="construction", identity=("what", "source")):
+    """A stage of a pipeline, a data set or a thread was constructed, with what in it may not repeat."""
+
+    what: str
+    source: SourceLine
+    risks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntropyEvent(TraceEvent, tag="entropy", identity=("source",), compared=("digest",)):
+    """A line of the user's code asked the system for randomness: a digest of what it got."""
+
+    source: SourceLine
+    digest: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileReadEvent(TraceEvent, tag="file read", identity=("path", "source"), compared=("digest",)):
+    """A line of the user's code read a file: a digest of its content."""
+
+    path: str
+    source: SourceLine
+    digest: str
+
+
+CheckedEvent = StepBeginEvent | StepEndEvent | RecordEvent
+ContextEvent = (
+    LineEvent
+    | ThreadLineEvent
+    | FitEvent
+    | DataEvent
+    | WeightsEvent
+    | CallEvent
+    | VariableEvent
+    | BatchEvent
+    | HookEvent
+    | ConstructionEvent
+    | EntropyEvent
+    | FileReadEvent
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Interval:
-    """The soft events since the last hard one, and the hard event that ends it; None at the end."""
+    """The context events before a checked event, and that event; None after the last one."""
 
-    soft: tuple[Event, ...]
-    hard: Event | None
+    context: tuple[ContextEvent, ...]
+    checked: CheckedEvent | None
 
 
 class TraceWriter:
-    """Appends events to a file; soft ones reach it with the next hard one.
-
-    Args:
-        path: the file; replaced if it is there.
-    """
+    """Append events to a file, which is replaced if it exists."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "w", encoding="ascii")  # noqa: SIM115 - closed by `close`
 
-    def soft(self, event: Event) -> None:
-        """Writes a soft event."""
-        self._write(event, hard=False)
-
-    def hard(self, event: Event) -> None:
-        """Writes a hard event, and all before it."""
-        self._write(event, hard=True)
-        self._file.flush()
+    def write(self, event: CheckedEvent | ContextEvent) -> None:
+        """Write an event, and flush the file if it is a checked event."""
+        self._file.write(event.to_json() + "\n")
+        if isinstance(event, CheckedEvent):
+            self._file.flush()
 
     def close(self) -> None:
-        """Closes the file."""
+        """Close the file. Idempotent."""
         self._file.close()
-
-    def _write(self, event: Event, *, hard: bool) -> None:
-        data = {"hard": hard, **event.to_dict()}
-        self._file.write(json.dumps(data, separators=(",", ":")) + "\n")
 
 
 def read_trace(path: str | os.PathLike[str]) -> Iterator[Interval]:
-    """The intervals of a trace, the last one without a hard event where the process went on beyond it.
+    """Yield the intervals of a trace; the last has no checked event if context events follow it.
 
     Raises:
-        LedgerError: there is no trace, or a line of it cannot be read.
+        LedgerError: the trace is missing, or a line cannot be read.
     """
-    soft: list[Event] = []
+    context: list[ContextEvent] = []
     try:
         with open(path, "rb") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
-                    break  # its process was killed while it wrote
+                    break  # the process was killed while it wrote
                 try:
-                    data = json.loads(line)
-                    event = Event.from_dict(data)
+                    event = decode(CheckedEvent | ContextEvent, json.loads(line))
                 except (ValueError, KeyError, TypeError):
                     raise LedgerError(f"{path} is damaged at line {number}") from None
-                if not data.get("hard"):
-                    soft.append(event)
-                    continue
-                yield Interval(soft=tuple(soft), hard=event)
-                soft = []
+                if isinstance(event, CheckedEvent):
+                    yield Interval(context=tuple(context), checked=event)
+                    context = []
+                else:
+                    context.append(event)
     except OSError as error:
         raise LedgerError(f"cannot read {path}: {error.strerror}") from None
-    if soft:
-        yield Interval(soft=tuple(soft), hard=None)
+    if context:
+        yield Interval(context=tuple(context), checked=None)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,19 @@ from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TAPS_NAME, TARGET_REACHED
 from keras_repro.processes.task import ChildEnvironment, Task
+from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.root_cause.rules.engine import Evidence, explain
+from keras_repro.root_cause.rules.engine import explain
+from keras_repro.storage.divergence_report import DivergenceReport
 from keras_repro.storage.run_folder import make_run_folder
-from keras_repro.storage.trace_file import TRACE_NAME, read_trace
+from keras_repro.storage.trace_file import (
+    TRACE_NAME,
+    BatchEvent,
+    ConstructionEvent,
+    FitEvent,
+    VariableEvent,
+    read_trace,
+)
 
 MOST_TRAININGS = 4
 
@@ -39,7 +48,7 @@ class _DiagnosingRun:
     """A diagnosing process that has ended: its folder, and its report if it diverged."""
 
     folder: Path
-    report: Mapping[str, Any] | None
+    report: DivergenceReport | None
 
     @property
     def trace(self) -> Path:
@@ -112,21 +121,20 @@ def diagnose(
             second = run(trainings, hurried=True, last=last, reference=reference, replays=True)
         if second.report is None:
             return _did_not_happen_again(first, trainings)
-        number, third = second.report["number"], None
+        number, third = second.report.interval, None
         if trainings < MOST_TRAININGS and not _is_conclusive(second.report):
             third = run(0, reference=reference, until=number, target=True, replays=True)
         report = None if third is None else third.report
-        same_step = report is not None and report["number"] == number
+        same_step = report is not None and report.interval == number
         taps = [_taps(r.folder) for r in (second, third if same_step else None) if r is not None]
         explanation = explain(
             Evidence(
                 first=list(read_trace(first.trace)),
                 second=list(read_trace(second.trace)),
-                parting=second.report,
-                second_try=report,
+                report=second.report,
+                third=report,
                 taps=taps,
                 hash_seeds_differ=not task.keep_hash_seed if conditions is None else varied is not None,
-                folder=folder,
                 varied=varied,
                 left=frozenset() if leftover is None else leftover.files,
             )
@@ -148,18 +156,19 @@ def _other_epoch(explanation: Explanation, recorded: Divergence | None) -> Itera
 def _did_not_happen_again(first: _DiagnosingRun, trainings: int) -> Explanation:
     """Return what is known if no training diverged: the parts of the script that run in parallel."""
     stages = [
-        event.info
+        event
         for interval in read_trace(first.trace)
-        for event in interval.soft
-        if event.kind == "made" and any(word in r for r in event.info["risks"] for word in _PARALLEL_RISKS)
+        for event in interval.context
+        if isinstance(event, ConstructionEvent)
+        and any(word in risk for risk in event.risks for word in _PARALLEL_RISKS)
     ]
-    suspects = [f"{s['what']} with {', '.join(s['risks'])}: line {s['source']['line']}" for s in stages]
+    suspects = [f"{s.what} with {', '.join(s.risks)}: line {s.source.line}" for s in stages]
     rare = "the cause of the divergence is rare, or has gone: the network, a race, a file"
     return Explanation(
         cause="unknown",
         sentence=f"the divergence did not happen again: {trainings} further trainings were identical up to "
         "that point",
-        source=stages[0]["source"] if stages else None,
+        source=stages[0].source if stages else None,
         evidence=(rare, *(f"may differ at times: {s}" for s in dict.fromkeys(suspects))),
         trainings=trainings,
     )
@@ -174,21 +183,21 @@ def _last_epoch(divergence: Divergence | None) -> dict[str, int] | None:
 
 def _ended(outcome: Outcome, folder: Path) -> _DiagnosingRun:
     if outcome.code in (DIVERGED, TARGET_REACHED):
-        report = folder / DIVERGENCE_NAME
-        return _DiagnosingRun(
-            folder=folder, report=json.loads(report.read_text()) if report.exists() else None
-        )
+        path = folder / DIVERGENCE_NAME
+        report = DivergenceReport.from_dict(json.loads(path.read_text())) if path.exists() else None
+        return _DiagnosingRun(folder=folder, report=report)
     raise_for_outcome(outcome, folder, name="a diagnosing run")
     if not (folder / TRACE_NAME).exists():
         raise LaunchError(f"a diagnosing run left no trace in {folder}")
     return _DiagnosingRun(folder=folder, report=None)
 
 
-def _is_conclusive(report: Mapping[str, Any]) -> bool:
+def _is_conclusive(report: DivergenceReport) -> bool:
     """Return whether the second process alone shows the operation: the step differs from its own replay."""
-    replay = report.get("replay") or {}
-    inputs = [d for d in report["differences"] if d["kind"] in ("batch", "birth", "fit")]
-    return bool(replay) and not replay["agrees"] and not inputs
+    replay = report.evidence.replay
+    inputs = (BatchEvent, VariableEvent, FitEvent)
+    inputs_differ = any(isinstance(d.either, inputs) for d in report.differences)
+    return replay is not None and not replay.agrees and not inputs_differ
 
 
 def _taps(folder: Path) -> dict[int, Any]:

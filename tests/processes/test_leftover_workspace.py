@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
+from keras_repro.utils.source_line import SourceLine
 
 
 @pytest.fixture
@@ -35,9 +36,11 @@ def test_first_process_finds_no_created_files(project: Path) -> None:
         assert _files(second.cwd) == {"train.py", "data.csv", "history.json", "kept/deep/last.npy"}
         assert (second.cwd / "data.csv").read_text() == "data.csv"
         assert left.files == {str((second.cwd / "kept/deep/last.npy").resolve())}
-        there = {"file": str(second.cwd / "train.py"), "line": 3, "code": "x"}
-        assert left.original_line(there) == {"file": str(project / "train.py"), "line": 3, "code": "x"}
-        assert left.original_line({"file": "/usr/lib/x.py"}) == {"file": "/usr/lib/x.py"}
+        line = left.original_line(SourceLine(file=str(second.cwd / "train.py"), line=3, code="x"))
+        assert line is not None
+        assert line.to_dict() == {"file": str(project / "train.py"), "line": 3, "code": "x"}
+        of_library = SourceLine(file="/usr/lib/x.py", line=1)
+        assert left.original_line(of_library) == of_library
         assert left.original_line(None) is None
     assert not (runs / "diagnosis/copies").exists()
     assert _files(project) == {"train.py", "data.csv", "history.json", "kept/deep/last.npy"}

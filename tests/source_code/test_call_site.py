@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.source_code.call_site import (
-    CallSite,
     calling_object,
     frames_from,
     is_of_library,
@@ -16,6 +15,7 @@ from keras_repro.source_code.call_site import (
     user_call_site,
     user_frame,
 )
+from keras_repro.utils.source_line import SourceLine
 
 HERE = str(Path(__file__))
 
@@ -43,9 +43,10 @@ def test_library_frames_are_skipped() -> None:
 
     json.dumps({"a": object()}, default=default)
     line = sys._getframe().f_lineno - 1
-    assert sites == [CallSite(HERE, line, "test_library_frames_are_skipped")]
+    assert sites == [SourceLine(file=HERE, line=line)]
     assert sites[0] is not None
-    assert sites[0].to_dict()["code"] == 'json.dumps({"a": object()}, default=default)'
+    assert sites[0].function == "test_library_frames_are_skipped"
+    assert sites[0].code == 'json.dumps({"a": object()}, default=default)'
 
 
 def test_constructor_of_the_object_is_skipped() -> None:

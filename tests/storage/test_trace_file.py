@@ -1,82 +1,153 @@
-"""The trace of a diagnosing process: what was written comes back, also from one that was killed."""
+"""The trace of a diagnosing process: events are read back, also after the process was killed."""
 
 from __future__ import annotations
 
 import contextlib
 import json
+import typing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from keras_repro.errors import LedgerError
-from keras_repro.storage.trace_file import Event, Interval, TraceWriter, read_trace
+from keras_repro.storage.trace_file import (
+    BatchEvent,
+    CallEvent,
+    CheckedEvent,
+    ConstructionEvent,
+    ContextEvent,
+    DataEvent,
+    EntropyEvent,
+    FileReadEvent,
+    FitEvent,
+    HookEvent,
+    Interval,
+    LineEvent,
+    RecordEvent,
+    StepBeginEvent,
+    StepEndEvent,
+    StepPosition,
+    ThreadLineEvent,
+    TraceWriter,
+    VariableEvent,
+    WeightsEvent,
+    read_trace,
+)
+from keras_repro.utils.source_line import SourceLine
 
-LINE = Event(kind="line", key="train.py:3", value={"x": "00ff"}, info={"line": 3})
-BATCH = Event(kind="batch", key="0 0 0", value={"0": "11"}, info={"rows": ["a", "b"]})
-BEGIN = Event(kind="begin", key="0 0 0", value={"weights": {"kernel": "ab"}})
-END = Event(kind="end", key="0 0 0", value={"weights": {"kernel": "cd"}})
+FIRST = StepPosition(0, 0, 0)
+SOURCE = SourceLine(file="train.py", line=3, code="x = 1", function="main")
+LINE = LineEvent(file="train.py", line=3, digests={"x": "00ff"}, runs=((1, "aa"), (2, "bb")), sets=("x",))
+BATCH = BatchEvent(position=FIRST, parts={"0": "11"}, rows=("a", "b"))
+BEGIN = StepBeginEvent(position=FIRST, tensors={"weights": {"kernel": "ab"}})
+END = StepEndEvent(position=FIRST, tensors={"weights": {"kernel": "cd"}})
+EVENTS: list[CheckedEvent | ContextEvent] = [
+    LINE,
+    BATCH,
+    BEGIN,
+    END,
+    RecordEvent(position="epoch 0 1", record_kind="epoch", tensors={"metrics": {"loss": "ab"}}),
+    RecordEvent(
+        position="fit 0", record_kind="fit", tensors={}, sections={"start": "cd"}, seeds_set={"keras": 3}
+    ),
+    ThreadLineEvent(file="train.py", line=4, runs=((1, {"y": "aa"}), (2, {}))),
+    FitEvent(position="ä\n\ud800", data={"digest": "a"}, validation_data=None, configuration=[], arguments=1),
+    DataEvent(position="evaluation 0", data=None),
+    WeightsEvent(method="predict", digest=None),
+    CallEvent(method="fit", source=SOURCE),
+    VariableEvent(name="kernel", digest="ab", layer="Dense", source=SOURCE),
+    VariableEvent(name="state", digest="ab", optimizer="Adam", is_seed=True),
+    HookEvent(callback="Own", hook="on_epoch_end", sections={"weights": "ab"}, source=SOURCE),
+    ConstructionEvent(what="map", source=SOURCE, risks=("Python code",)),
+    EntropyEvent(source=SOURCE, digest="ab"),
+    FileReadEvent(path="/data/x.npy", source=SOURCE, digest="ab"),
+]
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Path:
+def trace(tmp_path: Path) -> Path:
     path = tmp_path / "trace.jsonl"
     with contextlib.closing(TraceWriter(path)) as writer:
-        writer.soft(LINE)
-        writer.hard(BEGIN)
-        writer.soft(BATCH)
-        writer.soft(LINE)
-        writer.hard(END)
+        for event in (LINE, BEGIN, BATCH, LINE, END):
+            writer.write(event)
     return path
 
 
-def test_events_come_back_interval_by_interval(written: Path) -> None:
-    assert list(read_trace(written)) == [
-        Interval(soft=(LINE,), hard=BEGIN),
-        Interval(soft=(BATCH, LINE), hard=END),
+def test_events_are_read_back_by_interval(trace: Path) -> None:
+    assert list(read_trace(trace)) == [
+        Interval(context=(LINE,), checked=BEGIN),
+        Interval(context=(BATCH, LINE), checked=END),
     ]
 
 
-@pytest.mark.parametrize("event", [LINE, BATCH, BEGIN, Event(kind="fit", key="ä\n\ud800", value=None)])
-def test_an_event_is_read_back(event: Event) -> None:
-    assert Event.from_dict(json.loads(json.dumps(event.to_dict()))) == event
+def test_every_kind_of_event_is_tested() -> None:
+    kinds = typing.get_args(CheckedEvent) + typing.get_args(ContextEvent)
+    assert {type(event) for event in EVENTS} == set(kinds)
+    assert len({kind.tag for kind in kinds}) == len(kinds)
 
 
-def test_what_is_said_of_an_event_is_not_compared() -> None:
-    assert LINE.same(Event(kind="line", key="train.py:3", value={"x": "00ff"}, info={"line": 99}))
-    assert not LINE.same(Event(kind="line", key="train.py:3", value={"x": "00fe"}))
-    assert not LINE.same(Event(kind="line", key="train.py:4", value={"x": "00ff"}))
-    assert not LINE.same(Event(kind="batch", key="train.py:3", value={"x": "00ff"}))
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
+def test_event_is_read_back(event: CheckedEvent | ContextEvent, tmp_path: Path) -> None:
+    data = json.loads(json.dumps(event.to_dict()))
+    restored = type(event).from_dict(data)
+    assert restored == event
+    assert restored.to_dict() == event.to_dict()  # also what equality ignores
+    with contextlib.closing(TraceWriter(tmp_path / "trace.jsonl")) as writer:
+        writer.write(event)
+    (interval,) = read_trace(tmp_path / "trace.jsonl")
+    assert (interval.checked or interval.context[0]) == event
+    assert (interval.checked is None) == isinstance(event, ContextEvent)
 
 
-def test_soft_events_at_the_end_have_no_hard_one(written: Path) -> None:
-    with open(written, "a") as file:
-        file.write(json.dumps({"hard": False, **LINE.to_dict()}) + "\n")
-    assert list(read_trace(written))[2:] == [Interval(soft=(LINE,), hard=None)]
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"runs": ((9, "cc"),), "sets": ()}, True),
+        ({"digests": {"x": "00fe"}}, False),
+        ({"line": 4}, False),
+        ({"file": "other.py"}, False),
+    ],
+)
+def test_events_match_if_identity_and_compared_value_agree(change: dict[str, Any], same: bool) -> None:
+    assert LINE.matches(replace(LINE, **change)) is same
 
 
-def test_a_hard_event_is_in_the_file_at_once(tmp_path: Path) -> None:
+def test_events_of_different_kinds_do_not_match() -> None:
+    assert not BEGIN.matches(StepEndEvent(position=FIRST, tensors=BEGIN.tensors))
+    assert not LINE.matches(BATCH)
+
+
+def test_context_events_at_the_end_have_no_checked_event(trace: Path) -> None:
+    with open(trace, "a") as file:
+        file.write(json.dumps(LINE.to_dict()) + "\n")
+    assert list(read_trace(trace))[2:] == [Interval(context=(LINE,), checked=None)]
+
+
+def test_checked_event_is_in_the_file_at_once(tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     writer = TraceWriter(path)
-    writer.soft(LINE)
-    writer.hard(BEGIN)
-    assert [i.hard for i in read_trace(path)] == [BEGIN]
+    writer.write(LINE)
+    writer.write(BEGIN)
+    assert [i.checked for i in read_trace(path)] == [BEGIN]
     writer.close()
 
 
-def test_an_older_trace_is_replaced(written: Path) -> None:
-    TraceWriter(written).close()
-    assert list(read_trace(written)) == []
+def test_older_trace_is_replaced(trace: Path) -> None:
+    TraceWriter(trace).close()
+    assert list(read_trace(trace)) == []
 
 
-def test_every_torn_last_line_is_dropped(written: Path) -> None:
-    text = written.read_text()
+def test_every_torn_last_line_is_ignored(trace: Path) -> None:
+    text = trace.read_text()
     last = text.splitlines()[-1]
-    whole = list(read_trace(written))
+    complete = list(read_trace(trace))
     for torn in range(1, len(last) + 1):
-        written.write_text(text[: len(text) - torn])
-        found = list(read_trace(written))
-        assert found[0] == whole[0]
-        assert found[1:] == [Interval(soft=(BATCH, LINE), hard=None)]
+        trace.write_text(text[: len(text) - torn])
+        intervals = list(read_trace(trace))
+        assert intervals[0] == complete[0]
+        assert intervals[1:] == [Interval(context=(BATCH, LINE), checked=None)]
 
 
 @pytest.mark.parametrize(
@@ -86,22 +157,28 @@ def test_every_torn_last_line_is_dropped(written: Path) -> None:
         "[]",
         "3",
         "null",
-        '{"hard": true}',
-        '{"hard": true, "kind": "end", "key": "0 0 0"}',
-        '{"hard": false, "kind": "end", "key": "0 0 0", "info": {}}',
+        "{}",
+        '{"tag": "end", "position": {"fit": 0, "epoch": 0, "step": 0}}',
+        '{"tag": "end", "position": {"fit": 0, "epoch": 0}, "tensors": {}}',
+        '{"tag": "end", "position": "0 0 0", "tensors": {}}',
+        '{"tag": "end", "position": {"fit": 0, "epoch": 0, "step": 0}, "tensors": {"weights": "ab"}}',
+        '{"tag": "unknown"}',
+        '{"tag": []}',
+        '{"tag": "line", "file": "a", "line": "3", "digests": {}, "runs": []}',
+        '{"tag": "line", "file": "a", "line": 3, "digests": {}, "runs": [[1]]}',
         "",
         "\x00\x00",
         "ä",
     ],
 )
-def test_any_other_damage_is_said(written: Path, damage: str) -> None:
-    lines = written.read_text().splitlines()
+def test_any_other_damage_is_an_error(trace: Path, damage: str) -> None:
+    lines = trace.read_text().splitlines()
     lines[2] = damage
-    written.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    trace.write_text("\n".join(lines) + "\n", encoding="utf-8")
     with pytest.raises(LedgerError, match=r"trace\.jsonl is damaged at line 3$"):
-        list(read_trace(written))
+        list(read_trace(trace))
 
 
-def test_a_trace_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_trace_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match=r"cannot read .*trace\.jsonl: No such file or directory"):
         list(read_trace(tmp_path / "trace.jsonl"))

@@ -13,7 +13,7 @@ from conftest import Answer, Child
 from forkserver import ForkServer
 
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.storage.trace_file import read_trace
+from keras_repro.storage.trace_file import StepEndEvent, StepPosition, read_trace
 from keras_repro.workflows import diagnose as diagnosis
 
 SUMMARY = ["cause", "where", "what", "line", "fix"]
@@ -141,7 +141,9 @@ def test_divergence_at_step_250_of_300_is_diagnosed(written: Callable[..., str],
     # No training continued after the step.
     folder = Path(said["runs"][0]["ledger"]).parents[1] / "diagnosis"
     second = list(read_trace(folder / "2" / "trace.jsonl"))
-    assert (second[-1].hard.kind, second[-1].hard.key) == ("end", "0 2 49")
+    last = second[-1].checked
+    assert isinstance(last, StepEndEvent)
+    assert last.position == StepPosition(0, 2, 49)
     assert "to the end" not in (folder / "2" / "output.txt").read_text()
 
 

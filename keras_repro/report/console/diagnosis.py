@@ -33,6 +33,6 @@ def _summary(explanation: Explanation) -> dict[str, str]:
         "cause": f"{cause}: {explanation.sentence}" if explanation.sentence else cause,
         "where": explanation.place or "not found",
         "what": what or "not found",
-        "line": f"{shown_path(source['file'])}:{source['line']}: {source['code']}" if source else "not found",
+        "line": f"{shown_path(source.file)}:{source.line}: {source.code}" if source else "not found",
         "fix": explanation.fix or "none known",
     }

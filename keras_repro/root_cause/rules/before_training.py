@@ -1,4 +1,4 @@
-"""What differs before the first step: configuration, first values of weights, seed generators."""
+"""Differences before the first step: configuration, initial values of weights, seed generators."""
 
 from __future__ import annotations
 
@@ -6,139 +6,144 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.comparison.config_diff import first_config_difference
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, as_source, seeds_set
+from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, line_of, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statements import statement_text
+from keras_repro.storage.divergence_report import LayerDescription
+from keras_repro.storage.trace_file import FitEvent, VariableEvent
 
-_SHOWN = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
+_REPORTED_ELSEWHERE = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
 
 
 def configuration(case: DiagnosisCase) -> Explanation | None:
-    """Other layers, other settings of the optimizer or of fit, another structure."""
-    for difference in case.soft("fit"):
-        mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
+    """Explain different layers, or different settings of the optimizer or of fit."""
+    for difference in case.context(FitEvent):
+        event, reference = difference.event, difference.reference
         for part in ("configuration", "arguments"):
-            left, right = _settings(mine.get(part)), _settings(other.get(part))
-            if left == right or (part == "arguments" and _data_differs(mine, other)):
+            left, right = (_settings(getattr(e, part, None)) for e in (event, reference))
+            if left == right or (part == "arguments" and _data_differs(event, reference)):
                 continue
             found = first_config_difference(left, right, part)
-            root, thread = case.root(*case.calls()), case.running_thread()
+            root, thread = case.root_line(*case.method_calls()), case.running_thread()
             sentence = f"{found.path} is {found.values[0]} in one run and {found.values[1]} in the other"
+            no_layer = LayerDescription()
             if root is None and thread is not None:
                 sentence += ", while a thread of the script was running"
-                return case.said("configuration", sentence, source=thread, fix=NOT_IN_A_THREAD, layer={})
-            return case.said("configuration", sentence, source=as_source(root), layer={})
+                return case.explanation(
+                    "configuration", sentence, source=thread, fix=NOT_IN_A_THREAD, layer=no_layer
+                )
+            return case.explanation("configuration", sentence, source=line_of(root), layer=no_layer)
     return None
 
 
-def first_values(case: DiagnosisCase) -> Explanation | None:
-    """First values of weights that differ, with the event in which they show being about weights."""
-    tensors = [n for s, n in case.tensors() if s == "weights"]
-    births = [d for d in case.soft("birth") if d.get("mine") and d.get("other")]
-    births = [d for d in births if not d["mine"]["info"].get("seed")]
-    in_step = any(d["interval"] == case.number for d in births)
-    begins = case.record in ("start", "birth", "exit") or (case.kind == "begin" and case.place()[2] == 0)
+def initial_values(case: DiagnosisCase) -> Explanation | None:
+    """Explain different initial values of weights."""
+    tensors = [name for section, name in case.differing_tensors() if section == "weights"]
+    created = [d for d in case.context(VariableEvent) if d.event and d.reference and not d.event.is_seed]
+    begins = case.record_kind in ("start", "birth", "exit") or case.is_first_step()
+    in_step = any(d.interval == case.report.interval for d in created)
     if not tensors or not (begins or in_step):
         return None
-    if not births:
-        return _set_before_training(case, tensors[0]) if case.record == "start" else None
-    of_layers = [d for d in births if d["mine"]["info"].get("layer")]
-    if not of_layers and births[0]["mine"]["info"].get("optimizer"):
-        return _optimizer_made(case, births[0])
-    info = (of_layers or births)[0]["mine"]["info"]
-    name = (of_layers or births)[0]["key"]
-    tensor = _tensor_of(name, tensors)
-    line = case.owner(tensor).get("source") or info.get("source")
-    root = case.root(line, strict=True)
-    known = seeds_set(case)
-    fix = suggest_fix(root.code) if root is not None else None
-    if known is not None and known.get("keras") is None:
+    if not created:
+        return _set_before_training(case, tensors[0]) if case.record_kind == "start" else None
+    variables = [d.either for d in created]
+    variable = next((v for v in variables if v.layer), variables[0])
+    if not variable.layer and variable.optimizer:
+        return _optimizer_settings(case, variable)
+    tensor = _tensor_named_as(variable, tensors)
+    owner = case.owner(tensor)
+    line = (owner.source if owner else None) or variable.source
+    root = case.root_line(line, strict=True)
+    seeds = seeds_set(case)
+    fix = suggest_fix(root.source.code) if root is not None else None
+    sentence = "weights were created from values that differ"
+    if seeds and seeds.get("keras") is None:
         fix = fix or f"{SET_SEED}  # before the model is built"
-        sentence = "no seed was set with Keras, so initializers draw from what the process started with"
-        if known.get("tensorflow") is not None:
-            sentence = "seeds were set with tf.random.set_seed, from which Keras 3's initializers do not draw"
-    else:
-        sentence = "weights were made from values that differ"
-    return case.said(
+        sentence = "no seed was set with Keras, so the initializers start from a random state"
+        if seeds.get("tensorflow") is not None:
+            sentence = "seeds were set with tf.random.set_seed, which Keras 3's initializers do not use"
+    return case.explanation(
         "initial_weights",
         sentence,
         tensor=tensor,
-        source=as_source(root) or line,
+        source=line_of(root) or line,
         fix=fix,
-        evidence=[f"the first value of {name} differs, made by {info.get('layer') or 'no layer'}"],
+        evidence=[f"the initial value of {variable.name} differs, created by {variable.layer or 'no layer'}"],
     )
 
 
-def _tensor_of(birth: str, tensors: Sequence[str]) -> str:
-    """The first tensor that ends as a born variable's name does: after a step, others differ as well."""
-    leaf = birth.rpartition("/")[2].partition(":")[0]
+def _tensor_named_as(variable: VariableEvent, tensors: Sequence[str]) -> str:
+    """Return the first tensor with the last name of a variable; others differ only as a consequence."""
+    leaf = variable.name.rpartition("/")[2].partition(":")[0]
     return next((t for t in tensors if t.rpartition("/")[2] == leaf), tensors[0])
 
 
-def _optimizer_made(case: DiagnosisCase, birth: Mapping[str, Any]) -> Explanation:
-    """An optimizer that was made with another setting, in a training that says nothing of its settings."""
-    info = birth["mine"]["info"]
-    root = case.root(info.get("source"), strict=True)
-    return case.said(
+def _optimizer_settings(case: DiagnosisCase, variable: VariableEvent) -> Explanation:
+    """Explain an optimizer with other settings, in a training that does not record them."""
+    root = case.root_line(variable.source, strict=True)
+    setting = variable.name.rpartition("/")[2].split(":")[0]
+    return case.explanation(
         "configuration",
-        f"{info['optimizer']} was made with another value of {birth['key'].rpartition('/')[2].split(':')[0]}",
-        source=as_source(root) or info.get("source"),
-        evidence=[f"the first value of {birth['key']} differs"],
-        layer={},
+        f"{variable.optimizer} was constructed with another value of {setting}",
+        source=line_of(root) or variable.source,
+        evidence=[f"the initial value of {variable.name} differs"],
+        layer=LayerDescription(),
     )
 
 
 def _set_before_training(case: DiagnosisCase, tensor: str) -> Explanation:
-    """Weights that were made equal and differ when a fit begins."""
-    later = (case.place()[0] or 0) > 0
-    return case.said(
+    """Explain weights with equal initial values that differ when a fit begins."""
+    is_later_fit = (case.position()[0] or 0) > 0
+    return case.explanation(
         "initial_weights",
         "weights were changed between two fits"
-        if later
-        else "the weights were made with the same values, and set to others before the training",
+        if is_later_fit
+        else "the weights had the same initial values, and were set to other values before the training",
         tensor=tensor,
-        source=as_source(case.root(*case.calls())),
+        source=line_of(case.root_line(*case.method_calls())),
     )
 
 
 def seed_generators(case: DiagnosisCase) -> Explanation | None:
-    """A seed generator that was drawn from and began otherwise."""
-    seeds = [n for s, n in case.tensors() if s == "seeds"]
-    began = [n for n in seeds if n.endswith((" before", " at the start"))]
-    if not began and any((d.get("mine") or {}).get("info", {}).get("seed") for d in case.soft("birth")):
-        began = seeds
-    if not began:
+    """Explain a seed generator with a different initial state that was drawn from."""
+    seeds = [name for section, name in case.differing_tensors() if section == "seeds"]
+    started = [n for n in seeds if n.endswith((" before", " at the start"))]
+    if not started and any(d.event is not None and d.event.is_seed for d in case.context(VariableEvent)):
+        started = seeds
+    if not started:
         return None
-    name = began[0].removesuffix(" before").removesuffix(" at the start")
-    owner = case.owner(name)
-    source = owner.get("source")
-    root = case.root(source, strict=True) if source is not None else case.root(*case.calls())
-    kind = owner.get("class") or "the global seed generator"
-    known = seeds_set(case)
-    sentence = f"the seed generator of {kind} started from another state"
-    fix = suggest_fix(root.code) if root is not None else None
-    if fix is None:
-        fix = f"{SET_SEED}  # before the model is built" if not known or known.get("keras") is None else None
+    name = started[0].removesuffix(" before").removesuffix(" at the start")
+    owner = case.owner(name) or LayerDescription()
+    source = owner.source
+    root = case.root_line(source, strict=True) if source else case.root_line(*case.method_calls())
+    kind = owner.layer_class or "the global seed generator"
+    fix = suggest_fix(root.source.code) if root is not None else None
+    if fix is None and seeds_set(case).get("keras") is None:
+        fix = f"{SET_SEED}  # before the model is built"
     if fix is None and source is not None:
-        fix = suggest_fix(statement_text(source["file"], source["line"])) or f"{kind}(..., seed=42)"
-    return case.said(
+        fix = suggest_fix(statement_text(source.file, source.line)) or f"{kind}(..., seed=42)"
+    return case.explanation(
         "random_state",
-        sentence,
+        f"the seed generator of {kind} had a different initial state",
         tensor=name,
-        source=as_source(root) or source,
+        source=line_of(root) or source,
         fix=fix,
         layer=owner,
     )
 
 
-def _data_differs(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    left, right = (v.get("data") or {} for v in (mine, other))
+def _data_differs(event: FitEvent | None, reference: FitEvent | None) -> bool:
+    left, right = ((e.data if e else None) or {} for e in (event, reference))
     return bool(left.get("digest")) and left.get("digest") != right.get("digest")
 
 
 def _settings(value: Any) -> Any:
-    """Settings without what shows elsewhere: seeds in draws, initializers in weights, steps in data."""
+    """Return settings without those that show elsewhere: seeds, initializers and the number of steps."""
     if isinstance(value, Mapping):
-        return {k: _settings(v) for k, v in value.items() if k not in _SHOWN and "initializer" not in k}
+        return {
+            k: _settings(v)
+            for k, v in value.items()
+            if k not in _REPORTED_ELSEWHERE and "initializer" not in k
+        }
     return [_settings(v) for v in value] if isinstance(value, list) else value

@@ -1,55 +1,58 @@
-"""What changed between two steps: a callback, or the script."""
+"""Changes between two steps: by a callback, or by the script."""
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, DiagnosisCase, as_source
+from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, DiagnosisCase, line_of
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.storage.divergence_report import LayerDescription
+from keras_repro.storage.trace_file import HookEvent, StepBeginEvent
 
 
 def between_steps(case: DiagnosisCase) -> Explanation | None:
-    """Weights or optimizer changed outside of a step: a callback, or the script."""
-    if case.kind != "begin" and case.record not in ("epoch", "start", "end", "loop"):
+    """Explain weights or an optimizer that changed outside a step."""
+    if not isinstance(case.event, StepBeginEvent) and case.record_kind not in (
+        "epoch", "start", "end", "loop",
+    ):  # fmt: skip
         return None
-    tensors = case.tensors()
-    state = [(s, n) for s, n in tensors if s in ("weights", "optimizer")]
+    state = [(s, n) for s, n in case.differing_tensors() if s in ("weights", "optimizer")]
     if not state:
         return None
-    hooks = case.soft("hook", here=True)
     section, tensor = state[0]
     what = "the optimizer" if section == "optimizer" else "weights"
+    hooks = case.context(HookEvent, nearby=True)
     if hooks:
-        info = (hooks[0].get("mine") or hooks[0].get("other") or {}).get("info", {})
-        root = case.root(info.get("source"), here=True)
-        return case.said(
+        event = hooks[0].either
+        hook = f"{event.callback}.{event.hook}"
+        root = case.root_line(event.source, nearby=True)
+        return case.explanation(
             "configuration",
-            f"{info['callback']}.{info['hook']} set {what} to other values",
+            f"{hook} set {what} to other values",
             tensor=tensor,
-            source=as_source(root) or info.get("source"),
-            evidence=[f"the state was the same before {info['callback']}.{info['hook']} and not behind it"],
+            source=line_of(root) or event.source,
+            evidence=[f"the state was the same before {hook}, and different after it"],
         )
-    root, thread = case.root(*case.calls(), here=True), case.running_thread()
+    root, thread = case.root_line(*case.method_calls(), nearby=True), case.running_thread()
     if root is None and thread is not None:
-        return case.said(
+        return case.explanation(
             "configuration",
             f"{what} changed outside of the training, while a thread of the script was running",
             tensor=tensor,
             source=thread,
             fix=NOT_IN_A_THREAD,
         )
-    first = case.record == "start" or (case.kind == "begin" and case.place()[2] == 0)
-    if section == "optimizer" and first:
-        made = case.owners.get("optimizer", {})
-        root = case.root(made.get("source"), *case.calls())
-        return case.said(
+    if section == "optimizer" and (case.record_kind == "start" or case.is_first_step()):
+        constructed = case.state.owners.get("optimizer", LayerDescription()).source
+        root = case.root_line(constructed, *case.method_calls())
+        return case.explanation(
             "configuration",
             "the optimizer was set to other values before the first step",
             tensor=tensor,
-            source=as_source(root) or made.get("source"),
-            layer={},
+            source=line_of(root) or constructed,
+            layer=LayerDescription(),
         )
-    return case.said(
+    return case.explanation(
         "configuration",
         f"{what} changed between two steps, outside of the training",
         tensor=tensor,
-        source=as_source(root),
+        source=line_of(root),
     )

@@ -1,7 +1,7 @@
-"""From the evidence of diagnosing processes to the cause: where agreeing inputs gave other outputs first.
+"""Find the cause: the first place where the same inputs gave different outputs.
 
-Each rule looks at what can have come first, and passes on where it does not fit: configuration, first values,
-seed generators, data, what callbacks set, and last the step itself, which was replayed.
+Each rule explains one kind of place, or returns None: configuration, initial values, seed generators, data,
+callbacks, and last the step itself, which was replayed.
 """
 
 from __future__ import annotations
@@ -9,46 +9,45 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from keras_repro.root_cause.evidence import DiagnosisCase, as_source
-from keras_repro.root_cause.evidence import Evidence as Evidence
+from keras_repro.root_cause.evidence import DiagnosisCase, Evidence, line_of
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.root_cause.rules.before_training import configuration, first_values, seed_generators
+from keras_repro.root_cause.rules.before_training import configuration, initial_values, seed_generators
 from keras_repro.root_cause.rules.between_steps import between_steps
 from keras_repro.root_cause.rules.conclusion import conclude
-from keras_repro.root_cause.rules.input_data import data
+from keras_repro.root_cause.rules.input_data import input_data
 from keras_repro.root_cause.rules.outside_fit import results, structure
-from keras_repro.root_cause.rules.train_step import of_threads, step
+from keras_repro.root_cause.rules.train_step import several_threads, train_step
 
 _RULES: tuple[Callable[[DiagnosisCase], Explanation | None], ...] = (
     configuration,
-    first_values,
+    initial_values,
     seed_generators,
-    of_threads,
-    data,
+    several_threads,
+    input_data,
     structure,
     between_steps,
-    step,
+    train_step,
     results,
 )
 
 
 def explain(evidence: Evidence) -> Explanation:
-    """Finds the cause; `unknown`, with what was ruled out, where no rule fits."""
+    """Return the cause; `unknown`, with what was ruled out, if no rule applies."""
     case = DiagnosisCase(evidence)
-    for rule in _RULES:
-        found = rule(case)
-        if found is not None:
-            return _of_surroundings(conclude(case, found), evidence.varied)
-    unknown = case.said("unknown", "what made them differ was not found", source=as_source(case.root()))
-    return _of_surroundings(conclude(case, unknown), evidence.varied)
+    explanations = (rule(case) for rule in _RULES)
+    found = next((e for e in explanations if e is not None), None)
+    if found is None:
+        source = line_of(case.root_line())
+        found = case.explanation("unknown", "the cause of the difference was not found", source=source)
+    return _under_conditions(conclude(case, found), evidence.varied)
 
 
-def _of_surroundings(found: Explanation, varied: str | None) -> Explanation:
-    """An explanation of varied surroundings: these are the cause, and what they reached is said."""
+def _under_conditions(explanation: Explanation, varied: str | None) -> Explanation:
+    """Return the explanation with varied conditions as the cause, and the place that they reached."""
     if varied is None:
-        return found
-    reached = f"seen by itself this would be: {found.cause}"
-    evidence = found.evidence if found.cause == "environment" else (*found.evidence, reached)
-    return replace(
-        found, cause="environment", sentence=f"with other {varied}: {found.sentence}", evidence=evidence
-    )
+        return explanation
+    evidence = explanation.evidence
+    if explanation.cause != "environment":
+        evidence = (*evidence, f"taken alone, the cause would be: {explanation.cause}")
+    sentence = f"with other {varied}: {explanation.sentence}"
+    return replace(explanation, cause="environment", sentence=sentence, evidence=evidence)

@@ -1,185 +1,201 @@
-"""The data that was given to fit, or the batch that went into a step."""
+"""Differences in the data that was given to fit, or in the batch of a step."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase, as_source
+from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase, line_of
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
 from keras_repro.source_code.statements import statement_text
+from keras_repro.storage.trace_file import (
+    BatchEvent,
+    ConstructionEvent,
+    DataEvent,
+    FitEvent,
+    StepEndEvent,
+    StepPosition,
+    VariableEvent,
+)
+from keras_repro.utils.source_line import SourceLine
 
 
-def data(case: DiagnosisCase) -> Explanation | None:
-    """The data that was given to fit, or the batch that went into the step."""
-    for difference in (*case.soft("fit"), *case.soft("data")):
-        mine, other = ((difference.get(n) or {}).get("value") or {} for n in ("mine", "other"))
-        names = ("data", "validation_data") if difference["kind"] == "fit" else ("",)
-        for name in names:
-            left, right = (v.get(name) or {} if name else v for v in (mine, other))
-            if left.get("digest") == right.get("digest") or not left.get("digest"):
-                continue
-            if name == "validation_data" and not _only_metrics(case):
-                continue
-            if difference["kind"] == "data" and case.record not in ("evaluation", "prediction"):
-                continue
-            same_rows = left.get("rows") and left.get("rows") == right.get("rows")
-            what = {"data": "the data given to fit", "validation_data": "the validation data"}.get(
-                name, f"the data given to {case.record}"
-            )
-            root = case.root(*case.calls())
-            return case.said(
-                "data_order" if same_rows else "data_values",
-                f"{what} {'holds the same samples in another order' if same_rows else 'has other values'}",
-                source=as_source(root) or next(iter(case.calls()), None),
-                evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
-            )
+def input_data(case: DiagnosisCase) -> Explanation | None:
+    """Explain different data given to fit, or a different batch."""
+    for what, event, reference in _described_data(case):
+        left, right = event or {}, reference or {}
+        if left.get("digest") == right.get("digest") or not left.get("digest"):
+            continue
+        same_rows = left.get("rows") and left.get("rows") == right.get("rows")
+        root = case.root_line(*case.method_calls())
+        return case.explanation(
+            "data_order" if same_rows else "data_values",
+            f"{what} {'holds the same samples in another order' if same_rows else 'has other values'}",
+            source=line_of(root) or next(iter(case.method_calls()), None),
+            evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
+        )
     return _batch(case)
 
 
+_Description = Mapping[str, Any] | None  # of data, as the ledger has it
+
+
+def _described_data(case: DiagnosisCase) -> Iterator[tuple[str, _Description, _Description]]:
+    """Yield a name and both descriptions of each kind of data that could explain the event."""
+    names = {"data": "the data given to fit"}
+    if {section for section, _ in case.differing_tensors()} <= {"metrics", "results"}:
+        names["validation_data"] = "the validation data"
+    for fit in case.context(FitEvent):
+        for name, what in names.items():
+            yield what, getattr(fit.event, name, None), getattr(fit.reference, name, None)
+    if case.record_kind in ("evaluation", "prediction"):
+        for data in case.context(DataEvent):
+            what = f"the data given to {case.record_kind}"
+            yield what, getattr(data.event, "data", None), getattr(data.reference, "data", None)
+
+
 def _batch(case: DiagnosisCase) -> Explanation | None:
-    batches = case.soft("batch", here=True)
-    if case.kind != "end" or not batches:
+    batches = case.context(BatchEvent, nearby=True)
+    if not isinstance(case.event, StepEndEvent) or not batches:
         return None
-    first = batches[0]
-    mine, other = first.get("mine") or {}, first.get("other") or {}
-    parts = [
-        n for n, digest in (mine.get("value") or {}).items() if (other.get("value") or {}).get(n) != digest
-    ]
-    # The inputs are the same in the same order: what belongs to them is not.
-    order = _order_of_batches(case, mine, other) if "0" in parts or not parts else "other values"
-    cause = "data_order" if order == "another order" else "data_values"
+    event, reference = batches[0].event, batches[0].reference
+    others = reference.parts if reference else {}
+    parts = [n for n, digest in (event.parts if event else {}).items() if others.get(n) != digest]
+    # If the inputs agree, the labels do not belong to them: that is no other order.
+    change = _change_of_batches(case, event) if "0" in parts or not parts else "other values"
     sentence = {
-        "another order": "the step was given the same samples in another order",
-        "other samples": "the step was given other samples of the same data",
-        "other values": "the step was given other values",
-    }[order]
-    source, evidence = _pipeline(case, order)
+        "another order": "the step got the same samples in another order",
+        "other samples": "the step got other samples of the same data",
+        "other values": "the step got other values",
+    }[change]
+    source, evidence = _pipeline_line(case, change)
     if source is None:
-        source = as_source(case.root(*case.calls(), here=True)) or next(iter(case.calls()), None)
-    of_fit = {"0": "inputs", "1": "labels", "2": "sample weights"}
-    which = {} if case.event["key"].startswith("-1") else of_fit
-    evidence.append(
-        f"parts of the batch that differ: {', '.join(which.get(p, f'part {p}') for p in parts) or 'all'}"
-    )
-    return case.said(
-        cause, sentence, source=source, evidence=evidence, fix=_fix_of_pipeline(evidence, source)
+        root = case.root_line(*case.method_calls(), nearby=True)
+        source = line_of(root) or next(iter(case.method_calls()), None)
+    names = {"0": "inputs", "1": "labels", "2": "sample weights"} if case.event.position.in_fit else {}
+    different = ", ".join(names.get(p, f"part {p}") for p in parts) or "all"
+    evidence.append(f"parts of the batch that differ: {different}")
+    return case.explanation(
+        "data_order" if change == "another order" else "data_values",
+        sentence,
+        source=source,
+        evidence=evidence,
+        fix=_pipeline_fix(evidence, source),
     )
 
 
-def _order_of_batches(case: DiagnosisCase, mine: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    fit, epoch, _ = case.event["key"].split()
-    theirs: list[str] = []
-    ours: list[str] = []
-    for interval in case.evidence.first:
-        for event in interval.soft:
-            if event.kind == "batch" and event.key.split()[:2] == [fit, epoch]:
-                theirs += event.info.get("rows", ())
-    here = case.event["key"]
-    seen = 0
-    for interval in case.evidence.first[: case.number]:
-        for event in interval.soft:
-            if event.kind == "batch" and event.key.split()[:2] == [fit, epoch] and event.key != here:
-                seen += len(event.info.get("rows", ()))
-                ours += event.info.get("rows", ())
-    ours += (mine.get("info") or {}).get("rows", ())
-    for rows in case.evidence.parting.get("rest", ()):
-        ours += rows
-    if not ours or not theirs:
+def _change_of_batches(case: DiagnosisCase, event: BatchEvent | None) -> str:
+    """Return how the samples of the epoch differ: their order, the samples, or their values."""
+    assert isinstance(case.event, StepEndEvent)
+    here, first = case.event.position, case.evidence.first
+    reference = [row for batch in _batches_of_epoch(case, len(first), here) for row in batch.rows]
+    # Up to this step, the batches of both processes are the same.
+    before = [b for b in _batches_of_epoch(case, case.report.interval, here) if b.position != here]
+    rows = [row for batch in before for row in batch.rows]
+    rows += event.rows if event is not None else ()
+    rows += [row for batch in case.state.remaining_rows for row in batch]
+    if not rows or not reference:
         return "other values"
-    if fit == "-1" and set(ours) <= set(theirs):
-        return "another order"  # how a loop by hand goes on is not known
-    if sorted(ours) == sorted(theirs):
+    if not here.in_fit and set(rows) <= set(reference):
+        return "another order"  # the rest of a custom loop's data is unknown
+    if sorted(rows) == sorted(reference):
         return "another order"
-    common = set(ours) & set(theirs)
-    if len(set(ours)) < len(ours) or len(set(theirs)) < len(theirs):
+    common = set(rows) & set(reference)
+    if len(set(rows)) < len(rows) or len(set(reference)) < len(reference):
         return "other samples" if common else "other values"  # drawn with replacement
-    return "other samples" if len(common) > len(set(ours)) // 2 else "other values"
+    return "other samples" if len(common) > len(set(rows)) // 2 else "other values"
 
 
-def of_its_own_data(case: DiagnosisCase) -> Explanation | None:
-    """A function of a loop by hand that was given a dataset, and drew other batches from it."""
-    if not case.evidence.parting.get("draws_data"):
+def _batches_of_epoch(case: DiagnosisCase, intervals: int, position: StepPosition) -> list[BatchEvent]:
+    """Return the batches of an epoch in the first intervals of the first process."""
+    return [
+        event
+        for interval in case.evidence.first[:intervals]
+        for event in interval.context
+        if isinstance(event, BatchEvent)
+        and (event.position.fit, event.position.epoch) == (position.fit, position.epoch)
+    ]
+
+
+def step_draws_data(case: DiagnosisCase) -> Explanation | None:
+    """Explain a function of a custom training loop that draws its batches from a dataset itself."""
+    if not case.state.draws_data:
         return None
-    stage, risk = riskiest(case, "another order")
-    root = case.root(*case.calls(), strict=True) if stage is None else None
-    ordered = stage is not None and ("shuffle(" in stage["code"] or "order" in risk)
-    source = stage or as_source(root)
-    return case.said(
-        "data_order" if ordered else "data_values",
-        "the step draws from a dataset that does not give the same again",
+    stage, risk = _riskiest_stage(case, "another order")
+    root = case.root_line(*case.method_calls(), strict=True) if stage is None else None
+    is_order = stage is not None and ("shuffle(" in stage.code or "order" in risk)
+    source = stage or line_of(root)
+    return case.explanation(
+        "data_order" if is_order else "data_values",
+        "the step draws from a dataset that does not repeat itself",
         source=source,
         evidence=[f"in the pipeline: {risk}"] if risk else [],
-        fix=None if source is None else suggest_fix(statement_text(source["file"], source["line"])),
+        fix=None if source is None else suggest_fix(statement_text(source.file, source.line)),
     )
 
 
-_RISKY = {
+# Words in the risks of a stage, the likeliest first, by the change of the batches.
+_RISKS = {
     "another order": ("order", "seed", "workers", "thread", "generator", "Python"),
     "other samples": ("random", "seed", "order", "generator", "Python", "thread", "workers"),
     "other values": ("Python", "random", "seed", "workers", "generator", "thread", "order"),
 }
 
 
-def _pipeline(case: DiagnosisCase, order: str) -> tuple[Mapping[str, Any] | None, list[str]]:
-    """The line that a batch goes back to: one that differs, else a stage that may not repeat."""
-    stage, risk = riskiest(case, order)
-    if "not deterministic" in risk and "deterministic" not in (stage or {}).get("code", ""):
-        stage = SourceModel(set(case.files)).only_statement(r"deterministic\s*=\s*False") or stage
-    said = [f"in the pipeline: {risk}"] if risk else []
-    if case.near():
-        return as_source(case.root(*case.calls(), here=True)), said
-    ordering = any(word in risk for word in ("order", "seed", "workers", "thread"))
-    if order == "another order" and ordering:
-        return stage, said
-    root = case.elsewhere()
-    if root is not None and (order != "another order" or nondeterminism_level(root.code) == SOURCE):
-        return root.to_dict(), said
-    of_model = [(s["file"], s["line"]) for held in case.layers.values() if (s := held.get("source"))]
-    for difference in case.soft("birth"):
-        info = (difference.get("mine") or {}).get("info", {})
-        made = info.get("source")
-        # A generator of the model's own layers has no part in what goes into it.
-        if info.get("seed") and made is not None and (made["file"], made["line"]) not in of_model:
-            return info["source"], [
-                f"the seed generator of {info['layer'] or 'the script'} started from another state"
-            ]
-    root = case.root(*case.calls(), strict=True) or root
-    return as_source(root) or stage, said
+def _pipeline_line(case: DiagnosisCase, change: str) -> tuple[SourceLine | None, list[str]]:
+    """Return the line that made a batch differ: a line that differs, else a stage that may not repeat."""
+    stage, risk = _riskiest_stage(case, change)
+    if "not deterministic" in risk and (stage is None or "deterministic" not in stage.code):
+        stage = case.code.only_statement(r"deterministic\s*=\s*False") or stage
+    evidence = [f"in the pipeline: {risk}"] if risk else []
+    if case.nearby_suspects():
+        return line_of(case.root_line(*case.method_calls(), nearby=True)), evidence
+    may_reorder = any(word in risk for word in ("order", "seed", "workers", "thread"))
+    if change == "another order" and may_reorder:
+        return stage, evidence
+    root = case.background_thread_line()
+    if root is not None and (change != "another order" or nondeterminism_level(root.source.code) == SOURCE):
+        return root.source, evidence
+    of_model = [layer.source for layer in case.state.layers.values() if layer.source]
+    for difference in case.context(VariableEvent):
+        variable = difference.event
+        # A generator of the model's own layers does not influence its input.
+        if variable and variable.is_seed and variable.source and variable.source not in of_model:
+            owner = variable.layer or "the script"
+            return variable.source, [f"the seed generator of {owner} had a different initial state"]
+    root = case.root_line(*case.method_calls(), strict=True) or root
+    return line_of(root) or stage, evidence
 
 
-def riskiest(case: DiagnosisCase, order: str) -> tuple[Mapping[str, Any] | None, str]:
-    """The stage of an input pipeline that is likeliest to have done it, and what of it may not repeat."""
-    words = _RISKY[order]
-    fits = {(s["file"], s["line"]) for s in case.calls()}
-    best: Mapping[str, Any] | None = None
-    rank, risk = 2 * len(words), ""
-    for interval in case.evidence.first:
-        for event in interval.soft:
-            for one in event.info.get("risks", ()) if event.kind == "made" else ():
-                place = next((i for i, word in enumerate(words) if word in one), None)
-                source = event.info["source"]
-                if place is not None and (source["file"], source["line"]) in fits:
-                    place += len(words)  # what Keras makes of the data by itself comes last
-                if place is not None and place < rank:
-                    best, rank, risk = source, place, f"{event.info['what']} with {one}"
-    return best, risk
+def _riskiest_stage(case: DiagnosisCase, change: str) -> tuple[SourceLine | None, str]:
+    """Return the stage of the pipeline that most likely made the change, and why it may not repeat."""
+    words = _RISKS[change]
+    calls = case.method_calls()
+    ranked = [
+        # A stage that Keras itself adds to the data comes last.
+        (rank + len(words) * (event.source in calls), event.source, f"{event.what} with {risk}")
+        for interval in case.evidence.first
+        for event in interval.context
+        if isinstance(event, ConstructionEvent)
+        for risk in event.risks
+        if (rank := next((i for i, word in enumerate(words) if word in risk), None)) is not None
+    ]
+    if not ranked:
+        return None, ""
+    _, source, risk = min(ranked, key=lambda stage: stage[0])
+    return source, risk
 
 
-def _fix_of_pipeline(evidence: Sequence[str], source: Mapping[str, Any] | None) -> str | None:
-    code = "" if source is None else statement_text(source["file"], source["line"])
-    fixed = suggest_fix(code)
-    if fixed is None and any("workers" in e or "thread" in e for e in evidence):
+def _pipeline_fix(evidence: Sequence[str], source: SourceLine | None) -> str | None:
+    fix = suggest_fix("" if source is None else statement_text(source.file, source.line))
+    if fix is not None:
+        return fix
+    if any("workers" in e or "thread" in e for e in evidence):
         return "make each sample from (seed, epoch, index) alone, or use workers=1"
-    if fixed is None and any("without a seed" in e for e in evidence):
+    if any("without a seed" in e for e in evidence):
         return "give the operation a seed of its own, such as seed=42"
-    if fixed is None and any("no seed" in e for e in evidence):
+    if any("no seed" in e for e in evidence):
         return f"{SET_SEED}  # first of all"
-    return fixed
-
-
-def _only_metrics(case: DiagnosisCase) -> bool:
-    return {s for s, _ in case.tensors()} <= {"metrics", "results"}
+    return None

@@ -1,72 +1,67 @@
-"""One run took another way, or results outside of the training differ."""
+"""Runs that took different paths, and results outside the training that differ."""
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import DiagnosisCase, as_source
+from keras_repro.root_cause.evidence import DiagnosisCase, line_of
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
+from keras_repro.storage.divergence_report import LayerDescription
+from keras_repro.storage.trace_file import CheckedEvent, RecordEvent, VariableEvent, WeightsEvent
 
 
 def structure(case: DiagnosisCase) -> Explanation | None:
-    """One run took another way than the other."""
-    if case.other is not None and (case.other["kind"], case.other["key"]) == (case.kind, case.event["key"]):
+    """Explain runs that took different paths."""
+    reference = case.report.reference
+    if reference is not None and reference.key == case.event.key:
         return None
-    root = case.root(*case.calls(), here=True)
-    other = "its end" if case.other is None else _in_words(case.other["kind"], case.other["key"])
-    return case.said(
+    other = "its end" if reference is None else _in_words(reference)
+    return case.explanation(
         "configuration",
-        f"one run came to {_in_words(case.kind, case.event['key'])} where the other came to {other}",
-        source=as_source(root),
+        f"one run came to {_in_words(case.event)}, and the other came to {other}",
+        source=line_of(case.root_line(*case.method_calls(), nearby=True)),
     )
 
 
 def results(case: DiagnosisCase) -> Explanation | None:
-    """Results computed outside of fit, metrics alone, or what a loop by hand did."""
-    sections = {s for s, _ in case.tensors()}
-    if case.kind != "record":
+    """Explain results outside the training, metrics alone, or the end of a custom training loop."""
+    if not isinstance(case.event, RecordEvent):
         return None
-    root = case.root(*case.calls(), here=True)
-    if case.other is None or case.other.get("key") != case.event["key"]:
-        return case.said(
+    root = case.root_line(*case.method_calls(), nearby=True)
+    is_result = case.record_kind in ("evaluation", "prediction")
+    if is_result and case.context(WeightsEvent, nearby=True):
+        return case.explanation(
             "configuration",
-            f"one run came to {_in_words('record', case.event['key'])} where the other did not",
-            source=as_source(root),
+            f"weights were changed outside of the training, before the {case.record_kind}",
+            source=line_of(root),
         )
-    outside = case.record in ("evaluation", "prediction")
-    if outside and case.soft("weights", here=True):
-        return case.said(
-            "configuration",
-            f"weights were changed outside of the training, before the {case.record}",
-            source=as_source(root),
-        )
-    both = [d["mine"]["info"] | {"name": d["key"]} for d in case.soft("birth") if d["mine"] and d["other"]]
-    drawn = [info for info in both if info.get("seed")]
-    if outside and drawn:
-        info = drawn[0]
-        root = case.root(info.get("source"), strict=True)
-        return case.said(
+    variables = [d.event for d in case.context(VariableEvent) if d.event and d.reference]
+    seed = next((v for v in variables if v.is_seed), None)
+    if is_result and seed is not None:
+        root = case.root_line(seed.source, strict=True)
+        return case.explanation(
             "random_state",
-            f"the {case.record} draws from a seed generator that started from another state",
-            tensor=info["name"],
-            source=as_source(root) or info.get("source"),
-            layer={"class": info.get("layer")},
-            fix=None if root is None else suggest_fix(root.code),
+            f"the {case.record_kind} draws from a seed generator with a different initial state",
+            tensor=seed.name,
+            source=line_of(root) or seed.source,
+            layer=LayerDescription(layer_class=seed.layer),
+            fix=None if root is None else suggest_fix(root.source.code),
         )
-    if outside or sections <= {"metrics"}:
-        return case.said(
+    if is_result or {s for s, _ in case.differing_tensors()} <= {"metrics"}:
+        return case.explanation(
             "operation" if root is None else "data_values",
-            f"no fit had parted by then, and the {case.record or 'result'} differs",
-            source=as_source(root),
+            f"all fits were identical, and the {case.record_kind} differs",
+            source=line_of(root),
         )
     return None
 
 
-def _in_words(kind: str, key: str) -> str:
-    """A hard event for people, counted from 1: `"step 3 of epoch 1 of fit 2"`, `"the end of epoch 4"`."""
-    name, *rest = key.split()
-    if kind in ("begin", "end"):
-        fit, epoch, step = (int(n) for n in (name, *rest))
-        return f"step {step + 1} of " + ("a loop" if fit < 0 else f"epoch {epoch + 1} of fit {fit + 1}")
+def _in_words(event: CheckedEvent) -> str:
+    """Return an event in words, counted from 1: `"step 3 of epoch 1 of fit 2"`, `"the end of epoch 4"`."""
+    if not isinstance(event, RecordEvent):
+        position = event.position
+        around = f"epoch {position.epoch + 1} of fit {position.fit + 1}" if position.in_fit else "a loop"
+        return f"step {position.step + 1} of {around}"
+    name, *rest = event.position.split()
     numbers = [int(n) + 1 for n in rest if n.isdecimal()]
     if name == "epoch" and len(numbers) == 2:
         return f"the end of epoch {numbers[1]} of fit {numbers[0]}"

@@ -1,80 +1,82 @@
-"""What a replay showed of the inside of a step: the first tensor that differs, its layer, its operation."""
+"""What the replay showed inside a step: the first tensor that differs, its layer, its operation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 from keras_repro.comparison.distances.tensor_distance import distance
 from keras_repro.root_cause.evidence import DiagnosisCase
+from keras_repro.storage.divergence_report import (
+    LayerDescription,
+    OperationReport,
+    TapDistance,
+    TappedReport,
+    TapReport,
+)
 
-Tap = Mapping[str, Any]
+
+def first_tap(tapped: TappedReport, differs: Callable[[Sequence[str | None]], bool]) -> TapReport | None:
+    """Return the first tap, in the order of the step, for whose digests `differs` is true."""
+    return next((t for t in tapped.taps if differs(t.digests)), None)
 
 
-def first_tap(tapped: Mapping[str, Any], differs: Callable[[Sequence[str | None]], bool]) -> Tap | None:
-    """The first tap, in the order of the step, whose digests differ as asked."""
-    return next((t for t in tapped.get("taps", ()) if differs(t["digests"])), None)
-
-
-def first_across(case: DiagnosisCase) -> tuple[Tap, str] | None:
-    """The first tap whose value differs between two processes, and how far."""
+def first_tap_between_processes(case: DiagnosisCase, tapped: TappedReport) -> tuple[TapReport, str] | None:
+    """Return the first tap whose value differs between two processes, and their distance in words."""
     if len(case.evidence.taps) < 2:
         return None
-    mine, other = case.evidence.taps[:2]
-    for index, tap in enumerate(case.replay.get("tapped", {}).get("taps", ())):
-        if index in mine and index in other:
-            gap = distance(mine[index], other[index])
-            if gap["elements"]:
-                return tap, _gap_in_words(gap | {"ulps": _ulps(gap["ulps"], tap.get("dtype"))})
+    first, second = case.evidence.taps[:2]
+    for index, tap in enumerate(tapped.taps):
+        if index in first and index in second:
+            measured = TapDistance(**distance(first[index], second[index]))
+            if measured.elements:
+                return tap, _distance_text(measured, _ulps(measured.ulps, tap.dtype))
     return None
 
 
 def _ulps(ulps: int | None, dtype: str | None) -> int | None:
-    """ULPs of the dtype that a tap had in the step; where NumPy has none such, it was kept as float32."""
+    """Return ULPs of the dtype in the step; a dtype that NumPy does not have was stored as float32."""
     if ulps is None or dtype in (None, "float16", "float32", "float64"):
         return ulps
     return ulps >> 16 if dtype == "bfloat16" else None  # the upper half of a float32
 
 
-def operation_for(tap: Tap | None, operations: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    """The operation that fits the first tap that differs: in its layer, else the first of all."""
-    if tap is not None and tap["kind"] == "output":
-        below = tap["name"] + "/"
-        inside = [o for o in operations if o["layer"] == tap["name"] or o["layer"].startswith(below)]
+def operation_for(tap: TapReport | None, operations: Sequence[OperationReport]) -> OperationReport | None:
+    """Return the operation that explains the first tap that differs: in its layer, else the first of all."""
+    if tap is not None and tap.kind == "output":
+        inside = [o for o in operations if f"{o.layer}/".startswith(f"{tap.name}/")]
         if inside:
             return inside[0]
-    outside = [o for o in operations if not o["layer"]]
+    outside = [o for o in operations if not o.layer]
     return next(iter([*outside, *operations]), None)
 
 
 def layer_of(
-    case: DiagnosisCase, tap: Tap | None, operation: Mapping[str, Any] | None = None
-) -> Mapping[str, Any]:
-    """The layer that a tap or an operation is of, with the line that made it; empty if it is of none."""
-    if operation is not None and operation.get("layer"):
-        return case.layer(operation["layer"], operation["class"])
-    if tap is not None and tap["kind"] == "output":
-        return case.layer(tap["name"], tap["layer"])
-    return {}
+    case: DiagnosisCase, tap: TapReport | None, operation: OperationReport | None = None
+) -> LayerDescription:
+    """Return the layer of an operation or a tap; an empty description if it is in none."""
+    if operation is not None and operation.layer:
+        return case.user_layer(operation.layer, operation.layer_class)
+    if tap is not None and tap.kind == "output":
+        return case.user_layer(tap.name, tap.layer_class)
+    return LayerDescription()
 
 
-def tap_in_words(tap: Tap | None, tensor: str | None) -> str:
-    """The first tap that differs; where none does, it is the update that does."""
+def tap_text(tap: TapReport | None, tensor: str | None) -> str:
+    """Return the first tap that differs in words; without one, only the update of the state differs."""
     if tap is None:
         return f"in the step, layers, loss and gradients agree: the update of {tensor or 'the state'} differs"
     what = {
-        "input": f"what goes into {tap['name']}",
-        "output": f"the output of {tap['name']} ({tap['layer']})",
+        "input": f"the input of {tap.name}",
+        "output": f"the output of {tap.name} ({tap.layer_class})",
         "loss": "the loss",
-        "gradient": f"the gradient of {tap['name']}",
-    }[tap["kind"]]
+        "gradient": f"the gradient of {tap.name}",
+    }[tap.kind]
     text = f"first to differ inside the step: {what}"
-    gap = tap.get("distance")
-    return f"{text}; {_gap_in_words(gap)}" if gap else text
+    return text if tap.distance is None else f"{text}; {_distance_text(tap.distance, tap.distance.ulps)}"
 
 
-def _gap_in_words(gap: Mapping[str, Any]) -> str:
-    text = f"{gap['elements']} of {gap['of']} values differ"
-    if gap.get("ulps") is not None and gap.get("largest") is not None:
-        text += f", by {gap['largest']:.2g} at most ({gap['ulps']} ULPs)"
+def _distance_text(measured: TapDistance, ulps: int | None) -> str:
+    text = f"{measured.elements} of {measured.of} values differ"
+    if ulps is not None and measured.largest is not None:
+        text += f", by {measured.largest:.2g} at most ({ulps} ULPs)"
     return text

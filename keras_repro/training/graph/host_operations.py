@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.source_code.call_site import CallSite
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.operation_source import user_line_of
+from keras_repro.utils.source_line import SourceLine
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +30,8 @@ class HostOperation:
     type: str
     name: str
     index: int
-    line: CallSite | None
+    line: SourceLine | None
     seeded: bool = True
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form, as of an operation in no layer."""
-        line = None if self.line is None else self.line.to_dict()
-        named = {"type": self.type, "name": self.name, "layer": "", "class": "", "source": line}
-        return {**named, "seeded": self.seeded}
 
 
 def host_operations(graph: Any) -> Iterator[HostOperation]:

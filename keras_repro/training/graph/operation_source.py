@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_repro.source_code.call_site import CallSite, is_users_file
+from keras_repro.source_code.call_site import is_users_file, source_line
 from keras_repro.training.backends.active import backend
+from keras_repro.utils.source_line import SourceLine
 
 
-def user_line_of(operation: Any) -> CallSite | None:
+def user_line_of(operation: Any) -> SourceLine | None:
     """Return the innermost line of the user's code that makes an operation, None if there is none."""
     for frame in reversed(operation.traceback or ()):
         if is_users_file(frame.filename):
-            return CallSite(frame.filename, frame.lineno, frame.name)
+            return source_line(frame.filename, frame.lineno, frame.name)
     return None
 
 

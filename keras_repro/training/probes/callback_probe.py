@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_repro.source_code.call_site import CallSite, is_users_file
-from keras_repro.storage.trace_file import Event
+from keras_repro.source_code.call_site import is_users_file, source_line
+from keras_repro.storage.trace_file import HookEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.train_step_probe import TrainStepProbe
 from keras_repro.training.recording.fit_callback import FitCallback
 from keras_repro.training.state.fast_reader import StateReader
+from keras_repro.utils.source_line import SourceLine
 
 if TYPE_CHECKING:
     from keras_repro.training.probes.event_log import EventLog
@@ -49,22 +50,22 @@ class CallbackProbe(keras.callbacks.Callback):
         for callback in getattr(callbacks, "callbacks", ()):
             if not isinstance(callback, (CallbackProbe, FitCallback, keras.callbacks.History)):
                 for hook in _HOOKS:
-                    self._watch(callback, hook, reader)
+                    self._wrap(callback, hook, reader)
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Report the start of an epoch."""
+        """Record the start of an epoch."""
         fit = self._recorder.fit.number if self._recorder.fit is not None else 0
         self._log.begin_epoch(self.model, fit, epoch, (self.params or {}).get("steps"))
         TrainStepProbe.wrap(self._log, self.model)
 
-    def _watch(self, callback: Any, hook: str, reader: StateReader) -> None:
-        plain = getattr(keras.callbacks.Callback, hook)
-        if getattr(type(callback), hook, plain) is plain and hook not in vars(callback):
+    def _wrap(self, callback: Any, hook: str, reader: StateReader) -> None:
+        inherited = getattr(keras.callbacks.Callback, hook)
+        if getattr(type(callback), hook, inherited) is inherited and hook not in vars(callback):
             return
         original, log = getattr(callback, hook), self._log
         name = type(callback).__name__
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
+        def call_hook(*args: Any, **kwargs: Any) -> Any:
             if not log.active:
                 return original(*args, **kwargs)
             reader.refresh(full=False)
@@ -74,16 +75,15 @@ class CallbackProbe(keras.callbacks.Callback):
             after = reader.digests()
             changed = {s: after[s] for s in ("weights", "optimizer") if before.get(s) != after.get(s)}
             if changed:
-                info = {"callback": name, "hook": hook, "source": _defined(original)}
-                log.note(Event(kind="hook", key=f"{name}.{hook}", value=changed, info=info))
+                log.note(HookEvent(callback=name, hook=hook, sections=changed, source=_definition(original)))
             return result
 
-        setattr(callback, hook, watched)
+        setattr(callback, hook, call_hook)
 
 
-def _defined(function: Any) -> dict[str, Any] | None:
+def _definition(function: Any) -> SourceLine | None:
     """Return the line where the user's code defines a hook, None for a hook of Keras."""
     code = getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
     if code is None or not is_users_file(code.co_filename):
         return None
-    return CallSite(code.co_filename, code.co_firstlineno, code.co_name).to_dict()
+    return source_line(code.co_filename, code.co_firstlineno, code.co_name)

@@ -1,58 +1,78 @@
-"""The child-process side of `diagnose`: sees what a run does event by event, and where it parts from another.
+"""Record the events of a diagnosing process, and compare them with a reference trace while it runs.
 
-The first process only writes its trace. Each later one holds its own events against a trace while it runs;
-at the first hard event that differs it gathers the evidence, with the state from just before it still in its
-hands, writes `divergence.json`, and ends.
+The first process only writes its trace. Each later one compares its events with a trace; at the first checked
+event that differs it collects the evidence, while it still holds the state from before that event, writes
+`divergence.json`, and exits.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_repro.ledger.schema import Record
 from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
 from keras_repro.source_code.call_site import user_call_site
-from keras_repro.storage.trace_file import TRACE_NAME, Event, Interval, TraceWriter, read_trace
+from keras_repro.storage.divergence_report import (
+    Difference,
+    DivergenceReport,
+    StateEvidence,
+    context_differences,
+)
+from keras_repro.storage.trace_file import (
+    TRACE_NAME,
+    CallEvent,
+    CheckedEvent,
+    ContextEvent,
+    DataEvent,
+    FitEvent,
+    Interval,
+    RecordEvent,
+    StepPosition,
+    TraceWriter,
+    WeightsEvent,
+    read_trace,
+)
 from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.probes.file_access import FileReads
-from keras_repro.training.probes.layer_descriptions import describe_layers, describe_owners
+from keras_repro.training.probes.layer_descriptions import state_evidence
 from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.utils.text import one_line_error
 
 if TYPE_CHECKING:
     from keras_repro.training.probes.variable_probe import VariableProbe
 
-_MOST_DIFFERENCES = 3000
-_NO_FIT = -1  # number of the fit of a custom training loop
-_MOST_READERS = 2  # each keeps its model
+_MAX_DIFFERENCES = 3000
+_MAX_READERS = 2  # each keeps its model alive
+_NO_FIT = -1
 
-Evidence = Callable[[], dict[str, Any]]
+CollectEvidence = Callable[[], StateEvidence]
 
 
 class EventLog:
-    """What a diagnosing process has seen so far.
+    """Write the events of a diagnosing process, and exit at the point of divergence or at a target.
 
     Args:
         folder: the run folder, which gets the trace.
-        reference: the trace to be held against, or None.
-        until: number of the hard event after which enough was seen, or None.
-        last: `fit` and `epoch` after whose record enough was seen, or None.
-        replays: whether a step that differs is run again.
-        target: whether to gather the evidence at `until` also where nothing differs.
+        reference: path of the trace to compare with, or None.
+        until: number of the checked event to exit at, or None.
+        last: `fit` and `epoch` after whose record to exit, or None.
+        replays: whether a step that differs is replayed.
+        target: whether to collect the evidence at `until` even if nothing differs.
 
     Attributes:
-        active: whether it still looks; False once it has written what it found.
-        inside_keras: how deep in Keras's own training it is, whose steps are looked at by themselves.
-        lines: the watch over the user's lines.
-        files: the watch over the files that they open.
-        variables: the record of initial values, once Keras is imported.
+        active: whether events are recorded; False once the process has its report.
+        keras_depth: how deeply calls of Keras's own training methods are nested.
+        lines: the tracer of the user's lines.
+        sites: the lines that constructed layers, optimizers, pipelines and threads.
+        files: the files that the user's lines read.
+        variables: the initial values of variables, once Keras is imported.
         model: the model that was trained last, or None.
     """
 
@@ -69,7 +89,7 @@ class EventLog:
         target: bool = False,
     ) -> None:
         self.folder, self.replays, self.active = folder, replays, True
-        self.inside_keras = 0
+        self.keras_depth = 0
         self.lines = LineTracer()
         self.sites = ConstructionSites(self.note, self.lines)
         self.files = FileReads(self.note)
@@ -77,106 +97,116 @@ class EventLog:
         self._until, self._last, self._target = until, last, target
         self._writer = TraceWriter(folder / TRACE_NAME)
         self._reference: Iterator[Interval] | None = None if reference is None else read_trace(reference)
-        self._number = -1
-        self._soft: list[Event] = []
-        self._differences: list[dict[str, Any]] = []
+        self._interval = -1
+        self._noted: list[ContextEvent] = []
+        self._differences: list[Difference[ContextEvent]] = []
         self._lock = threading.RLock()
-        self._places: dict[int, list[int]] = {}
-        self._readers: dict[int, Any] = {}  # of the models that were asked for results last
-        self._steps: int | None = None
+        self._positions: dict[int, StepPosition] = {}  # of the next step, by the model's id
+        self._readers: dict[int, Any] = {}  # of the models that were evaluated last
+        self._steps_of_epoch: int | None = None
         self._pid = os.getpid()
 
     @property
-    def follows(self) -> bool:
-        """Whether it is held against another trace, or stops to replay."""
+    def needs_copies(self) -> bool:
+        """Whether a step may have to be replayed, so that the state before it is needed."""
         return self._reference is not None or self._target
 
-    def note(self, event: Event) -> None:
-        """Takes in what happened on the way."""
+    def note(self, event: ContextEvent) -> None:
+        """Record a context event."""
         if self.active:
             with self._lock:
-                self._soft.append(event)
+                self._noted.append(event)
 
-    def check(self, event: Event, *, evidence: Evidence | None = None) -> None:
-        """Takes in what has to be the same; ends the process where it is not, or where enough was seen."""
+    def check(self, event: CheckedEvent, *, evidence: CollectEvidence | None = None) -> None:
+        """Compare a checked event with the reference trace; exit on a mismatch or at the target.
+
+        Args:
+            event: the event.
+            evidence: collects the evidence if the process exits.
+        """
         if not self.active or os.getpid() != self._pid:
             return
         with self._lock:
-            self._number += 1
-            soft = [*self.lines.take(), *self._soft]
-            self._soft = []
-            for each in soft:
-                self._writer.soft(each)
-            self._writer.hard(event)
-            other = None
+            self._interval += 1
+            context = [*self.lines.take(), *self._noted]
+            self._noted = []
+            for each in (*context, event):
+                self._writer.write(each)
+            reference = None
             if self._reference is not None:
-                interval = next(self._reference, Interval(soft=(), hard=None))
-                self._differences += _soft_differences(self._number, soft, interval.soft)
-                del self._differences[_MOST_DIFFERENCES:]
-                other = interval.hard
-                if other is None or not other.same(event):
-                    self._diverge(event, other, evidence, DIVERGED)
-            if self._number == self._until:
-                self._diverge(event, other, evidence if self._target else None, TARGET_REACHED)
+                interval = next(self._reference, Interval(context=(), checked=None))
+                self._differences += context_differences(self._interval, context, interval.context)
+                del self._differences[_MAX_DIFFERENCES:]
+                reference = interval.checked
+                if reference is None or not reference.matches(event):
+                    self._report(event, reference, evidence, diverged=True)
+                    self._exit(DIVERGED)
+            if self._interval == self._until:
+                self._report(event, reference, evidence if self._target else None, diverged=False)
+                self._exit(TARGET_REACHED)
             if self._is_last(event):
                 self._exit(TARGET_REACHED)
 
     def record_written(self, record: Record) -> None:
-        """Takes in a record of the ledger as it was written."""
-        tensors: dict[str, dict[str, str]] = {section: dict(held) for section, held in record.tensors.items()}
+        """Called when a record was written to the ledger."""
         if record.kind == "fit":
-            kept = {n: record.extra.get(n) for n in ("data", "validation_data", "configuration", "arguments")}
-            self.note(Event(kind="fit", key=record.position, value=kept))
-            self._places.clear()
+            described = {n: record.extra.get(n) for n in ("data", "validation_data")}
+            settings = {n: record.extra.get(n) for n in ("configuration", "arguments")}
+            self.note(FitEvent(position=record.position, **described, **settings))
+            self._positions.clear()
         elif record.kind in ("evaluation", "prediction"):
-            self.note(Event(kind="data", key=record.position, value=record.extra.get("data")))
-        extra: dict[str, Any] = {"seeds_set": record.extra.get("seeds_set")} if record.kind == "fit" else {}
-        value: Any = tensors or dict(record.sections)
+            self.note(DataEvent(position=record.position, data=record.extra.get("data")))
         self.check(
-            Event(kind="record", key=record.position, value=value, info=extra | {"kind": record.kind}),
-            evidence=self._of_model,
+            RecordEvent(
+                position=record.position,
+                record_kind=record.kind,
+                tensors={section: dict(digests) for section, digests in record.tensors.items()},
+                sections={} if record.tensors else dict(record.sections),
+                seeds_set=record.extra.get("seeds_set") if record.kind == "fit" else None,
+            ),
+            evidence=self._model_evidence,
         )
 
     @contextlib.contextmanager
     def in_keras(self) -> Iterator[None]:
-        """What runs in the block is a method of Keras's own: no step of a loop by hand."""
-        self.inside_keras += 1
+        """Mark the block as a training method of Keras: its steps are not those of a custom loop."""
+        self.keras_depth += 1
         try:
             yield
         finally:
-            self.inside_keras -= 1
+            self.keras_depth -= 1
 
     def method_called(self, method: str, frame: Any, model: Any) -> None:
-        """Takes in that a method of a model was called, by which line, and for results with which weights."""
-        if method in ("evaluate", "predict") and not self.inside_keras and getattr(model, "built", False):
-            self.note(Event(kind="weights", key=method, value=self._weights(model)))
+        """Record the line that calls a method of a model, and for results the model's weights."""
+        if method in ("evaluate", "predict") and not self.keras_depth and getattr(model, "built", False):
+            self.note(WeightsEvent(method=method, digest=self._weights(model)))
         line = user_call_site(frame)
         if line is not None and method != "made":
-            key = f"{method} {line.file}:{line.line}"
-            self.note(Event(kind="call", key=key, value=None, info={"source": line.to_dict()}))
+            self.note(CallEvent(method=method, source=line))
 
-    def position(self, model: Any) -> str:
-        """Where a model's next step stands: numbers of the fit, of the epoch and of the step in it."""
-        fit, epoch, step = self._places.setdefault(id(model), [_NO_FIT, 0, 0])
-        return f"{fit} {epoch} {step}"
+    def position(self, model: Any) -> StepPosition:
+        """Return the position of a model's next step."""
+        return self._positions.setdefault(id(model), StepPosition(_NO_FIT, 0, 0))
 
     def count_steps(self, model: Any, steps: int) -> None:
-        """Counts the steps that a call has made."""
-        self._places[id(model)][2] += steps
+        """Move a model's position on by the steps that a call has made."""
+        fit, epoch, step = astuple(self.position(model))
+        self._positions[id(model)] = StepPosition(fit, epoch, step + steps)
 
     def begin_epoch(self, model: Any, fit: int, epoch: int, steps: int | None) -> None:
-        """Hears that an epoch begins, and how many steps it will have, if that is known."""
-        self._places[id(model)] = [fit, epoch, 0]
-        self._steps = steps
+        """Called at the start of an epoch, with its number of steps if that is known."""
+        self._positions[id(model)] = StepPosition(fit, epoch, 0)
+        self._steps_of_epoch = steps
         self.model = model
 
-    def steps_left(self, place: str) -> int:
-        """How many steps an epoch would have after the one at a place, as far as that is known."""
-        step = int(place.split()[2])
-        return max(0, self._steps - step - 1) if self._steps is not None else sys.maxsize
+    def steps_left(self, position: StepPosition) -> int:
+        """Return how many steps the epoch has after a position, as far as that is known."""
+        if self._steps_of_epoch is None:
+            return sys.maxsize
+        return max(0, self._steps_of_epoch - position.step - 1)
 
     def close(self) -> None:
-        """Ends the looking; the script is over."""
+        """Stop the probes and close the trace: the script has ended."""
         self._stop_probes()
         self._writer.close()
 
@@ -185,50 +215,53 @@ class EventLog:
         self.lines.stop()
         self.files.stop()
 
-    def _of_model(self) -> dict[str, Any]:
+    def _model_evidence(self) -> StateEvidence:
         from keras_repro.training.state.walk import model_state
 
         if self.model is None:
-            return {}
-        return {
-            "models": describe_owners(self.sites, self.model, model_state(self.model)),
-            "layers": describe_layers(self.sites, self.model),
-        }
+            return StateEvidence()
+        return state_evidence(self.sites, self.model, model_state(self.model))
 
     def _weights(self, model: Any) -> str | None:
         from keras_repro.training.state.fast_reader import StateReader
 
         reader = self._readers.pop(id(model), None) or StateReader(model)
         self._readers[id(model)] = reader
-        while len(self._readers) > _MOST_READERS:
+        while len(self._readers) > _MAX_READERS:
             del self._readers[next(iter(self._readers))]
         reader.refresh(full=False)
         return reader.digests().get("weights")
 
-    def _is_last(self, event: Event) -> bool:
-        if self._last is None or event.kind != "record":
+    def _is_last(self, event: CheckedEvent) -> bool:
+        if self._last is None or not isinstance(event, RecordEvent):
             return False
-        return event.key == f"epoch {self._last['fit']} {self._last['epoch']}"
+        return event.position == f"epoch {self._last['fit']} {self._last['epoch']}"
 
-    def _diverge(self, event: Event, other: Event | None, evidence: Evidence | None, code: int) -> None:
+    def _report(
+        self,
+        event: CheckedEvent,
+        reference: CheckedEvent | None,
+        evidence: CollectEvidence | None,
+        *,
+        diverged: bool,
+    ) -> None:
         self._stop_probes()  # our own calls must not appear in the trace
-        found: dict[str, Any] = {}
+        collected = StateEvidence()
         if evidence is not None:
             try:
-                found = evidence()
-            except Exception as error:  # evidence that cannot be had is no reason to lose the rest
-                found = {"error": one_line_error(error)}
-        parting = {
-            "number": self._number,
-            "event": event.to_dict(),
-            "other": None if other is None else other.to_dict(),
-            "parted": code == DIVERGED,
-            "differences": self._differences,
-            "threads": [line.to_dict() for line in self.sites.running_threads()],
-            **found,
-        }
-        (self.folder / DIVERGENCE_NAME).write_text(json.dumps(parting))
-        self._exit(code)
+                collected = evidence()
+            except Exception as error:  # the rest of the report is still of use
+                collected = StateEvidence(error=one_line_error(error))
+        report = DivergenceReport(
+            interval=self._interval,
+            event=event,
+            reference=reference,
+            diverged=diverged,
+            differences=tuple(self._differences),
+            threads=tuple(self.sites.running_threads()),
+            evidence=collected,
+        )
+        (self.folder / DIVERGENCE_NAME).write_text(report.to_json())
 
     def _exit(self, code: int) -> None:
         self._writer.close()
@@ -236,31 +269,3 @@ class EventLog:
             with contextlib.suppress(ValueError, OSError):  # the script may have closed it
                 stream.flush()
         os._exit(code)
-
-
-def _soft_differences(number: int, mine: Sequence[Event], others: Sequence[Event]) -> list[dict[str, Any]]:
-    """What differs between the soft events of two intervals, in the order of the first."""
-    known: dict[tuple[str, str], list[Event]] = {}
-    for event in others:
-        known.setdefault((event.kind, event.key), []).append(event)
-    found = []
-    for event in mine:
-        waiting = known.get((event.kind, event.key))
-        other = waiting.pop(0) if waiting else None
-        if other is None or not other.same(event):
-            found.append(_difference(number, event, other))
-    for left in known.values():
-        found += [_difference(number, None, event) for event in left]
-    return found
-
-
-def _difference(number: int, mine: Event | None, other: Event | None) -> dict[str, Any]:
-    event = mine or other
-    assert event is not None
-    return {
-        "interval": number,
-        "kind": event.kind,
-        "key": event.key,
-        "mine": None if mine is None else {"value": mine.value, "info": mine.info},
-        "other": None if other is None else {"value": other.value, "info": other.info},
-    }

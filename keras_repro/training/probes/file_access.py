@@ -21,8 +21,9 @@ import wrapt
 import xxhash
 
 from keras_repro.source_code.call_site import user_call_site
-from keras_repro.storage.trace_file import Event
+from keras_repro.storage.trace_file import FileReadEvent
 from keras_repro.training.backends.active import backend
+from keras_repro.utils.source_line import SourceLine
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
@@ -136,10 +137,10 @@ class FileReads(FileAccess):
         emit: receives an event for each pair of file and line.
     """
 
-    def __init__(self, emit: Callable[[Event], None]) -> None:
+    def __init__(self, emit: Callable[[FileReadEvent], None]) -> None:
         self._emit = emit
         self._written: set[str] = set()
-        self._reported: set[tuple[str, str, int]] = set()
+        self._reported: set[tuple[str, SourceLine]] = set()
         self._busy = threading.local()
         self._stopped = False
         self._excluded = (*_SYSTEM, os.path.join(sys.prefix, ""), os.path.join(sys.base_prefix, ""))
@@ -165,21 +166,12 @@ class FileReads(FileAccess):
 
     def _report(self, path: str, frame: Any) -> None:
         line = user_call_site(frame)
-        if line is None or len(self._reported) >= _MAX_FILES:
+        if line is None or (path, line) in self._reported or len(self._reported) >= _MAX_FILES:
             return
-        if (path, line.file, line.line) in self._reported:
-            return
-        self._reported.add((path, line.file, line.line))
+        self._reported.add((path, line))
         digest = _digest(path)
         if digest is not None:
-            self._emit(
-                Event(
-                    kind="opened",
-                    key=f"{path} {line.file}:{line.line}",
-                    value=digest,
-                    info={"file": path, "source": line.to_dict()},
-                )
-            )
+            self._emit(FileReadEvent(path=path, source=line, digest=digest))
 
 
 def _digest(path: str) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import wrapt
 
-from keras_repro.training.probes.entropy_calls import Entropy
+from keras_repro.training.probes.entropy_calls import EntropyCalls
 from keras_repro.training.probes.event_log import EventLog
 
 
@@ -48,7 +48,7 @@ def watching_lines(log: EventLog) -> Iterator[None]:
         CustomLoopProbe(log).install()
 
     log.sites.watch_threads()
-    Entropy(log.note).watch()
+    EntropyCalls(log.note).watch()
     log.files.install()
     wrapt.register_post_import_hook(lambda _: log.sites.watch_pipelines(), "tensorflow")
     wrapt.register_post_import_hook(watch_keras, "keras")

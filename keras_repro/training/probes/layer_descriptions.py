@@ -5,36 +5,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from keras_repro.storage.divergence_report import LayerDescription, StateEvidence
 from keras_repro.training.probes.construction_sites import ConstructionSites
 
 
-def describe_owners(sites: ConstructionSites, model: Any, tensors: Sequence[Any]) -> dict[str, Any]:
-    """Return the owner of each tensor of a model by the tensor's name; the optimizer is `"optimizer"`."""
+def state_evidence(sites: ConstructionSites, model: Any, tensors: Sequence[Any]) -> StateEvidence:
+    """Return the owners of a model's tensors, and its layers.
+
+    Args:
+        sites: the lines that constructed layers and optimizers.
+        model: a model, or a dict of layers.
+        tensors: the tensors of its state.
+    """
+    from keras_repro.training.state.layer_names import layer_names
+
+    layers = {name: _description(sites, name, layer) for name, layer in layer_names(model)}
+    return StateEvidence(owners=_owners(sites, model, tensors), layers=layers)
+
+
+def _owners(sites: ConstructionSites, model: Any, tensors: Sequence[Any]) -> dict[str, LayerDescription]:
     from keras_repro.training.state.layer_names import layer_names, owners_of
 
-    owners: dict[str, Any] = {}
+    owners: dict[str, LayerDescription] = {}
     layers = dict(layer_names(model))
-    for name, (path, layer) in owners_of(model, tensors).items():
+    for tensor, (name, layer) in owners_of(model, tensors).items():
         # A layer that a library made inside another one is reported as the layer that the user made.
-        while sites.is_inner(layer) and "/" in path:
-            path = path.rpartition("/")[0]
-            layer = layers.get(path, layer)
-        owners[name] = {"layer": path, **_made(sites, layer)}
+        while sites.is_inner(layer) and "/" in name:
+            name = name.rpartition("/")[0]
+            layer = layers.get(name, layer)
+        owners[tensor] = _description(sites, name, layer)
     optimizer = getattr(model, "optimizer", None)
     if sites.site_of(optimizer) is not None:
-        owners["optimizer"] = {"layer": "", **_made(sites, optimizer)}
+        owners["optimizer"] = _description(sites, "", optimizer)
     return owners
 
 
-def describe_layers(sites: ConstructionSites, model: Any) -> dict[str, Any]:
-    """Return a description of each layer of a model by its structural name."""
-    from keras_repro.training.state.layer_names import layer_names
-
-    return {
-        name: {**_made(sites, layer), "inner": sites.is_inner(layer)} for name, layer in layer_names(model)
-    }
-
-
-def _made(sites: ConstructionSites, made: Any) -> dict[str, Any]:
-    line = sites.site_of(made)
-    return {"class": type(made).__name__, "source": None if line is None else line.to_dict()}
+def _description(sites: ConstructionSites, name: str, layer: Any) -> LayerDescription:
+    return LayerDescription(
+        name=name,
+        layer_class=type(layer).__name__,
+        source=sites.site_of(layer),
+        is_inner=sites.is_inner(layer),
+    )

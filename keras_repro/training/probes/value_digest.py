@@ -1,4 +1,4 @@
-"""Bytes that stand for a value of the user's, the same in every process. Nothing of the user's is called."""
+"""Digest a value of the user's, the same in every process, without calling the user's code."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ from keras_repro.source_code.call_site import is_users_file
 from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import array_of_value
 
-_MOST_BYTES = 1 << 26  # of an array; of a larger one, as many bytes of rows all over it
-_MOST_ITEMS = 4096
-_DEEPEST = 5
-_BYTES_A_UNIT = 1 << 14
+_MAX_BYTES = 1 << 26  # of an array; of a larger array, rows from all over it with this many bytes
+_MAX_ITEMS = 4096
+_MAX_DEPTH = 5
+_BYTES_PER_UNIT = 1 << 14
 
 
 class DigestBudget:
-    """How much has been looked at so far: 1 for each value, 1 for each 16 KB of an array."""
+    """The units digested so far: 1 for each value, 1 for each 16 KB of an array."""
 
-    done = 0
+    spent = 0
 
 
 def value_digest(value: Any, depth: int = 0) -> bytes | None:
-    """Bytes that stand for a value, the same in every process; None for what has no value to compare."""
-    DigestBudget.done += 1
+    """Return a digest of a value, the same in every process; None if there is nothing to compare."""
+    DigestBudget.spent += 1
     kind = type(value)
     if value is None or kind in (bool, int, float, complex):
         return f"{kind.__name__} {value!r}".encode()
@@ -43,24 +43,24 @@ def value_digest(value: Any, depth: int = 0) -> bytes | None:
         return b"str " + xxhash.xxh3_64_digest(value.encode("utf-8", "surrogatepass"))
     if kind in (bytes, bytearray):
         return b"bytes " + xxhash.xxh3_64_digest(value)
-    if depth > _DEEPEST:
+    if depth > _MAX_DEPTH:
         return b"..."
     if kind in (list, tuple):
-        return _of_items(kind.__name__, (value_digest(v, depth + 1) for v in value[:_MOST_ITEMS]), len(value))
+        return _of_items(kind.__name__, (value_digest(v, depth + 1) for v in value[:_MAX_ITEMS]), len(value))
     if kind is dict:
-        pairs = list(value.items())[:_MOST_ITEMS]
+        pairs = list(value.items())[:_MAX_ITEMS]
         return _of_items("dict", (value_digest(p, depth + 1) for p in pairs), len(value))
     if kind in (set, frozenset):
-        # The order of a set is no value: it shows in what is made of it.
-        held = sorted(d for v in list(value)[:_MOST_ITEMS] if (d := value_digest(v, depth + 1)) is not None)
-        return _of_items("set", iter(held), len(value))
-    # `isinstance` would ask an object for its `__class__`.
+        # The order of a set is no part of its value: it shows in what is made of it.
+        digests = sorted(d for v in list(value)[:_MAX_ITEMS] if (d := value_digest(v, depth + 1)) is not None)
+        return _of_items("set", iter(digests), len(value))
+    # `isinstance` would call an object's `__class__`.
     if issubclass(kind, PurePath):
         return b"path " + str(value).encode("utf-8", "surrogatepass")
     if kind is contextvars.ContextVar:
         try:
             return value_digest(value.get(), depth + 1)
-        except LookupError:  # it has no value here
+        except LookupError:  # it is not set here
             return None
     if kind is functools.partial:
         return _of_items("partial", (value_digest(v, depth + 1) for v in (value.args, value.keywords)), 2)
@@ -68,12 +68,15 @@ def value_digest(value: Any, depth: int = 0) -> bytes | None:
         return value_digest(vars(value), depth + 1)
     if kind is random.Random:
         return repr(value.getstate()).encode()
-    known = _of_library(value)
-    known = _of_plain_type(value, depth) if known is None else known
-    return _of_users_object(value, depth) if known is None and depth else known
+    digest = _of_library(value)
+    if digest is None:
+        digest = _of_plain_type(value, depth)
+    if digest is None and depth:
+        digest = _of_users_object(value, depth)
+    return digest
 
 
-# Of a class that is derived from one of these, that one's own methods are asked.
+# For a derived class, the methods of its base are called instead of its own.
 _PLAIN: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
     (collections.OrderedDict, collections.OrderedDict.items),
     (dict, dict.items),
@@ -84,16 +87,16 @@ _PLAIN: tuple[tuple[type, Callable[[Any], Iterable[Any]]], ...] = (
 
 
 def _of_plain_type(value: Any, depth: int) -> bytes | None:
-    """Values of classes derived from Python's own: named tuples, counters, enums of numbers or text."""
+    """Digest a value of a class derived from a built-in type: named tuples, counters, enums."""
     kind = type(value)
     if issubclass(kind, enum.Enum):
-        held = object.__getattribute__(value, "__dict__")
-        name = f"{kind.__qualname__} {held.get('_name_')} ".encode()
-        return name + (value_digest(held.get("_value_"), depth + 1) or b"")
+        attributes = object.__getattribute__(value, "__dict__")
+        name = f"{kind.__qualname__} {attributes.get('_name_')} ".encode()
+        return name + (value_digest(attributes.get("_value_"), depth + 1) or b"")
     for plain, items in _PLAIN:
         if issubclass(kind, plain):
-            held = list(itertools.islice(items(value), _MOST_ITEMS))
-            return _of_items(plain.__name__, (value_digest(v, depth + 1) for v in held), len(held))
+            found = list(itertools.islice(items(value), _MAX_ITEMS))
+            return _of_items(plain.__name__, (value_digest(v, depth + 1) for v in found), len(found))
     if issubclass(kind, str):
         return value_digest(str.__str__(value), depth)
     for number in (int, float):
@@ -103,12 +106,12 @@ def _of_plain_type(value: Any, depth: int) -> bytes | None:
 
 
 def _of_users_object(value: Any, depth: int) -> bytes | None:
-    """What an object of a class of the user's holds, derived from no class of a library: which one it is."""
+    """Digest the attributes of an object of a user's class that is derived from no library class."""
     kind = type(value)
     if type(kind) is not type or not all(_is_users(k) for k in kind.__mro__[:-1]):
         return None
-    held = object.__getattribute__(value, "__dict__") if kind.__dictoffset__ else {}
-    pairs = list(held.items())[:_MOST_ITEMS] if type(held) is dict else []
+    attributes = object.__getattribute__(value, "__dict__") if kind.__dictoffset__ else {}
+    pairs = list(attributes.items())[:_MAX_ITEMS] if type(attributes) is dict else []
     return _of_items(kind.__qualname__, (value_digest(p, depth + 1) for p in pairs), len(pairs))
 
 
@@ -121,13 +124,12 @@ def _is_users(kind: type) -> bool:
 def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:
     hasher = xxhash.xxh3_64(f"{name} {count}".encode())
     for digest in digests:
-        # What has no value still has its place.
-        hasher.update(b"?" if digest is None else digest)
+        hasher.update(b"?" if digest is None else digest)  # an item without a digest still counts
     return hasher.digest()
 
 
 def _of_library(value: Any) -> bytes | None:
-    """Values of NumPy, pandas, TensorFlow and the datetime module."""
+    """Digest a value of NumPy, pandas, TensorFlow, Keras or a few standard modules."""
     import numpy as np
 
     top = str(type(value).__module__).partition(".")[0]
@@ -157,12 +159,12 @@ def _of_library(value: Any) -> bytes | None:
 
 
 def _of_generator(value: Any) -> bytes | None:
-    """The state of a generator of TensorFlow or Keras; none while a graph is traced, or it is being made."""
+    """Digest the state of a generator of TensorFlow or Keras; None while it is constructed or traced."""
     return _of_variable(backend.random_state.state_variable(value))
 
 
 def _of_variable(value: Any) -> bytes | None:
-    """What a variable holds; none while a graph is traced, or before it holds anything."""
+    """Digest the value of a variable; None while a graph is traced, or before it has a value."""
     import tensorflow as tf
 
     if not isinstance(value, tf.Variable) or not tf.executing_eagerly():
@@ -178,13 +180,13 @@ def _of_array(value: Any) -> bytes | None:
 
     array = np.asarray(value)
     shape = array.shape
-    if array.nbytes > _MOST_BYTES:
-        rows = _MOST_BYTES * shape[0] // array.nbytes
+    if array.nbytes > _MAX_BYTES:
+        rows = _MAX_BYTES * shape[0] // array.nbytes
         if not rows:
             return None
         array = array[np.linspace(0, shape[0] - 1, rows, dtype=np.int64)]
     if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
-        return value_digest(array.reshape(-1)[:_MOST_ITEMS].tolist())
-    DigestBudget.done += array.nbytes // _BYTES_A_UNIT
+        return value_digest(array.reshape(-1)[:_MAX_ITEMS].tolist())
+    DigestBudget.spent += array.nbytes // _BYTES_PER_UNIT
     flat = np.ascontiguousarray(array).reshape(-1).view("u1")
     return f"{array.dtype} {shape}".encode() + xxhash.xxh3_64_digest(flat.data)

@@ -12,7 +12,7 @@ import keras
 import tensorflow as tf
 
 from keras_repro.source_code.call_site import calling_object, user_call_site
-from keras_repro.storage.trace_file import Event
+from keras_repro.storage.trace_file import VariableEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.state.digests import content_of
@@ -29,7 +29,11 @@ class VariableProbe(InitialValues):
     """
 
     def __init__(
-        self, emit: Callable[[Event], None], sites: ConstructionSites, *, is_active: Callable[[], bool]
+        self,
+        emit: Callable[[VariableEvent], None],
+        sites: ConstructionSites,
+        *,
+        is_active: Callable[[], bool],
     ) -> None:
         super().__init__(weakly=True)
         self._emit, self._sites, self._is_active = emit, sites, is_active
@@ -78,14 +82,15 @@ class VariableProbe(InitialValues):
             self._values_of_step.setdefault(id(variable), tf.identity(variable))
         owner = calling_object(sys._getframe(1), keras.Layer | keras.Optimizer)
         site = None if owner is None else self._sites.site_of(owner)
-        kind = "" if owner is None else type(owner).__name__
-        of_optimizer = isinstance(owner, keras.Optimizer)
-        line = site or user_call_site(sys._getframe(1))
-        info = {
-            "layer": "" if of_optimizer else kind,
-            "optimizer": kind if of_optimizer else "",
-            "source": None if line is None else line.to_dict(),
-            "seed": variable.dtype.is_integer and variable.shape.rank == 1,
-        }
-        name = str(getattr(variable, "name", ""))
-        self._emit(Event(kind="birth", key=name, value=content.hex()[:32], info=info))
+        owner_class = "" if owner is None else type(owner).__name__
+        is_optimizer = isinstance(owner, keras.Optimizer)
+        self._emit(
+            VariableEvent(
+                name=str(getattr(variable, "name", "")),
+                digest=content.hex()[:32],
+                layer="" if is_optimizer else owner_class,
+                optimizer=owner_class if is_optimizer else "",
+                source=site or user_call_site(sys._getframe(1)),
+                is_seed=variable.dtype.is_integer and variable.shape.rank == 1,
+            )
+        )

@@ -1,4 +1,4 @@
-"""One training step that has run, and all that is needed to run it again."""
+"""A training step that has run, with everything needed to run it again."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from keras_repro.training.state.fast_reader import InFile, StateReader
 
 
 class PreStepState:
-    """A state's tensors from before a step: in memory, until they are moved into a file.
+    """The tensors of a state before a step: in memory, until they are moved into a file.
 
     Args:
-        tensors: what `StateReader.copy` gave.
+        tensors: from `StateReader.copy`.
     """
 
     def __init__(self, tensors: Sequence[Any]) -> None:
@@ -28,13 +28,9 @@ class PreStepState:
         self._path: Path | None = None
 
     def move_to(self, path: Path) -> None:
-        """Keeps the tensors in a file from now on, and lets go of the memory; stays as it is where it cannot.
-
-        Args:
-            path: the file, which is made.
-        """
+        """Move the tensors into a new file; leave them in memory if they cannot be written."""
         if self._path is None:
-            with contextlib.suppress(SnapshotError, TypeError, ValueError):  # of a dtype without a NumPy form
+            with contextlib.suppress(SnapshotError, TypeError, ValueError):  # dtype without a NumPy form
                 write_snapshot(path, {str(n): array_of_value(t) for n, t in enumerate(self._tensors)})
                 self._path = path
                 self._tensors.clear()
@@ -53,17 +49,17 @@ class PreStepState:
 
 @dataclass(frozen=True, kw_only=True)
 class RecordedStep:
-    """One step that has just run, and all that is needed to run it again.
+    """A step that has just run, with everything needed to run it again.
 
     Attributes:
         model: the model.
         function: the training function that Keras has made.
-        batches: what went in: one batch, or `steps_per_execution` of them.
-        spec: the element spec of the iterator that they came from, None for a `train_on_batch`.
+        batches: its input: one batch, or `steps_per_execution` of them.
+        spec: element spec of the iterator that they came from, None for `train_on_batch`.
         reader: reads the model's state.
-        before: the state from before it, with the first values of what the step has made; empty where it
-            is not known.
-        generators: the states of Python's and NumPy's own generators from before it.
+        before: the state before it, with the initial values of variables that the step created; empty if it
+            is unknown.
+        generators: the states of Python's and NumPy's own generators before it.
         after: digests of the state after it.
     """
 
@@ -77,5 +73,5 @@ class RecordedStep:
     after: Mapping[str, Mapping[str, str]]
 
     def feed(self) -> Any:
-        """The batches again, as the training function takes them."""
+        """Return the batches again, as the training function takes them."""
         return iterator_like(self.batches, self.spec) if self.spec is not None else iter(self.batches)

@@ -1,8 +1,8 @@
-"""One training step again, from the state before it: as it was, and with its inside to look at.
+"""Replay one training step from the state before it: unchanged, and with taps.
 
-The step is run as it was compiled for the training, never eagerly where the training was not. First the very
-function that has run; then, to see where its results come from, traced anew with taps. A replay whose result
-is not the recorded one is said to be not faithful.
+The step is run as it was compiled for the training. First the same function runs again; then the step is
+traced again with taps, to find where its results come from. A replay is faithful if it gives the recorded
+state.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -20,135 +22,134 @@ import xxhash
 from keras_repro.comparison.distances.tensor_distance import distance
 from keras_repro.determinism.seeds import restore_rng_state
 from keras_repro.processes.protocol import TAPS_NAME
+from keras_repro.storage.divergence_report import ReplayReport, TapDistance, TappedReport, TapReport
 from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.replay.recorded_step import RecordedStep
 from keras_repro.training.replay.tap_file import TapValues
-from keras_repro.training.replay.tapped_step import LEVELS, Tap, TappedStep
+from keras_repro.training.replay.tapped_step import LEVELS, TappedStep
 from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.fast_reader import Copy, StateReader
 from keras_repro.utils.text import one_line_error
 
-_TIMES = 3
-_MOST_KINDS = 8  # of gradients that are tried one by one
+_REPETITIONS = 3
+_MAX_KINDS = 8  # of gradients that are tried one by one
+_OF_LEVEL = {
+    "all": "all of its tensors",
+    "forward": "its layers' outputs",
+    "gradients": "its gradients",
+}
+
+Digests = Mapping[str, Mapping[str, str]]  # by section and name
 
 
-def replay(step: RecordedStep, folder: Path) -> dict[str, Any]:
-    """Runs a step again and again; a step that repeats itself leaves the model as the first run of it did.
+def replay(step: RecordedStep, folder: Path) -> ReplayReport:
+    """Run a step again several times; the model ends with the state of the last run.
 
     Args:
         step: the step, with the state from before it.
-        folder: gets the values of the taps, for another process's to be held against.
-
-    Returns:
-        `faithful` (whether the first repetition gave the recorded state), `agrees` (whether all did),
-        `agrees_drawing_on` (whether they did with the process's own generators moving on), `differing`
-        (tensors in which repetitions differ), `tapped` (what the taps showed, see `_tapped`), and
-        `fewer_taps` (why not all that could be was taken out) where there is a reason.
+        folder: gets the values of the taps, to be compared with those of another process.
     """
-    found = repeated(
-        lambda: step.function(step.feed()), step.reader, step.before, step.generators, step.after
-    )
-    kept = folder / "before.h5"
-    step.before.move_to(kept)  # what is taken out of the step needs the memory
-    found |= _looked_into(step, folder, steady=found["faithful"] and found["agrees"])
-    # It ends as the step itself did: no second copy of the state is held for that.
+    report = repeat(lambda: step.function(step.feed()), step.reader, step.before, step.generators, step.after)
+    before = folder / "before.h5"
+    step.before.move_to(before)  # the taps need the memory
+    report = _tap(step, folder, report)
+    # Restoring the state after the step would need a second copy.
     step.reader.restore(step.before)
     restore_rng_state(step.generators)
     step.function(step.feed())
-    kept.unlink(missing_ok=True)
-    return found
+    before.unlink(missing_ok=True)
+    return report
 
 
-def repeated(
+def repeat(
     run: Callable[[], Any],
     reader: StateReader,
     before: Copy,
     generators: Mapping[str, Any],
-    after: Mapping[str, Mapping[str, str]],
-) -> dict[str, Any]:
-    """Runs something again and again from one state, as it was; not into its inside.
+    after: Digests,
+) -> ReplayReport:
+    """Run a function several times from one state, without taps.
 
     Args:
-        run: runs it.
+        run: the function.
         reader: reads the state that it changes.
-        before: the state from before it, as `reader.copy` gave it.
-        generators: the states of Python's and NumPy's own generators from before it.
+        before: the state before it, from `reader.copy`.
+        generators: the states of Python's and NumPy's own generators before it.
         after: digests of the state after it.
-
-    Returns:
-        `faithful`, `agrees`, `agrees_drawing_on` and `differing`, as of `replay`.
     """
 
-    def once(*, restore: bool) -> dict[str, dict[str, str]]:
+    def run_once(*, restore: bool) -> dict[str, dict[str, str]]:
         reader.restore(before)
         if restore:
             restore_rng_state(generators)
         run()
         return reader.tensor_digests()
 
-    again = [once(restore=True) for _ in range(_TIMES)]
-    drawing_on = [once(restore=False) for _ in range(2)]
-    return {
-        "faithful": again[0] == after,
-        "agrees": all(a == again[0] for a in again),
-        "agrees_drawing_on": all(a == again[0] for a in drawing_on),
-        "differing": _differing([after, *again, *drawing_on]),
-    }
+    repeated = [run_once(restore=True) for _ in range(_REPETITIONS)]
+    drawing_on = [run_once(restore=False) for _ in range(2)]
+    return ReplayReport(
+        faithful=repeated[0] == after,
+        agrees=all(r == repeated[0] for r in repeated),
+        agrees_drawing_on=all(r == repeated[0] for r in drawing_on),
+        differing=_differing([after, *repeated, *drawing_on]),
+    )
 
 
-def _looked_into(step: RecordedStep, folder: Path, *, steady: bool) -> dict[str, Any]:
-    """Runs the step with its inside taken out, with less of it where that needs too much or changes its bits.
+def _tap(step: RecordedStep, folder: Path, report: ReplayReport) -> ReplayReport:
+    """Run the step with taps: with fewer of them if they need too much memory or change its bits.
 
     Args:
         step: the step.
         folder: gets the values of the taps.
-        steady: whether the step repeats itself without taps, so that one that does not is due to them.
+        report: of the replay without taps, to be completed.
     """
-    found: dict[str, Any] = {}
-    why_not: list[str] = []
+    repeats = report.faithful and report.agrees  # then a tapped step that is not faithful is due to its taps
+    reasons: list[str] = []
     for level in LEVELS:
         path = folder / f"{level}-{TAPS_NAME}"
         try:
-            tapped = _tapped(step, level, path)
-        except Exception as error:  # also of a user's own step that cannot be traced with taps in it
+            tapped = _run_with_taps(step, level, path)
+        except Exception as error:  # a user's own step may not be traceable with taps
             if _is_of_memory(error):
-                why_not.append(f"out of memory with {_OF_LEVEL[level]} taken out")
+                reasons.append(f"out of memory with {_OF_LEVEL[level]} tapped")
                 continue
-            found.setdefault("tapped", {"error": one_line_error(error)})
+            if report.tapped is None:
+                report = replace(report, tapped=TappedReport(error=one_line_error(error)))
             break
-        if tapped["faithful"] or "tapped" not in found:
-            found = {"tapped": tapped} | ({"fewer_taps": "; ".join(why_not)} if why_not else {})
-            with contextlib.suppress(FileNotFoundError):  # where the disk was full
-                path.replace(folder / TAPS_NAME)
-        if tapped["faithful"] or not steady:
+        if tapped.faithful or report.tapped is None:
+            report = replace(report, tapped=tapped, fewer_taps="; ".join(reasons) or None)
+            _keep(path)
+        if tapped.faithful or not repeats:
             break
-        without = _disturbing(step, tapped) if level == "all" else ()
+        without = _disturbing_gradients(step, tapped) if level == "all" else ()
         if without:
-            part = _tapped(step, level, path, without=without)
-            if part["faithful"]:
+            tapped = _run_with_taps(step, level, path, without=without)
+            if tapped.faithful:
                 names = " and ".join(without)
-                why_not.append(f"the step computes other bits with the gradients of {names} taken out")
-                found = {"tapped": part, "fewer_taps": "; ".join(why_not)}
-                with contextlib.suppress(FileNotFoundError):
-                    path.replace(folder / TAPS_NAME)
+                reasons.append(f"the step computes other bits with the gradients of {names} tapped")
+                report = replace(report, tapped=tapped, fewer_taps="; ".join(reasons))
+                _keep(path)
                 break
-        why_not.append(f"the step computes other bits with {_OF_LEVEL[level]} taken out")
-    if "tapped" not in found:
-        found["fewer_taps"] = "; ".join(why_not)
+        reasons.append(f"the step computes other bits with {_OF_LEVEL[level]} tapped")
     for level in LEVELS:
         (folder / f"{level}-{TAPS_NAME}").unlink(missing_ok=True)
-    return found
+    return report if report.tapped is not None else replace(report, fewer_taps="; ".join(reasons))
 
 
-def _disturbing(step: RecordedStep, tapped: Mapping[str, Any]) -> tuple[str, ...]:
-    """Which gradients change the step's bits where they are taken out, by the last names of their variables.
+def _keep(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):  # the disk was full
+        path.replace(path.with_name(TAPS_NAME))
 
-    TensorFlow's graph optimizer does not rewrite what something else uses too. Empty where it is not just
-    some of the gradients, or where there are too many kinds of them to try each.
+
+def _disturbing_gradients(step: RecordedStep, tapped: TappedReport) -> tuple[str, ...]:
+    """Return which gradients change the step's bits if they are tapped, by the last names of their variables.
+
+    TensorFlow's graph optimizer does not rewrite an operation whose output is used elsewhere. Empty if other
+    taps change the bits too, or if there are too many kinds of gradients to try each.
     """
-    gradients = [t["name"] for t in tapped["taps"] if t["kind"] == "gradient"]
+    gradients = [tap.name for tap in tapped.taps if tap.kind == "gradient"]
     kinds = tuple(dict.fromkeys(name.rpartition("/")[2] for name in gradients))
-    if not 2 <= len(kinds) <= _MOST_KINDS:
+    if not 2 <= len(kinds) <= _MAX_KINDS:
         return ()
 
     def is_faithful(without: Collection[str]) -> bool:
@@ -161,7 +162,7 @@ def _disturbing(step: RecordedStep, tapped: Mapping[str, Any]) -> tuple[str, ...
 
 
 def _is_of_memory(error: BaseException | None) -> bool:
-    """Whether memory did not suffice; Keras raises errors anew, in a type of its own where it has to."""
+    """Return whether memory did not suffice; Keras may raise errors again as another type."""
     while error is not None:
         if isinstance(error, tf.errors.ResourceExhaustedError | MemoryError):
             return True
@@ -169,93 +170,89 @@ def _is_of_memory(error: BaseException | None) -> bool:
     return False
 
 
-_OF_LEVEL = {
-    "all": "all of its tensors",
-    "forward": "its layers' outputs",
-    "gradients": "its gradients",
-}
-
-
-def _tapped(step: RecordedStep, level: str, path: Path, *, without: Collection[str] = ()) -> dict[str, Any]:
-    """Runs the step with taps: twice as traced once, and once more as traced anew.
+def _run_with_taps(
+    step: RecordedStep, level: str, path: Path, *, without: Collection[str] = ()
+) -> TappedReport:
+    """Run the step with taps: twice from one tracing, and once after tracing again.
 
     Args:
         step: the step.
-        level: how much of its inside is taken out.
+        level: which tensors are tapped.
         path: gets the values of the taps in the first run.
-        without: kinds of gradients that are not taken out.
-
-    Returns:
-        `level`, `faithful`, `faithful_anew`, `taps` (each with `digests`: of both runs and of the second
-        tracing, and the `distance` between the two runs where they differ) and `operations`.
+        without: kinds of gradients that are not tapped.
     """
     first = TappedStep(step.model, level, without=without)
-    seen: list[list[str]] = [[], [], []]
-    gaps: dict[int, dict[str, Any]] = {}
+    digests: list[list[str]] = [[], [], []]
+    distances: dict[int, TapDistance] = {}
 
-    def keep(index: int, value: Any) -> None:
+    def store(index: int, value: Any) -> None:
         values.add(value)
-        seen[0].append(_digest(value))
+        digests[0].append(_digest(value))
 
     def compare(index: int, value: Any) -> None:
-        seen[1].append(_digest(value))
-        if index < len(seen[0]) and seen[1][index] != seen[0][index]:
-            then = values.read(index)
-            if then is not None:
-                gaps[index] = distance(then, value)
+        digests[1].append(_digest(value))
+        if index < len(digests[0]) and digests[1][index] != digests[0][index]:
+            stored = values.read(index)
+            if stored is not None:
+                distances[index] = TapDistance(**distance(stored, value))
 
     with TapValues(path) as values:
-        after, labels = _run_tapped(step, first, keep)
+        after, taps = _run_tapped(step, first, store)
     _run_tapped(step, first, compare)
     second = TappedStep(step.model, level, without=without)
-    anew, _ = _run_tapped(step, second, lambda _, v: seen[2].append(_digest(v)))
-    taps = []
-    for index, (label, tap) in enumerate(labels):
-        digests = [held[index] if index < len(held) else None for held in seen]
-        gap = {"distance": gaps[index]} if index in gaps else {}
-        said = {"source": tap.line, "dtype": values.dtypes[index]}
-        taps.append(label | {"digests": digests} | gap | said)
-    found = {
-        "level": level,
-        "faithful": after == step.after,
-        "faithful_anew": anew == step.after,
-        "taps": taps,
-        "operations": first.trace.operations,
-    }
-    return found
+    after_anew, _ = _run_tapped(step, second, lambda _, value: digests[2].append(_digest(value)))
+    return TappedReport(
+        level=level,
+        faithful=after == step.after,
+        faithful_anew=after_anew == step.after,
+        taps=tuple(
+            replace(tap, digests=(one, two, anew), distance=distances.get(index), dtype=dtype)
+            for index, (tap, (one, two, anew), dtype) in enumerate(
+                zip(taps, zip_longest(*digests), values.dtypes, strict=False)
+            )
+        ),
+        operations=tuple(first.operations),
+    )
 
 
 def _run_tapped(
-    step: RecordedStep, tapped: TappedStep, look: Callable[[int, Any], None]
-) -> tuple[Mapping[str, Mapping[str, str]], list[tuple[dict[str, Any], Tap]]]:
-    """The state's digests after the step, and the taps; their values are looked at one by one and let go."""
+    step: RecordedStep, tapped: TappedStep, receive: Callable[[int, Any], None]
+) -> tuple[Digests, list[TapReport]]:
+    """Run a tapped step; return the digests of the state after it, and the taps.
+
+    Args:
+        step: the step.
+        tapped: the same with taps.
+        receive: called with the index and the value of each tap, which is then released.
+    """
     step.reader.restore(step.before)
     restore_rng_state(step.generators)
     model, executions = step.model, step.model.steps_per_execution
-    labels: list[tuple[dict[str, Any], Tap]] = []
-    seen = 0
-    model.steps_per_execution = 1  # taps inside the loop over steps would not come out of it
+    taps: list[TapReport] = []
+    received = 0
+    model.steps_per_execution = 1  # taps inside the loop over steps could not leave it
     try:
         for number, batch in enumerate(step.batches):
             feed = iterator_like([batch], step.spec) if step.spec is not None else iter([batch])
-            waiting = deque(tapped(feed))
-            while waiting:
-                look(seen, array_of_value(waiting.popleft()))
-                seen += 1
-            labels += [({**tap.to_dict(), "substep": number}, tap) for tap in tapped.trace.taps]
+            values = deque(tapped(feed))
+            while values:
+                receive(received, array_of_value(values.popleft()))
+                received += 1
+            taps += [replace(tap, substep=number) for tap in tapped.taps]
     finally:
         model.steps_per_execution = executions
-    return step.reader.tensor_digests(), labels
+    return step.reader.tensor_digests(), taps
 
 
-def _differing(states: Sequence[Mapping[str, Mapping[str, str]]]) -> list[list[str]]:
+def _differing(states: Sequence[Digests]) -> tuple[tuple[str, str], ...]:
+    """Return section and name of the tensors that are not the same in all states."""
     first = states[0]
-    return [
-        [section, name]
-        for section, held in first.items()
-        for name, digest in held.items()
+    return tuple(
+        (section, name)
+        for section, digests in first.items()
+        for name, digest in digests.items()
         if any(s.get(section, {}).get(name) != digest for s in states[1:])
-    ]
+    )
 
 
 def _digest(value: Any) -> str:

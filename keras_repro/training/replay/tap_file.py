@@ -1,4 +1,4 @@
-"""The values of a replayed step's taps, in a file: a step's gradients are as large as its weights.
+"""Store the values of a replayed step's taps in a file: its gradients are as large as its weights.
 
 with TapValues(folder / "taps.npz") as values:
     values.add(tensor)
@@ -14,62 +14,60 @@ from typing import Any
 
 import numpy as np
 
-_MOST_KEPT = 1 << 29  # bytes in the file
+_MAX_SIZE = 1 << 29  # bytes in the file
 
 
 class TapValues:
-    """Values in the order in which they came; those that a file cannot hold are not kept.
+    """Values in the order of their arrival; values that do not fit in the file are dropped.
 
     Args:
-        path: an `.npz` file, which is made anew.
+        path: an `.npz` file, which is replaced.
 
     Attributes:
         path: the file.
-        dtypes: the name of each value's dtype.
+        dtypes: name of each value's dtype.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.dtypes: list[str] = []
-        self._kept: dict[int, np.dtype[Any]] = {}
+        self._stored: dict[int, np.dtype[Any]] = {}
         self._texts: dict[int, np.ndarray] = {}
         self._size = 0
         self._file: zipfile.ZipFile | None = zipfile.ZipFile(path, "w")
 
     def add(self, value: np.ndarray) -> None:
-        """Keeps one more value; once the disk is full, or the file as large as it may get, no more."""
+        """Store one more value, unless the disk is full or the file has reached its maximal size."""
         index = len(self.dtypes)
         self.dtypes.append(value.dtype.name)
         if value.dtype == object:
             self._texts[index] = value
             return
         self._size += value.nbytes
-        if self._file is None or self._size > _MOST_KEPT:
+        if self._file is None or self._size > _MAX_SIZE:
             return
-        # Exact; NumPy's files hold no bfloat16.
+        # Exact; NumPy's files cannot hold bfloat16.
         plain = value.astype(np.float32) if value.dtype.isbuiltin == 2 else value
         try:
             with self._file.open(f"{index}.npy", "w", force_zip64=True) as entry:
                 header = np.lib.format.header_data_from_array_1_0(np.empty(0, plain.dtype))
                 np.lib.format.write_array_header_1_0(entry, header | {"shape": plain.shape})
-                entry.write(
-                    np.ascontiguousarray(plain).reshape(-1).view("u1").data
-                )  # of which NumPy makes copies
+                entry.write(np.ascontiguousarray(plain).reshape(-1).view("u1").data)  # without a copy
         except OSError:
             self._give_up()
         else:
-            self._kept[index] = value.dtype
+            self._stored[index] = value.dtype
 
     def read(self, index: int) -> np.ndarray | None:
-        """The value with a number, None where it was not kept; once closed."""
-        if index not in self._kept:
+        """Return the value with an index, None if it was dropped. Call it after `close`."""
+        if index not in self._stored:
             return self._texts.get(index)
         with np.load(self.path, allow_pickle=False) as file:
             value: np.ndarray = file[str(index)]
-        return value.astype(self._kept[index], copy=False)
+        return value.astype(self._stored[index], copy=False)
 
     def close(self) -> None:
-        """Ends the writing; a second call does nothing."""
+        """Close the file. Idempotent."""
         if self._file is not None:
             try:
                 self._file.close()
@@ -79,11 +77,11 @@ class TapValues:
 
     def _give_up(self) -> None:
         file, self._file = self._file, None
-        self._kept.clear()
+        self._stored.clear()
         if file is not None and file.fp is not None:
             with contextlib.suppress(OSError):
                 file.fp.close()
-            file.fp = None  # or it would write its list of contents once more
+            file.fp = None  # otherwise it would write its directory again
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> TapValues:

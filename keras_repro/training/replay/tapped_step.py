@@ -1,99 +1,70 @@
-"""What flows through one training step: the layers' inputs and outputs, the loss and the gradients.
+"""Tap one training step: the inputs and outputs of its layers, its loss and its gradients.
 
-A tapped step is the model's own `train_step`, traced once more with its inside as further outputs. Only
-tensors of the step's own graph are taken: those of a loop's body or a branch belong to another one.
+A tapped step is the model's own `train_step`, traced again with the tapped tensors as further outputs. Only
+tensors of the step's own graph are tapped: those in the body of a loop or a branch belong to another graph.
 """
 
 from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_repro.source_code.call_site import CallSite, user_call_site
+from keras_repro.source_code.call_site import user_call_site
+from keras_repro.storage.divergence_report import OperationReport, TapReport
 from keras_repro.training.backends.active import backend
-from keras_repro.training.graph.host_operations import host_operations
+from keras_repro.training.graph.host_operations import HostOperation, host_operations
 from keras_repro.training.state.layer_names import layer_names
 from keras_repro.training.state.walk import model_state
+from keras_repro.utils.source_line import SourceLine
 
-# How much of the inside is taken out; what is taken out can change how the graph is optimized, so that a
-# step whose bits that changes is tried again with less.
+# Which tensors are tapped. Taps can change how the graph is optimized: if they change the bits of a step, the
+# next level is tried.
 LEVELS = ("all", "forward", "gradients")
 
 
-@dataclass(frozen=True)
-class Tap:
-    """One tensor on the way through the step.
-
-    Attributes:
-        kind: `"input"`, `"output"` (of a layer), `"loss"` or `"gradient"`.
-        name: the layer's or the variable's structural name.
-        layer: the class of the layer, empty for others.
-        number: which of several of this kind and name, from 0.
-        line: where the user's code made it, if that is known.
-    """
-
-    kind: str
-    name: str
-    layer: str
-    number: int
-    line: Mapping[str, Any] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form."""
-        return {"kind": self.kind, "name": self.name, "layer": self.layer, "number": self.number}
-
-
-@dataclass
-class Trace:
-    """What the tracing of a tapped step has seen.
-
-    Attributes:
-        taps: in the order of the step.
-        operations: those that ask the host or draw from a hidden counter: `type`, `layer`, `name`, `source`.
-    """
-
-    taps: list[Tap] = field(default_factory=list)
-    operations: list[dict[str, Any]] = field(default_factory=list)
-
-
 class TappedStep:
-    """A model's training step whose inside can be looked at.
+    """A model's training step with taps.
 
     Args:
-        model: a compiled model that has been trained a step at least.
-        level: one of `LEVELS`: `"all"`, or only outputs and loss, or only loss and gradients.
-        without: the last names of variables whose gradients stay where they are, such as `"gamma"`.
+        model: a compiled model that has been trained for at least one step.
+        level: one of `LEVELS`: `"all"`, only outputs and loss, or only loss and gradients.
+        without: last names of variables whose gradients are not tapped, such as `"gamma"`.
+
+    Attributes:
+        taps: the tapped tensors in the order of the step, without values.
+        operations: the operations that ask the host, draw from a hidden counter or read the clock.
     """
 
     def __init__(self, model: Any, level: str = "all", *, without: Collection[str] = ()) -> None:
-        self.trace = Trace()
+        self.taps: list[TapReport] = []
+        self.operations: list[OperationReport] = []
         self._model, self._level, self._without = model, level, without
         self._names = {id(layer): (name, layer) for name, layer in layer_names(model)}
         self._weights = {id(t.variable): t.name for t in model_state(model)}
         self._graph: Any = None
         self._tensors: list[Any] = []
         self._counts: dict[tuple[str, str], int] = {}
-        self._spans: list[tuple[int, int, str, str]] = []
+        self._spans: list[_Span] = []
         self._function = backend.trainer.make_function(model, self._step)
 
     def __call__(self, iterator: Any) -> list[Any]:
-        """Runs the step; returns the tensors of `trace.taps`."""
+        """Run the step; return the values of `taps`."""
         result = self._function(iterator)
         return list(result["taps"])
 
     def _step(self, data: Any) -> dict[str, Any]:
-        self.trace, self._tensors, self._counts, self._spans = Trace(), [], {}, []
+        self.taps, self._tensors, self._counts, self._spans = [], [], {}, []
         self._graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
         with self._patched():
             logs = self._model.train_step(data)
         if self._graph is not None:
-            self.trace.operations.extend(self._suspicious())
+            self.operations = [self._operation_report(o) for o in host_operations(self._graph)]
         return {"logs": logs, "taps": tuple(self._tensors)}  # a list would become one tensor
 
     @contextlib.contextmanager
@@ -103,12 +74,13 @@ class TappedStep:
 
         def layer_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
             known = tapped._names.get(id(layer))
-            begins = tapped._count()
+            begin = tapped._count()
             if known is not None and tapped._level == "all":
                 tapped._take("input", known, (args, kwargs), None)
             result = call(layer, *args, **kwargs)
             if known is not None:
-                tapped._spans.append((begins, tapped._count(), known[0], type(layer).__name__))
+                span = _Span(begin, tapped._count(), known[0], type(layer).__name__)
+                tapped._spans.append(span)
                 if tapped._level != "gradients":
                     tapped._take("output", known, result, user_call_site(sys._getframe(1)))
             return result
@@ -117,10 +89,10 @@ class TappedStep:
             result = gradient(tape, target, sources, *args, **kwargs)
             if tapped._level == "forward":
                 return result
-            for source, one in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
+            for source, value in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
                 name = tapped._weights.get(id(backend.variables.raw_variable(source)), "")
                 if name.rpartition("/")[2] not in tapped._without:
-                    tapped._take("gradient", (name, None), one, None)
+                    tapped._take("gradient", (name, None), value, None)
             return result
 
         def compute_loss(model: Any, *args: Any, **kwargs: Any) -> Any:
@@ -147,7 +119,7 @@ class TappedStep:
     def _count(self) -> int:
         return 0 if self._graph is None else len(self._graph.get_operations())
 
-    def _take(self, kind: str, owner: tuple[str, Any], values: Any, line: CallSite | None) -> None:
+    def _take(self, kind: str, owner: tuple[str, Any], values: Any, line: SourceLine | None) -> None:
         name, layer = owner
         for value in tf.nest.flatten(values, expand_composites=True):
             if not tf.is_tensor(value) or isinstance(value, tf.Variable):
@@ -156,24 +128,41 @@ class TappedStep:
                 continue
             number = self._counts.get((kind, name), 0)
             self._counts[kind, name] = number + 1
-            label = "" if layer is None else type(layer).__name__
-            self.trace.taps.append(Tap(kind, name, label, number, line.to_dict() if line else None))
+            layer_class = "" if layer is None else type(layer).__name__
+            self.taps.append(
+                TapReport(kind=kind, name=name, layer_class=layer_class, number=number, source=line)
+            )
             self._tensors.append(tf.identity(value))
 
     def _is_ours(self, value: Any) -> bool:
         if self._graph is None:
             return hasattr(value, "numpy")
-        # What is taken inside of a branch would be an operation of that branch.
+        # A tap inside a branch would be an operation of that branch.
         graphs = getattr(value, "graph", None), tf.compat.v1.get_default_graph()
         return all(graph is self._graph for graph in graphs)
 
-    def _suspicious(self) -> Iterator[dict[str, Any]]:
-        for operation in host_operations(self._graph):
-            layer, kind = self._layer_at(operation.index)
-            yield operation.to_dict() | {"layer": layer, "class": kind}
+    def _operation_report(self, operation: HostOperation) -> OperationReport:
+        """Describe an operation, with the innermost layer whose call has made it."""
+        around = [s for s in self._spans if s.begin <= operation.index < s.end]
+        innermost = min(around, key=lambda s: s.end - s.begin, default=None)
+        report = operation_report(operation)
+        if innermost is None:
+            return report
+        return replace(report, layer=innermost.layer, layer_class=innermost.layer_class)
 
-    def _layer_at(self, index: int) -> tuple[str, str]:
-        """The innermost layer whose call has made an operation."""
-        inside = [s for s in self._spans if s[0] <= index < s[1]]
-        best = min(inside, key=lambda s: s[1] - s[0], default=None)
-        return ("", "") if best is None else (best[2], best[3])
+
+@dataclass(frozen=True)
+class _Span:
+    """The operations of a graph, from index `begin` up to `end`, that the call of a layer has made."""
+
+    begin: int
+    end: int
+    layer: str
+    layer_class: str
+
+
+def operation_report(operation: HostOperation) -> OperationReport:
+    """Describe an operation that is in no layer."""
+    return OperationReport(
+        type=operation.type, name=operation.name, source=operation.line, seeded=operation.seeded
+    )

@@ -160,9 +160,8 @@ class VariationRunner:
             conditions=conditions,
             varied=None if outcome.name == REPEAT else f"{outcome.name} ({change.text})",
         )
-        if found.source is not None and self.copies is not None:
-            source = dict(found.source)
-            found = replace(found, source=source | {"file": self.copies.original(str(source["file"]))})
+        if self.copies is not None:
+            found = replace(found, source=self.copies.original_line(found.source))
         return replace(found, fix=outcome.pin or None) if found.fix is None else found
 
     def _run_baseline(self, *, keep_used: bool) -> Baseline:

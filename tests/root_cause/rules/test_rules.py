@@ -1,15 +1,36 @@
-"""Some rules of a diagnosis, on evidence made by hand: what they say where it is there, and where not."""
+"""Some rules of a diagnosis, on constructed evidence: what they explain with it, and without it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.root_cause.rules.engine import Evidence, explain
-from keras_repro.storage.trace_file import Event, Interval
+from keras_repro.root_cause.rules.engine import explain
+from keras_repro.storage.divergence_report import (
+    Difference,
+    DivergenceReport,
+    ReplayReport,
+    StateEvidence,
+)
+from keras_repro.storage.trace_file import (
+    BatchEvent,
+    CheckedEvent,
+    Interval,
+    LineEvent,
+    RecordEvent,
+    StepEndEvent,
+    StepPosition,
+    VariableEvent,
+    WeightsEvent,
+)
+from keras_repro.utils.source_line import SourceLine
+
+IN_LOOP = StepPosition(-1, 0, 3)
 
 
 @pytest.fixture
@@ -19,89 +40,100 @@ def script(tmp_path: Path) -> str:
     return str(path)
 
 
-def source(script: str, line: int) -> dict[str, Any]:
-    return {"file": script, "line": line, "code": Path(script).read_text().splitlines()[line - 1]}
+def source(script: str, line: int) -> SourceLine:
+    return SourceLine(file=script, line=line, code=Path(script).read_text().splitlines()[line - 1])
 
 
-def said(event: dict[str, Any], other: dict[str, Any], *differences: Any, **parting: Any) -> Explanation:
-    hard = Event(kind=other["kind"], key=other["key"], value=other["value"], info=other["info"])
-    trace = [Interval(soft=(), hard=hard)]
-    found = {"event": event, "other": other, "number": 0, "differences": list(differences), **parting}
-    return explain(Evidence(first=trace, second=trace, parting=found))
+def explained(
+    event: CheckedEvent, reference: CheckedEvent, *differences: Difference[Any], **report: Any
+) -> Explanation:
+    trace = [Interval(context=(), checked=reference)]
+    found = DivergenceReport(interval=0, event=event, reference=reference, differences=differences, **report)
+    return explain(Evidence(first=trace, second=trace, report=found))
 
 
-def evaluation(loss: str) -> dict[str, Any]:
-    return {
-        "kind": "record",
-        "key": "evaluation 0",
-        "value": {"metrics": {"loss": loss}},
-        "info": {"kind": "evaluation"},
-    }
+def evaluation(loss: str) -> RecordEvent:
+    return RecordEvent(position="evaluation 0", record_kind="evaluation", tensors={"metrics": {"loss": loss}})
 
 
-def difference(kind: str, key: str, info: dict[str, Any], **more: Any) -> dict[str, Any]:
-    mine, other = ({"value": v, "info": info} for v in ("a", "b"))
-    return {"interval": 0, "kind": kind, "key": key, "mine": mine, "other": other} | more
+def step_end(digest: str, position: StepPosition) -> StepEndEvent:
+    return StepEndEvent(position=position, tensors={"weights": {"k": digest}})
 
 
-def test_an_evaluation_that_draws_from_another_seed(script: str) -> None:
-    info = {"source": source(script, 2), "layer": "Noise", "seed": True}
-    found = said(evaluation("a"), evaluation("b"), difference("birth", "noise/seed_generator_state", info))
-    assert (found.cause, found.layer_class) == ("random_state", "Noise")
-    assert found.source is not None
-    assert found.source["line"] == 2
-    plain = said(evaluation("a"), evaluation("b"))
-    assert plain.cause == "operation"
-
-
-def test_weights_that_were_changed_before_an_evaluation() -> None:
-    found = said(evaluation("a"), evaluation("b"), difference("weights", "evaluate", {}))
-    assert found.cause == "configuration"
-    assert found.sentence == "weights were changed outside of the training, before the evaluation"
-
-
-def test_threads_that_train_together(script: str) -> None:
-    ends: list[dict[str, Any]] = [
-        {"kind": "end", "key": "-1 0 3", "value": {"weights": {"k": v}}, "info": {}} for v in ("a", "b")
-    ]
-    parts = {"mine": {"value": {"0": "a"}, "info": {}}, "other": {"value": {"0": "b"}, "info": {}}}
-    batch = difference("batch", "-1 0 3", {}, **parts)
-    threads = {"threads": [source(script, 4)]}
-    found = said(*ends, batch, stepping_threads=2, **threads)
-    assert (found.cause, found.sentence) == (
-        "environment",
-        "2 threads train the same weights, in the order in which they come by",
+def test_evaluation_that_draws_from_another_seed(script: str) -> None:
+    variable = VariableEvent(
+        name="noise/seed_generator_state", digest="a", layer="Noise", source=source(script, 2), is_seed=True
     )
-    assert found.source is not None
-    assert found.source["code"] == "thread.start()"
-    assert found.ruled_out == ()
-    assert said(*ends, batch, **threads).cause == "data_values"
+    difference = Difference(interval=0, event=variable, reference=replace(variable, digest="b"))
+    explanation = explained(evaluation("a"), evaluation("b"), difference)
+    assert (explanation.cause, explanation.layer_class) == ("random_state", "Noise")
+    assert explanation.source == source(script, 2)
+    assert explained(evaluation("a"), evaluation("b")).cause == "operation"
+
+
+def test_weights_changed_before_an_evaluation() -> None:
+    event, reference = (WeightsEvent(method="evaluate", digest=digest) for digest in "ab")
+    difference = Difference(interval=0, event=event, reference=reference)
+    explanation = explained(evaluation("a"), evaluation("b"), difference)
+    assert explanation.cause == "configuration"
+    assert explanation.sentence == "weights were changed outside of the training, before the evaluation"
+
+
+def test_threads_that_train_the_same_weights(script: str) -> None:
+    event, reference = (BatchEvent(position=IN_LOOP, parts={"0": digest}) for digest in "ab")
+    batch = Difference(interval=0, event=event, reference=reference)
+    ends = step_end("a", IN_LOOP), step_end("b", IN_LOOP)
+    threads = (source(script, 4),)
+    explanation = explained(*ends, batch, evidence=StateEvidence(stepping_threads=2), threads=threads)
+    assert (explanation.cause, explanation.sentence) == (
+        "environment",
+        "2 threads train the same weights, in an order that changes from run to run",
+    )
+    assert explanation.source is not None
+    assert explanation.source.code == "thread.start()"
+    assert explanation.ruled_out == ()
+    assert explained(*ends, batch, threads=threads).cause == "data_values"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"), [("x = clock()\n", False), ("x = {a for a in b}\n", True), ("x = hash(a)\n", True)]
+    ("text", "considered"),
+    [("x = clock()\n", False), ("x = {a for a in b}\n", True), ("x = hash(a)\n", True)],
 )
-def test_the_hash_seed_is_thought_of_only_where_something_goes_by_hashes(
-    tmp_path: Path, text: str, told: bool
+def test_hash_seed_is_considered_only_if_the_code_depends_on_hashes(
+    tmp_path: Path, text: str, considered: bool
 ) -> None:
     path = tmp_path / "train.py"
     path.write_text(text)
-    ends = [{"kind": "end", "key": "0 0 1", "value": {"weights": {"k": v}}, "info": {}} for v in ("a", "b")]
-    info = {"file": str(path), "line": 1, "seen": [[1, "a"]]}
-    line = Event(kind="line", key=f"{path}:1", value={"x": "a"}, info=info)
-    hard = Event(kind="end", key="0 0 1", value=ends[1]["value"], info={})
-    trace = [Interval(soft=(line,), hard=hard)]
-    mine, other = ({"value": {"x": v}, "info": info | {"seen": [[1, v]]}} for v in ("a", "b"))
-    differing = difference("line", line.key, info, mine=mine, other=other)
-    parting = {"event": ends[0], "other": ends[1], "number": 0, "differences": [differing], "replay": {}}
-    found = explain(
+    position = StepPosition(0, 0, 1)
+    line, reference_line = (
+        LineEvent(file=str(path), line=1, digests={"x": digest}, runs=((1, digest),)) for digest in "ab"
+    )
+    event, reference = step_end("a", position), step_end("b", position)
+    trace = [Interval(context=(line,), checked=reference)]
+    report = DivergenceReport(
+        interval=0,
+        event=event,
+        reference=reference,
+        differences=(Difference(interval=0, event=line, reference=reference_line),),
+    )
+    explanation = explain(
         Evidence(
             first=trace,
             second=trace,
-            parting=parting,
-            second_try={"parted": False, "number": 0, "differences": []},
+            report=report,
+            third=DivergenceReport(interval=0, event=reference, diverged=False),
             hash_seeds_differ=True,
         )
     )
-    same = "a further run, with the hash seed of the first, did the same as the first"
-    assert (same in found.evidence) is told
+    same = "a further run, with the hash seed of the first, was identical to the first"
+    assert (same in explanation.evidence) is considered
+
+
+def test_step_that_does_not_repeat_itself_is_an_operation() -> None:
+    position = StepPosition(0, 0, 1)
+    replay = ReplayReport(faithful=False, agrees=False, agrees_drawing_on=False)
+    evidence = StateEvidence(replay=replay)
+    explanation = explained(step_end("a", position), step_end("b", position), evidence=evidence)
+    assert (explanation.cause, explanation.sentence) == ("operation", "an operation does not repeat itself")
+    assert explanation.ruled_out == ("the state before the step was the same", "the batch was the same")
+    assert explanation.evidence[:2] == ("1 tensor differs: k", "digests of k: b and a")

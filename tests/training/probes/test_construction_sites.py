@@ -1,4 +1,4 @@
-"""Which line made what, and what of an input pipeline may not repeat: scripts in diagnosing processes."""
+"""Call sites of constructed objects, and risks of input pipelines: scripts in diagnosing processes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ from typing import Any
 import pytest
 from conftest import Child
 
-from keras_repro.storage.trace_file import TRACE_NAME, Event, read_trace
+from keras_repro.storage.trace_file import (
+    TRACE_NAME,
+    BatchEvent,
+    CallEvent,
+    CheckedEvent,
+    ConstructionEvent,
+    ContextEvent,
+    StepBeginEvent,
+    StepEndEvent,
+    VariableEvent,
+    read_trace,
+)
 
 SCRIPT = """
 import queue
@@ -78,31 +89,33 @@ model.fit(X, Y, batch_size=48, epochs=1, verbose=0)  # fit
 @pytest.fixture
 def seen(
     written: Callable[..., str], here: Path, launched: Callable[..., Child]
-) -> Callable[..., list[Event]]:
-    """Runs a script in a diagnosing process; returns what was seen of it."""
+) -> Callable[..., list[CheckedEvent | ContextEvent]]:
+    """Run a script in a diagnosing process; return the events."""
 
-    def run(text: str, **probe: Any) -> list[Event]:
+    def run(text: str, **probe: Any) -> list[CheckedEvent | ContextEvent]:
         (here / "helpers.py").write_text(
             "import keras\ndef make_layer():\n    return keras.layers.Dense(4)\n"
         )
         child = launched(written(text), probe=probe)
         assert child.outcome.code == 0, child.output
         intervals = list(read_trace(child.folder / TRACE_NAME))
-        return [e for i in intervals for e in (*i.soft, *([i.hard] if i.hard else []))]
+        return [e for i in intervals for e in (*i.context, *([i.checked] if i.checked else []))]
 
     return run
 
 
-def _comment(event: Event) -> str:
-    return str((event.info.get("source") or {}).get("code", "")).rpartition("# ")[2]
+def _comment(event: CallEvent | ConstructionEvent | VariableEvent) -> str:
+    return "" if event.source is None else event.source.code.rpartition("# ")[2]
 
 
-def test_pipelines_and_threads_with_what_may_not_repeat(seen: Callable[..., list[Event]]) -> None:
+def test_pipelines_and_threads_are_reported_with_their_risks(
+    seen: Callable[..., list[CheckedEvent | ContextEvent]],
+) -> None:
     events = seen(SCRIPT)
-    made = [(_comment(e), e.info["what"], e.info["risks"]) for e in events if e.kind == "made"]
-    risks = {}
-    for comment, what, found in made:
-        risks.setdefault((comment, what), found)
+    risks: dict[tuple[str, str], list[str]] = {}
+    for event in events:
+        if isinstance(event, ConstructionEvent):
+            risks.setdefault((_comment(event), event.what), list(event.risks))
     no_seed = ["no seed"]
     assert risks["shuffled", "shuffle"] == []
     assert risks["shuffled", "random operation"] == no_seed
@@ -125,20 +138,20 @@ def test_pipelines_and_threads_with_what_may_not_repeat(seen: Callable[..., list
     assert risks["mine", "thread"] == ["a thread"]
     assert ("not mine", "thread") not in risks
 
-    births = {e.key: e.info for e in events if e.kind == "birth"}
-    lines = [(_comment(e), e.info["layer"]) for e in events if e.kind == "birth" and e.info["layer"]]
-    assert [b for b in births if "kernel" in b]
-    # Keras makes the inner one's variables once the layer around it is built, in no frame of the inner one.
+    variables = [e for e in events if isinstance(e, VariableEvent)]
+    lines = [(_comment(v), v.layer) for v in variables if v.layer]
+    assert any("kernel" in v.name for v in variables)
+    # Keras creates the inner layer's variables when the outer layer is built, in no frame of the inner layer.
     assert ("block", "Block") in lines
     assert ("listed", "Dense") in lines
     assert ("return keras.layers.Dense(4)", "Dense") in lines
-    calls = {_comment(e) for e in events if e.kind == "call"}
+    calls = {_comment(e) for e in events if isinstance(e, CallEvent)}
     assert calls == {"fit"}
-    kinds = [e.kind for e in events if e.kind in ("begin", "batch", "end")]
-    assert kinds == ["begin", "batch", "end"] * 2
+    steps = [type(e) for e in events if isinstance(e, StepBeginEvent | BatchEvent | StepEndEvent)]
+    assert steps == [StepBeginEvent, BatchEvent, StepEndEvent] * 2
 
 
-def test_a_script_is_not_changed_by_the_looking(
+def test_probes_do_not_change_a_script(
     written: Callable[..., str], launched: Callable[..., Child], here: Path
 ) -> None:
     text = """
@@ -162,10 +175,10 @@ model.train_on_batch(X[x], Y[x])
     bare = launched(script)
     assert bare.outcome.code == 0, bare.output
     bare.folder.rename(here / "bare")
-    looked = launched(script, probe={})
-    assert looked.outcome.code == 0, looked.output
+    probed = launched(script, probe={})
+    assert probed.outcome.code == 0, probed.output
     fingerprints = [
         json.loads((here / f / "ledger.jsonl").read_text().splitlines()[-1]) for f in ("bare", "run")
     ]
     assert fingerprints[0]["link"] == fingerprints[1]["link"]
-    assert bare.output == looked.output
+    assert bare.output == probed.output

@@ -1,4 +1,4 @@
-"""Loops that are written by hand, as a diagnosis sees them: their steps, what went in, and these again."""
+"""Custom training loops in a diagnosis: their steps, batches and replays."""
 
 from __future__ import annotations
 
@@ -12,61 +12,71 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_repro.storage.trace_file import Event
+from keras_repro.storage.divergence_report import StateEvidence
+from keras_repro.storage.trace_file import (
+    BatchEvent,
+    CheckedEvent,
+    ContextEvent,
+    StepEndEvent,
+    StepPosition,
+)
 from keras_repro.training.probes.custom_loop_probe import CustomLoopProbe
-from keras_repro.training.probes.event_log import EventLog, Evidence
+from keras_repro.training.probes.event_log import CollectEvidence, EventLog
 from keras_repro.training.probes.variable_probe import VariableProbe
 from keras_repro.training.state import initial_values
 
 X = np.arange(24, dtype="float32").reshape(12, 2) / 10
 
 
-class Looking(EventLog):
-    """Keeps what it hears, gathers the evidence of some steps, and lets the loop go on."""
+class RecordingLog(EventLog):
+    """Keep all events, collect the evidence of some steps, and let the loop continue."""
 
-    def __init__(self, folder: Path, *places: str) -> None:
+    def __init__(self, folder: Path, *steps: int) -> None:
         super().__init__(folder, target=True, replays=True)
-        self.heard_of: list[Event] = []
-        self.found: dict[str, Any] = {}
+        self.events: list[CheckedEvent | ContextEvent] = []
+        self.evidence: dict[int, StateEvidence] = {}
         self.variables = VariableProbe(self.note, self.sites, is_active=lambda: True)
-        self._gathers = set(places)
+        self._steps_to_collect = set(steps)
 
-    def note(self, event: Event) -> None:
-        self.heard_of.append(event)
+    def note(self, event: ContextEvent) -> None:
+        self.events.append(event)
 
-    def check(self, event: Event, *, evidence: Evidence | None = None) -> None:
-        self.heard_of.append(event)
-        if event.key in self._gathers:
+    def check(self, event: CheckedEvent, *, evidence: CollectEvidence | None = None) -> None:
+        self.events.append(event)
+        if isinstance(event, StepEndEvent) and event.position.step in self._steps_to_collect:
             assert evidence is not None
-            self.found[event.key] = evidence()
+            self.evidence[event.position.step] = evidence()
 
-    def of(self, kind: str) -> list[Event]:
-        return [e for e in self.heard_of if e.kind == kind]
+    def ends(self) -> list[StepEndEvent]:
+        return [e for e in self.events if isinstance(e, StepEndEvent)]
+
+    def batches(self) -> list[BatchEvent]:
+        return [e for e in self.events if isinstance(e, BatchEvent)]
 
 
 @pytest.fixture
-def looking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Looking]]:
+def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., RecordingLog]]:
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
     for owner, name in ((keras.Layer, "__call__"), (keras.Optimizer, "apply"), (Function, "__call__")):
-        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back in the end
-    started: list[Looking] = []
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # restored at the end
+    started: list[RecordingLog] = []
 
-    def start(*places: str) -> Looking:
-        probe = Looking(tmp_path, *places)
-        initial_values.start(like=probe.variables)
-        CustomLoopProbe(probe).install()
-        started.append(probe)
-        return probe
+    def start(*steps: int) -> RecordingLog:
+        log = RecordingLog(tmp_path, *steps)
+        initial_values.start(like=log.variables)
+        CustomLoopProbe(log).install()
+        started.append(log)
+        return log
 
     yield start
-    for probe in started:
-        initial_values.stop(probe.variables)
-        probe.close()
+    for log in started:
+        initial_values.stop(log.variables)
+        log.close()
 
 
 def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
-    """Steps that sum the gradients of two batches: a function gives them, the optimizer is outside of it."""
+    """Train with the summed gradients of two batches: only their computation is a function."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(5)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -91,7 +101,7 @@ def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
     def run(number: int) -> None:
         step(number)
         stepped[number].set()
-        over.wait(60)  # until all have made their step: an ended thread's number is given again
+        over.wait(60)  # until all have made their step: the number of an ended thread is used again
 
     running = [threading.Thread(target=run, args=(number,)) for number in range(steps)]
     for thread, done in zip(running, stepped, strict=True):
@@ -103,7 +113,7 @@ def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
 
 
 def train(way: str, *, noise: Callable[[Any], Any] = lambda x: 0.0) -> dict[str, np.ndarray]:
-    """Three steps of four rows, by layers that no model holds; returns their weights."""
+    """Train three steps of four rows with layers that are in no model; return their weights."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(5)
     hidden, drop, head = keras.layers.Dense(3, "tanh"), keras.layers.Dropout(0.5), keras.layers.Dense(1)
@@ -129,63 +139,68 @@ def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:
 
 
 @pytest.mark.parametrize("way", ["function", "eager"])
-def test_each_step_has_its_batch_and_its_state(way: str, looking: Callable[..., Looking]) -> None:
+def test_each_step_has_its_batch_and_its_state(way: str, recording: Callable[..., RecordingLog]) -> None:
     bare = train(way)
-    probe = looking()
+    log = recording()
     assert same(train(way), bare)
-    assert [e.key for e in probe.of("end")] == ["-1 0 0", "-1 0 1", "-1 0 2"]
-    state = probe.of("end")[0].value
+    assert [e.position for e in log.ends()] == [StepPosition(-1, 0, step) for step in range(3)]
+    state = log.ends()[0].tensors
     assert {"layers/0/kernel", "layers/2/bias"} < set(state["weights"])
     assert "optimizer/momentums/layers/0/kernel" in state["optimizer"]
-    batches = probe.of("batch")
-    assert len({str(b.value) for b in batches}) == 3
-    assert way == "eager" or [len(b.info["rows"]) for b in batches] == [4, 4, 4]
+    assert len({str(b.parts) for b in log.batches()}) == 3
+    assert way == "eager" or [len(b.rows) for b in log.batches()] == [4, 4, 4]
 
 
-def test_what_a_function_of_gradients_was_given_is_the_batch(looking: Callable[..., Looking]) -> None:
-    probe = looking("-1 0 1")
+def test_input_of_a_function_of_gradients_is_the_batch(recording: Callable[..., RecordingLog]) -> None:
+    log = recording(1)
     train_by_gradients()
-    first, second = probe.of("batch")
-    assert [len(b.info["rows"]) for b in (first, second)] == [8, 8]
-    assert first.info["rows"][4:] == second.info["rows"][:4]
-    assert first.value != second.value
-    assert "stepping_threads" not in probe.found["-1 0 1"]
+    first, second = log.batches()
+    assert [len(b.rows) for b in (first, second)] == [8, 8]
+    assert first.rows[4:] == second.rows[:4]
+    assert first.parts != second.parts
+    assert log.evidence[1].stepping_threads == 0
 
 
-def test_threads_that_train_the_same_weights_are_counted(looking: Callable[..., Looking]) -> None:
-    probe = looking("-1 0 1")
+def test_threads_that_train_the_same_weights_are_counted(recording: Callable[..., RecordingLog]) -> None:
+    log = recording(1)
     train_by_gradients(threads=True)
-    assert probe.found["-1 0 1"]["stepping_threads"] == 2
+    assert log.evidence[1].stepping_threads == 2
 
 
-def test_a_step_that_is_run_again_is_faithful_and_changes_no_bit(looking: Callable[..., Looking]) -> None:
+def test_replay_of_a_step_is_faithful_and_changes_no_bit(recording: Callable[..., RecordingLog]) -> None:
     bare = train("function")
-    probe = looking("-1 0 0", "-1 0 2")
+    log = recording(0, 2)
     assert same(train("function"), bare)
-    for found in probe.found.values():
-        replayed = found["replay"]
-        assert (replayed["faithful"], replayed["agrees"], replayed["agrees_drawing_on"]) == (True, True, True)
-        assert replayed["tapped"]["operations"] == []
-        assert found["models"]["layers/0/kernel"]["class"] == "Dense"
+    assert set(log.evidence) == {0, 2}
+    for evidence in log.evidence.values():
+        replay = evidence.replay
+        assert replay is not None
+        assert (replay.faithful, replay.agrees, replay.agrees_drawing_on) == (True, True, True)
+        assert replay.tapped is not None
+        assert replay.tapped.operations == ()
+        assert evidence.owners["layers/0/kernel"].layer_class == "Dense"
 
 
-def test_an_operation_that_does_not_repeat_is_named(looking: Callable[..., Looking]) -> None:
-    probe = looking("-1 0 1")
+def test_operation_that_does_not_repeat_is_reported(recording: Callable[..., RecordingLog]) -> None:
+    log = recording(1)
     train("function", noise=lambda x: tf.random.normal(tf.shape(x[:, :1])))
-    replayed = probe.found["-1 0 1"]["replay"]
-    assert not replayed["agrees"]
-    (operation,) = replayed["tapped"]["operations"]
-    assert operation["type"] == "RandomStandardNormal"
-    assert operation["source"]["code"] == (
+    replay = log.evidence[1].replay
+    assert replay is not None
+    assert not replay.agrees
+    assert replay.tapped is not None
+    (operation,) = replay.tapped.operations
+    assert operation.type == "RandomStandardNormal"
+    assert operation.source is not None
+    assert operation.source.code == (
         'train("function", noise=lambda x: tf.random.normal(tf.shape(x[:, :1])))'
     )
 
 
-def test_keras_has_its_own_steps(looking: Callable[..., Looking]) -> None:
-    probe = looking()
+def test_steps_of_fit_are_not_those_of_a_custom_loop(recording: Callable[..., RecordingLog]) -> None:
+    log = recording()
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     model.compile("sgd", "mse")
-    with probe.in_keras():
+    with log.in_keras():
         model.fit(X, X[:, 0], epochs=1, verbose=0)
         model.predict(X, verbose=0)
-    assert probe.of("end") == probe.of("batch") == []
+    assert log.ends() == log.batches() == []

@@ -1,4 +1,4 @@
-"""Which lines of a script ask the system for randomness: heard in a process of its own."""
+"""Which lines of a script ask the system for randomness, recorded in another process."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ np.random.normal()
 """
 CHILD = """
 import runpy, sys
-from keras_repro.training.probes.entropy_calls import Entropy
+from keras_repro.training.probes.entropy_calls import EntropyCalls
 events = []
-Entropy(events.append).watch()
+EntropyCalls(events.append).watch()
 runpy.run_path(sys.argv[1])
-print([e.info["source"]["line"] for e in events], len({e.value for e in events}))
+print([e.source.line for e in events], len({e.digest for e in events}))
 """
 
 
-def test_lines_that_ask_for_entropy_are_heard_and_seeded_ones_are_not(tmp_path: Path) -> None:
+def test_lines_that_ask_for_entropy_are_reported_and_seeded_ones_are_not(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
-    said = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", CHILD, str(script)], capture_output=True, text=True, check=True
     )
     lines = [n for n, text in enumerate(SCRIPT.splitlines(), start=1) if "#" in text]
     inside = 1 + SCRIPT.splitlines().index("    return np.random.default_rng(seed)")
-    assert said.stdout.split("\n")[0] == f"{[inside, *lines[1:]]} 5"
+    assert result.stdout.split("\n")[0] == f"{[inside, *lines[1:]]} 5"

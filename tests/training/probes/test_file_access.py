@@ -11,7 +11,7 @@ from typing import Any
 import h5py
 import pytest
 
-from keras_repro.storage.trace_file import Event
+from keras_repro.storage.trace_file import FileReadEvent
 from keras_repro.training.probes.file_access import FileReads
 
 SCRIPT = """
@@ -41,7 +41,7 @@ def events(tmp_path: Path) -> Any:
     """Return the events of files opened from here on; the hook cannot be removed, only silenced."""
     for name in ("data.txt", "other.txt"):
         (tmp_path / name).write_text("a")
-    events: list[Event] = []
+    events: list[FileReadEvent] = []
     files, on = FileReads(events.append), [True]
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -54,20 +54,20 @@ def events(tmp_path: Path) -> Any:
 
 
 def test_each_pair_of_file_and_line_is_reported_once_with_a_digest(
-    script: dict[str, Any], events: list[Event], tmp_path: Path
+    script: dict[str, Any], events: list[FileReadEvent], tmp_path: Path
 ) -> None:
     data, other = tmp_path / "data.txt", tmp_path / "other.txt"
     for _ in range(3):
         script["reads"](data)
     script["reads_by_number"](str(other))
-    assert [e.info["file"] for e in events] == [str(data.resolve()), str(other.resolve())]
-    assert [e.info["source"]["line"] for e in events] == [4, 7]
-    assert events[0].info["source"]["code"].endswith("# here")
-    assert events[0].value == events[1].value != ""
+    assert [e.path for e in events] == [str(data.resolve()), str(other.resolve())]
+    assert [e.source.line for e in events] == [4, 7]
+    assert events[0].source.code.endswith("# here")
+    assert events[0].digest == events[1].digest != ""
 
 
 def test_files_written_by_this_process_are_not_reported(
-    script: dict[str, Any], events: list[Event], tmp_path: Path
+    script: dict[str, Any], events: list[FileReadEvent], tmp_path: Path
 ) -> None:
     data = tmp_path / "data.txt"
     data.write_text("written here")
@@ -90,28 +90,28 @@ def test_digest_of_a_large_file_covers_all_of_it(tmp_path: Path, script: dict[st
             if at is not None:
                 file.seek(at)
                 file.write(b"x")
-        events: list[Event] = []
+        events: list[FileReadEvent] = []
         FileReads(events.append).on_audit_event("open", (str(data), "r", 0), frame)
-        found += [e.value for e in events]
+        found += [e.digest for e in events]
     assert len(set(found)) == 4
 
 
 def test_nothing_is_reported_after_stop(tmp_path: Path, script: dict[str, Any]) -> None:
     data = tmp_path / "data.txt"
     data.write_text("a")
-    events: list[Event] = []
+    events: list[FileReadEvent] = []
     files = FileReads(events.append)
     frame = script["frame"]()
     files.on_audit_event("open", (str(data), "r", 0), frame)
     files.stop()
     (tmp_path / "other.txt").write_text("a")
     files.on_audit_event("open", (str(tmp_path / "other.txt"), "r", 0), frame)
-    assert [e.info["file"] for e in events] == [str(data.resolve())]
+    assert [e.path for e in events] == [str(data.resolve())]
 
 
 def test_files_opened_by_h5py_are_reported(tmp_path: Path, written_by: Callable[[Path], None]) -> None:
     written_by(tmp_path / "w.h5")
-    events: list[Event] = []
+    events: list[FileReadEvent] = []
     files = FileReads(events.append)
     opener = h5py.File.__init__
     try:
@@ -121,7 +121,7 @@ def test_files_opened_by_h5py_are_reported(tmp_path: Path, written_by: Callable[
                 pass
     finally:
         h5py.File.__init__ = opener
-    assert [e.info["file"] for e in events] == [str((tmp_path / "w.h5").resolve())]
+    assert [e.path for e in events] == [str((tmp_path / "w.h5").resolve())]
 
 
 @pytest.fixture

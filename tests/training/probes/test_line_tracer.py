@@ -1,4 +1,4 @@
-"""Which of the user's lines brought forth what: values are digested, and nothing of the user's is called."""
+"""Values of the user's lines are digested, and no code of the user is called."""
 
 from __future__ import annotations
 
@@ -13,41 +13,42 @@ from typing import Any
 import pytest
 from conftest import TESTS
 
-from keras_repro.storage.trace_file import Event
+from keras_repro.storage.trace_file import LineEvent, ThreadLineEvent
 from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.training.probes.value_digest import DigestBudget
 
+Events = Callable[..., list[LineEvent | ThreadLineEvent]]
 Watched = Callable[..., dict[int, dict[str, str]]]
 
 
 @pytest.fixture
-def events(tmp_path: Path) -> Callable[..., list[Event]]:
-    """Runs a text as a user's script, watched; returns what was seen of it."""
+def events(tmp_path: Path) -> Events:
+    """Run a text as a user's script and trace it; return the events."""
 
-    def run(text: str, **names: Any) -> list[Event]:
+    def run(text: str, **names: Any) -> list[LineEvent | ThreadLineEvent]:
         path = tmp_path / "script.py"
         path.write_text(textwrap.dedent(text))
         code = compile(path.read_text(), str(path), "exec")
-        watch, before = LineTracer(), sys.gettrace()
-        watch.start()
+        tracer, before = LineTracer(), sys.gettrace()
+        tracer.start()
         try:
             exec(code, {"__name__": "__main__"} | names)
         finally:
-            watch.stop()
+            tracer.stop()
             sys.settrace(before)
-        found = watch.take()
-        assert watch.take() == []
+        found = tracer.take()
+        assert tracer.take() == []
         return found
 
     return run
 
 
 @pytest.fixture
-def watched(events: Callable[..., list[Event]]) -> Watched:
-    """As `events`: the digests by line number and name."""
+def watched(events: Events) -> Watched:
+    """Like `events`; return the digests by line number and name."""
 
     def run(text: str, **names: Any) -> dict[int, dict[str, str]]:
-        return {e.info["line"]: e.value for e in events(text, **names) if e.kind == "line"}
+        return {e.line: e.digests for e in events(text, **names) if isinstance(e, LineEvent)}
 
     return run
 
@@ -113,7 +114,7 @@ def watched(events: Callable[..., list[Event]]) -> Watched:
         ("tf.constant(1, tf.bfloat16)", "tf.constant(1, tf.bfloat16)", "tf.constant(2, tf.bfloat16)"),
     ],
 )
-def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: str) -> None:
+def test_equal_values_have_equal_digests(watched: Watched, same: str, alike: str, other: str) -> None:
     import contextvars
     import datetime
     import enum
@@ -134,14 +135,14 @@ def test_a_value_has_its_digest(watched: Watched, same: str, alike: str, other: 
     assert values[0] == values[1] != values[2]
 
 
-def test_a_digest_is_the_same_in_every_process() -> None:
+def test_digests_are_the_same_in_every_process() -> None:
     code = (
         "from keras_repro.training.probes.value_digest import value_digest as digest\n"
         "import numpy as np, sys\n"
         "print(digest({'one', 'two', 'three', 4, (5, 'six')}).hex(), digest(np.arange(3.0)).hex(),\n"
         "      digest([{'a': b'b'}, frozenset({'c', 'd'}), None, 1.5]).hex(), 'tensorflow' in sys.modules)\n"
     )
-    said = [
+    outputs = [
         subprocess.run(
             [sys.executable, "-c", code],
             env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(TESTS.parent)},
@@ -151,14 +152,14 @@ def test_a_digest_is_the_same_in_every_process() -> None:
         ).stdout
         for seed in ("1", "2")
     ]
-    assert said[0] == said[1]
-    assert said[0].split()[-1] == "False"
+    assert outputs[0] == outputs[1]
+    assert outputs[0].split()[-1] == "False"
 
 
 # --- lines
 
 
-def test_what_a_line_changes_in_place(watched: Watched) -> None:
+def test_changes_in_place_are_recorded(watched: Watched) -> None:
     text = """
         import numpy as np
         x = [1]
@@ -177,7 +178,7 @@ def test_what_a_line_changes_in_place(watched: Watched) -> None:
     assert one[6].keys() >= {"rng"}
 
 
-def test_a_list_that_grows_is_looked_at_now_and_then(events: Callable[..., list[Event]]) -> None:
+def test_growing_list_is_sampled(events: Events) -> None:
     text = """
         held = []
         for number in range(2000):
@@ -186,23 +187,23 @@ def test_a_list_that_grows_is_looked_at_now_and_then(events: Callable[..., list[
     """
     found = []
     for last in (0, 0, 1):
-        before = DigestBudget.done
-        found.append({e.info["line"]: e.value for e in events(text.format(last=last))})
-        assert DigestBudget.done - before < 400_000
+        before = DigestBudget.spent
+        found.append({e.line: e.digests for e in events(text.format(last=last))})
+        assert DigestBudget.spent - before < 400_000
     assert found[0] == found[1]
     assert found[0][5] != found[2][5]
-    assert found[0][3] == found[2][3]  # small values are looked at each time
+    assert found[0][3] == found[2][3]  # small values are digested each time
 
 
-def test_names_that_hold_sets_whose_order_may_be_another(events: Callable[..., list[Event]]) -> None:
+def test_names_that_hold_sets_ordered_by_hashes(events: Events) -> None:
     text = """
         words, numbers = {"a", "b"}, {1, 2.0, True}
         table = {"x": words}
         first = list(words) + list(numbers)
         second = list(table["x"])
     """
-    told = [e.info.get("sets", []) for e in events(text)]
-    assert told == [["words"], ["table[]", "words"], ["words"], ["table[]"]]
+    sets = [e.sets for e in events(text)]
+    assert sets == [("words",), ("table[]", "words"), ("words",), ("table[]",)]
 
 
 OBJECTS = """
@@ -218,7 +219,7 @@ clients = [one, Client(3)]
 """
 
 
-def test_objects_of_the_user_in_a_list_are_told_apart(
+def test_objects_of_the_user_in_a_list_are_distinguished(
     watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = types.ModuleType("users_own")
@@ -226,11 +227,11 @@ def test_objects_of_the_user_in_a_list_are_told_apart(
     monkeypatch.setitem(sys.modules, "users_own", module)
     found = [watched(OBJECTS.format(number=n), __name__="users_own")[10] for n in (1, 1, 2)]
     assert found[0] == found[1] != found[2]
-    # By itself an object is no value: its attributes are looked at where a line names them.
+    # An object by itself is no value: its attributes are digested if a line names them.
     assert found[0].keys() == {"clients", "return"}  # of the module
 
 
-def test_what_an_object_holds(watched: Watched) -> None:
+def test_attributes_of_an_object_are_recorded(watched: Watched) -> None:
     text = """
         import random
         class Holder:
@@ -250,7 +251,7 @@ def test_what_an_object_holds(watched: Watched) -> None:
     assert {n for n in one if one[n] != two[n]} == {5, 9, 11}
 
 
-def test_each_turn_of_a_loop_counts(watched: Watched) -> None:
+def test_each_iteration_of_a_loop_counts(watched: Watched) -> None:
     text = """
         total = 0
         for item in {items}:
@@ -265,17 +266,16 @@ def test_each_turn_of_a_loop_counts(watched: Watched) -> None:
     assert one[5].keys() >= {"total"}
 
 
-def test_a_line_says_when_it_first_brought_forth_something_else(events: Callable[..., list[Event]]) -> None:
+def test_line_records_when_its_values_first_differ(events: Events) -> None:
     text = "for i in range(5):\n    x = i * {}\n"
     one, two = (
-        next(e for e in events(text.format(t)) if e.info["line"] == 2).info["seen"]
-        for t in ("1", "(1 if i < 3 else 2)")
+        next(e for e in events(text.format(t)) if e.line == 2).runs for t in ("1", "(1 if i < 3 else 2)")
     )
     assert [count for count, _ in one] == [count for count, _ in two]
     assert [a == b for a, b in zip(one, two, strict=True)] == [True, True, True, False, False]
 
 
-def test_which_way_a_branch_goes(watched: Watched) -> None:
+def test_direction_of_a_branch_is_recorded(watched: Watched) -> None:
     text = """
         import os
         def pick():
@@ -285,12 +285,12 @@ def test_which_way_a_branch_goes(watched: Watched) -> None:
         pick()
     """
     one, two = watched(text.format(path="/")), watched(text.format(path="/nothing/there"))
-    assert one[4].keys() == two[4].keys() == {"goes on at"}
+    assert one[4].keys() == two[4].keys() == {"continues at"}
     assert one[4] != two[4]
     assert (set(one) - set(two), set(two) - set(one)) == ({5}, {6})
 
 
-def test_the_processs_own_generators(watched: Watched) -> None:
+def test_draws_from_the_process_generators_are_recorded(watched: Watched) -> None:
     found = watched(
         "import random\nimport numpy\nrandom.random()\nx = 1\nnumpy.random.normal()\ny = 2\nz = 3\n"
     )
@@ -299,7 +299,7 @@ def test_the_processs_own_generators(watched: Watched) -> None:
     }  # fmt: skip
 
 
-def test_a_statement_over_many_lines_is_one(watched: Watched) -> None:
+def test_statement_over_many_lines_is_one(watched: Watched) -> None:
     text = """
         def f(x):
             return x
@@ -326,7 +326,7 @@ def test_returned_values_and_lambdas(watched: Watched) -> None:
     assert {3, 6} <= {n for n in one if one[n] != two[n]}
 
 
-def test_threads_are_told_apart(events: Callable[..., list[Event]]) -> None:
+def test_lines_in_threads_are_recorded_separately(events: Events) -> None:
     text = """
         import threading
         def work(number):
@@ -339,8 +339,8 @@ def test_threads_are_told_apart(events: Callable[..., list[Event]]) -> None:
         work(8)
     """
     found = events(text)
-    other = {e.info["line"]: e.info["seen"] for e in found if e.kind == "thread line"}
-    main = {e.info["line"] for e in found if e.kind == "line"}
+    other = {e.line: e.runs for e in found if isinstance(e, ThreadLineEvent)}
+    main = {e.line for e in found if isinstance(e, LineEvent)}
     assert set(other) == {4, 5, 6}
     assert main == {4, 5, 6, 10}  # the last line of a script returns
     assert [number for number, _ in other[4]] == [1]
@@ -348,9 +348,9 @@ def test_threads_are_told_apart(events: Callable[..., list[Event]]) -> None:
     assert all(set(names) == {"y", "i"} for _, names in other[6])
 
 
-def test_code_of_libraries_is_not_looked_at(events: Callable[..., list[Event]]) -> None:
+def test_code_of_libraries_is_not_traced(events: Events) -> None:
     found = events("import textwrap\nx = textwrap.fill('a b', 3)\n")
-    assert [(e.info["line"], Path(e.info["file"]).name) for e in found] == [(2, "script.py")]
+    assert [(e.line, Path(e.file).name) for e in found] == [(2, "script.py")]
 
 
 def test_libraries_are_not_asked_for_their_code_objects(watched: Watched) -> None:
@@ -370,13 +370,13 @@ def test_libraries_are_not_asked_for_their_code_objects(watched: Watched) -> Non
     assert 0 < len(asked) < 50  # those of the script itself, and one for each file of a library
 
 
-def test_a_line_that_runs_without_end_is_looked_at_so_many_times(events: Callable[..., list[Event]]) -> None:
+def test_line_that_runs_very_often_is_sampled(events: Events) -> None:
     one, two = (
-        next(e for e in events(f"for i in range(5000):\n    x = i < {most}\n") if e.info["line"] == 2)
+        next(e for e in events(f"for i in range(5000):\n    x = i < {most}\n") if e.line == 2)
         for most in (4500, 5000)
     )
-    assert one.value == two.value
-    assert len(one.info["seen"]) == 64 + 8 * 6  # the first 64, then eight to each doubling up to 4096
+    assert one.digests == two.digests
+    assert len(one.runs) == 64 + 8 * 6  # the first 64, then eight to each doubling up to 4096
 
 
 # --- nothing of the user's is called
@@ -427,7 +427,7 @@ STRANGE = """
 """
 
 
-def test_nothing_of_the_users_is_called(watched: Watched) -> None:
+def test_no_code_of_the_user_is_called(watched: Watched) -> None:
     called: list[int] = []
     found = watched(STRANGE, called=called)
     assert called == []
@@ -437,7 +437,7 @@ def test_nothing_of_the_users_is_called(watched: Watched) -> None:
     assert found[last]["x"] != found[last - 1]["x"]
 
 
-def test_a_generator_and_a_file_are_left_where_they_are(watched: Watched) -> None:
+def test_generators_and_files_are_not_advanced(watched: Watched) -> None:
     text = """
         steps = (i for i in range(3))
         kept = steps
@@ -450,23 +450,22 @@ def test_a_generator_and_a_file_are_left_where_they_are(watched: Watched) -> Non
     """
     namespace: dict[str, Any] = {"__file__": __file__}
     assert watched(text + "    out.append((first, line, rest))\n", out=(out := []), **namespace)
-    assert out == [(0, '"""Which of the user\'s lines brought forth what: values are digested, and nothing '
-                       'of the user\'s is called."""\n', [1, 2])]  # fmt: skip
+    assert out == [(0, f'"""{__doc__}"""\n', [1, 2])]
 
 
-def test_an_error_of_the_user_passes_unchanged(watched: Watched) -> None:
+def test_error_of_the_user_passes_unchanged(watched: Watched) -> None:
     with pytest.raises(ZeroDivisionError, match="division by zero"):
         watched("x = 1\ny = x / 0\n")
 
 
-def test_after_the_end_nothing_is_looked_at(tmp_path: Path) -> None:
+def test_nothing_is_recorded_after_stop(tmp_path: Path) -> None:
     path = tmp_path / "script.py"
     path.write_text("def f():\n    x = 1\n    end()\n    y = 2\nf()\n")
-    watch, before = LineTracer(), sys.gettrace()
-    watch.start()
+    tracer, before = LineTracer(), sys.gettrace()
+    tracer.start()
     try:
-        exec(compile(path.read_text(), str(path), "exec"), {"end": watch.stop})
+        exec(compile(path.read_text(), str(path), "exec"), {"end": tracer.stop})
     finally:
-        watch.stop()
+        tracer.stop()
         sys.settrace(before)
-    assert [e.info["line"] for e in watch.take()] == [2]
+    assert [e.line for e in tracer.take()] == [2]

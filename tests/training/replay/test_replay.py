@@ -1,4 +1,4 @@
-"""Replaying a step: the training goes on as if nothing had looked at it, for every way of running one."""
+"""Replaying a step does not change the training, for every way of running a step."""
 
 from __future__ import annotations
 
@@ -14,62 +14,63 @@ import tensorflow as tf
 from keras import layers
 from training import models
 
-from keras_repro.storage.trace_file import Event
+from keras_repro.storage.divergence_report import StateEvidence
+from keras_repro.storage.trace_file import CheckedEvent, StepEndEvent, StepPosition
 from keras_repro.training.probes.callback_probe import CallbackProbe
-from keras_repro.training.probes.event_log import EventLog, Evidence
+from keras_repro.training.probes.event_log import CollectEvidence, EventLog
 from keras_repro.training.probes.variable_probe import VariableProbe
 from keras_repro.training.state import initial_values
 
-FIRST, LATER, LAST = "0 0 0", "0 1 1", "0 1 2"
+FIRST, LATER = StepPosition(0, 0, 0), StepPosition(0, 1, 1)
 
 
 class Replaying(EventLog):
-    """Replays the steps at some places, and lets the training go on."""
+    """Replay the steps at some positions, and let the training continue."""
 
-    def __init__(self, folder: Path, places: Iterable[str]) -> None:
+    def __init__(self, folder: Path, positions: Iterable[StepPosition]) -> None:
         super().__init__(folder, target=True, replays=True)
-        self.found: dict[str, dict[str, Any]] = {}
-        self.seen: list[str] = []
-        self._places_to_replay = set(places)
+        self.evidence: dict[StepPosition, StateEvidence] = {}
+        self.seen: list[StepPosition] = []
+        self._to_replay = set(positions)
         self.variables = VariableProbe(self.note, self.sites, is_active=lambda: True)
 
-    def check(self, event: Event, *, evidence: Evidence | None = None) -> None:
-        if event.kind == "end":
-            self.seen.append(event.key)
-            if event.key in self._places_to_replay:
+    def check(self, event: CheckedEvent, *, evidence: CollectEvidence | None = None) -> None:
+        if isinstance(event, StepEndEvent):
+            self.seen.append(event.position)
+            if event.position in self._to_replay:
                 assert evidence is not None
-                self.found[event.key] = evidence()
+                self.evidence[event.position] = evidence()
 
-    def steps_left(self, place: str) -> int:
-        return 0  # what the epoch would still have had is left to it
+    def steps_left(self, position: StepPosition) -> int:
+        return 0  # the batches that the epoch still has must stay in its iterator
 
 
 @pytest.fixture
 def replaying(tmp_path: Path) -> Iterator[Callable[..., Replaying]]:
     started: list[Replaying] = []
 
-    def start(*places: str) -> Replaying:
+    def start(*positions: StepPosition) -> Replaying:
         folder = tmp_path / str(len(started))
         folder.mkdir()
-        probe = Replaying(folder, places)
-        initial_values.start(like=probe.variables)
-        started.append(probe)
-        return probe
+        log = Replaying(folder, positions)
+        initial_values.start(like=log.variables)
+        started.append(log)
+        return log
 
     yield start
-    for probe in started:
-        initial_values.stop(probe.variables)
-        probe.close()
+    for log in started:
+        initial_values.stop(log.variables)
+        log.close()
 
 
 @dataclass(frozen=True)
 class Case:
-    """A model, what it is trained on, and how it is compiled."""
+    """A model, its data, and how it is compiled."""
 
     build: Callable[[], Any]
     inputs: Callable[[], tuple[Any, Any]] = models.data
     change: dict[str, Any] = field(default_factory=dict)
-    places: tuple[str, ...] = (LATER,)
+    positions: tuple[StepPosition, ...] = (LATER,)
     batch_size: int = 8
 
 
@@ -139,45 +140,45 @@ def half() -> Any:
         layers.Dense(1, dtype=policy),
     ]
     model = keras.Sequential(stack)
-    # Grows every second step, so that its counter and its scale are part of what must stay.
+    # Grows every second step: its counter and its scale must not change.
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), dynamic_growth_steps=2)
     return models.compiled(model, optimizer=scaled)
 
 
 CASES = {
-    "mlp": Case(mlp, places=(FIRST, LATER)),
-    "cnn": Case(cnn, images, places=(FIRST,)),
+    "mlp": Case(mlp, positions=(FIRST, LATER)),
+    "cnn": Case(cnn, images, positions=(FIRST,)),
     "lstm": Case(lstm, sequences),
     "attention": Case(models.attention, sequences),
     "custom train_step": Case(own_step),
-    "gan": Case(models.gan, places=(FIRST,)),
-    "built in the first step": Case(models.unbuilt_sequential, places=(FIRST,)),
+    "gan": Case(models.gan, positions=(FIRST,)),
+    "built in the first step": Case(models.unbuilt_sequential, positions=(FIRST,)),
     "tf.random.Generator": Case(models.own_noise),
     "jit_compile": Case(mlp, change={"jit_compile": True}),
-    # Five batches: a call of four, and one of what is left.
+    # Five batches: a call of four, and a call of one.
     "steps_per_execution": Case(
-        mlp, change={"steps_per_execution": 4}, places=("0 0 0", "0 1 4"), batch_size=5
+        mlp, change={"steps_per_execution": 4}, positions=(FIRST, StepPosition(0, 1, 4)), batch_size=5
     ),
     "jit_compile, steps_per_execution": Case(
-        cnn, images, change={"jit_compile": True, "steps_per_execution": 2}, places=("0 0 0",)
+        cnn, images, change={"jit_compile": True, "steps_per_execution": 2}, positions=(FIRST,)
     ),
     "float16 with loss scaling": Case(half),
-    "run_eagerly": Case(mlp, change={"run_eagerly": True}, places=(FIRST, LATER)),
-    # 24 samples by 7: the last batch is smaller, so that its element spec is open.
-    "smaller last batch": Case(mlp, places=("0 0 3",), batch_size=7),
+    "run_eagerly": Case(mlp, change={"run_eagerly": True}, positions=(FIRST, LATER)),
+    # 24 samples by 7: the last batch is smaller, so the batch size in the element spec is None.
+    "smaller last batch": Case(mlp, positions=(StepPosition(0, 0, 3),), batch_size=7),
 }
-# With this gradient taken out, TensorFlow's graph optimizer does not rewrite what comes of it.
-FEWER = {"cnn": "the step computes other bits with the gradients of gamma taken out"}
+# With this gradient tapped, TensorFlow's graph optimizer does not rewrite the operations after it.
+FEWER = {"cnn": "the step computes other bits with the gradients of gamma tapped"}
 
 
-def train(case: Case, probe: Replaying | None) -> tuple[Any, dict[str, list[float]]]:
-    """Trains two epochs; a probe's places are replayed on the way."""
+def train(case: Case, log: Replaying | None) -> tuple[Any, dict[str, list[float]]]:
+    """Train two epochs and replay the steps of a log."""
     models.fresh()
     model = case.build()
     for name, value in case.change.items():
         setattr(model, name, value)
     x, y = case.inputs()
-    callbacks = [] if probe is None else [CallbackProbe(probe, SimpleNamespace(fit=None))]  # type: ignore[arg-type]
+    callbacks = [] if log is None else [CallbackProbe(log, SimpleNamespace(fit=None))]  # type: ignore[arg-type]
     history = model.fit(x, y, batch_size=case.batch_size, epochs=2, verbose=0, callbacks=callbacks)
     return model, history.history
 
@@ -189,23 +190,25 @@ def state(model: Any) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_replay_is_faithful_and_changes_no_bit(name: str, replaying: Callable[..., Replaying]) -> None:
+def test_replay_is_faithful_and_changes_no_bit(name: str, replaying: Callable[..., Replaying]) -> None:
     case = CASES[name]
     bare, bare_history = train(case, None)
-    probe = replaying(*case.places)
-    model, history = train(case, probe)
+    log = replaying(*case.positions)
+    model, history = train(case, log)
     assert state(model) == state(bare)
     assert history == bare_history
-    assert tuple(probe.found) == case.places, probe.seen
-    for found in probe.found.values():
-        replayed = found["replay"]
-        assert (replayed["faithful"], replayed["agrees"], replayed["agrees_drawing_on"]) == (True, True, True)
-        assert replayed["differing"] == []
-        tapped = replayed["tapped"]
-        assert "error" not in tapped, tapped
-        assert (tapped["faithful"], tapped["faithful_anew"]) == (True, True)
-        assert replayed.get("fewer_taps") == FEWER.get(name)
-        assert {t["kind"] for t in tapped["taps"]} - {"loss"} == {"input", "output", "gradient"}
-        of_gamma = [t["name"] for t in tapped["taps"] if t["kind"] == "gradient" and "gamma" in t["name"]]
+    assert tuple(log.evidence) == case.positions, log.seen
+    for evidence in log.evidence.values():
+        replay = evidence.replay
+        assert replay is not None
+        assert (replay.faithful, replay.agrees, replay.agrees_drawing_on) == (True, True, True)
+        assert replay.differing == ()
+        tapped = replay.tapped
+        assert tapped is not None
+        assert tapped.error is None
+        assert (tapped.faithful, tapped.faithful_anew) == (True, True)
+        assert replay.fewer_taps == FEWER.get(name)
+        assert {tap.kind for tap in tapped.taps} - {"loss"} == {"input", "output", "gradient"}
+        of_gamma = [tap.name for tap in tapped.taps if tap.kind == "gradient" and "gamma" in tap.name]
         assert not of_gamma or name not in FEWER
-        assert all(len(set(t["digests"])) == 1 for t in tapped["taps"])
+        assert all(len(set(tap.digests)) == 1 for tap in tapped.taps)

@@ -1,4 +1,4 @@
-"""The inside of a step: which tensor differs first, and which operation asks the host or draws by itself."""
+"""Taps in a step: which tensor differs first, and which operation asks the host or draws by itself."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from training import models
 
 from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.processes.protocol import TAPS_NAME
+from keras_repro.storage.divergence_report import ReplayReport, TappedReport
 from keras_repro.training.replay import tapped_step
 from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep
 from keras_repro.training.replay.replay import replay
@@ -26,7 +27,7 @@ SPEC = (tf.TensorSpec((None, 4), tf.float32), tf.TensorSpec((None, 1), tf.float3
 
 
 def stepped(model: Any) -> RecordedStep:
-    """A step of a model that has run twice, and all that is needed to run it again."""
+    """Return a recorded step of a model that has run twice."""
     x, y = models.data(8)
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     model.fit(data, verbose=0)
@@ -51,8 +52,13 @@ def tapped(step: RecordedStep, level: str = "all") -> tuple[TappedStep, list[np.
     return found, [t.numpy() for t in found(step.feed())]
 
 
+def tapped_report(report: ReplayReport) -> TappedReport:
+    assert report.tapped is not None
+    return report.tapped
+
+
 class Noisy(layers.Layer):
-    """Adds what a function gives."""
+    """Add the result of a function."""
 
     def __init__(self, noise: Callable[[Any], Any]) -> None:
         super().__init__()
@@ -80,13 +86,13 @@ def drawn_by_the_operation(x: Any) -> Any:
     return tf.random.normal(tf.shape(x))
 
 
-def test_what_flows_through_a_step_in_its_order() -> None:
+def test_taps_are_in_the_order_of_the_step() -> None:
     models.fresh()
     step = stepped(models.functional())
     found, values = tapped(step)
-    taps_found = found.trace.taps
+    taps_found = found.taps
     assert len(values) == len(taps_found)
-    outputs = [(t.name, t.layer) for t in taps_found if t.kind == "output"]
+    outputs = [(t.name, t.layer_class) for t in taps_found if t.kind == "output"]
     assert outputs == [
         ("layers/1", "Dense"),
         ("layers/2", "BatchNormalization"),
@@ -109,10 +115,10 @@ def test_what_flows_through_a_step_in_its_order() -> None:
     assert by_name["input", "layers/5", 1].shape == (8, 2)
 
 
-def test_less_can_be_taken_out() -> None:
+def test_levels_tap_fewer_tensors() -> None:
     models.fresh()
     step = stepped(models.sequential())
-    kinds = {level: {t.kind for t in tapped(step, level)[0].trace.taps} for level in tapped_step.LEVELS}
+    kinds = {level: {t.kind for t in tapped(step, level)[0].taps} for level in tapped_step.LEVELS}
     assert kinds == {
         "all": {"input", "output", "loss", "gradient"},
         "forward": {"output", "loss"},
@@ -120,7 +126,7 @@ def test_less_can_be_taken_out() -> None:
     }
 
 
-def test_keras_is_as_before_afterwards() -> None:
+def test_keras_is_restored_after_tapping() -> None:
     models.fresh()
     model = models.sequential()
     step = stepped(model)
@@ -140,7 +146,7 @@ def test_keras_is_as_before_afterwards() -> None:
     assert (keras.Layer.__call__, tf.GradientTape.gradient, Fails.compute_loss) == (*before[:2], own)
 
 
-def test_tensors_of_loops_and_branches_are_left_where_they_are() -> None:
+def test_tensors_in_loops_and_branches_are_not_tapped() -> None:
     class InALoop(keras.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -155,49 +161,51 @@ def test_tensors_of_loops_and_branches_are_left_where_they_are() -> None:
     model.inner.build((None, 4))
     step = stepped(models.compiled(model))
     found, _ = tapped(step)
-    assert {t.name for t in found.trace.taps if t.kind == "output"} == {"head"}
+    assert {t.name for t in found.taps if t.kind == "output"} == {"head"}
     assert step.reader.tensor_digests() == step.after
 
 
-# --- what differs first
+# --- the first difference
 
 
-def test_the_first_that_differs_is_the_output_of_the_noisy_layer(tmp_path: Path) -> None:
+def test_first_difference_is_the_output_of_the_noisy_layer(tmp_path: Path) -> None:
     step = stepped(with_noise(drawn_on_the_host))
     found = replay(step, tmp_path)
-    assert not found["faithful"]
-    assert not found["agrees"]
-    assert "fewer_taps" not in found
-    first = next(t for t in found["tapped"]["taps"] if t["digests"][0] != t["digests"][1])
-    assert (first["kind"], first["name"], first["layer"]) == ("output", "layers/1", "Noisy")
-    assert first["distance"]["elements"] == first["distance"]["of"] == 24
-    assert first["distance"]["ulps"] > 0
-    before = [t for t in found["tapped"]["taps"] if t["name"] == "layers/0"]
-    assert {t["kind"] for t in before} == {"input", "output"}
-    assert all(len(set(t["digests"])) == 1 for t in before)
+    assert not found.faithful
+    assert not found.agrees
+    assert found.fewer_taps is None
+    first = next(t for t in tapped_report(found).taps if t.digests[0] != t.digests[1])
+    assert (first.kind, first.name, first.layer_class) == ("output", "layers/1", "Noisy")
+    assert first.distance is not None
+    assert first.distance.elements == first.distance.of == 24
+    assert first.distance.ulps is not None
+    assert first.distance.ulps > 0
+    before = [t for t in tapped_report(found).taps if t.name == "layers/0"]
+    assert {t.kind for t in before} == {"input", "output"}
+    assert all(len(set(t.digests)) == 1 for t in before)
     with np.load(tmp_path / TAPS_NAME) as kept:
-        assert len(kept.files) == len(found["tapped"]["taps"])
+        assert len(kept.files) == len(tapped_report(found).taps)
 
 
-def test_a_value_that_is_drawn_while_tracing_shows_in_the_second_tracing(tmp_path: Path) -> None:
+def test_value_drawn_while_tracing_differs_after_tracing_again(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     step = stepped(with_noise(lambda x: tf.constant(rng.normal(size=3), tf.float32)))
     found = replay(step, tmp_path)
-    assert (found["faithful"], found["agrees"]) == (True, True)
-    assert (found["tapped"]["level"], found["tapped"]["faithful"]) == ("all", False)
-    first = next(t for t in found["tapped"]["taps"] if t["digests"][0] != t["digests"][2])
-    assert first["digests"][0] == first["digests"][1]
-    assert (first["kind"], first["name"], first["layer"]) == ("output", "layers/1", "Noisy")
+    assert (found.faithful, found.agrees) == (True, True)
+    assert (tapped_report(found).level, tapped_report(found).faithful) == ("all", False)
+    first = next(t for t in tapped_report(found).taps if t.digests[0] != t.digests[2])
+    assert first.digests[0] == first.digests[1]
+    assert (first.kind, first.name, first.layer_class) == ("output", "layers/1", "Noisy")
 
 
-def test_draws_from_the_processs_own_generator_are_told_apart(tmp_path: Path) -> None:
+def test_draws_from_the_process_generators_are_distinguished(tmp_path: Path) -> None:
     def noise(x: Any) -> Any:
         return tf.reshape(tf.numpy_function(lambda: np.float32(np.random.normal()), [], tf.float32), ())
 
     step = stepped(with_noise(noise))
     found = replay(step, tmp_path)
-    assert (found["faithful"], found["agrees"], found["agrees_drawing_on"]) == (True, True, False)
-    assert found["tapped"]["faithful"]
+    assert (found.faithful, found.agrees, found.agrees_drawing_on) == (True, True, False)
+    assert tapped_report(found).faithful
 
 
 # --- operations
@@ -216,21 +224,22 @@ def _line_of(function: Any, text: str) -> int:
         (drawn_by_the_operation, "RandomStandardNormal", "tf.random.normal"),
     ],
 )
-def test_an_operation_has_its_layer_and_the_users_line(
+def test_operation_has_its_layer_and_the_users_line(
     noise: Any, kind: str, text: str, jit_compile: bool
 ) -> None:
     if jit_compile and kind == "PyFunc":
         return  # XLA does not call the host
     step = stepped(with_noise(noise, jit_compile=jit_compile))
     found, _ = tapped(step)
-    (operation,) = found.trace.operations
-    assert (operation["type"], operation["layer"], operation["class"]) == (kind, "layers/1", "Noisy")
-    assert operation["source"]["file"] == __file__
-    assert operation["source"]["line"] == _line_of(noise, text)
-    assert text in operation["source"]["code"]
+    (operation,) = found.operations
+    assert (operation.type, operation.layer, operation.layer_class) == (kind, "layers/1", "Noisy")
+    assert operation.source is not None
+    assert operation.source.file == __file__
+    assert operation.source.line == _line_of(noise, text)
+    assert text in operation.source.code
 
 
-def test_an_operation_inside_of_a_loop_or_a_function_is_found() -> None:
+def test_operation_in_a_loop_or_a_function_is_found() -> None:
     @tf.function
     def inner(x: Any) -> Any:
         return tf.random.uniform(tf.shape(x))
@@ -240,11 +249,11 @@ def test_an_operation_inside_of_a_loop_or_a_function_is_found() -> None:
 
     step = stepped(with_noise(in_a_loop))
     found, _ = tapped(step)
-    assert {o["type"] for o in found.trace.operations} == {"RandomUniform"}
-    assert {o["layer"] for o in found.trace.operations} == {"layers/1"}
+    assert {o.type for o in found.operations} == {"RandomUniform"}
+    assert {o.layer for o in found.operations} == {"layers/1"}
 
 
-def test_an_operation_of_the_step_itself_has_no_layer() -> None:
+def test_operation_of_the_step_itself_has_no_layer() -> None:
     class Shuffles(keras.Sequential):
         def train_step(self, data: Any) -> Any:
             x, y = data
@@ -253,23 +262,24 @@ def test_an_operation_of_the_step_itself_has_no_layer() -> None:
     models.fresh()
     model = models.compiled(Shuffles([keras.Input((4,)), layers.Dense(1)]))
     found, _ = tapped(stepped(model))
-    (operation,) = found.trace.operations
-    assert (operation["type"], operation["layer"]) == ("RandomShuffle", "")
-    assert "tf.random.shuffle(y)" in operation["source"]["code"]
+    (operation,) = found.operations
+    assert (operation.type, operation.layer) == ("RandomShuffle", "")
+    assert operation.source is not None
+    assert "tf.random.shuffle(y)" in operation.source.code
 
 
-def test_seeded_layers_have_no_such_operation() -> None:
+def test_seeded_layers_have_no_suspicious_operation() -> None:
     models.fresh()
     stack = [keras.Input((4,)), layers.GaussianNoise(0.1), layers.Dropout(0.2), layers.Dense(1)]
     found, _ = tapped(stepped(models.compiled(keras.Sequential(stack))))
-    assert found.trace.operations == []
+    assert found.operations == []
 
 
 # --- not enough memory
 
 
 class Hungry(layers.Layer):
-    """Wants more memory than there is, where it is traced with taps in it."""
+    """Run out of memory when traced with taps."""
 
     def __init__(self, error: Any, *levels: str) -> None:
         super().__init__()
@@ -305,30 +315,30 @@ def hungry(error: Any, *levels: str) -> tuple[RecordedStep, Hungry]:
 
 
 @pytest.mark.parametrize("error", [_on_the_device, _on_the_host])
-def test_out_of_memory_fewer_tensors_are_taken_out(error: Any, tmp_path: Path) -> None:
+def test_fewer_tensors_are_tapped_if_memory_runs_out(error: Any, tmp_path: Path) -> None:
     step, layer = hungry(error, "all")
     found = replay(step, tmp_path)
     assert layer.asked == 1
-    assert (found["faithful"], found["agrees"]) == (True, True)
-    assert found["fewer_taps"] == "out of memory with all of its tensors taken out"
-    assert (found["tapped"]["level"], found["tapped"]["faithful"]) == ("forward", True)
-    assert {t["kind"] for t in found["tapped"]["taps"]} == {"output", "loss"}
+    assert (found.faithful, found.agrees) == (True, True)
+    assert found.fewer_taps == "out of memory with all of its tensors tapped"
+    assert (tapped_report(found).level, tapped_report(found).faithful) == ("forward", True)
+    assert {t.kind for t in tapped_report(found).taps} == {"output", "loss"}
     assert step.reader.tensor_digests() == step.after
 
 
-def test_out_of_memory_with_whatever_is_taken_out(tmp_path: Path) -> None:
+def test_no_tensor_is_tapped_if_memory_always_runs_out(tmp_path: Path) -> None:
     step, layer = hungry(_on_the_device, *tapped_step.LEVELS)
     found = replay(step, tmp_path)
     assert layer.asked == 3
-    assert "tapped" not in found
-    assert found["fewer_taps"] == (
-        "out of memory with all of its tensors taken out; out of memory with its layers' outputs taken out; "
-        "out of memory with its gradients taken out"
+    assert found.tapped is None
+    assert found.fewer_taps == (
+        "out of memory with all of its tensors tapped; out of memory with its layers' outputs tapped; "
+        "out of memory with its gradients tapped"
     )
     assert step.reader.tensor_digests() == step.after
 
 
-def test_a_step_that_cannot_be_traced_with_taps_is_said(tmp_path: Path) -> None:
+def test_error_of_a_step_that_cannot_be_traced_with_taps_is_reported(tmp_path: Path) -> None:
     class Refuses(keras.Sequential):
         def train_step(self, data: Any) -> Any:
             if keras.Layer.__call__.__module__ == tapped_step.__name__:
@@ -338,6 +348,6 @@ def test_a_step_that_cannot_be_traced_with_taps_is_said(tmp_path: Path) -> None:
     models.fresh()
     step = stepped(models.compiled(Refuses([keras.Input((4,)), layers.Dense(1)])))
     found = replay(step, tmp_path)
-    assert (found["faithful"], found["agrees"]) == (True, True)
-    assert found["tapped"] == {"error": "ValueError: not with me"}
+    assert (found.faithful, found.agrees) == (True, True)
+    assert found.tapped == TappedReport(error="ValueError: not with me")
     assert step.reader.tensor_digests() == step.after
