@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -38,8 +37,6 @@ class VariableProbe(InitialValues):
         super().__init__(weakly=True)
         self._emit, self._sites, self._is_active = emit, sites, is_active
         self._values_of_step: dict[int, Any] | None = None
-        self._seen: dict[int, weakref.ref[Any]] = {}
-        self._first: dict[int, bytes] = {}
 
     def watch_variables(self) -> None:
         """Report also each `tf.Variable` that the user's code constructs."""
@@ -62,22 +59,18 @@ class VariableProbe(InitialValues):
 
     def variables(self) -> list[Any]:
         """Return the variables created since the start that still exist."""
-        alive = {key: variable for key, ref in list(self._seen.items()) if (variable := ref()) is not None}
-        self._seen = {key: self._seen[key] for key in alive}
-        self._first = {key: self._first[key] for key in alive}
-        return list(alive.values())
+        references = [reference for reference, _ in list(self._digests.values())]
+        return [variable for reference in references if (variable := reference()) is not None]
 
     def has_moved(self, variable: Any) -> bool:
         """Return whether a variable differs from its initial value; True if that is unknown."""
-        return self._first.get(id(variable)) != content_of(variable)
+        return self.digest(variable) != content_of(variable)
 
     def record(self, variable: Any) -> None:
         """Report a variable's initial value."""
         if not self._is_active():
             return
-        content = content_of(variable)
-        self._seen.setdefault(id(variable), weakref.ref(variable))
-        self._first.setdefault(id(variable), content)
+        super().record(variable)
         if self._values_of_step is not None:
             self._values_of_step.setdefault(id(variable), tf.identity(variable))
         owner = calling_object(sys._getframe(1), keras.Layer | keras.Optimizer)
@@ -87,7 +80,7 @@ class VariableProbe(InitialValues):
         self._emit(
             VariableEvent(
                 name=str(getattr(variable, "name", "")),
-                digest=content.hex()[:32],
+                digest=(self.digest(variable) or b"").hex()[:32],
                 layer="" if is_optimizer else owner_class,
                 optimizer=owner_class if is_optimizer else "",
                 source=site or user_call_site(sys._getframe(1)),

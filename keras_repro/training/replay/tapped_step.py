@@ -11,6 +11,7 @@ import sys
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
+from unittest.mock import patch
 
 import keras
 import tensorflow as tf
@@ -69,52 +70,43 @@ class TappedStep:
 
     @contextlib.contextmanager
     def _patched(self) -> Iterator[None]:
-        tapped = self
         call, gradient, loss = keras.Layer.__call__, tf.GradientTape.gradient, type(self._model).compute_loss
 
         def layer_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
-            known = tapped._names.get(id(layer))
-            begin = tapped._count()
-            if known is not None and tapped._level == "all":
-                tapped._take("input", known, (args, kwargs), None)
+            known = self._names.get(id(layer))
+            begin = self._count()
+            if known is not None and self._level == "all":
+                self._take("input", known, (args, kwargs), None)
             result = call(layer, *args, **kwargs)
             if known is not None:
-                span = _Span(begin, tapped._count(), known[0], type(layer).__name__)
-                tapped._spans.append(span)
-                if tapped._level != "gradients":
-                    tapped._take("output", known, result, user_call_site(sys._getframe(1)))
+                span = _Span(begin, self._count(), known[0], type(layer).__name__)
+                self._spans.append(span)
+                if self._level != "gradients":
+                    self._take("output", known, result, user_call_site(sys._getframe(1)))
             return result
 
         def tape_gradient(tape: Any, target: Any, sources: Any, *args: Any, **kwargs: Any) -> Any:
             result = gradient(tape, target, sources, *args, **kwargs)
-            if tapped._level == "forward":
+            if self._level == "forward":
                 return result
             for source, value in zip(tf.nest.flatten(sources), tf.nest.flatten(result), strict=False):
-                name = tapped._weights.get(id(backend.variables.raw_variable(source)), "")
-                if name.rpartition("/")[2] not in tapped._without:
-                    tapped._take("gradient", (name, None), value, None)
+                name = self._weights.get(id(backend.variables.raw_variable(source)), "")
+                if name.rpartition("/")[2] not in self._without:
+                    self._take("gradient", (name, None), value, None)
             return result
 
         def compute_loss(model: Any, *args: Any, **kwargs: Any) -> Any:
             result = loss(model, *args, **kwargs)
-            if model is tapped._model:
-                tapped._take("loss", ("loss", None), result, None)
+            if model is self._model:
+                self._take("loss", ("loss", None), result, None)
             return result
 
-        owner = type(self._model)
-        own = "compute_loss" in vars(owner)
-        keras.Layer.__call__ = layer_call
-        tf.GradientTape.gradient = tape_gradient
-        owner.compute_loss = compute_loss
-        try:
+        with (
+            patch.object(keras.Layer, "__call__", layer_call),
+            patch.object(tf.GradientTape, "gradient", tape_gradient),
+            patch.object(type(self._model), "compute_loss", compute_loss),
+        ):
             yield
-        finally:
-            keras.Layer.__call__ = call
-            tf.GradientTape.gradient = gradient
-            if own:
-                owner.compute_loss = loss
-            else:
-                del owner.compute_loss
 
     def _count(self) -> int:
         return 0 if self._graph is None else len(self._graph.get_operations())
