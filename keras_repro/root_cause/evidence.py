@@ -270,8 +270,8 @@ class DiagnosisCase:
 
     def root_line(
         self, *sinks: SourceLine | None, nearby: bool = False, strict: bool = False
-    ) -> Suspect | None:
-        """Return the suspect from which the sinks were computed.
+    ) -> SourceLine | None:
+        """Return the line from which the sinks were computed.
 
         Args:
             *sinks: lines where the difference showed.
@@ -280,22 +280,22 @@ class DiagnosisCase:
         """
         near = self.nearby_suspects() if nearby else []
         if near:
-            return self._root_of(near, self.report.interval) or near[0]
-        return find_root_line(self.suspects, sinks, files=self.files, strict=strict, seeded=self._seeded)
+            sinks = tuple(s.source for s in near)
+            return self._root_of(sinks, interval=self.report.interval) or near[0].source
+        return self._root_of(sinks, strict=strict)
 
-    def background_thread_line(self) -> Suspect | None:
-        """Return the suspect from which the values in other threads were computed."""
-        in_threads = [s for s in self.suspects if s.interval < 0]
-        return self._root_of(in_threads, -1) if in_threads else None
+    def background_thread_line(self) -> SourceLine | None:
+        """Return the line from which the values in other threads were computed."""
+        sinks = [s.source for s in self.suspects if s.interval < 0]
+        return self._root_of(sinks, interval=-1) if sinks else None
 
-    def _root_of(self, suspects: Sequence[Suspect], interval: int) -> Suspect | None:
-        sinks = [s.source for s in suspects]
-        return find_root_line(self.suspects, sinks, interval=interval, files=self.files, seeded=self._seeded)
-
-
-def line_of(suspect: Suspect | None) -> SourceLine | None:
-    """Return the line of a suspect, if there is one."""
-    return None if suspect is None else suspect.source
+    def _root_of(
+        self, sinks: Iterable[SourceLine | None], *, interval: int | None = None, strict: bool = False
+    ) -> SourceLine | None:
+        root = find_root_line(
+            self.suspects, sinks, interval=interval, files=self.files, strict=strict, seeded=self._seeded
+        )
+        return None if root is None else root.source
 
 
 def seeds_set(case: DiagnosisCase, *, second: bool = False) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.comparison.config_diff import first_config_difference
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, line_of, seeds_set
+from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statements import statement_text
@@ -33,7 +33,7 @@ def configuration(case: DiagnosisCase) -> Explanation | None:
                 return case.explanation(
                     "configuration", sentence, source=thread, fix=NOT_IN_A_THREAD, layer=no_layer
                 )
-            return case.explanation("configuration", sentence, source=line_of(root), layer=no_layer)
+            return case.explanation("configuration", sentence, source=root, layer=no_layer)
     return None
 
 
@@ -56,7 +56,7 @@ def initial_values(case: DiagnosisCase) -> Explanation | None:
     line = (owner.source if owner else None) or variable.source
     root = case.root_line(line, strict=True)
     seeds = seeds_set(case)
-    fix = suggest_fix(root.source.code) if root is not None else None
+    fix = suggest_fix(root.code) if root is not None else None
     sentence = "weights were created from values that differ"
     if seeds and seeds.get("keras") is None:
         fix = fix or f"{SET_SEED}  # before the model is built"
@@ -67,7 +67,7 @@ def initial_values(case: DiagnosisCase) -> Explanation | None:
         "initial_weights",
         sentence,
         tensor=tensor,
-        source=line_of(root) or line,
+        source=root or line,
         fix=fix,
         evidence=[f"the initial value of {variable.name} differs, created by {variable.layer or 'no layer'}"],
     )
@@ -86,7 +86,7 @@ def _optimizer_settings(case: DiagnosisCase, variable: VariableEvent) -> Explana
     return case.explanation(
         "configuration",
         f"{variable.optimizer} was constructed with another value of {setting}",
-        source=line_of(root) or variable.source,
+        source=root or variable.source,
         evidence=[f"the initial value of {variable.name} differs"],
         layer=LayerDescription(),
     )
@@ -101,7 +101,7 @@ def _set_before_training(case: DiagnosisCase, tensor: str) -> Explanation:
         if is_later_fit
         else "the weights had the same initial values, and were set to other values before the training",
         tensor=tensor,
-        source=line_of(case.root_line(*case.method_calls())),
+        source=case.root_line(*case.method_calls()),
     )
 
 
@@ -118,7 +118,7 @@ def seed_generators(case: DiagnosisCase) -> Explanation | None:
     source = owner.source
     root = case.root_line(source, strict=True) if source else case.root_line(*case.method_calls())
     kind = owner.layer_class or "the global seed generator"
-    fix = suggest_fix(root.source.code) if root is not None else None
+    fix = suggest_fix(root.code) if root is not None else None
     if fix is None and seeds_set(case).get("keras") is None:
         fix = f"{SET_SEED}  # before the model is built"
     if fix is None and source is not None:
@@ -127,7 +127,7 @@ def seed_generators(case: DiagnosisCase) -> Explanation | None:
         "random_state",
         f"the seed generator of {kind} had a different initial state",
         tensor=name,
-        source=line_of(root) or source,
+        source=root or source,
         fix=fix,
         layer=owner,
     )

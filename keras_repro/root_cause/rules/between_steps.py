@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, DiagnosisCase, line_of
+from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.divergence_report import LayerDescription
 from keras_repro.storage.trace_file import HookEvent, StepBeginEvent
@@ -28,7 +28,7 @@ def between_steps(case: DiagnosisCase) -> Explanation | None:
             "configuration",
             f"{hook} set {what} to other values",
             tensor=tensor,
-            source=line_of(root) or event.source,
+            source=root or event.source,
             evidence=[f"the state was the same before {hook}, and different after it"],
         )
     root, thread = case.root_line(*case.method_calls(), nearby=True), case.running_thread()
@@ -47,12 +47,12 @@ def between_steps(case: DiagnosisCase) -> Explanation | None:
             "configuration",
             "the optimizer was set to other values before the first step",
             tensor=tensor,
-            source=line_of(root) or constructed,
+            source=root or constructed,
             layer=LayerDescription(),
         )
     return case.explanation(
         "configuration",
         f"{what} changed between two steps, outside of the training",
         tensor=tensor,
-        source=line_of(root),
+        source=root,
     )

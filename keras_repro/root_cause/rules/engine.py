@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from keras_repro.root_cause.evidence import DiagnosisCase, Evidence, line_of
+from keras_repro.root_cause.evidence import DiagnosisCase, Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.before_training import configuration, initial_values, seed_generators
 from keras_repro.root_cause.rules.between_steps import between_steps
@@ -37,7 +37,7 @@ def explain(evidence: Evidence) -> Explanation:
     explanations = (rule(case) for rule in _RULES)
     found = next((e for e in explanations if e is not None), None)
     if found is None:
-        source = line_of(case.root_line())
+        source = case.root_line()
         found = case.explanation("unknown", "the cause of the difference was not found", source=source)
     return _under_conditions(conclude(case, found), evidence.varied)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase, line_of
+from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
@@ -33,7 +33,7 @@ def input_data(case: DiagnosisCase) -> Explanation | None:
         return case.explanation(
             "data_order" if same_rows else "data_values",
             f"{what} {'holds the same samples in another order' if same_rows else 'has other values'}",
-            source=line_of(root) or next(iter(case.method_calls()), None),
+            source=root or next(iter(case.method_calls()), None),
             evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
         )
     return _batch(case)
@@ -73,7 +73,7 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
     source, evidence = _pipeline_line(case, change)
     if source is None:
         root = case.root_line(*case.method_calls(), nearby=True)
-        source = line_of(root) or next(iter(case.method_calls()), None)
+        source = root or next(iter(case.method_calls()), None)
     names = {"0": "inputs", "1": "labels", "2": "sample weights"} if case.event.position.in_fit else {}
     different = ", ".join(names.get(p, f"part {p}") for p in parts) or "all"
     evidence.append(f"parts of the batch that differ: {different}")
@@ -126,7 +126,7 @@ def step_draws_data(case: DiagnosisCase) -> Explanation | None:
     stage, risk = _riskiest_stage(case, "another order")
     root = case.root_line(*case.method_calls(), strict=True) if stage is None else None
     is_order = stage is not None and ("shuffle(" in stage.code or "order" in risk)
-    source = stage or line_of(root)
+    source = stage or root
     return case.explanation(
         "data_order" if is_order else "data_values",
         "the step draws from a dataset that does not repeat itself",
@@ -151,13 +151,13 @@ def _pipeline_line(case: DiagnosisCase, change: str) -> tuple[SourceLine | None,
         stage = case.code.only_statement(r"deterministic\s*=\s*False") or stage
     evidence = [f"in the pipeline: {risk}"] if risk else []
     if case.nearby_suspects():
-        return line_of(case.root_line(*case.method_calls(), nearby=True)), evidence
+        return case.root_line(*case.method_calls(), nearby=True), evidence
     may_reorder = any(word in risk for word in ("order", "seed", "workers", "thread"))
     if change == "another order" and may_reorder:
         return stage, evidence
     root = case.background_thread_line()
-    if root is not None and (change != "another order" or nondeterminism_level(root.source.code) == SOURCE):
-        return root.source, evidence
+    if root is not None and (change != "another order" or nondeterminism_level(root.code) == SOURCE):
+        return root, evidence
     of_model = [layer.source for layer in case.state.layers.values() if layer.source]
     for difference in case.context(VariableEvent):
         variable = difference.event
@@ -166,7 +166,7 @@ def _pipeline_line(case: DiagnosisCase, change: str) -> tuple[SourceLine | None,
             owner = variable.layer or "the script"
             return variable.source, [f"the seed generator of {owner} had a different initial state"]
     root = case.root_line(*case.method_calls(), strict=True) or root
-    return line_of(root) or stage, evidence
+    return root or stage, evidence
 
 
 def _riskiest_stage(case: DiagnosisCase, change: str) -> tuple[SourceLine | None, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import DiagnosisCase, line_of
+from keras_repro.root_cause.evidence import DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.storage.divergence_report import LayerDescription
@@ -18,7 +18,7 @@ def structure(case: DiagnosisCase) -> Explanation | None:
     return case.explanation(
         "configuration",
         f"one run came to {_in_words(case.event)}, and the other came to {other}",
-        source=line_of(case.root_line(*case.method_calls(), nearby=True)),
+        source=case.root_line(*case.method_calls(), nearby=True),
     )
 
 
@@ -32,7 +32,7 @@ def results(case: DiagnosisCase) -> Explanation | None:
         return case.explanation(
             "configuration",
             f"weights were changed outside of the training, before the {case.record_kind}",
-            source=line_of(root),
+            source=root,
         )
     variables = [d.event for d in case.context(VariableEvent) if d.event and d.reference]
     seed = next((v for v in variables if v.is_seed), None)
@@ -42,15 +42,15 @@ def results(case: DiagnosisCase) -> Explanation | None:
             "random_state",
             f"the {case.record_kind} draws from a seed generator with a different initial state",
             tensor=seed.name,
-            source=line_of(root) or seed.source,
+            source=root or seed.source,
             layer=LayerDescription(layer_class=seed.layer),
-            fix=None if root is None else suggest_fix(root.source.code),
+            fix=None if root is None else suggest_fix(root.code),
         )
     if is_result or {s for s, _ in case.differing_tensors()} <= {"metrics"}:
         return case.explanation(
             "operation" if root is None else "data_values",
             f"all fits were identical, and the {case.record_kind} differs",
-            source=line_of(root),
+            source=root,
         )
     return None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.root_cause.evidence import DiagnosisCase, line_of, seeds_set
+from keras_repro.root_cause.evidence import DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.input_data import step_draws_data
 from keras_repro.root_cause.rules.replay_taps import (
@@ -38,7 +38,7 @@ def train_step(case: DiagnosisCase) -> Explanation | None:
     if replay is None:
         root = case.root_line(*case.method_calls(), nearby=True)
         sentence = "the same step on the same batch gave another result; it could not be replayed"
-        return case.explanation("operation", sentence, source=line_of(root))
+        return case.explanation("operation", sentence, source=root)
     return _replayed(case, replay, replay.tapped or TappedReport())
 
 
@@ -47,11 +47,11 @@ def several_threads(case: DiagnosisCase) -> Explanation | None:
     threads = case.state.stepping_threads
     if not threads:
         return None
-    suspect = next(iter(case.nearby_suspects()), None) or case.background_thread_line()
+    nearby = next((s.source for s in case.nearby_suspects()), None)
     return case.explanation(
         "environment",
         f"{threads} threads train the same weights, in an order that changes from run to run",
-        source=case.running_thread() or line_of(suspect),
+        source=case.running_thread() or nearby or case.background_thread_line(),
         fix="collect the gradients of all threads in a fixed order, and apply them in one thread",
     )
 
@@ -126,7 +126,7 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
             root = case.root_line(nearby=True)
         elif on_host:
             root = case.background_thread_line()
-        source = line_of(root) or source or layer.source
+        source = root or source or layer.source
     evidence = ["replayed from the same state with the same batch, its results differ from each other"]
     if tapped.taps:
         evidence.append(tap_text(tap, case.first_tensor()))
@@ -164,7 +164,7 @@ def _unfaithful(case: DiagnosisCase, tapped: TappedReport) -> Explanation:
     return case.explanation(
         "operation" if chosen is not None or case.nearby_suspects() else "unknown",
         "the step depends on something outside the state and the batch, which has changed since",
-        source=line_of(root) or (chosen.source if chosen else None),
+        source=root or (chosen.source if chosen else None),
         operation=None if chosen is None else chosen.type,
         layer=layer_of(case, None, chosen),
         evidence=["the replay is not faithful: it repeats itself, but not the recorded result"],
@@ -181,7 +181,7 @@ def _drawn_while_traced(case: DiagnosisCase, tapped: TappedReport) -> Explanatio
     return case.explanation(
         "operation",
         "a value is drawn in Python while the step is traced, and stays in its graph as a constant",
-        source=line_of(root) or layer.source,
+        source=root or layer.source,
         layer=layer,
         evidence=["traced again in the same process, it computes something else", tap_text(tap, None)],
     )
@@ -221,7 +221,7 @@ def _differs_between_processes(case: DiagnosisCase, tapped: TappedReport) -> Exp
         return case.explanation(
             "operation",
             "the step computes with a value that Python gave while it ran or was traced",
-            source=line_of(case.root_line(nearby=True)),
+            source=case.root_line(nearby=True),
             layer=layer,
             evidence=evidence,
         )
@@ -238,7 +238,7 @@ def _differs_between_processes(case: DiagnosisCase, tapped: TappedReport) -> Exp
     return case.explanation(
         "configuration",
         _OUTSIDE_THE_STATE,
-        source=line_of(root) or layer.source,
+        source=root or layer.source,
         layer=layer,
         evidence=evidence,
     )
@@ -268,7 +268,7 @@ def _not_found(case: DiagnosisCase, tapped: TappedReport) -> Explanation:
         _OUTSIDE_THE_STATE
         if is_setting
         else "the same step on the same batch gives another result in another process",
-        source=line_of(root) or (chosen.source if chosen else None),
+        source=root or (chosen.source if chosen else None),
         operation=None if chosen is None else chosen.type,
         layer=layer_of(case, None, chosen),
     )
