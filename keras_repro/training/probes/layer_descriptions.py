@@ -17,17 +17,10 @@ def state_evidence(sites: ConstructionSites, model: Any, tensors: Sequence[Any])
         model: a model, or a dict of layers.
         tensors: the tensors of its state.
     """
-    from keras_repro.training.state.layer_names import layer_names
-
-    layers = {name: _description(sites, name, layer) for name, layer in layer_names(model)}
-    return StateEvidence(owners=_owners(sites, model, tensors), layers=layers)
-
-
-def _owners(sites: ConstructionSites, model: Any, tensors: Sequence[Any]) -> dict[str, LayerDescription]:
     from keras_repro.training.state.layer_names import layer_names, owners_of
 
-    owners: dict[str, LayerDescription] = {}
     layers = dict(layer_names(model))
+    owners: dict[str, LayerDescription] = {}
     for tensor, (name, layer) in owners_of(model, tensors).items():
         # A layer that a library made inside another one is reported as the layer that the user made.
         while sites.is_inner(layer) and "/" in name:
@@ -37,7 +30,8 @@ def _owners(sites: ConstructionSites, model: Any, tensors: Sequence[Any]) -> dic
     optimizer = getattr(model, "optimizer", None)
     if sites.site_of(optimizer) is not None:
         owners["optimizer"] = _description(sites, "", optimizer)
-    return owners
+    descriptions = {name: _description(sites, name, layer) for name, layer in layers.items()}
+    return StateEvidence(owners=owners, layers=descriptions)
 
 
 def _description(sites: ConstructionSites, name: str, layer: Any) -> LayerDescription:

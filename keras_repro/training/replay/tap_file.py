@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from keras_repro.utils.closeable import Closeable
+
 _MAX_SIZE = 1 << 29  # bytes in the file
 
 
-class TapValues:
+class TapValues(Closeable):
     """Values in the order of their arrival; values that do not fit in the file are dropped.
 
     Args:
@@ -83,9 +85,3 @@ class TapValues:
                 file.fp.close()
             file.fp = None  # otherwise it would write its directory again
         self.path.unlink(missing_ok=True)
-
-    def __enter__(self) -> TapValues:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -86,16 +86,21 @@ model.fit(X, Y, batch_size=48, epochs=1, verbose=0)  # fit
 """
 
 
+HELPERS = """
+import keras
+def make_layer():
+    return keras.layers.Dense(4)
+"""
+
+
 @pytest.fixture
-def seen(
+def recorded(
     written: Callable[..., str], here: Path, launched: Callable[..., Child]
 ) -> Callable[..., list[CheckedEvent | ContextEvent]]:
     """Run a script in a diagnosing process; return the events."""
 
     def run(text: str, **probe: Any) -> list[CheckedEvent | ContextEvent]:
-        (here / "helpers.py").write_text(
-            "import keras\ndef make_layer():\n    return keras.layers.Dense(4)\n"
-        )
+        (here / "helpers.py").write_text(HELPERS)
         child = launched(written(text), probe=probe)
         assert child.outcome.code == 0, child.output
         intervals = list(read_trace(child.folder / TRACE_NAME))
@@ -109,9 +114,9 @@ def _comment(event: CallEvent | ConstructionEvent | VariableEvent) -> str:
 
 
 def test_pipelines_and_threads_are_reported_with_their_risks(
-    seen: Callable[..., list[CheckedEvent | ContextEvent]],
+    recorded: Callable[..., list[CheckedEvent | ContextEvent]],
 ) -> None:
-    events = seen(SCRIPT)
+    events = recorded(SCRIPT)
     risks: dict[tuple[str, str], list[str]] = {}
     for event in events:
         if isinstance(event, ConstructionEvent):
