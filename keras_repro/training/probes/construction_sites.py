@@ -9,7 +9,7 @@ import functools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import wrapt
@@ -98,7 +98,7 @@ class ConstructionSites:
         if users or module.startswith(("concurrent.futures", "multiprocessing")):
             line = user_call_site(sys._getframe(1))
             if line is not None:
-                self._emit_risk("thread", self._threads.setdefault(instance, line), ["a thread"])
+                self._emit_risks("thread", self._threads.setdefault(instance, line), ["a thread"])
         return wrapped(*args, **kwargs)
 
     def _construct(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -110,24 +110,20 @@ class ConstructionSites:
             if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
                 workers = kwargs.get("workers", args[0] if args else 1)
                 risks = [f"{workers} workers"] if isinstance(workers, int) and workers > 1 else []
-                self._emit_risk("PyDataset", line, risks)
+                self._emit_risks("PyDataset", line, risks)
         return wrapped(*args, **kwargs)
 
     def _add_stage(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
-        line = user_call_site(sys._getframe(1))
-        if line is not None:
-            self._emit_risk(name, line, list(self._risks(name, result, args, kwargs)))
+        self._emit_risks(name, user_call_site(sys._getframe(1)), self._risks(name, result, args, kwargs))
         return result
 
     def _wrap_static(self, name: str, original: Any) -> Any:
         @functools.wraps(original)
         def construct(*args: Any, **kwargs: Any) -> Any:
             result = original(*args, **kwargs)
-            line = user_call_site(sys._getframe(1))
-            if line is not None:
-                risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
-                self._emit_risk(name, line, risks)
+            risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
+            self._emit_risks(name, user_call_site(sys._getframe(1)), risks)
             return result
 
         return construct
@@ -154,13 +150,12 @@ class ConstructionSites:
     def _get_seed(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
         if result == (None, None):
-            line = user_call_site(sys._getframe(1))
-            if line is not None:
-                self._emit_risk("random operation", line, ["no seed"])
+            self._emit_risks("random operation", user_call_site(sys._getframe(1)), ["no seed"])
         return result
 
-    def _emit_risk(self, what: str, line: SourceLine, risks: list[str]) -> None:
-        self._emit(ConstructionEvent(what=what, source=line, risks=tuple(dict.fromkeys(risks))))
+    def _emit_risks(self, what: str, line: SourceLine | None, risks: Iterable[str]) -> None:
+        if line is not None:
+            self._emit(ConstructionEvent(what=what, source=line, risks=tuple(dict.fromkeys(risks))))
 
 
 def _constructed_by_user(frame: Any, instance: Any) -> bool:
