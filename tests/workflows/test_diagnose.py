@@ -294,7 +294,7 @@ def test_file_left_by_the_first_run_is_the_cause(
     assert "reads" in Path(script).read_text().splitlines()[divergence["source"]["line"] - 1]
     # The line is in the user's own file, not in the copy.
     assert Path(divergence["source"]["file"]).resolve() == Path(script).resolve()
-    assert divergence["fix"] == f"begin each run without {name}, or read a file that no run writes"
+    assert divergence["fix"] == f"delete {name} before each run, or read a file that no run writes"
     assert any(e.startswith(f"{name}: line ") for e in divergence["evidence"])
     assert not Path("runs/diagnosis/copies").exists()
     # The hash seeds differed, but they are not the cause, which is known.
