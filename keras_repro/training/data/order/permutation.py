@@ -32,9 +32,8 @@ _MASK = 0xFFFFFFFF
 
 @dataclass(frozen=True)
 class Domain:
-    """The two factors of the smallest domain that covers `size` positions."""
+    """The cipher's domain `Z_a x Z_b`, hardly larger than the number of samples."""
 
-    size: int
     a: int
     b: int
 
@@ -48,7 +47,7 @@ class Domain:
         if not 1 <= size <= LARGEST:
             raise ValueError(f"size must be from 1 to 2**40, received {size}")
         a = math.isqrt(size - 1) + 1
-        return cls(size, a, -(-size // a))
+        return cls(a, -(-size // a))
 
 
 def epoch_keys(seed: int, shuffle: Shuffle, epoch: int) -> np.ndarray:
