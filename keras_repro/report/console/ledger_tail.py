@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from keras_repro.ledger.position_text import fit_text
+from keras_repro.utils.growing_file import GrowingFile
 
 
 class LedgerTail:
@@ -24,7 +25,7 @@ class LedgerTail:
         self.path = path
         self.finished_epochs = 0
         self.first_fit_time: float | None = None
-        self._offset = 0
+        self._file = GrowingFile(path)
         self._fit, self._epoch, self._epochs = 0, 0, 0
 
     @property
@@ -42,16 +43,8 @@ class LedgerTail:
 
     def read(self) -> None:
         """Read the complete lines that were added since the last call."""
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self._offset)
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    self._offset += len(line)
-                    self._take(line)
-        except OSError:
-            return
+        for line in self._file.new_lines():
+            self._take(line)
 
     def _take(self, line: bytes) -> None:
         if line.startswith(b'{"kind":"fit"'):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.live import LiveComparison
@@ -14,6 +13,7 @@ from keras_repro.errors import LedgerError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.storage.run_folder import LEDGER_NAME
+from keras_repro.utils.growing_file import GrowingFile
 from keras_repro.workflows.reproduce.run_spec import RunSpec
 
 
@@ -31,8 +31,7 @@ class LiveMonitor:
     ) -> None:
         self._folder, self._spec, self._on_divergence = folder, spec, on_divergence
         self._comparison: LiveComparison | None = None
-        self._position = 0
-        self._path: Path | None = None
+        self._ledger: GrowingFile | None = None
         self._header: Header | None = None
         with contextlib.suppress(LedgerError):
             self._comparison = LiveComparison(spec.ledger.path)
@@ -41,13 +40,16 @@ class LiveMonitor:
         """Compare the records that were added since the last call."""
         if self._comparison is None or self._on_divergence is None:
             return
-        if self._path is None:
+        if self._ledger is None:
             ledgers = matching_ledgers(self._folder, self._spec)
             # A script may make several runs, the recorded one under any name: only the same name is certain.
             name = self._spec.ledger.path.resolve().parent.name
             own = [p for p in ledgers if self._spec.of_whole_script or p.parent.name == name]
-            self._path = own[0] if own else None
-        for data in self._lines():
+            if not own:
+                return
+            self._ledger = GrowingFile(own[0])
+        for line in self._ledger.new_lines():
+            data = json.loads(line)
             try:
                 if data.get("kind") == "header":
                     self._header = Header.from_dict(data)
@@ -60,17 +62,6 @@ class LiveMonitor:
             except LedgerError:
                 self._comparison = None
                 return
-
-    def _lines(self) -> Iterator[Mapping[str, Any]]:
-        if self._path is None:
-            return
-        with contextlib.suppress(OSError), open(self._path, "rb") as file:
-            file.seek(self._position)
-            for line in file:
-                if not line.endswith(b"\n"):
-                    return
-                self._position += len(line)
-                yield json.loads(line)
 
 
 def matching_ledgers(folder: Path, spec: RunSpec) -> list[Path]:
