@@ -3,8 +3,8 @@
     python tests/planted/score.py                      all of them; exit code 1 below the bars
     python tests/planted/score.py hash clean/uuid      those whose names start so
 
-Beside each script `SOURCE/NAME.py` stands what must be said of it in `NAME.json`: `{"cause", "place", "why"}`
-with optional `file`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
+`NAME.json` next to each script `SOURCE/NAME.py` holds the expected result: `{"cause", "place", "why"}` with
+optional `file`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
 """
 
 from __future__ import annotations
@@ -48,10 +48,10 @@ class Case:
 
     Attributes:
         name: `SOURCE/NAME`.
-        clean: whether it repeats.
-        causes: the causes that are right; none where it is clean.
-        place: `line`, `layer`, `variable`, each with what is right; any one is enough.
-        files: names of the files that the lines of `place` stand in.
+        clean: whether it is reproducible.
+        causes: the correct causes; none if it is clean.
+        place: the correct `line`, `layer` or `variable`; any one is enough.
+        files: names of the files that contain the lines of `place`.
         why: one sentence for people.
     """
 
@@ -75,8 +75,8 @@ class Result:
     Attributes:
         case: the case.
         code: exit code of the command.
-        divergence: the divergence as the machine form has it, empty where there is none.
-        error: what the command said on standard error.
+        divergence: the divergence in machine form, empty without one.
+        error: the standard error of the command.
         seconds: wall time.
     """
 
@@ -93,7 +93,7 @@ class Result:
 
     @property
     def cause_right(self) -> bool:
-        """Whether a right cause was named."""
+        """Whether a correct cause was named."""
         return self.found and self.divergence.get("cause") in self.case.causes
 
     @property
@@ -139,7 +139,7 @@ def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
 
 @contextlib.contextmanager
 def launcher() -> Iterator[Callable[[Case], Result]]:
-    """Gives a function that runs `keras-repro verify` on a case, in forked children."""
+    """Yield a function that runs `keras-repro verify` on a case, in forked children."""
     modules = [importlib.import_module(f"keras_repro.workflows.{name}") for name in LAUNCHING]
     originals = [getattr(module, name) for module, name in zip(modules, LAUNCHING, strict=True)]
     before = signal.getsignal(signal.SIGTERM)

@@ -50,7 +50,7 @@ def test_facts_are_complete_and_json() -> None:
     assert facts["cpu"]["logical"] == os.cpu_count()
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="looks at the flags of x86-64")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="checks the flags of x86-64")
 def test_cpu_flags_are_those_of_kernels() -> None:
     cpu = gather()["cpu"]
     text = Path("/proc/cpuinfo").read_text()

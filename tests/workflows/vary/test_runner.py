@@ -90,7 +90,7 @@ if "threads" in sys.argv:
 if "determinism" in sys.argv:
     import tensorflow as tf
     tf.config.experimental.enable_op_determinism()
-if "chance" in sys.argv:
+if "random" in sys.argv:
     number = int.from_bytes(os.urandom(3), "big")
 if "fails" in sys.argv and os.environ.get("BUILD_NUMBER"):
     raise ValueError("this build is none")
@@ -136,7 +136,7 @@ def test_setting_of_the_script_itself_is_not_tried(varied: Any, script: str, her
 
 
 def test_irreproducible_script_is_not_blamed_on_a_variation(varied: Any, script: str) -> None:
-    found = varied(script, "all", "chance")
+    found = varied(script, "all", "random")
     assert (found.repeat.verdict, found.repeat.where) == ("differs", "epoch 1 of fit 1")
     assert set(verdicts(found).values()) == {"not tried"}
     assert {o.reason for o in found.outcomes} == {"the script does not repeat even under the same conditions"}
