@@ -82,4 +82,4 @@ def test_page_describes_a_portable_run(tmp_path):
     assert "**Determinism**: not portable: 1 operation" in pages[1]
     assert "Not known to be portable: LRN, odd, train.py:3, is not known." in pages[1]
     assert "Results may differ in the last digits on another CPU model" in pages[1]
-    assert "no training step was looked at" in pages[2]
+    assert "no training step was checked" in pages[2]

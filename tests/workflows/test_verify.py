@@ -132,7 +132,7 @@ def test_difference_without_effect_is_a_note(verified: Any) -> None:
     assert "layers/1/dropout/seed_generator" in said
     assert "layers/1/keras_generator" in said
     assert "layers/1/tensorflow_generator" in said
-    assert "never drawn from" in said
+    assert "was never used" in said
     assert "left from before" in said
     assert "the process's own generator (numpy) differs: without effect so far" in said
     assert "log taken, added by a callback, differs" in said
