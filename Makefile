@@ -1,13 +1,13 @@
-# Each target works from a fresh clone: it makes the environment in .venv that it needs, once.
-# Another Python than the first fitting one on the PATH: make demo PYTHON=/path/to/python
+# Each target works from a fresh clone: it creates the environment that it needs in .venv, once.
+# To use another Python than the first suitable one on the PATH: make demo PYTHON=/path/to/python
 PYTHON = python3.11 python3 python3.12 python3.13
 
 VENV := .venv
 BIN := $(VENV)/bin
 METADATA := setup.cfg setup.py pyproject.toml
 
-# A stamp stands for a finished install. `.made`: there is an environment, and in which folder;
-# `.demo`: it holds the package and the examples' needs; `.test`: those and the tests' needs.
+# A stamp marks a finished install. `.made`: an environment exists; holds the path of its folder.
+# `.demo`: the package and the examples' packages are installed; `.test`: the tests' packages too.
 MADE := $(VENV)/.made
 DEMO := $(VENV)/.demo
 TEST := $(VENV)/.test
@@ -23,17 +23,17 @@ CACHE ?=
 .NOTPARALLEL:
 
 help:
-	@echo "make demo        train the breast cancer example three times and compare, to the bit"
+	@echo "make demo        train the breast cancer example three times and compare the bits"
 	@echo "make test        run all tests"
-	@echo "make planted     score what verify --explain says of scripts with one planted cause each"
-	@echo "make varied      score what verify --vary says of scripts that depend on one variation each"
-	@echo "make crash-test  kill trainings at random moments (N=100) and at every change on the disk, resume them"
-	@echo "make portable-test  train on emulated CPUs and compare, to the bit (CPUS=, MODELS=)"
+	@echo "make planted     score verify --explain on scripts with one planted cause each (NAMES=)"
+	@echo "make varied      score verify --vary on scripts that depend on one variation each (NAMES=)"
+	@echo "make crash-test  kill trainings at random moments (N=) and at every change on disk, resume them"
+	@echo "make portable-test  train on emulated CPUs and compare the bits (CPUS=, MODELS=)"
 	@echo "make portable-probe  run single operations on an emulated CPU and compare (CPUS=)"
-	@echo "make lint        check format and style      make format   put them right"
+	@echo "make lint        check format and style      make format   correct both"
 	@echo "make types       check the types"
 	@echo "make benchmarks  list the benchmarks and how to run one"
-	@echo "make clean       remove the environment and what the tools left behind"
+	@echo "make clean       remove the environment and all caches"
 
 demo: $(DEMO)
 	@$(BIN)/keras-repro verify examples/breast_cancer.py --runs 3
@@ -70,7 +70,7 @@ format: $(TEST)
 
 benchmarks: $(DEMO)
 	@ls benchmarks/*.py >/dev/null 2>&1 || { echo "no benchmarks yet"; exit 1; }
-	@echo "run one of these; each says what it measures with --help:"
+	@echo "run one of these; --help describes each:"
 	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "  $(BIN)/python $$script"; done
 
 clean:
@@ -78,13 +78,13 @@ clean:
 	@rm -rf $(VENV) .portable-test build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# An environment holds its own path in many places. One that was moved or copied along with the
-# folder would run the code of the old folder, so it is made again.
+# An environment contains its own path in many places. After its folder was moved or copied, it would
+# run the code of the old folder, so it is created again.
 ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
 $(shell rm -f $(MADE) $(DEMO) $(TEST))
 endif
 
-# Debian's Python comes without ensurepip, sometimes with pip: either will do.
+# Debian's Python has no ensurepip, but sometimes pip: either is enough.
 $(MADE):
 	@for python in $(PYTHON) ""; do \
 	    "$$python" -c 'import sys, venv, importlib.util as u; \
@@ -98,7 +98,7 @@ $(MADE):
 	        "or name one: make PYTHON=/path/to/python" >&2; \
 	    exit 2; \
 	fi; \
-	echo "making the environment $(VENV) (once)..."; \
+	echo "creating the environment $(VENV) (once)..."; \
 	rm -rf $(VENV); \
 	if "$$python" -c 'import ensurepip' 2>/dev/null; then \
 	    "$$python" -m venv $(VENV); \

@@ -303,7 +303,7 @@ def test_modules_with_private_names_name_the_checked_versions():
 # What the documents point to.
 
 ROOT = PACKAGE.parent
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def dead_links(document, text):
