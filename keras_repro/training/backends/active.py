@@ -12,6 +12,6 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from keras_repro.training.backends.interface import TensorFlowBackend
+from keras_repro.training.backends.tensorflow_interface import TensorFlowBackend
 
 backend = cast(TensorFlowBackend, import_module("keras_repro.training.backends.keras3_tf.backend"))

@@ -4,13 +4,12 @@ A backend is a folder next to this file. Its `backend.py` binds modules to proto
 what is missing. `active.py` chooses the backend.
 
 Models, variables, tensors, datasets and frames are the framework's own objects: their type here is `Any`.
-`Backend` is what every framework needs. `TensorFlowBackend` adds what only TensorFlow has: Keras 2 and
-Estimators offer it too, JAX and PyTorch do not.
+Every framework needs what is here. `tensorflow_interface.py` adds what only TensorFlow has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -25,7 +24,9 @@ class Variables(Protocol):
     def KERAS_LISTS(self) -> tuple[str, ...]:
         """Attributes in which the framework lists what other attributes of an object hold too."""
 
-    def is_keras_variable(self, value: Any) -> bool: ...
+    def is_keras_variable(self, value: Any) -> bool:
+        """Return whether a value is a variable of Keras."""
+
     def is_saveable(self, value: Any) -> bool:
         """Return whether a value is a layer, model, optimizer, metric or loss."""
 
@@ -50,7 +51,9 @@ class Variables(Protocol):
     def trained_variables(self, optimizer: Any) -> list[Any]:
         """Return the variables that an optimizer was built for, in the order of its slots."""
 
-    def seed_generators(self, layer: Any) -> list[Any]: ...
+    def seed_generators(self, layer: Any) -> list[Any]:
+        """Return the seed generators that a layer holds itself."""
+
     def tracked_objects(self, model: Any) -> list[Any]:
         """Return what the framework tracks below a model, also what Keras does not list."""
 
@@ -68,8 +71,12 @@ class VariableCreation(Protocol):
 class RandomState(Protocol):
     """The framework's global random state. Nothing here draws, or makes a generator."""
 
-    def capture(self) -> dict[str, Any]: ...
-    def restore(self, states: Mapping[str, Any]) -> None: ...
+    def capture(self) -> dict[str, Any]:
+        """Return the states of the framework's global generators, as far as they exist."""
+
+    def restore(self, states: Mapping[str, Any]) -> None:
+        """Restore what `capture` returned."""
+
     def global_seed_generator(self) -> Any:
         """Return Keras's global seed generator, None if it does not exist yet."""
 
@@ -91,18 +98,30 @@ class Trainer(Protocol):
         """The module whose import gives the class of `trainer_class`."""
 
     @property
-    def BASE_TRAINER_MODULE(self) -> str: ...
+    def BASE_TRAINER_MODULE(self) -> str:
+        """The module of the base class of all trainers."""
+
     @property
-    def OPTIMIZER_MODULE(self) -> str: ...
+    def OPTIMIZER_MODULE(self) -> str:
+        """The module of the base class of all optimizers."""
+
     @property
-    def DATASET_UTILS_MODULE(self) -> str: ...
+    def DATASET_UTILS_MODULE(self) -> str:
+        """The module of the functions that make datasets from folders."""
+
     @property
     def OTHER_TRAINERS(self) -> Mapping[str, tuple[str, str]]:
         """Modules of trainers that this backend does not record: their name for people and their class."""
 
-    def trainer_class(self) -> Any: ...
-    def disable_auto_jit(self, module: Any) -> None: ...
-    def asks_for_xla(self, model: Any) -> bool: ...
+    def trainer_class(self) -> Any:
+        """Return the class of all models' trainer."""
+
+    def disable_auto_jit(self, module: Any) -> None:
+        """Make `jit_compile="auto"` mean no compilation, in the module of the base trainer."""
+
+    def asks_for_xla(self, model: Any) -> bool:
+        """Return whether a model was compiled with `jit_compile=True`."""
+
     def inner_model(self, model: Any) -> Any:
         """Return the model that another one makes for itself, None if there is none."""
 
@@ -115,11 +134,15 @@ class Trainer(Protocol):
     def make_function(self, model: Any, step: Any) -> Any:
         """Return a function over an iterator, made of a step as the framework makes one."""
 
-    def flat_layers(self, model: Any, *, include_self: bool = False) -> list[Any]: ...
+    def flat_layers(self, model: Any, *, include_self: bool = False) -> list[Any]:
+        """Return all layers of a model, nested ones too."""
+
     def calling_list(self, frame: Any) -> Any:
         """Return the list of callbacks that calls from a frame or above it, else None."""
 
-    def is_made_by_sequential(self, frame: Any) -> bool: ...
+    def is_made_by_sequential(self, frame: Any) -> bool:
+        """Return whether a Sequential model calls from a frame or above it to make its inner model."""
+
     def watch_name_scopes(self, report: Callable[[str, str], None]) -> Undo:
         """Report the name scope in the graph and the name of each layer that is called."""
 
@@ -130,8 +153,11 @@ class Trainer(Protocol):
 class DataPosition(Protocol):
     """How far `fit` has read a stream of data."""
 
-    def state(self) -> dict[str, Any]: ...
-    def restore(self, state: Mapping[str, Any], *, step: int, reshuffled: bool) -> None: ...
+    def state(self) -> dict[str, Any]:
+        """Return the position in plain values."""
+
+    def restore(self, state: Mapping[str, Any], *, step: int, reshuffled: bool) -> None:
+        """Continue at a position, in this process or another."""
 
 
 class EpochEntry(Protocol):
@@ -140,17 +166,23 @@ class EpochEntry(Protocol):
     def calling_epoch_iterator(self, frame: Any) -> Any:
         """Return the epoch iterator of the `fit` that calls from a frame or above it, else None."""
 
-    def watch_data_adapters(self, report: Callable[[Any], None]) -> Undo: ...
+    def watch_data_adapters(self, report: Callable[[Any], None]) -> Undo:
+        """Report the data adapter of each epoch iterator."""
+
     def spec_of_batches(self, epoch_iterator: Any) -> Any:
         """Return the element spec of the batches, None if batches cannot be passed on."""
 
-    def new_iterator(self, epoch_iterator: Any) -> Iterator[Any]: ...
+    def new_iterator(self, epoch_iterator: Any) -> Iterator[Any]:
+        """Return an iterator over the batches, made as the framework makes one for an epoch."""
+
     def steps_not_made(self, epoch_iterator: Any) -> int:
         """Return by how many steps the framework counts too far at the end of an epoch."""
 
     def start_epoch_at_step(
         self, model: Any, epoch_iterator: Any, *, step: int | None, logs: Mapping[str, Any]
-    ) -> None: ...
+    ) -> None:
+        """Make the next epoch begin at a step; None if its steps are over."""
+
     def count_iterators(self, epoch_iterator: Any) -> DataPosition:
         """Count the iterators that are made from now on."""
 
@@ -158,8 +190,12 @@ class EpochEntry(Protocol):
 class DataAdapters(Protocol):
     """The conversion of `x`, `y`, ... to batches."""
 
-    def is_array_like(self, *data: Any) -> bool: ...
-    def split_off_validation(self, arrays: Any, share: float) -> tuple[Any, Any]: ...
+    def is_array_like(self, *data: Any) -> bool:
+        """Return whether the framework treats data as arrays, not as a stream."""
+
+    def split_off_validation(self, arrays: Any, share: float) -> tuple[Any, Any]:
+        """Split the last share off some arrays."""
+
     def ordered_adapter(
         self,
         x: Any,
@@ -172,10 +208,12 @@ class DataAdapters(Protocol):
     ) -> Any:
         """Return arrays as an argument of `fit`, with batches in our order."""
 
-    def py_dataset_adapter(
-        self, dataset: Any, *, like: Any, class_weight: Any, batches: int | None
-    ) -> Any: ...
-    def is_of_unknown_length(self, dataset: Any) -> bool: ...
+    def py_dataset_adapter(self, dataset: Any, *, like: Any, class_weight: Any, batches: int | None) -> Any:
+        """Return a `PyDataset` as an argument of `fit`, with batches in its order."""
+
+    def is_of_unknown_length(self, dataset: Any) -> bool:
+        """Return whether the number of elements of a dataset is unknown."""
+
     def next_parts(self, iterator: Any, *, dense: bool) -> list[Any]:
         """Return the next batch, flattened."""
 
@@ -184,122 +222,58 @@ class Callbacks(Protocol):
     """State of the framework's own callbacks."""
 
     @property
-    def MODEL_CHECKPOINT(self) -> tuple[str, ...]: ...
-    @property
-    def SWAP_EMA_WEIGHTS(self) -> tuple[str, ...]: ...
-    @property
-    def TENSORBOARD(self) -> tuple[str, ...]: ...
-    @property
-    def NO_STATE(self) -> tuple[str, ...]: ...
-    def tensorboard_folder(self, callback: Any) -> Path: ...
-    def flush_tensorboard(self, callback: Any) -> None: ...
-    def close_tensorboard(self, callback: Any) -> None: ...
-
-
-class Graphs(Protocol):
-    """Traced functions and their operations."""
+    def MODEL_CHECKPOINT(self) -> tuple[str, ...]:
+        """Private attributes of `ModelCheckpoint` that are its state."""
 
     @property
-    def ON_HOST(self) -> frozenset[str]:
-        """Types of the operations that call Python."""
+    def SWAP_EMA_WEIGHTS(self) -> tuple[str, ...]:
+        """Private attributes of `SwapEMAWeights` that are its state."""
 
     @property
-    def CLOCK(self) -> frozenset[str]: ...
-    @property
-    def KERAS_FOLDER(self) -> str: ...
-    @property
-    def FRAMEWORK_FOLDER(self) -> str: ...
-    def step_functions(self, train_function: Any) -> tuple[Any, Any]:
-        """Return the traced functions over an iterator and over a batch, None for each that is not traced."""
-
-    def stateful_random_operations(self, model: Any) -> list[str]: ...
-    def operations_of(self, graph: Any) -> Iterator[Any]:
-        """Yield the operations of a graph and of all that it calls."""
-
-    def nodes_of(self, definition: Any) -> Iterator[tuple[Any, str]]:
-        """Yield the nodes of a serialized graph, each with the function that contains it."""
-
-    def operation_types(self, graph: Any) -> set[str]: ...
-    def is_stateful(self, operation: str) -> bool: ...
-    def wrap_function_calls(self, wrapper: Callable[..., Any]) -> None: ...
-    def wrap_python_calls(self, wrapper: Callable[..., Any]) -> None: ...
-
-
-class GraphOptimizer(Protocol):
-    """The optimizer of traced graphs."""
-
-    def set_options(self, options: Mapping[str, bool]) -> Undo: ...
-    def options_on(self, names: Collection[str]) -> list[str]: ...
-    def optimized_graph(self, concrete: Any) -> Any: ...
-
-
-class ExactFunctions(Protocol):
-    """Functions that are rounded alike on every CPU."""
-
-    def use_exact_functions(self) -> Undo: ...
-
-
-class PipelineStage(Protocol):
-    """One stage of an input pipeline."""
+    def TENSORBOARD(self) -> tuple[str, ...]:
+        """Private attributes of `TensorBoard` that are its state."""
 
     @property
-    def kind(self) -> str: ...
-    @property
-    def later(self) -> tuple[str, ...]: ...
-    @property
-    def class_name(self) -> str: ...
-    @property
-    def input(self) -> Any: ...
-    @property
-    def settings(self) -> list[str]: ...
-    @property
-    def graphs(self) -> list[Any]: ...
-    @property
-    def is_nondeterministic(self) -> bool: ...
-    @property
-    def caches_in_file(self) -> bool: ...
-    @property
-    def is_seeded(self) -> bool: ...
-    @property
-    def reshuffles(self) -> bool: ...
+    def NO_STATE(self) -> tuple[str, ...]:
+        """Attributes of every callback that are not its state."""
 
+    def tensorboard_folder(self, callback: Any) -> Path:
+        """Return the folder into which a `TensorBoard` callback writes."""
 
-class Pipelines(Protocol):
-    """Input pipelines, from the objects that make them up."""
+    def flush_tensorboard(self, callback: Any) -> None:
+        """Write out all events of a `TensorBoard` callback."""
 
-    def has_stages(self, dataset: Any) -> bool: ...
-    def stages_of(self, dataset: Any) -> Iterator[PipelineStage]: ...
-    def graph_of_function(self, dataset: Any) -> Any: ...
-    def with_element_spec(self, dataset: Any, spec: Any) -> Any: ...
+    def close_tensorboard(self, callback: Any) -> None:
+        """Close the event files; later events go into new ones."""
 
 
 class Backend(Protocol):
     """What every framework needs."""
 
     @property
-    def variables(self) -> Variables: ...
-    @property
-    def variable_creation(self) -> VariableCreation: ...
-    @property
-    def random_state(self) -> RandomState: ...
-    @property
-    def trainer(self) -> Trainer: ...
-    @property
-    def epoch_entry(self) -> EpochEntry: ...
-    @property
-    def data_adapters(self) -> DataAdapters: ...
-    @property
-    def callbacks(self) -> Callbacks: ...
-
-
-class TensorFlowBackend(Backend, Protocol):
-    """What a framework on TensorFlow offers in addition."""
+    def variables(self) -> Variables:
+        """Variables and zero-copy reads."""
 
     @property
-    def graphs(self) -> Graphs: ...
+    def variable_creation(self) -> VariableCreation:
+        """Hooks into the creation of variables."""
+
     @property
-    def graph_optimizer(self) -> GraphOptimizer: ...
+    def random_state(self) -> RandomState:
+        """Global random state."""
+
     @property
-    def exact_functions(self) -> ExactFunctions: ...
+    def trainer(self) -> Trainer:
+        """Hooks into the trainer."""
+
     @property
-    def pipelines(self) -> Pipelines: ...
+    def epoch_entry(self) -> EpochEntry:
+        """The source of the batches of an epoch."""
+
+    @property
+    def data_adapters(self) -> DataAdapters:
+        """The conversion of data to batches."""
+
+    @property
+    def callbacks(self) -> Callbacks:
+        """State of the framework's callbacks."""

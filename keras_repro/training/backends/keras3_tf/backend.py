@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_repro.training.backends import interface
+from keras_repro.training.backends import interface, tensorflow_interface
 from keras_repro.training.backends.keras3_tf import callbacks as _callbacks
 from keras_repro.training.backends.keras3_tf import data_adapters as _data_adapters
 from keras_repro.training.backends.keras3_tf import epoch_entry as _epoch_entry
@@ -22,7 +22,7 @@ trainer: interface.Trainer = _trainer
 epoch_entry: interface.EpochEntry = _epoch_entry
 data_adapters: interface.DataAdapters = _data_adapters
 callbacks: interface.Callbacks = _callbacks
-graphs: interface.Graphs = _graphs
-graph_optimizer: interface.GraphOptimizer = _graph_optimizer
-exact_functions: interface.ExactFunctions = _exact_functions
-pipelines: interface.Pipelines = _pipelines
+graphs: tensorflow_interface.Graphs = _graphs
+graph_optimizer: tensorflow_interface.GraphOptimizer = _graph_optimizer
+exact_functions: tensorflow_interface.ExactFunctions = _exact_functions
+pipelines: tensorflow_interface.Pipelines = _pipelines
