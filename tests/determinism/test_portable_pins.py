@@ -1,4 +1,4 @@
-"""What a portable run pins, on which machines there is one, and which operations are known."""
+"""The environment of a portable run, the machines that can run one, and the known operations."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ from keras_repro.determinism.thread_rules import COUNTS
 from keras_repro.errors import SwitchError
 
 
-def test_what_is_pinned():
+def test_portable_environment_pins_everything():
     pins = portable_pins.portable_environment(5, threads=2)
     assert {
         "PYTHONHASHSEED": "5",
@@ -28,7 +28,7 @@ def test_what_is_pinned():
     assert portable_pins.portable_environment(5)["TF_NUM_INTRAOP_THREADS"] == "1"
 
 
-def test_numpy_is_kept_to_avx2():
+def test_numpy_is_capped_at_avx2():
     code = (
         "import sys, numpy, warnings\n"
         "from keras_repro.determinism.portable_pins import numpy_features_beyond\n"
@@ -57,11 +57,11 @@ def test_numpy_is_kept_to_avx2():
         ("", None, "this machine is of an unknown kind"),
     ],
 )
-def test_machines(machine, avx2, reason):
+def test_other_machines_are_not_portable(machine, avx2, reason):
     assert portable_pins.why_not_portable(machine, avx2) == reason
 
 
-def test_another_machine_is_refused(monkeypatch):
+def test_an_unsuitable_machine_is_refused(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     message = "portable runs need an x86-64 CPU with AVX2: this machine is aarch64"
     with pytest.raises(SwitchError, match=message):
@@ -71,7 +71,7 @@ def test_another_machine_is_refused(monkeypatch):
     assert portable_pins.machine_in_words() == "not possible here, this machine is aarch64"
 
 
-def test_this_machine():
+def test_this_machine_is_described():
     assert portable_pins.has_avx2() is True
     words = "portable over x86-64 with AVX2, at 1 thread: keras-repro run --portable SCRIPT"
     assert portable_pins.machine_in_words() == words
@@ -97,12 +97,12 @@ def test_this_machine():
         ("MatMul", {"float32"}, {"device": "/device:GPU:0"}, "runs on a GPU"),
     ],
 )
-def test_operations(operation, types, attributes, reason):
+def test_operations_have_a_reason_or_are_portable(operation, types, attributes, reason):
     found = why_not_portable(operation, types, attributes)
     assert found is None if reason is None else found.startswith(reason)
 
 
-def test_promise():
+def test_promise_names_the_thread_counts():
     assert portable_pins.promise(1) == "portable over x86-64 with AVX2, at 1 thread"
     assert portable_pins.promise(4) == "portable over x86-64 with AVX2, at 4 threads"
     for threads, same_at, said in (

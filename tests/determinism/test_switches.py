@@ -1,4 +1,4 @@
-"""Switches are read back from real processes: what they say is in effect is in effect."""
+"""Effective values of switches, read in real processes."""
 
 from __future__ import annotations
 
@@ -64,11 +64,11 @@ def run(body: str, *flags: str, argument: str = "", **variables: str) -> Any:
         ((), "4294967295", 4294967295),
         ((), "random", "random"),
         ((), None, "random"),
-        # Here the variable stands, and Python never looks at it.
+        # The variable is set, and Python ignores it.
         (("-E",), "7", "random"),
     ],
 )
-def test_hash_seed_is_told_from_hashes(
+def test_hash_seed_is_found_from_hashes(
     flags: tuple[str, ...], variable: str | None, achieved: object
 ) -> None:
     variables = {} if variable is None else {"PYTHONHASHSEED": variable}
@@ -78,7 +78,7 @@ def test_hash_seed_is_told_from_hashes(
     assert reading["ok"] == (None if variable is None else str(achieved) == variable)
 
 
-def test_hash_seed_set_from_inside_is_not_in_effect() -> None:
+def test_hash_seed_set_in_a_running_process_has_no_effect() -> None:
     told = run(
         """
         os.environ["PYTHONHASHSEED"] = "7"
@@ -101,7 +101,7 @@ def test_hash_seed_set_from_inside_is_not_in_effect() -> None:
     assert told["variable"] == "7"
 
 
-def test_hash_seed_that_is_in_effect_may_be_asked_for_late() -> None:
+def test_effective_hash_seed_may_be_requested_late() -> None:
     told = run("tell('now', apply_switches({'hash_seed': 3, 'onednn': False}))", PYTHONHASHSEED="3")
     assert told["now"]["hash_seed"]["ok"] is True
     assert told["now"]["onednn"] == {
@@ -113,7 +113,7 @@ def test_hash_seed_that_is_in_effect_may_be_asked_for_late() -> None:
     }
 
 
-def test_everything_pinned_is_read_back_as_achieved() -> None:
+def test_every_pinned_switch_is_effective() -> None:
     """One process with the pinned variables, read before TensorFlow, after its import, and running."""
     variables = pinned_environment(42, threads=3)
     told = run(
@@ -153,7 +153,7 @@ def test_everything_pinned_is_read_back_as_achieved() -> None:
         assert told[stage]["intra_op_threads"]["achieved"] is None
 
 
-def test_what_is_applied_before_tensorflow_is_imported() -> None:
+def test_switches_applied_before_the_import_are_effective() -> None:
     told = run(
         """
         asked = {
@@ -170,7 +170,7 @@ def test_what_is_applied_before_tensorflow_is_imported() -> None:
         assert told["before"][name]["ok"] is None
     for readings in (told["running"], told["unasked"]):
         found = {n: readings[n]["achieved"] for n in readings if readings[n]["ok"]}
-        # The variables were set from inside, yet in time: the readings are not led astray by that.
+        # The variables were set in the running process, in time: the readings are right.
         assert found == {
             "op_determinism": True,
             "intra_op_threads": 2,
@@ -275,31 +275,31 @@ def _found(told: Any, name: str) -> tuple[Any, Any, Any]:
     return reading["requested"], reading["achieved"], reading["ok"]
 
 
-def test_variables_set_after_the_import(forked: Any) -> None:
+def test_variables_set_after_the_import_are_not_trusted(forked: Any) -> None:
     told = forked["inside"]
     default = forked["late"]["same"]["onednn"]["achieved"]
-    # oneDNN was decided by the import; thread counts were not.
+    # The import fixes oneDNN, not the thread counts.
     assert _found(told, "onednn") == (False, default, not default)
     assert _found(told, "intra_op_threads") == (3, 3, True)
-    # Set after the start: what runs are the threads that were started.
+    # Set after the start: the threads that were started count.
     assert _found(told, "inter_op_threads") == (9, cpu_count(), False)
     assert told["readings"]["inter_op_threads"]["fix"].startswith(
         "start with: TF_NUM_INTEROP_THREADS=9 python"
     )
-    # Nothing tells what XLA has read: so nothing is claimed.
+    # Nothing proves what XLA has read: the value is unknown.
     assert _found(told, "xla_auto_jit") == (True, None, None)
-    assert "it was changed around the moment" in told["readings"]["xla_auto_jit"]["fix"]
+    assert "it changed around the time when it is read" in told["readings"]["xla_auto_jit"]["fix"]
 
 
-def test_looking_changes_nothing(forked: Any) -> None:
+def test_reading_changes_nothing(forked: Any) -> None:
     told = forked["looking"]
     assert told["untouched"] is True
-    # Had the look asked for op determinism, this variable would have come too late.
+    # If reading had asked for op determinism, this variable would have come too late.
     assert _found(told, "op_determinism") == (True, True, True)
     assert _found(told, "intra_op_threads") == (4, 4, True)
 
 
-def test_what_the_program_set_itself(forked: Any) -> None:
+def test_values_set_by_the_program_are_read(forked: Any) -> None:
     told = forked["program"]
     assert _found(told, "intra_op_threads") == (None, 3, None)
     assert _found(told, "inter_op_threads") == (None, 2, None)
@@ -308,7 +308,7 @@ def test_what_the_program_set_itself(forked: Any) -> None:
     assert told["readings"]["graph_optimizer"]["fix"].startswith("call tf.config.optimizer.")
 
 
-def test_applying_to_a_tensorflow_that_has_not_started(forked: Any) -> None:
+def test_switches_are_applied_before_the_runtime_starts(forked: Any) -> None:
     told = forked["apply"]
     assert told["started"] is False
     assert told["applied"]["op_determinism"]["ok"] is True
@@ -320,7 +320,7 @@ def test_applying_to_a_tensorflow_that_has_not_started(forked: Any) -> None:
     assert _found(told, "xla_auto_jit") == (False, False, True)
 
 
-def test_too_late_is_an_error_with_the_fix_in_it(forked: Any) -> None:
+def test_a_late_switch_is_an_error_with_its_fix(forked: Any) -> None:
     told = forked["late"]
     assert told["same"]["intra_op_threads"]["ok"] is True
     first, second = told["error"].splitlines()
@@ -334,28 +334,28 @@ def test_too_late_is_an_error_with_the_fix_in_it(forked: Any) -> None:
     assert told["kept"] is False
 
 
-def test_too_late_is_a_warning_where_asked_for(forked: Any) -> None:
+def test_a_late_switch_is_a_warning_unless_strict(forked: Any) -> None:
     told = forked["late"]
     assert told["warnings"] == told["error"].splitlines()
     assert set(told["files"]) == {"<string>"}
     assert _found(told, "intra_op_threads")[2] is False
     assert _found(told, "onednn")[2] is False
-    # Not too late on a CPU: models that are built from now on follow.
+    # Not too late on a CPU: it applies to models that are built from now on.
     assert _found(told, "op_determinism") == (True, True, True)
 
 
-def test_a_variable_that_is_no_boolean(forked: Any) -> None:
+def test_a_variable_that_is_no_boolean_is_reported(forked: Any) -> None:
     reading = forked["no_boolean"]["readings"]["op_determinism"]
     assert (reading["requested"], reading["ok"]) == ("yes", False)
     assert reading["fix"].startswith("expected True or False (in a variable: 1 or 0); start with:")
 
 
-def test_default_threads_are_those_of_the_cpus_left_to_the_process(forked: Any) -> None:
+def test_default_thread_count_is_the_number_of_usable_cpus(forked: Any) -> None:
     assert _found(forked["affinity"], "intra_op_threads") == (None, 1, None)
     assert _found(forked["affinity"], "inter_op_threads") == (None, 1, None)
 
 
-def test_unknown_switch() -> None:
+def test_an_unknown_switch_is_refused() -> None:
     with pytest.raises(SwitchError, match=r"no switch 'hash'; the switches are: hash_seed, op_det"):
         read_switches({"hash": 1})
     with pytest.raises(SwitchError, match="no switch 'TF_NOTHING'"):
@@ -375,12 +375,12 @@ def test_unknown_switch() -> None:
         ("onednn_isa", "", "text"),
     ],
 )
-def test_values_that_make_no_sense(name: str, value: object, expected: str) -> None:
+def test_invalid_values_are_refused(name: str, value: object, expected: str) -> None:
     with pytest.raises(SwitchError, match=f"switch {name}: expected {expected}"):
         read_switches({name: value})
 
 
-def test_variables_as_a_launcher_hands_them_over() -> None:
+def test_variables_are_accepted_as_requests() -> None:
     readings = {r.name: r.requested for r in read_switches(pinned_environment(5, threads=1))}
     assert readings == {
         "hash_seed": 5,
@@ -399,7 +399,7 @@ def test_variables_as_a_launcher_hands_them_over() -> None:
     } | ({} if pinned_environment(0)["TF_ENABLE_ONEDNN_OPTS"] == "1" else {"onednn": False})
 
 
-def test_pinned_environment() -> None:
+def test_pinned_environment_has_all_variables() -> None:
     assert pinned_environment(2**32 + 7)["PYTHONHASHSEED"] == "7"
     assert pinned_environment(0)["TF_NUM_INTRAOP_THREADS"] == str(cpu_count())
     assert pinned_environment(0, threads=64)["TF_NUM_INTEROP_THREADS"] == "64"

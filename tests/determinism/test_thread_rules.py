@@ -1,4 +1,4 @@
-"""The rules over threads, at shapes that were measured to be the same and to differ."""
+"""The thread rules, for shapes that were measured to give the same and other bits."""
 
 import pytest
 
@@ -37,12 +37,12 @@ DIFFERENT = [
 
 
 @pytest.mark.parametrize(("operation", "inputs", "output"), SAME)
-def test_the_same(operation, inputs, output):
+def test_small_shapes_give_the_same_bits(operation, inputs, output):
     assert invariant_thread_counts(operation, inputs, output) == COUNTS
 
 
 @pytest.mark.parametrize(("operation", "inputs", "output"), DIFFERENT)
-def test_different_or_unknown(operation, inputs, output):
+def test_large_or_unknown_shapes_have_no_guarantee(operation, inputs, output):
     assert invariant_thread_counts(operation, inputs, output) == (1,)
 
 
@@ -59,12 +59,12 @@ def test_different_or_unknown(operation, inputs, output):
         ([(None, 5, 6), (None, 6, 7)], (None, 5, 7), {}, (1,)),
     ],
 )
-def test_products_of_a_batch(inputs, output, sizes, numbers):
+def test_batched_products_are_shared_out_evenly(inputs, output, sizes, numbers):
     """Each thread has to have as many of them as the others, whole."""
     assert invariant_thread_counts("BatchMatMulV2", inputs, output, **sizes) == numbers
 
 
-def test_all_types_are_on_the_list():
+def test_every_listed_type_has_a_thread_rule():
     assert known_types() >= ALWAYS
     assert not ALWAYS & MOVING
     assert not any(needs_shapes(o) and is_the_same_always(o) for o in known_types())

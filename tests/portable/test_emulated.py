@@ -1,4 +1,4 @@
-"""One model on this CPU and on an emulated one; the rest is `make portable-test`."""
+"""One model on this CPU and on an emulated one; `make portable-test` trains the others."""
 
 import importlib.metadata
 import importlib.util
@@ -63,7 +63,7 @@ def test_the_fingerprint_in_the_readme():
         assert found in (score.ROOT / "README.md").read_text()
 
 
-def test_tables():
+def test_tables_list_every_training():
     rows = {"native": {"mlp": "kr1-smo-" + "a" * 32}, "EPYC": {"mlp": "kr1-smo-" + "b" * 32}}
     assert score.table(rows, ["mlp", "cnn"]).splitlines()[1:] == [
         "mlp            aaaaaaaaaaaa    bbbbbbbbbbbb    2 different",
@@ -80,8 +80,8 @@ def test_the_table_of_threads():
     assert score.thread_table(rows, ["mlp"])[1]
 
 
-def test_what_is_there_is_not_trained_again(tmp_path):
-    """A last line that was torn is, and a file that somebody stopped writing goes on."""
+def test_existing_results_are_not_trained_again(tmp_path):
+    """An incomplete last line is dropped, and the file is continued."""
     file = tmp_path / "portable-no-such-cpu.jsonl"
     file.write_text('{"model": "mlp", "fingerprint": "kr1-smo-1"}\n{"model": "cnn", "finge')
     assert score._read(file, ["mlp", "cnn"]) == {"mlp": {"model": "mlp", "fingerprint": "kr1-smo-1"}}

@@ -1,4 +1,4 @@
-"""Each pin of a portable run, left out alone, changes bits: on this CPU, where it has more than AVX2."""
+"""Each pin of a portable run changes bits if it alone is left out, on a CPU with more than AVX2."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def differing(found, portable):
     return {n for n in found if found[n] != portable[n]}
 
 
-def test_onednn_on(pinned, portable):
+def test_onednn_changes_bits(pinned, portable):
     found = digests(pinned | {"TF_ENABLE_ONEDNN_OPTS": "0"})
     assert differing(found, portable) == {"product", "convolution"}
 
@@ -52,7 +52,7 @@ def test_onednn_on(pinned, portable):
         ("OPENBLAS_CORETYPE", ("--numpy",), {"blas"}),
     ],
 )
-def test_caps(pin, options, differs, pinned, portable):
+def test_each_cap_changes_bits(pin, options, differs, pinned, portable):
     """They hold back what a CPU has beyond AVX2; where it has nothing, they change nothing."""
     without = {n: v for n, v in pinned.items() if n != pin}
     beyond = bool({n for n in numpy_features_beyond() if n.startswith(("AVX512", "X86_V4"))})

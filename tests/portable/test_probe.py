@@ -1,4 +1,4 @@
-"""The probe of single operations: on this CPU with two numbers of threads, and what is said of it."""
+"""The probe of single operations, on this CPU with one and two threads, and its report."""
 
 import importlib.util
 import json
@@ -37,7 +37,7 @@ def test_one_and_two_threads():
     assert [is_the_same_always(o) for o in TRIED] == [True, True, False, False, True]
 
 
-def test_what_is_said():
+def test_results_of_the_probe():
     results = {
         ("Tanh", "a"): {"native": "1", "Haswell": "1"},
         ("Rsqrt", "a"): {"native": "1", "Haswell": "2"},

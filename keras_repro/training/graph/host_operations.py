@@ -1,4 +1,4 @@
-"""The operations of a graph that ask the host, draw from a counter of their own, or read the clock.
+"""The operations of a graph that call Python, draw from a counter of their own, or read the clock.
 
 [o.type for o in host_operations(step.get_concrete_function(x, y).graph)]      # ['EagerPyFunc']
 """
@@ -17,14 +17,14 @@ from keras_repro.utils.source_line import SourceLine
 
 @dataclass(frozen=True, kw_only=True)
 class HostOperation:
-    """One such operation.
+    """An operation whose result the state and the inputs of its graph do not determine.
 
     Attributes:
-        type: its type, or that of the one in the function that it calls.
+        type: its type, or that of the operation in the function that it calls.
         name: its name in the graph.
-        index: its place among the operations of the graph.
-        line: the user's line that made it, None where there is none.
-        seeded: whether a seed decides what it draws, its own or the process's; True for what does not draw.
+        index: its index among the operations of the graph.
+        line: the user's line that makes it, None if there is none.
+        seeded: whether its own seed or the process's determines what it draws; True if it draws nothing.
     """
 
     type: str
@@ -35,39 +35,41 @@ class HostOperation:
 
 
 def host_operations(graph: Any) -> Iterator[HostOperation]:
-    """The operations of a graph that its state and its inputs do not decide, in its order."""
+    """Yield the host operations of a graph, in its order."""
+    library: dict[str, Any] = {}
     for index, operation in enumerate(graph.get_operations()):
-        for kind, seeded in _kinds(operation, graph):
-            line = user_line_of(operation)
-            yield HostOperation(type=kind, name=operation.name, index=index, line=line, seeded=seeded)
-            break
+        node_def = operation.node_def
+        if not library and _called(node_def):
+            definition = graph.as_graph_def(add_shapes=False)
+            library = {f.signature.name: f for f in definition.library.function}
+        node = next(filter(_is_host_node, _reached(node_def, library)), None)
+        if node is not None:
+            line, seeded = user_line_of(operation), _is_seeded(node)
+            yield HostOperation(type=node.op, name=operation.name, index=index, line=line, seeded=seeded)
 
 
-def _is_suspicious(kind: str) -> bool:
-    """Whether an operation asks the host or draws from a counter that no state holds."""
-    return kind in backend.graphs.ON_HOST or kind in STATEFUL_RANDOM or kind in backend.graphs.CLOCK
+def _reached(node: Any, library: dict[str, Any]) -> Iterator[Any]:
+    """Yield a node and those of the functions that it calls, each function once."""
+    yield node
+    waiting, seen = _called(node), set()
+    while waiting:
+        name = waiting.pop()
+        if name in library and name not in seen:
+            seen.add(name)
+            for inner in library[name].node_def:
+                yield inner
+                waiting += _called(inner)
+
+
+def _called(node: Any) -> list[str]:
+    return [a.func.name for a in node.attr.values() if a.HasField("func")]
+
+
+def _is_host_node(node: Any) -> bool:
+    return any(node.op in types for types in (backend.graphs.ON_HOST, backend.graphs.CLOCK, STATEFUL_RANDOM))
 
 
 def _is_seeded(node: Any) -> bool:
-    """Whether an operation of a graph has a seed: without one, TensorFlow takes the system's entropy."""
+    """Return whether a node has a seed: without one, TensorFlow takes the system's entropy."""
     seeds = [node.attr[name].i for name in ("seed", "seed2") if name in node.attr]
     return not seeds or any(seeds)
-
-
-def _kinds(operation: Any, graph: Any) -> Iterator[tuple[str, bool]]:
-    """The suspicious types of an operation or of those in what it calls, and whether they are seeded."""
-    if _is_suspicious(operation.type):
-        yield operation.type, _is_seeded(operation.node_def)
-    if any(a.HasField("func") for a in operation.node_def.attr.values()):
-        names = {a.func.name for a in operation.node_def.attr.values() if a.HasField("func")}
-        library = {f.signature.name: f for f in graph.as_graph_def(add_shapes=False).library.function}
-        waiting, seen = list(names), set()
-        while waiting:
-            name = waiting.pop()
-            if name in seen or name not in library:
-                continue
-            seen.add(name)
-            for node in library[name].node_def:
-                if _is_suspicious(node.op):
-                    yield node.op, _is_seeded(node)
-                waiting += [a.func.name for a in node.attr.values() if a.HasField("func")]

@@ -27,7 +27,7 @@ from keras_repro.training.graph.finding import Finding
 from keras_repro.training.portable.portability_level import PortabilityLevel, error_text
 
 if TYPE_CHECKING:
-    from keras_repro.training.portable.thread_check import Threads
+    from keras_repro.training.portable.thread_check import ThreadInvariance
 
 # How Keras makes a model's functions, and the attribute that holds each.
 _MAKERS = {
@@ -104,9 +104,9 @@ class PortableMode:
         concrete, iterator = traced_step(function, iterator)
         if concrete is None:
             reason = "the step is run eagerly, or in a way that cannot be inspected: remove run_eagerly"
-            findings, threads = _not_inspected(method, reason)
+            findings, invariance = _not_inspected(method, reason)
         else:
-            findings, threads = self._inspect(concrete, function, iterator)
+            findings, invariance = self._inspect(concrete, function, iterator)
             if backend.trainer.asks_for_xla(model) and not model.jit_compile:
                 reason = (
                     "asks for XLA (jit_compile=True), which compiles for one kind of CPU, and which Keras "
@@ -115,17 +115,19 @@ class PortableMode:
                 findings = (Finding(operation=method, reason=reason), *findings)
         if findings and self.strict:
             raise PortabilityError(error_text(model, findings, step))
-        return PortabilityLevel(self.threads, findings, threads), iterator
+        return PortabilityLevel(self.threads, findings, invariance), iterator
 
-    def _inspect(self, concrete: Any, function: Any, iterator: Any) -> tuple[tuple[Finding, ...], Threads]:
+    def _inspect(
+        self, concrete: Any, function: Any, iterator: Any
+    ) -> tuple[tuple[Finding, ...], ThreadInvariance]:
         from keras_repro.training.portable.operation_check import find_unportable_operations
-        from keras_repro.training.portable.thread_check import search_threads
+        from keras_repro.training.portable.thread_check import find_thread_invariance
 
         graph = backend.graph_optimizer.optimized_graph(concrete)
         findings = find_unportable_operations(concrete, layers=_scopes, graph=graph)
         sizes = _BatchSizes(concrete, function, iterator, self._samples, self._last)
-        threads = search_threads(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
-        return findings, threads
+        invariance = find_thread_invariance(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
+        return findings, invariance
 
     def _note_batch_size(self, adapter: Any) -> None:
         self._samples = _positive(getattr(adapter, "batch_size", None))
@@ -227,10 +229,10 @@ class _BatchSizes:
         return shaped_graph(single, self._spec, samples=self.samples)
 
 
-def _not_inspected(method: str, reason: str) -> tuple[tuple[Finding, ...], Threads]:
-    from keras_repro.training.portable.thread_check import Threads
+def _not_inspected(method: str, reason: str) -> tuple[tuple[Finding, ...], ThreadInvariance]:
+    from keras_repro.training.portable.thread_check import ThreadInvariance
 
-    return (Finding(operation=method, reason=reason),), Threads((1,), (method,))
+    return (Finding(operation=method, reason=reason),), ThreadInvariance((1,), (method,))
 
 
 def _level_of(model: Any, attribute: str) -> PortabilityLevel | None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_repro.determinism.portable_pins import promise
 from keras_repro.training.graph.finding import Finding, listed
+
+if TYPE_CHECKING:
+    from keras_repro.training.portable.thread_check import ThreadInvariance
 
 _MOST_LISTED = 8
 
@@ -18,12 +21,12 @@ class PortabilityLevel:
     Attributes:
         threads: number of threads of the training.
         findings: the operations that are not known to be portable.
-        invariance: the numbers of threads at which the step gives the bits of one thread.
+        invariance: the thread counts at which the step gives the bits of one thread.
     """
 
     threads: int
     findings: tuple[Finding, ...]
-    invariance: Any
+    invariance: ThreadInvariance
 
     def __and__(self, other: PortabilityLevel) -> PortabilityLevel:
         """Return the level of two steps together."""

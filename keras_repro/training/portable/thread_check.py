@@ -1,7 +1,7 @@
-"""At which numbers of threads a step gives the same bits, as far as its operations and their shapes tell.
+"""The thread counts at which a step gives the bits of one thread, from its operations and their shapes.
 
-found = search_threads(optimized_graph(concrete), shapes=lambda: graph, samples=32, last=8)
-found.same_at, found.because       # ((1, 2, 4, 8), ("BatchMatMulV2",))
+invariance = find_thread_invariance(optimized_graph, shapes=lambda: graph, samples=32, last=8)
+invariance.same_at, invariance.because       # ((1, 2, 4, 8), ("BatchMatMulV2",))
 """
 
 from __future__ import annotations
@@ -23,52 +23,49 @@ _UNFUSED = {"_FusedMatMul": "MatMul"}
 
 
 @dataclass(frozen=True)
-class Threads:
-    """What depends on the number of threads.
+class ThreadInvariance:
+    """The thread counts at which a step gives the same bits.
 
     Attributes:
-        same_at: the numbers, of `COUNTS`, at which the step is known to give the bits of one thread.
-        because: types of the operations that keep others out.
+        same_at: the counts, of `COUNTS`, known to give the bits of one thread.
+        because: types of the operations that exclude other counts.
     """
 
     same_at: tuple[int, ...] = COUNTS
     because: tuple[str, ...] = ()
 
-    def __and__(self, other: Threads) -> Threads:
-        """What holds of two steps together."""
+    def __and__(self, other: ThreadInvariance) -> ThreadInvariance:
+        """Return the invariance of two steps together."""
         both = tuple(n for n in self.same_at if n in other.same_at)
-        return Threads(both, tuple(dict.fromkeys([*self.because, *other.because])))
+        return ThreadInvariance(both, tuple(dict.fromkeys([*self.because, *other.because])))
 
 
-def search_threads(
+def find_thread_invariance(
     graph: Any, *, shapes: Callable[[], Any | None], samples: int | None = None, last: int | None = None
-) -> Threads:
-    """Searches an optimized graph.
+) -> ThreadInvariance:
+    """Search an optimized graph for operations whose result depends on the number of threads.
 
     Args:
-        graph: what `graph_search.optimized_graph` returned.
-        shapes: returns the graph of the same step with all its shapes, or None; asked only where it matters.
-        samples: how many there are in a batch; None where that is not known, or all batches are alike.
-        last: how many there are in the last batch, where it is smaller.
+        graph: the optimized graph of a step.
+        shapes: returns the graph of the same step with all shapes, or None; called only if they matter.
+        samples: number of samples in a batch; None if unknown, or if all batches have one size.
+        last: number of samples in the last batch, None if it is not smaller.
     """
     types = {node.op for node, _ in backend.graphs.nodes_of(graph)}
-    depending = sorted(t for t in types if not is_the_same_always(t) and not needs_shapes(t))
-    if depending:
-        return Threads((1,), tuple(depending))
-    open_ones = {_UNFUSED.get(t, t) for t in types if needs_shapes(t)}
-    if not open_ones:
-        return Threads()
-    shaped = shapes()
-    operations = [] if shaped is None else list(shaped_operations(shaped))
-    missing = open_ones - {o.type for o in operations}
+    dependent = sorted(t for t in types if not is_the_same_always(t) and not needs_shapes(t))
+    if dependent:
+        return ThreadInvariance((1,), tuple(dependent))
+    undecided = {_UNFUSED.get(t, t) for t in types if needs_shapes(t)}
+    shaped = shapes() if undecided else None
+    operations = [] if shaped is None else [o for o in shaped_operations(shaped) if needs_shapes(o.type)]
+    missing = undecided - {o.type for o in operations}
     if missing:
-        return Threads((1,), tuple(sorted(missing)))
-    numbers, because = set(COUNTS), []
-    for one in operations:
-        if not needs_shapes(one.type):
-            continue
-        same = invariant_thread_counts(one.type, one.inputs, one.output, samples=samples, last=last)
-        if same != COUNTS:
-            because.append(one.type)
-            numbers &= set(same)
-    return Threads(tuple(n for n in COUNTS if n in numbers), tuple(sorted(set(because))))
+        return ThreadInvariance((1,), tuple(sorted(missing)))
+    invariance = ThreadInvariance()
+    for shaped_op in sorted(operations, key=lambda o: o.type):
+        counts = invariant_thread_counts(
+            shaped_op.type, shaped_op.inputs, shaped_op.output, samples=samples, last=last
+        )
+        if counts != COUNTS:
+            invariance &= ThreadInvariance(counts, (shaped_op.type,))
+    return invariance

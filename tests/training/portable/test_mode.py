@@ -1,4 +1,4 @@
-"""Portable trainings: what is refused before the first step, what is recorded, and what is taken back."""
+"""Portable trainings: what is refused before the first step, what is recorded, and what is undone."""
 
 import contextlib
 
@@ -67,7 +67,7 @@ def test_layers_with_approximate_functions_pass():
     assert not found & {("Rsqrt", "float32"), ("Erfc", "float32")}
 
 
-def test_the_operation_the_layer_and_the_line_are_named():
+def test_operation_layer_and_line_are_named():
     def normalized(x):
         x = keras.ops.reshape(x, (-1, 1, 1, 4))
         x = tf.nn.local_response_normalization(x)
@@ -86,7 +86,7 @@ def test_the_operation_the_layer_and_the_line_are_named():
         assert (variable.numpy() == value).all()  # nothing was trained
 
 
-def test_recorded_where_it_is_no_error():
+def test_findings_are_recorded_unless_strict():
     lrn = layers.Lambda(
         lambda x: keras.ops.squeeze(tf.nn.local_response_normalization(x[:, None, None]), (1, 2)), name="odd"
     )
@@ -110,7 +110,7 @@ def test_recorded_where_it_is_no_error():
     ids=["xla", "eager", "bfloat16", "python"],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_refused(inner, compiled, reason):
+def test_unportable_models_are_refused(inner, compiled, reason):
     with pytest.raises(PortabilityError, match=reason):
         trained(small(*inner, **compiled))
 
@@ -136,7 +136,7 @@ def attention(x):
     ],
     ids=["dense", "lstm", "attention", "convolution", "large"],
 )
-def test_threads(inner, level, because):
+def test_thread_counts_with_the_same_bits(inner, level, because):
     inputs = keras.Input((6,))
     x = layers.Dense(4)(inputs)
     for layer in inner:
@@ -150,7 +150,7 @@ def test_threads(inner, level, because):
     assert set(because) <= set(found["because"])
 
 
-def test_threads_where_nobody_knows_the_size_of_a_batch():
+def test_unknown_batch_size_leaves_one_thread():
     data = tf.data.Dataset.from_tensor_slices((X, Y))
     for batches, level in (
         (data.batch(8), "1 thread"),
@@ -162,7 +162,7 @@ def test_threads_where_nobody_knows_the_size_of_a_batch():
         assert portability_of(model)["level"] == f"portable over x86-64 with AVX2, at {level}"
 
 
-def test_the_validation_step_is_looked_at_too():
+def test_the_validation_step_is_checked_too():
     """It takes batches of its own: the last one has a single product."""
     inputs = keras.Input((6,))
     y = attention(layers.Reshape((3, 2))(inputs))
@@ -202,7 +202,7 @@ def test_the_second_trace_draws_nothing():
     assert drawn(PortableMode()) == drawn(contextlib.nullcontext())
 
 
-def test_an_optimizer_that_the_program_turns_on_again():
+def test_an_optimizer_turned_on_again_is_reported():
     class TurnsOn(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             tf.config.optimizer.set_experimental_options({"constant_folding": True})
@@ -212,7 +212,7 @@ def test_an_optimizer_that_the_program_turns_on_again():
         small().fit(X, Y, callbacks=[TurnsOn()], verbose=0)
 
 
-def test_a_step_that_was_made_before_is_made_anew():
+def test_a_step_traced_before_is_traced_again():
     model = small(layers.BatchNormalization())
     model.fit(X, Y, batch_size=8, verbose=0)
     model.predict(X, verbose=0)
@@ -225,7 +225,7 @@ def test_a_step_that_was_made_before_is_made_anew():
     assert model.predict_function is not predicts
 
 
-def test_batches_by_hand():
+def test_train_on_batch_is_checked():
     model = small()
     with PortableMode():
         model.train_on_batch(X, Y)
@@ -235,7 +235,7 @@ def test_batches_by_hand():
         odd.train_on_batch(X[:3], Y[:3])
 
 
-def test_all_is_taken_back():
+def test_leaving_the_mode_undoes_everything():
     keras_trainer = keras.src.backend.tensorflow.trainer.TensorFlowTrainer
     scope = keras.src.backend.tensorflow.core.name_scope
     batches = keras.src.trainers.epoch_iterator.EpochIterator
@@ -260,7 +260,7 @@ def test_all_is_taken_back():
     assert state() == before
 
 
-def test_a_trainer(tmp_path):
+def test_a_portable_trainer_records_its_level(tmp_path):
     def trainer(**arguments):
         return kr.ReproducibleTrainer(
             lambda: small(layers.BatchNormalization()), seed=1, batch_size=8, strict=False, **arguments
@@ -285,12 +285,12 @@ def test_a_trainer(tmp_path):
     assert comparison.reason == "one run is portable and the other bitwise: two different trainings"
 
 
-def test_an_unknown_level():
+def test_an_unknown_level_is_refused():
     with pytest.raises(ValueError, match="determinism must be 'bitwise' or 'portable', received 'exact'"):
         kr.ReproducibleTrainer(small, seed=1, batch_size=8, determinism="exact")
 
 
-def test_too_late_is_an_error():
+def test_a_late_portable_request_is_an_error():
     tf.config.list_logical_devices()
     with pytest.raises(kr.ReproError, match="was requested after TensorFlow's runtime had started"):
         kr.ReproducibleTrainer(

@@ -1,4 +1,4 @@
-"""Exact functions: against float64 over their domain, their gradients, and how they are taken back."""
+"""Exact functions: against float64 over their domain, their gradients, and how they are undone."""
 
 import numpy as np
 import pytest
@@ -95,7 +95,7 @@ def test_the_tail_of_erfc_is_not_lost(exact):
     assert ulps(1 - scipy.special.erf(x).astype(np.float32), reference).min() > 1e3
 
 
-def test_two_operands(exact):
+def test_functions_of_two_operands_are_exact(exact):
     bits = np.random.Generator(np.random.PCG64(4))
     y, x = bits.normal(size=(2, 5000)).astype(np.float32)
     found = tf.function(tf.math.atan2)(tf.constant(y), tf.constant(x)).numpy()
@@ -111,7 +111,7 @@ def test_two_operands(exact):
         (tf.math.atan, lambda x: 1 / (1 + x**2)),
     ],
 )
-def test_gradients(function, derivative, exact):
+def test_gradients_are_exact(function, derivative, exact):
     x = np.linspace(0.1, 6, 500, dtype=np.float32)
     wanted = derivative(x.astype(np.float64))
     outer = tf.Variable(x)
@@ -134,7 +134,7 @@ def test_gradients(function, derivative, exact):
         np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-5)
 
 
-def test_in_a_loop_and_of_what_is_outside(exact):
+def test_loops_and_captured_operands_are_exact(exact):
     held = tf.constant([4.0, 16.0])
 
     @tf.function
@@ -144,7 +144,7 @@ def test_in_a_loop_and_of_what_is_outside(exact):
     assert looped().numpy().tolist() == [1.0, 1.0]
 
 
-def test_float64_is_left_as_it_is(exact):
+def test_float64_is_not_changed(exact):
     graph = tf.function(tf.math.rsqrt).get_concrete_function(tf.constant([2.0], tf.float64)).graph
     assert [o.type for o in graph.get_operations()] == ["Placeholder", "Rsqrt", "Identity"]
 
@@ -156,7 +156,7 @@ def types_in(operation, operands):
 
 
 @pytest.mark.parametrize("name", REPLACED)
-def test_each_one_that_is_left_out_is_seen(name):
+def test_leaving_one_function_out_is_found(name):
     """Without its stand-in, the operation is in the graph in float32, and the list knows it."""
     value = tf.constant([0.5])
     operands = {"y": value, "x": value} if name == "Atan2" else {"x": value}
@@ -187,7 +187,7 @@ def test_this_cpu_approximates():
         assert (own != ours).any(), name
 
 
-def test_taken_back():
+def test_overlapping_uses_are_undone():
     own = op_def_library._apply_op_helper
     first, second = use_exact_functions(), use_exact_functions(["Erfc"])
     first()
@@ -220,7 +220,7 @@ def optimizer():
         ("arithmetic_optimization", {"Rsqrt"}),
     ],
 )
-def test_the_graph_optimizer_puts_none_back(left_on, found, optimizer, exact):
+def test_the_graph_optimizer_restores_no_approximation(left_on, found, optimizer, exact):
     """Each of the two optimizers that are turned off would, alone."""
     optimizer({n: v for n, v in GRAPH_OPTIMIZER.items() if n != left_on})
     now = context.context()

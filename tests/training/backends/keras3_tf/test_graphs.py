@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 from keras import layers
@@ -36,3 +38,27 @@ def test_stateful_random_operations_of_the_traced_step_are_found() -> None:
     quiet = models.compiled(keras.Sequential([keras.Input((4,)), layers.Dropout(0.5), layers.Dense(1)]))
     quiet.fit(x, y, verbose=0)
     assert graphs.stateful_random_operations(quiet) == []
+
+
+def test_operations_of_called_functions_are_walked_once() -> None:
+    @tf.function
+    def inner(x: Any) -> Any:
+        return tf.sqrt(x)
+
+    graph = tf.function(lambda x: inner(x) + inner(x)).get_concrete_function(tf.constant(1.0)).graph
+    types = [operation.type for operation in graphs.operations_of(graph)]
+    assert types.count("Sqrt") == 1
+    assert types.count("PartitionedCall") + types.count("StatefulPartitionedCall") == 2
+    nodes = {(node.op, bool(inside)) for node, inside in graphs.nodes_of(graph.as_graph_def())}
+    assert {("Sqrt", True), ("AddV2", False)} <= nodes
+    assert "Sqrt" in graphs.operation_types(graph)
+
+
+def test_traced_step_functions_of_a_model() -> None:
+    models.fresh()
+    model = models.functional()
+    model.make_train_function()
+    assert all(hasattr(f, "get_concrete_function") for f in graphs.step_functions(model.train_function))
+    model.run_eagerly = True
+    model.make_train_function(force=True)
+    assert graphs.step_functions(model.train_function) == (None, None)

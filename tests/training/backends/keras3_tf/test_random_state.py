@@ -15,3 +15,19 @@ def test_seeds_set_are_reported() -> None:
     assert random_state.seeds_set()["keras"] is None
     tf.random.set_seed(18)
     assert random_state.seeds_set() == {"keras": None, "tensorflow": 18}
+
+
+def test_captured_generators_of_tensorflow_are_restored() -> None:
+    tf.random.set_seed(3)
+    generator = tf.random.get_global_generator()
+    states = random_state.capture()
+    assert set(states) == {"tensorflow", "eager"}
+    drawn = generator.uniform([]).numpy(), tf.random.uniform([]).numpy()
+    random_state.restore(states)
+    assert (generator.uniform([]).numpy(), tf.random.uniform([]).numpy()) == drawn
+
+
+def test_state_variable_of_generators() -> None:
+    seeds, generator = keras.random.SeedGenerator(5), tf.random.Generator.from_seed(5)
+    assert isinstance(random_state.state_variable(seeds), tf.Variable)
+    assert random_state.state_variable(generator) is generator.state
