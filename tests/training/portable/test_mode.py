@@ -138,10 +138,10 @@ def attention(x):
 )
 def test_thread_counts_with_the_same_bits(inner, level, because):
     inputs = keras.Input((6,))
-    x = layers.Dense(4)(inputs)
+    x = layers.Dense(4, name="first")(inputs)
     for layer in inner:
         x = layer(x)
-    model = keras.Model(inputs, layers.Dense(3)(x))
+    model = keras.Model(inputs, layers.Dense(3, name="last")(x))
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with PortableMode():
         model.fit(X[:12], Y[:12], batch_size=8, verbose=0)  # batches of 8 and 4
