@@ -82,9 +82,12 @@ def test_script_interrupted_anywhere_is_resumed(run: Run, here: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("fit", "the script calls Model.fit by itself, which cannot be resumed: train through"),
-        ("batches", "the script calls train_on_batch by itself, which cannot be resumed: train through"),
-        ("nothing", "no fit of a kr.ReproducibleTrainer was seen in the script"),
+        ("fit", "the script calls Model.fit directly, which cannot be resumed: use kr.ReproducibleTrainer"),
+        (
+            "batches",
+            "the script calls train_on_batch directly, which cannot be resumed: use kr.ReproducibleTrainer",
+        ),
+        ("nothing", "the script never called kr.ReproducibleTrainer.fit, so there is nothing to resume: use"),
     ],
 )
 def test_script_without_trainer_is_refused(

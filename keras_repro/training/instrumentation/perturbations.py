@@ -1,11 +1,11 @@
-"""Surroundings that a launched script's own process changes, before the script begins.
+"""Change the conditions of a launched script's process before the script begins.
 
-    vary(cpus=[0])           # one CPU
-    vary(listings="reversed")    # another file system
-    vary(jit=False)          # no XLA where Keras would choose it
-    vary(switch_interval=1e-6)   # threads that take turns far more often
+    apply_perturbations(cpus=[0])                # one CPU
+    apply_perturbations(listings="reversed")     # as on another file system
+    apply_perturbations(jit=False)               # no XLA if Keras would choose it
+    apply_perturbations(switch_interval=1e-6)    # threads switch far more often
 
-Variables act before Python starts and are the launcher's; this is what no variable does.
+Conditions set by environment variables are set by the parent process instead.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ def apply_perturbations(
     jit: bool | None = None,
     switch_interval: float | None = None,
 ) -> None:
-    """Changes this process's surroundings; call it before anything else.
+    """Change the conditions of this process; call it before anything else.
 
     Args:
-        cpus: numbers of the CPUs that it may use; none leaves them as they are.
-        listings: `"reversed"` gives Python's listings of folders in the opposite order.
-        jit: False takes XLA away where Keras would choose it by itself (`jit_compile="auto"`).
-        switch_interval: seconds after which Python lets another thread go on.
+        cpus: numbers of the CPUs that it may use; empty for no change.
+        listings: `"reversed"` reverses Python's folder listings; empty for no change.
+        jit: False disables XLA if Keras would choose it (`jit_compile="auto"`); None for no change.
+        switch_interval: seconds after which Python switches threads; None for no change.
     """
     if cpus:
         os.sched_setaffinity(0, cpus)
@@ -47,22 +47,22 @@ def apply_perturbations(
 
 
 def _reverse_listings() -> None:
-    """`os.listdir` and `os.scandir` the other way round; `glob`, `os.walk` and `pathlib` ask these."""
+    """Reverse `os.listdir` and `os.scandir`, on which `glob`, `os.walk` and `pathlib` build."""
     listdir, scandir = os.listdir, os.scandir
 
-    def other_listdir(path: Any = None) -> list[Any]:
+    def reversed_listdir(path: Any = None) -> list[Any]:
         return listdir(path)[::-1]
 
-    def other_scandir(path: Any = None) -> Any:
+    def reversed_scandir(path: Any = None) -> Any:
         return _Entries(scandir(path))
 
-    # What may be asked by file descriptor stays so.
-    os.supports_fd.update({other_listdir, other_scandir})
-    os.listdir, os.scandir = other_listdir, other_scandir
+    # Both accept file descriptors as before.
+    os.supports_fd.update({reversed_listdir, reversed_scandir})
+    os.listdir, os.scandir = reversed_listdir, reversed_scandir
 
 
 class _Entries:
-    """What `os.scandir` gives, in the opposite order."""
+    """The entries of `os.scandir` in reverse order."""
 
     def __init__(self, entries: Any) -> None:
         with entries:
@@ -75,7 +75,7 @@ class _Entries:
         return next(self._entries)
 
     def close(self) -> None:
-        """Ends the listing."""
+        """End the listing."""
         self._entries = iter(())
 
     def __enter__(self) -> _Entries:

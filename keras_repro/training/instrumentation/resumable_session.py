@@ -1,9 +1,8 @@
-"""The recording of a launched script that goes on where it was interrupted, beside its trainer's fits."""
+"""Record a launched script that is resumed (`--resume`), together with its trainer's fits."""
 
 from __future__ import annotations
 
 import inspect
-import weakref
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,83 +11,76 @@ from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.training.instrumentation.script_session import ScriptSession
 from keras_repro.training.recording.fit_context import fit_details
 
-_HOW = (
-    "train through kr.ReproducibleTrainer(...).fit(...), whose fits can be resumed (docs/resume.md), or "
-    "leave out --resume"
-)
+_FIX = "use kr.ReproducibleTrainer(...).fit(...) (docs/resume.md), or omit --resume"
 
 
 class ResumableSession(ScriptSession):
-    """Records what one process does with Keras models, and goes on with what an earlier one has recorded.
+    """Record what one process does with Keras models, and continue the record of an earlier process.
 
-    An interruption leaves no mark of its own: the record just ends, and is gone on with.
+    An interruption is not recorded: the record ends there, and is continued later.
     """
 
-    _under_way: Any = None
+    _current: Any = None  # the callback of the last fit
 
     def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Refuses a loop of the script's own."""
-        if self._outermost() and not self.run.closed:
-            raise ResumeError(f"the script calls train_on_batch by itself, which cannot be resumed: {_HOW}")
+        """Refuse a custom training loop."""
+        if self._is_outermost() and not self.run.closed:
+            raise ResumeError(f"the script calls train_on_batch directly, which cannot be resumed: {_FIX}")
         return wrapped(*args, **kwargs)
 
     def exit(self, status: str, **details: Any) -> None:
-        """Ends the run where the script has come to its end."""
+        """End the run if the script has finished."""
         if status == "finished":
             super().exit(status, **details)
         else:
             self.run.close()
 
     def state(self) -> dict[str, Any]:
-        """What a snapshot has to hold of this record, for JSON."""
-        fit = self._under_way.fit
-        record = None if fit is None or fit.ended else fit.resume_state()
+        """Return what a snapshot needs of this record, for JSON."""
+        fit = self._current.fit
+        record = None if fit is None or fit.ended else fit.state()
         self.run.ledger.sync()
-        return {
-            "link": self.run.ledger.link,
-            "record": record,
-            "last": None if fit is None else fit.last_digests,
-        }
+        last = None if fit is None else fit.last_digests
+        return {"link": self.run.ledger.link, "record": record, "last": last}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Goes on where `state` was asked for, within a fit that has begun again."""
-        fit = self._under_way.fit
+        """Continue from the result of `state`, inside the fit that is resumed."""
+        fit = self._current.fit
         if state["record"] is None:
             fit.last_digests = state["last"]
             fit.end_without_record()
         else:
-            fit.resume_from(state["record"])
+            fit.restore(state["record"])
         self._skip_to(state["link"])
 
     def skip(self, model: Any, state: Mapping[str, Any], *, controls_order: bool) -> None:
-        """Goes on behind a fit that was finished before and is not made again."""
-        self._end_loops()
-        self._leave_to_others(model)
-        if controls_order and not self.run.started:
-            self.run.coverage += "o"
+        """Continue after a fit that was finished by an earlier process."""
+        self._record_loops()
+        self._forget_created(model)
+        if controls_order:
+            self._cover_order()
         number = self.run.next_fit()
         self.run.number_of(model)
         self._skip_to(state["link"])
-        self._last_fitted = model
-        self._fitted.append((weakref.ref(model), f"fit {number}", state["last"]))
+        self._add_fitted(model, number, state["last"])
 
     def _skip_to(self, link: str) -> None:
         ledger = self.run.ledger
         if not isinstance(ledger, ResumedLedgerWriter):
             raise ResumeError(
-                f"{self.run.folder} does not hold the record of the script that this run belongs to: go on "
-                "with it in the folder where it was begun"
+                f"cannot resume in {self.run.folder}: the record of the script is in another run folder. Use "
+                "the run folder in which the script was started"
             )
         ledger.skip_to(link)
 
-    def _join(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
+    def _add_callback(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
         if fit_details.get() is None and not self.run.closed:
-            raise ResumeError(f"the script calls Model.fit by itself, which cannot be resumed: {_HOW}")
-        callback, leave = super()._join(model, bound)
+            raise ResumeError(f"the script calls Model.fit directly, which cannot be resumed: {_FIX}")
+        callback, remove = super()._add_callback(model, bound)
         if callback is not None:
-            self._under_way = callback
+            self._current = callback
             _put_before_last(bound.arguments["callbacks"], callback)
-        return callback, leave
+        return callback, remove
 
     def _end_fit(self, model: Any, callback: Any, status: str, **details: Any) -> None:
         if status == "stopped":
@@ -98,7 +90,7 @@ class ResumableSession(ScriptSession):
 
 
 def _put_before_last(callbacks: Any, callback: Any) -> None:
-    """Puts our callback before that of the resumed fit, which puts the state back once all have begun."""
+    """Move our callback before the `ResumeCallback`, which restores the state after all have begun."""
     from keras_repro.training.resume.resume_callback import ResumeCallback
 
     listed = getattr(callbacks, "callbacks", callbacks)

@@ -1,4 +1,4 @@
-"""Runs a script or a module the way Python itself would: as `__main__`."""
+"""Run a script or a module as Python does: as `__main__`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from keras_repro.processes.protocol import Plan
 
 
 def run_as_main(plan: Plan) -> None:
-    """Runs the script or module the way `python SCRIPT` or `python -m MODULE` does."""
+    """Run a script or module as `python SCRIPT` or `python -m MODULE` does."""
     main_module = types.ModuleType("__main__")
     if plan.module is not None:
         sys.path[0] = os.getcwd()
@@ -30,7 +30,7 @@ def run_as_main(plan: Plan) -> None:
         main_module.__file__ = os.path.abspath(plan.script)
         main_module.__loader__ = importlib.machinery.SourceFileLoader("__main__", main_module.__file__)
         main_module.__dict__["__cached__"] = None
-        # Text that is no Python must fail here as it would in Python: the error names the script.
+        # A syntax error must name the script, as in Python.
         with open(plan.script, "rb") as file:
             code = compile(file.read(), main_module.__file__, "exec", dont_inherit=True)
     sys.argv = [plan.script or str(main_module.__file__), *plan.arguments]
@@ -44,10 +44,10 @@ def _module_code(name: str) -> tuple[Any, Any]:
         spec = importlib.util.find_spec(name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{name}.".startswith(f"{error.name}."):
-            raise  # the module is there, and imports one that is not
+            raise  # the module exists, and imports one that does not
         spec = None
     if spec is not None and spec.submodule_search_locations is not None:
         spec = importlib.util.find_spec(f"{name}.__main__")
     if spec is None or spec.loader is None:
-        sys.exit(f"no module {name} that can be run")
+        sys.exit(f"cannot run module {name}: no such module, or it has no code")
     return spec, spec.loader.get_code(spec.name)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Ends a launched script where it parts from an earlier run of it: what follows would tell nothing more."""
+"""End a launched script when it diverges from an earlier run: the rest would add no information."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from keras_repro.training.recording.run_recorder import RunRecorder
 
 
 class StopOnDivergence:
-    """Hears each record of a run and holds it against a reference.
+    """Compare each record of a run with a reference; end the process at a divergence.
 
     Args:
-        run: the run; its listener becomes this.
+        run: the run, whose listener is set.
         reference: the ledger of the earlier run.
     """
 
@@ -23,22 +23,22 @@ class StopOnDivergence:
         try:
             self._live = LiveComparison(reference)
         except LedgerError:
-            return  # what cannot be compared live is compared in the end
-        run.listener = self._hear
+            return  # the reference cannot be read now; the runs are compared after they end
+        run.listener = self._compare
 
-    def rest(self) -> None:
-        """Ends nothing any more: the script is over, and what it leaves is yet to be recorded."""
+    def disable(self) -> None:
+        """Stop comparing: the script has ended, and its last record follows."""
         self._live = None
 
-    def _hear(self, record: Record) -> None:
+    def _compare(self, record: Record) -> None:
         if self._live is None:
             return
         try:
-            found = self._live.check(record, self._run.ledger.header)
+            divergence = self._live.check(record, self._run.ledger.header)
         except LedgerError:
-            found, self._live = None, None
-        if found is not None:
+            divergence, self._live = None, None
+        if divergence is not None:
             self._live = None
             if record.kind != "exit":
-                # As the script itself might end: what it has to clean up, it does.
+                # An exception, so that the script cleans up as if it had ended itself.
                 raise SystemExit(DIVERGED)

@@ -153,8 +153,8 @@ class FitRecorder:
         self.ended = True
         self.release()
 
-    def resume_state(self) -> dict[str, Any]:
-        """Return the state that another process needs to continue these records, for JSON."""
+    def state(self) -> dict[str, Any]:
+        """Return what another process needs to continue these records, for JSON."""
         new = [t for t in self._walk.tensors(full=self._epochs < 2) if t.name not in self._described]
         digests = {t.name: self._initial.digest(t.variable) for t in new}
         return {
@@ -165,8 +165,8 @@ class FitRecorder:
             "born": {name: digest.hex() for name, digest in digests.items() if digest is not None},
         }
 
-    def resume_from(self, state: Mapping[str, Any]) -> None:
-        """Continue from what `resume_state` returned, after the model's state is restored."""
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from the result of `state`; the model's state must be restored before."""
         self._described = set(state["described"])
         self._seed_starts = dict(state["seed_starts"])
         self._moved_seeds = set(state["moved"])

@@ -168,7 +168,7 @@ class ResumeCallback(keras.callbacks.Callback):
         metadata["data"] = pack(self._plan.state(self._iterator), arrays, "data")
         logs = {str(n): float(v) if hasattr(v, "__float__") else v for n, v in self._logs.items()}
         metadata["logs"] = pack(logs, arrays, "logs")
-        metadata["record"] = self._fit.fit.resume_state()
+        metadata["record"] = self._fit.fit.state()
         script = script_resume.current()
         if script is not None:
             metadata["launched"] = script.state()
@@ -193,7 +193,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self._callbacks.restore(metadata["callbacks"], arrays, processes=self._processes)
         step = 0 if metadata["ended"] else position.step
         self._plan.restore(unpack(metadata["data"], arrays), self._iterator, step)
-        self._fit.fit.resume_from(metadata["record"])
+        self._fit.fit.restore(metadata["record"])
         self._fit.run.ledger.skip_to(metadata["link"])
         script = script_resume.current()
         if script is not None:
