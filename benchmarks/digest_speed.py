@@ -36,7 +36,7 @@ def main() -> None:
         size = sum(t.variable.dtype.size * t.variable.shape.num_elements() for t in state)
         buffer = np.random.default_rng(0).integers(0, 255, size, dtype=np.uint8)
         walk = min(_seconds(names.tensors) for _ in range(5))
-        look = min(_seconds(lambda names=names: names.tensors(ask=False)) for _ in range(5))
+        look = min(_seconds(lambda names=names: names.tensors(full=False)) for _ in range(5))
         digests = StateDigests(state)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         digests.digests()

@@ -210,7 +210,7 @@ def test_variables_are_let_go_of(tmp_path: Path) -> None:
 
 def on_full_disk(callback: kr.DeterminismCallback) -> Callable[[], None]:
     """Makes the file of sketches one on a full disk."""
-    writer = callback.run.beside._sketching._writer  # type: ignore[union-attr]
+    writer = callback.run.sidecar_files._recorder._writer  # type: ignore[union-attr]
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, writer._descriptor)
     return lambda: os.close(full)
@@ -220,7 +220,7 @@ def test_a_disk_that_fills_up_ends_the_sketches_only(tmp_path: Path) -> None:
     callback = kr.DeterminismCallback(tmp_path / "a")
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: e == 1 and on_full_disk(callback)())
     with pytest.warns(
-        UserWarning, match=r"no more sketches of the weights: .*No space left on device; all else"
+        UserWarning, match=r"no more sketches of the weights: .*No space left on device; the training"
     ):
         built(1).fit(X, Y, batch_size=8, epochs=3, verbose=0, callbacks=[begin, callback])
     trained(tmp_path / "b", built(1))

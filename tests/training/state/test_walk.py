@@ -472,23 +472,23 @@ def _walked() -> tuple[Any, StateWalk]:
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_walk_is_repeated_where_something_changed(change: str) -> None:
     model, walk = _walked()
-    before = walk.tensors(ask=False)
+    before = walk.tensors(full=False)
     CHANGES[change](model)
-    after = walk.tensors(ask=False)
+    after = walk.tensors(full=False)
     assert [(t.name, id(t.variable)) for t in after] == [(t.name, id(t.variable)) for t in model_state(model)]
     assert [(t.name, id(t.variable)) for t in after] != [(t.name, id(t.variable)) for t in before]
-    assert walk.tensors(ask=False) is after
+    assert walk.tensors(full=False) is after
 
 
 def test_a_walk_is_not_repeated_where_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     model, walk = _walked()
     _no_change(model)
-    before = walk.tensors(ask=False)
+    before = walk.tensors(full=False)
     walks: list[int] = []
     monkeypatch.setattr(state, "_Walk", lambda *_: walks.append(1))
     for _ in range(3):
         _no_change(model)
-        assert walk.tensors(ask=False) is before
+        assert walk.tensors(full=False) is before
     assert walks == []
     with pytest.raises(AttributeError):
         walk.tensors()  # asked to walk, it does
@@ -499,11 +499,11 @@ def test_optimizers_beside_the_model_and_several_models_are_looked_at_again() ->
     optimizers = [keras.optimizers.SGD()]
     walk = StateWalk(named, optimizers)
     before = walk.tensors()
-    assert walk.tensors(ask=False) is before
+    assert walk.tensors(full=False) is before
     optimizers.append(keras.optimizers.SGD())
-    assert {t.name.split("/")[1] for t in walk.tensors(ask=False) if t.name.startswith("optimizer/")} == {
+    assert {t.name.split("/")[1] for t in walk.tensors(full=False) if t.name.startswith("optimizer/")} == {
         "0",
         "1",
     }
     named["b"] = models.functional()
-    assert [t.name for t in walk.tensors(ask=False)] == [t.name for t in model_state(named, optimizers)]
+    assert [t.name for t in walk.tensors(full=False)] == [t.name for t in model_state(named, optimizers)]
