@@ -1,4 +1,4 @@
-"""Run folders with real weights in them, made without Keras: ledger, sketches, snapshots."""
+"""Write run folders with real weights, without Keras: ledger, sketches, snapshots."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def write_run(
     metrics: Sequence[Mapping[str, Any]] = (),
     **header: Any,
 ) -> Path:
-    """Writes a run of one fit.
+    """Write a run of one fit.
 
     Args:
         folder: the run folder.
-        states: its weights at the start and after each epoch.
+        states: the weights at the start and after each epoch.
         keep: indices into `states` of those that have a snapshot.
-        sketches: whether there are any.
-        steps: of an epoch.
-        fit: its number.
-        end: what it left behind, by default its last state.
-        status: how it ended.
-        metrics: of each epoch.
+        sketches: whether to write sketches.
+        steps: the steps of an epoch.
+        fit: the number of the fit.
+        end: the weights at the end; by default those of the last state.
+        status: `"finished"`, `"stopped"` or `"killed"`.
+        metrics: the metrics of each epoch.
         header: fields of the header.
     """
     header = {"coverage": "sm", "created": f"2026-11-22T10:00:00+00:00 {folder.name}"} | header
@@ -63,17 +63,17 @@ def write_run(
             digests = {name: digest_of(name, array) for name, array in state.items()}
             kind = "start" if number == 0 else "epoch" if number < len(states) else "end"
             epoch = number - 1 if kind == "epoch" else None
-            told = dict(metrics[number - 1]) if kind == "epoch" and metrics else {}
+            logs = dict(metrics[number - 1]) if kind == "epoch" and metrics else {}
             sections = {"weights": section_digest(digests)}
-            if told:
-                sections["metrics"] = section_digest({n: array_digest(n, v) for n, v in told.items()})
+            if logs:
+                sections["metrics"] = section_digest({n: array_digest(n, v) for n, v in logs.items()})
             record = Record(
                 kind=kind,
                 fit=fit,
                 epoch=epoch,
                 sections=sections,
                 tensors={"weights": digests},
-                metrics=told,
+                metrics=logs,
                 shapes={
                     name: [
                         "string" if a.dtype.kind == "O" else a.dtype.name,

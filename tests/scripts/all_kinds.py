@@ -1,4 +1,4 @@
-"""Trains on each kind of data that `fit` takes, and writes what came of it to `result.json`."""
+"""Train on each kind of data that `fit` accepts, and write the results to `result.json`."""
 
 import json
 
@@ -16,8 +16,8 @@ WEIGHTS = rng.uniform(0.5, 2.0, size=50).astype("float32")
 
 def model(named=False, **arguments):
     inputs = {n: keras.Input((6,), name=n) for n in "ab"} if named else keras.Input((6,))
-    held = keras.layers.Concatenate()([inputs["a"], inputs["b"]]) if named else inputs
-    hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, activation="relu")(held))
+    merged = keras.layers.Concatenate()([inputs["a"], inputs["b"]]) if named else inputs
+    hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, activation="relu")(merged))
     made = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(hidden))
     made.compile("adam", "sparse_categorical_crossentropy", **({"jit_compile": False} | arguments))
     return made
@@ -49,7 +49,7 @@ class Batches(keras.utils.PyDataset):
 
 
 class Again(keras.callbacks.Callback):
-    """Makes the training function anew, as whoever freezes layers between epochs does."""
+    """Recreate the training function, as is done to freeze layers between epochs."""
 
     def on_epoch_begin(self, epoch, logs=None):
         self.model.make_train_function(force=True)

@@ -1,4 +1,4 @@
-"""Five-fold cross-validation in which the seed of the fourth fold was forgotten."""
+"""Five-fold cross-validation in which the fourth fold has no seed."""
 
 import secrets
 

@@ -27,13 +27,13 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def sized(size, flags=0):
-    """Mounts a file system of a size at FOLDER, or changes that of the one that is there."""
+    """Mount a file system of a size at FOLDER, or change the size of the mounted one."""
     options = f"size={size}".encode()
     return libc.mount(b"tmpfs", os.fsencode(FOLDER), b"tmpfs", flags, options) == 0
 
 
 def mounted():
-    """Whether a small file system is at FOLDER, which this process alone sees."""
+    """Return whether a small file system is mounted at FOLDER, visible to this process only."""
     user, group = os.getuid(), os.getgid()
     if libc.unshare(NEW_MOUNTS | NEW_USERS) != 0:
         return False
@@ -43,7 +43,7 @@ def mounted():
 
 
 class Fills(keras.callbacks.Callback):
-    """Takes what room there is, once two snapshots are there."""
+    """Fill the disk after two snapshots."""
 
     def __init__(self, active=False):
         super().__init__()
@@ -78,21 +78,21 @@ def fit(folder, callback):
 FOLDER.mkdir()
 LIMITS = resource.getrlimit(resource.RLIMIT_FSIZE)
 MOUNTED = mounted()
-said = {"mounted": MOUNTED, "raised": None, "status": None}
+result = {"mounted": MOUNTED, "raised": None, "status": None}
 with warnings.catch_warnings(record=True) as warned:
     warnings.simplefilter("always")
     try:
         run = fit(FOLDER / "run", Fills(active=True))
-        said |= {"status": run.status, "fingerprint": run.fingerprint}
+        result |= {"status": run.status, "fingerprint": run.fingerprint}
     except SnapshotError as error:
-        said["raised"] = str(error)
-said["warned"] = [str(w.message) for w in warned if "keras_repro" in str(w.message)]
-said["snapshots"] = sorted(p.name for p in (FOLDER / "run" / "snapshots").iterdir())
+        result["raised"] = str(error)
+result["warned"] = [str(w.message) for w in warned if "keras_repro" in str(w.message)]
+result["snapshots"] = sorted(p.name for p in (FOLDER / "run" / "snapshots").iterdir())
 # There is room again.
 resource.setrlimit(resource.RLIMIT_FSIZE, LIMITS)
 (FOLDER / "filler").unlink(missing_ok=True)
 if MOUNTED:
     assert sized(100 * SNAPSHOT, REMOUNT)
-said["again"] = fit(FOLDER / "run", Fills()).fingerprint
-said["whole"] = fit(Path(f"{FOLDER}-whole"), Fills()).fingerprint
-print(json.dumps(said))
+result["again"] = fit(FOLDER / "run", Fills()).fingerprint
+result["whole"] = fit(Path(f"{FOLDER}-whole"), Fills()).fingerprint
+print(json.dumps(result))

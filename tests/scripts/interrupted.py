@@ -80,7 +80,7 @@ def build():
 
 
 class Interrupts(keras.callbacks.Callback):
-    """Kills this process, or sends it a signal, at a moment; draws from NumPy in each step."""
+    """Kill this process or send it a signal at a moment; draw from NumPy in each step."""
 
     def __init__(self):
         super().__init__()
@@ -158,7 +158,7 @@ if WITH == "keras":
 
 
 class Batches(keras.utils.PyDataset):
-    """Other rows in each epoch, which it keeps."""
+    """Yield other rows in each epoch; the state is kept."""
 
     def __init__(self):
         super().__init__(workers=2)

@@ -1,7 +1,7 @@
-"""Runs a script and kills its process at a moment: MOMENT SCRIPT [ARGUMENTS].
+"""Run a script and kill its process at a moment: MOMENT SCRIPT [ARGUMENTS].
 
-MOMENT is `EPOCH.STEP` (before any callback hears of the step), `EPOCH.test` (within validation), `EPOCH.end`
-(once all callbacks have heard of the epoch's end), `EPOCH.writing` (a snapshot is half written), or `never`.
+MOMENT is `EPOCH.STEP` (before the callbacks of the step), `EPOCH.test` (within validation), `EPOCH.end`
+(after all callbacks of the epoch's end), `EPOCH.writing` (a snapshot is half written), or `never`.
 """
 
 import os
@@ -21,10 +21,10 @@ def reached(name):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-def heard(method, note=None, before=None, after=None):
+def hook(method, note=None, before=None, after=None):
     original = getattr(LIST, method)
 
-    def hear(self, *arguments, **keywords):
+    def call(self, *arguments, **keywords):
         if note is not None:
             place[note] = arguments[0]
         if before is not None:
@@ -33,13 +33,13 @@ def heard(method, note=None, before=None, after=None):
         if after is not None:
             reached(after())
 
-    setattr(LIST, method, hear)
+    setattr(LIST, method, call)
 
 
-heard("on_epoch_begin", note="epoch")
-heard("on_train_batch_end", note="step", before=lambda: str(place["step"]))
-heard("on_test_batch_end", before=lambda: "test")
-heard("on_epoch_end", after=lambda: "end")
+hook("on_epoch_begin", note="epoch")
+hook("on_train_batch_end", note="step", before=lambda: str(place["step"]))
+hook("on_test_batch_end", before=lambda: "test")
+hook("on_epoch_end", after=lambda: "end")
 
 replace, rename = os.replace, os.rename
 

@@ -1,4 +1,4 @@
-"""Calls fit in every way that Keras allows, and evaluate and predict between."""
+"""Call fit in every way that Keras allows, with evaluate and predict in between."""
 
 import keras
 import tensorflow as tf
@@ -14,7 +14,7 @@ class OwnFit(keras.Model):
         return self.out(inputs)
 
     def fit(self, x, y, **more):
-        """A fit of its own that goes on to Keras's."""
+        """Override fit, and call Keras's."""
         return super().fit(x, y, **more, verbose=0)
 
 
@@ -31,11 +31,11 @@ class Seen(keras.callbacks.Callback):
 single = Seen()
 model.fit(X, Y, epochs=1, verbose=0, callbacks=single)
 model.fit(X, Y, 32, 2, 0, [Seen()], 0.25, None, False)
-held = keras.callbacks.CallbackList([Seen()], add_history=True, model=model, epochs=1, verbose=0, steps=3)
-model.fit(X, Y, epochs=1, verbose=0, callbacks=held)
+listed = keras.callbacks.CallbackList([Seen()], add_history=True, model=model, epochs=1, verbose=0, steps=3)
+model.fit(X, Y, epochs=1, verbose=0, callbacks=listed)
 model.fit(X, Y, epochs=1, verbose=0, callbacks=(Seen(),))
 assert len(seen) == 5, seen
-assert [type(c).__name__ for c in held.callbacks] == ["Seen", "History"], held.callbacks
+assert [type(c).__name__ for c in listed.callbacks] == ["Seen", "History"], listed.callbacks
 
 own = OwnFit()
 own.compile(optimizer="sgd", loss="binary_crossentropy")

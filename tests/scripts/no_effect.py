@@ -1,4 +1,4 @@
-"""Differs from run to run in many ways, none of which reaches the training; arguments say in which."""
+"""Differ from run to run in ways that do not reach the training; the arguments name them."""
 
 import sys
 import time
@@ -10,7 +10,7 @@ from small import X, Y
 
 
 class Idle(keras.layers.Layer):
-    """Holds a dropout that never draws and generators that nothing uses, all seeded from entropy."""
+    """Contain a dropout that never draws and unused generators, all seeded from entropy."""
 
     def __init__(self, ways):
         super().__init__()
@@ -36,7 +36,7 @@ def main(ways):
     model = keras.Sequential([keras.Input((6,)), hidden, Idle(ways), out])
     model.compile(optimizer="adam", loss="binary_crossentropy", metrics=["accuracy"])
     if "leftover" in ways:
-        # Not run through Keras's own evaluate: only the metric's own state is left behind.
+        # The evaluation is equal in each run; only the metrics' variables are changed.
         model.evaluate(X, Y, verbose=0)
         for metric in model.metrics:
             for variable in metric.variables:

@@ -1,4 +1,4 @@
-"""Trains without the seed that Keras 3 needs: argument 1 is the kind of model, 2 what is seeded."""
+"""Train without the seed that Keras 3 needs: argument 1 is the kind of model, 2 what is seeded."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Does by hand all that an observer could disturb, then saves its final weights under a name of its own."""
+"""Depend on all that an observer could change, then save the final weights by the process's number."""
 
 import os
 import sys
@@ -26,7 +26,7 @@ X = X[:, columns]
 
 
 class Draws(keras.callbacks.Callback):
-    """Draws from every generator of the process, and lets the learning rate depend on it."""
+    """Draw from every generator of the process; the learning rate depends on the draws."""
 
     def on_epoch_end(self, epoch, logs=None):
         drawn = random.random() + np.random.rand() + float(tf.random.uniform(()))
@@ -44,8 +44,8 @@ def batches():
 
 
 model = build(dropout=0.3)
-held = keras.callbacks.CallbackList([Draws()], add_history=True, model=model, epochs=2, verbose=0, steps=6)
-model.fit(batches(), steps_per_epoch=6, epochs=2, callbacks=held, verbose=0)
+listed = keras.callbacks.CallbackList([Draws()], add_history=True, model=model, epochs=2, verbose=0, steps=6)
+model.fit(batches(), steps_per_epoch=6, epochs=2, callbacks=listed, verbose=0)
 model.fit(X, Y, 16, 2, 0, Draws(), 0.25)
 lazy = keras.Sequential([keras.layers.Dropout(0.2), keras.layers.Dense(4), keras.layers.Dense(1)])
 lazy.compile(keras.optimizers.Adam(0.01), "mse")

@@ -1,4 +1,4 @@
-"""Trains without a trainer, in one of three ways: fit, batches, not at all."""
+"""Train without a trainer, in one of three ways: fit, batches, not at all."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Seeded, but the size of its layer is picked at random, as a hand-made search does."""
+"""Seeded, but the size of the layer is random, as in a random search."""
 
 import secrets
 

@@ -1,4 +1,4 @@
-"""Seeded training, evaluated on a subset that is not."""
+"""Seeded training, evaluated on an unseeded random subset."""
 
 import keras
 import numpy as np

@@ -1,4 +1,4 @@
-"""A script that uses keras_repro itself, with run folders of fixed names, and reads them by these names."""
+"""Use keras_repro in the script, with run folders of fixed names, and read them by these names."""
 
 import keras
 from small import X, Y, build

@@ -1,4 +1,4 @@
-"""Goes on from the checkpoint that an earlier run of it left in the working folder."""
+"""Continue from the checkpoint of an earlier run in the working folder."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Seeds all there is, then trains, evaluates and predicts; argument 1 says what disturbs it."""
+"""Set all seeds, then train, evaluate and predict; argument 1 names a disturbance."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""The data and the model that the scripts beside it train: small, and imported as any script imports."""
+"""Small data and a small model for the scripts in this folder."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ Y = (X.sum(axis=1) > 0).astype("float32")
 
 
 def build(units=8, dropout=0.0):
-    """Returns a compiled model."""
+    """Return a compiled model."""
     layers = [keras.Input((6,)), keras.layers.Dense(units, activation="relu")]
     if dropout is not None:
         layers.append(keras.layers.Dropout(dropout))

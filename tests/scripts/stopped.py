@@ -1,4 +1,4 @@
-"""The small training of tests/crash, stopped behind one of its changes: FOLDER NUMBER TORN LOG."""
+"""The small training of tests/crash, stopped after one of its changes: FOLDER NUMBER TORN LOG."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Two trainings and what is measured in between, none of it told to resume: [MOMENT [HOW]]."""
+"""Two trainings and an evaluation in between, without any call to resume: [MOMENT [HOW]]."""
 
 import os
 import signal
@@ -16,7 +16,7 @@ Y = X.sum(1, keepdims=True)
 
 
 class Moments(keras.callbacks.Callback):
-    """Says what was reached, and sends this process a signal at a moment: `fit.epoch.step`."""
+    """Write each step to a file, and send this process a signal at a moment: `fit.epoch.step`."""
 
     def __init__(self, fit):
         super().__init__()
@@ -35,12 +35,12 @@ class Moments(keras.callbacks.Callback):
         name = f"{self.place}.{batch}"
         with open("steps.txt", "a") as file:
             file.write(f"{name}\n")
-        # Only the first time: the same command goes on.
+        # Only the first time: the same command resumes.
         if name == MOMENT and not os.path.exists("interrupted"):
             open("interrupted", "w").close()
             if HOW == "WAIT":
-                heard = signal.getsignal(signal.SIGTERM)
-                while signal.getsignal(signal.SIGTERM) is heard:  # until a first signal has come
+                handler = signal.getsignal(signal.SIGTERM)
+                while signal.getsignal(signal.SIGTERM) is handler:  # until a first signal has come
                     time.sleep(0.01)
             else:
                 os.kill(os.getpid(), getattr(signal, f"SIG{HOW}"))
@@ -53,14 +53,14 @@ def build():
     return model
 
 
-def told(name, value):
-    """Says what came of it, where a test can read it."""
+def write(name, value):
+    """Write a result for the test."""
     with open(f"{name}.txt", "w") as file:
         file.write(value)
 
 
 trainer = kr.ReproducibleTrainer(build, seed=3, batch_size=8)
 first = trainer.fit(X, Y, epochs=2, verbose=0, callbacks=[Moments(0)])
-told("first", f"{first.fingerprint} {first.history} {trainer.evaluate(X, Y, verbose=0):.9g}")
+write("first", f"{first.fingerprint} {first.history} {trainer.evaluate(X, Y, verbose=0):.9g}")
 second = trainer.fit(X[:24], Y[:24], epochs=2, verbose=0, snapshot_every=2, callbacks=[Moments(1)])
-told("second", f"{second.fingerprint} {second.history}")
+write("second", f"{second.fingerprint} {second.history}")

@@ -1,6 +1,6 @@
-"""Small models of every kind, and the data for them. All are unseeded: the caller seeds.
+"""Small models of every kind, and data for them. No model sets a seed: the caller does.
 
-As a script, `models.py FOLDER`, it trains all `CASES` in this other process and prints what came of them.
+As a script, `models.py FOLDER`, it trains all `CASES` and prints the results.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from keras_repro.training.state.walk import StateTensor, model_state
 
 
 def data(samples: int = 24, features: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """The same numbers each time: x `(samples, features)`, y `(samples, 1)`, float32."""
+    """Return the same numbers each time: x `(samples, features)`, y `(samples, 1)`, float32."""
     random = np.random.default_rng(7)
     x = random.normal(size=(samples, features)).astype("float32")
     return x, (x.sum(axis=1, keepdims=True) > 0).astype("float32")
 
 
 def sequences(samples: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """x `(samples, 3, 4)`, y `(samples, 1)`."""
+    """Return x `(samples, 3, 4)`, y `(samples, 1)`."""
     x, y = data(samples, 12)
     return x.reshape(samples, 3, 4), y
 
 
 def fresh(seed: int = 5) -> None:
-    """A cleared session, seeded."""
+    """Clear the session and set the seed."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
 
 
 def compiled(model: Any, **arguments: Any) -> Any:
-    """Compiles with Adam, which has two slots a weight."""
+    """Compile with Adam, which has two slots per weight."""
     arguments = {"optimizer": keras.optimizers.Adam(0.01), "loss": "mse", "jit_compile": False} | arguments
     model.compile(**arguments)
     return model
@@ -89,7 +89,7 @@ def shared_layers() -> Any:
 
 
 class EquallyNamed(keras.Model):
-    """Two layers that bear one name."""
+    """Two layers with the same name."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -125,7 +125,7 @@ def nested() -> Any:
 
 
 class Gan(keras.Model):
-    """Two nets, two optimizers held as attributes, and a training step of its own."""
+    """Two networks, two optimizers as attributes, and a custom training step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -170,7 +170,7 @@ def gan() -> Any:
 
 
 class OwnNoise(layers.Layer):
-    """Holds a `tf.Variable` and a `tf.random.Generator` of its own, which Keras does not list."""
+    """A layer with a `tf.Variable` and a `tf.random.Generator`, which Keras does not list."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ def own_noise() -> Any:
 
 
 class Settings:
-    """A plain object of the user's, with a variable and a layer in it."""
+    """A plain object with a variable and a layer."""
 
     def __init__(self) -> None:
         self.threshold = tf.Variable(0.5, trainable=False)
@@ -194,7 +194,7 @@ class Settings:
 
 
 class WithPlainObject(keras.Model):
-    """What it trains is reachable only through a plain Python object."""
+    """A model whose weights are reachable only through a plain object."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -210,7 +210,7 @@ def with_plain_object() -> Any:
 
 
 class WithSets(keras.Model):
-    """Layers in a set: its order is another in each process."""
+    """Layers in a set, whose order differs between processes."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -223,7 +223,7 @@ class WithSets(keras.Model):
 
 @dataclass(frozen=True)
 class Case:
-    """A model to build and what to train it on."""
+    """A model to build, and its training data."""
 
     build: Callable[[], Any]
     inputs: Callable[[], tuple[Any, Any]] = data
@@ -252,7 +252,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of one training."""
+    """The result of one training."""
 
     fingerprint: str
     names: list[str]
@@ -260,7 +260,7 @@ class Trained:
 
 
 def train(case: Case, run_dir: Path, *, seed: int = 5) -> Trained:
-    """Builds and trains a model under a seed, recorded; eagerly, since tracing takes longer than that."""
+    """Build, train and record a model with a seed; eagerly, since tracing takes longer."""
     keras.utils.set_random_seed(seed)
     model = case.build()
     model.run_eagerly = True
@@ -274,24 +274,24 @@ def train(case: Case, run_dir: Path, *, seed: int = 5) -> Trained:
 
 
 def flip_bit(variable: Any) -> None:
-    """Changes the lowest bit of a variable's first element; again, and it is as before."""
+    """Flip the lowest bit of a variable's first element; a second call restores it."""
     values = np.array(variable.numpy())
     values.reshape(-1)[:1].view(np.uint8)[0] ^= 1
     variable.assign(values)
 
 
 def named(model: Any, name: str) -> StateTensor:
-    """The tensor of a model's state that bears a name."""
+    """Return the tensor of a model's state with a name."""
     return next(t for t in model_state(model) if t.name == name)
 
 
 def weights(model: Any) -> list[bytes]:
-    """The bytes of all variables of a model and of its optimizer."""
+    """Return the bytes of all variables of a model and its optimizer."""
     return [t.variable.numpy().tobytes() for t in model_state(model) if t.section != "metrics"]
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Shifts the counters of Keras's names, then trains every case."""
+    """Shift the counters in Keras's names, then train every case."""
     for _ in range(3):
         sequential()
         layers.Dropout(0.5)

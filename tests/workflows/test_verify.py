@@ -140,7 +140,7 @@ def test_difference_without_effect_is_a_note(verified: Any) -> None:
 
 
 def test_train_on_batch_is_recorded(verified: Any) -> None:
-    found = verified("by_hand.py", "batches", "seeded")
+    found = verified("custom_loop.py", "batches", "seeded")
     assert found.comparison.verdict == "identical"
     assert found.comparison.covers.startswith("steps outside fit;")
     ledger = open_ledger(found.comparison.runs[0]["ledger"])
@@ -148,7 +148,7 @@ def test_train_on_batch_is_recorded(verified: Any) -> None:
 
 
 def test_unseeded_train_on_batch_differs(verified: Any) -> None:
-    where = divergence(verified("by_hand.py", "batches"))
+    where = divergence(verified("custom_loop.py", "batches"))
     assert (where["kind"], where["index"], where["step"], where["section"]) == ("loop", 0, 0, "weights")
     assert where["cause"] == "initial_weights"
     assert where["explanation"] == (
@@ -157,7 +157,7 @@ def test_unseeded_train_on_batch_differs(verified: Any) -> None:
 
 
 def test_custom_loop_is_compared_at_exit(verified: Any) -> None:
-    found = verified("by_hand.py", "tape", "seeded")
+    found = verified("custom_loop.py", "tape", "seeded")
     assert found.comparison.verdict == "identical"
     assert found.comparison.covers.startswith("the models' state at exit;")
     ledger = open_ledger(found.comparison.runs[0]["ledger"])
@@ -172,7 +172,7 @@ def test_custom_loop_is_compared_at_exit(verified: Any) -> None:
 
 
 def test_unseeded_custom_loop_differs_at_exit(verified: Any) -> None:
-    found = verified("by_hand.py", "tape")
+    found = verified("custom_loop.py", "tape")
     assert divergence(found)["kind"] == "exit"
     assert "at the script's exit: weights differ" in str(found.comparison)
 

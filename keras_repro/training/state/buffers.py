@@ -1,11 +1,11 @@
-"""The bytes of the same variables, read again and again without a copy.
+"""The bytes of variables, read again and again without a copy.
 
-    reading = Reading([variable for variable in model.variables])
-    for view in reading.views():
+    reader = VariableReader(model.variables)
+    for view in reader.views():
         memoryview(view).tobytes()
 
-A view of a variable has to be gone before the next training step, or the step's assignment copies the whole
-tensor: nothing here keeps one.
+Views of variables are not kept: a view that exists during the next training step makes its assignment copy
+the whole tensor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WITH_BUFFER = {"float32", "int64", "uint32", "float64", "float16", "int32"}
 
 
 class VariableReader:
-    """Reads the values of some variables; what does not change from one reading to the next is kept.
+    """Read the values of the same variables again and again.
 
     Args:
         variables: `tf.Variable`s of any dtype, on any device.
@@ -35,22 +35,22 @@ class VariableReader:
         self._all_plain = all(self._plain)
 
     def tensors(self) -> list[Any]:
-        """The present values as eager tensors, which share the variables' memory where that can be."""
+        """Return the present values as eager tensors, which share the variables' memory if possible."""
         return self._read()
 
     def views(self) -> list[Any]:
-        """The present values' bytes, little-endian and in C order: objects with a buffer."""
+        """Return objects whose buffers are the present values: little-endian, in C order."""
         return self.views_of(self._read())
 
     def views_of(self, tensors: list[Any]) -> list[Any]:
-        """The bytes of what `tensors` gave; an eager tensor is its own view, which spares making one."""
+        """Return the same for the result of `tensors`. An eager tensor is its own view if possible."""
         if self._all_plain:
             return list(tensors)
         return [t if plain else bytes_of(t) for t, plain in zip(tensors, self._plain, strict=True)]
 
 
 def bytes_of(tensor: Any) -> Any:
-    """The bytes of an eager tensor of any dtype, on any device: a view of its memory where that can be."""
+    """Return the bytes of an eager tensor of any dtype, on any device: a view of its memory if possible."""
     name = tensor.dtype.name
     if name == "string":
         return string_bytes(tensor.numpy())
@@ -76,25 +76,25 @@ def array_of_value(tensor: Any) -> np.ndarray:
 
 
 def bits_of(tensor: Any) -> Any:
-    """The tensor, or its bits as integers where its dtype has no buffer format: bfloat16, float8, int4."""
+    """Return a tensor, as integers if its dtype has no buffer format: bfloat16, float8, int4."""
     import tensorflow as tf
 
     if tensor.dtype == tf.bfloat16:
         return tf.bitcast(tensor, tf.uint16)
     if tensor.dtype.name.startswith(("float8", "int4", "uint4")):
-        values = np.ascontiguousarray(tensor.numpy())  # no bitcast takes these
+        values = np.ascontiguousarray(tensor.numpy())  # tf.bitcast supports none of these
         return values.reshape(-1).view(np.uint8).reshape(values.shape)
     return tensor
 
 
 def fixed_shape(variable: Any) -> tuple[int, ...] | None:
-    """A variable's dimensions, None where they may change from one assignment to the next."""
+    """Return a variable's dimensions, None if they may change between assignments."""
     shape = variable.shape
     return tuple(shape.as_list()) if shape.is_fully_defined() else None
 
 
 def _is_plain(variable: Any) -> bool:
-    """Whether all values that the variable can take have a buffer."""
+    """Return whether every value of the variable has a buffer."""
     shape = fixed_shape(variable)
     if variable.dtype.name not in _WITH_BUFFER or shape is None or 0 in shape:
         return False

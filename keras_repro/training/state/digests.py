@@ -1,15 +1,13 @@
-"""A variable's bytes without a copy, and its digest.
+"""Digests of the tensors of a state, without a copy of their values.
 
-A view of a variable has to be gone before the next training step, or the step's assignment copies the whole
-tensor: nothing here keeps one.
+Views of variables are not kept: a view that exists during the next training step makes its assignment copy
+the whole tensor.
 """
 
 from __future__ import annotations
 
-import contextlib
+import functools
 import math
-import threading
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -25,17 +23,17 @@ from keras_repro.storage.digest import (
 )
 from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import VariableReader, bits_of, bytes_of, fixed_shape
+from keras_repro.training.state.hashing_threads import MAX_THREADS, hash_all
 from keras_repro.training.state.walk import StateTensor
 
-# Bytes of a state for each thread, and of a tensor that is worth handing to one.
-_WORTH_A_THREAD = 1 << 22
-_LARGE = 1 << 16
-_HUGE = 1 << 26
-_MOST_THREADS = 8
+# Bytes.
+_WORTH_A_THREAD = 1 << 22  # of a state, for each thread
+_LARGE = 1 << 16  # of a tensor that another thread may hash
+_HUGE = 1 << 26  # of a tensor that is hashed in several threads
 
 
 def content_of(variable: Any) -> bytes:
-    """The content digest of a variable's present value, 32 bytes.
+    """Return the content digest of a variable's present value, 32 bytes.
 
     Args:
         variable: a `tf.Variable` of any dtype, on any device.
@@ -44,10 +42,10 @@ def content_of(variable: Any) -> bytes:
 
 
 class StateDigests:
-    """Takes the digests of the same tensors again and again; what does not change is worked out once.
+    """Compute the digests of the same tensors again and again.
 
     Args:
-        tensors: the tensors, in the order in which they shall stand.
+        tensors: the tensors, in the order of the result.
     """
 
     def __init__(self, tensors: Iterable[StateTensor]) -> None:
@@ -62,64 +60,58 @@ class StateDigests:
             for i, shape in enumerate(shapes)
             if shape is not None
         }
-        self._helpers = max(0, min(cpu_count(), _MOST_THREADS, sum(sizes.values()) // _WORTH_A_THREAD) - 1)
-        shared = [i for i, size in sizes.items() if self._helpers and _LARGE <= size < _HUGE]
+        self._threads = min(cpu_count(), MAX_THREADS, sum(sizes.values()) // _WORTH_A_THREAD)
+        shared = [i for i, size in sizes.items() if self._threads > 1 and _LARGE <= size < _HUGE]
         self._shared = sorted(shared, key=lambda i: -sizes[i])
-        # The small ones, and the huge ones that keep all cores busy by themselves.
+        # The small ones, and the huge ones, of which each is hashed on all cores.
         self._others = [i for i in sizes if i not in set(shared)]
         self._read_shared, self._read_others = (
-            VariableReader([self.tensors[i].variable for i in part]) for part in (self._shared, self._others)
+            VariableReader([self.tensors[i].variable for i in indices])
+            for indices in (self._shared, self._others)
         )
 
     def digests(self) -> dict[str, dict[str, str]]:
-        """Digests by section and name, each tensor read once; large states are hashed on all cores."""
-        result: list[str | None] = [None] * len(self.tensors)
-        waiting = deque(zip(self._shared, self._read_shared.views(), strict=True))
+        """Return digests by section and name; each tensor is read once."""
+        contents: dict[int, bytes] = {}
 
-        def work() -> None:
-            with contextlib.suppress(IndexError):
-                while True:
-                    index, view = waiting.popleft()
-                    content = content_digest(view, parallel=False)
-                    result[index] = framed_digest(self._frames[index], content)
+        def hash_others() -> None:
+            for index, view in zip(self._others, self._read_others.views(), strict=True):
+                contents[index] = content_digest(view)
 
-        threads = [threading.Thread(target=work, daemon=True) for _ in range(self._helpers)]
-        for thread in threads:
-            thread.start()
-        for index, view in zip(self._others, self._read_others.views(), strict=True):
-            result[index] = framed_digest(self._frames[index], content_digest(view))
-        work()
-        for thread in threads:
-            thread.join()
+        in_one_thread = functools.partial(content_digest, parallel=False)
+        views = self._read_shared.views()
+        shared = hash_all(views, in_one_thread, threads=self._threads, meanwhile=hash_others)
+        contents.update(zip(self._shared, shared, strict=True))
         digests: dict[str, dict[str, str]] = {}
-        for tensor, digest in zip(self.tensors, result, strict=True):
-            # None: its shape is not fixed, or a thread failed at it.
-            digests.setdefault(tensor.section, {})[tensor.name] = digest or _digest_of(tensor)
+        for index, tensor in enumerate(self.tensors):
+            content = contents.get(index)  # None if its shape is not fixed
+            digest = _digest_of(tensor) if content is None else framed_digest(self._frames[index], content)
+            digests.setdefault(tensor.section, {})[tensor.name] = digest
         return digests
 
 
 def digests_of(tensors: Iterable[StateTensor]) -> dict[str, dict[str, str]]:
-    """Digests by section and name of tensors that are looked at once."""
+    """Return the digests of tensors by section and name."""
     return StateDigests(tensors).digests()
 
 
 def digest_with(tensor: StateTensor, content: bytes) -> str:
-    """The digest of a tensor whose bytes are hashed already."""
+    """Return the digest of a tensor, given its content digest."""
     return tensor_digest(tensor.name, _dtype(tensor), tensor.variable.shape.as_list(), content)
 
 
 def shape_of(tensor: StateTensor) -> list[Any]:
-    """What a ledger says of a tensor once: dtype, shape and the name that Keras gives it."""
+    """Return the dtype, the shape and the Keras name of a tensor, as in a ledger."""
     return [_dtype(tensor), tensor.variable.shape.as_list(), tensor.keras_name]
 
 
 def log_digests(logs: dict[str, Any]) -> dict[str, str]:
-    """Digests of logs by name, numbers as 64-bit floats (a float32 fits without loss)."""
+    """Return digests of logs by name; numbers are hashed as 64-bit floats."""
     return {name: array_digest(name, _numeric(value)) for name, value in logs.items()}
 
 
 def array_of(value: Any) -> Any:
-    """A NumPy array of an array-like value: array, tensor, variable, pandas object, list."""
+    """Return an array, tensor, variable, pandas object or list as a NumPy array."""
     import tensorflow as tf
 
     if hasattr(value, "to_numpy"):

@@ -1,7 +1,7 @@
-"""What a training was set to: layers and optimizer in plain values, without names that count up.
+"""The configuration of a training: layers and optimizer in plain values, without names that contain counters.
 
-Only classes of Keras are asked for their configuration: a user's own `get_config` is code that observing must
-not run. Of those the class name is recorded.
+Only `get_config` of Keras's own classes is called: observing must not run the user's code. For other classes
+the class name is recorded.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _DROPPED = {"name", "build_config", "module", "registered_name", "shared_object_
 
 
 def model_configuration(model: Any) -> dict[str, Any]:
-    """The model's class, its layers in order, and its optimizer.
+    """Return the configuration of a model.
 
     Returns:
         `model` (class name), `layers` (a list of `[class, settings]`), `optimizer` (`[class, settings]`).
     """
-    layers = [[type(one).__name__, _settings(one)] for one in backend.trainer.flat_layers(model)]
+    layers = [[type(layer).__name__, _settings(layer)] for layer in backend.trainer.flat_layers(model)]
     return {
         "model": type(model).__name__,
         "layers": _bounded(layers),
@@ -43,10 +43,10 @@ def _settings(value: Any) -> dict[str, Any]:
     if not type(value).__module__.startswith(("keras.", "keras_")):
         return {}
     if hasattr(value, "layers"):
-        return {}  # its layers are listed by themselves
+        return {}  # its layers are listed separately
     try:
         settings = value.get_config()
-    except Exception:  # a layer of Keras may hold a user's object that has no configuration
+    except Exception:  # a layer of Keras may contain an object of the user without configuration
         return {"not recorded": True}
     return {k: _plain(v) for k, v in settings.items() if k not in _DROPPED}
 
@@ -56,9 +56,9 @@ def _plain(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         if value.get("class_name") == "__lambda__":
-            return "<lambda>"  # its code holds the script's path, and other bytes in each process
+            return "<lambda>"  # its code contains the script's path, and differs between processes
         if value.get("class_name") == "DTypePolicy":
-            return value.get("config", {}).get("name")  # no name that counts up: `mixed_bfloat16`
+            return value.get("config", {}).get("name")  # without a counter: `mixed_bfloat16`
         return {str(k): _plain(v) for k, v in value.items() if k not in _DROPPED}
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]

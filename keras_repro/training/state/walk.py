@@ -1,9 +1,9 @@
-"""A model's state by names that do not depend on build order.
+"""Name the variables of a model's state, independently of build order.
 
-The walk goes by attributes, as Keras's saving code does: layers of Sequential and Functional models and
-items of lists by index, dict entries by sorted key, everything else by attribute name, leading underscores
-dropped. The first path to an object wins, so shared objects are named once. An optimizer's slot is named by
-the variable that it serves. No property and no method of the user's is called on the way.
+The walk follows attributes, as Keras's saving code does. Layers of Sequential and Functional models and items
+of lists are named by index, dict entries by sorted key, everything else by attribute name without leading
+underscores. The first path to an object wins, so that a shared object has one name. An optimizer's slot is
+named by the variable that it serves. No property and no method of the user's is called.
 
     tensors = model_state(model)
     [t.name for t in tensors]      # ['layers/0/kernel', 'layers/0/bias', 'optimizer/iterations', ...]
@@ -17,8 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.training.backends.active import backend
-from keras_repro.training.state.container_order import by_key, items_of, own_method, sort_key
-from keras_repro.training.state.value_kinds import ValueClassifier, slots
+from keras_repro.training.state.value_kinds import (
+    ValueClassifier,
+    all_attributes,
+    attributes,
+    by_key,
+    items_of,
+    own_method,
+    slots,
+    sort_key,
+)
 from keras_repro.training.state.walk_cache import WalkCache
 
 _DEEPEST = 250
@@ -29,12 +37,12 @@ class StateTensor:
     """One variable of a state.
 
     Attributes:
-        name: the structural name, the same in every process.
+        name: the structural name, equal in every process.
         section: `"weights"` (layer variables, trainable or not, and `tf.Variable`s that Keras does not
             list), `"optimizer"`, `"seeds"` (seed generators and `tf.random.Generator`s) or `"metrics"`.
-        keras_name: the name that Keras or TensorFlow gives it.
+        keras_name: its name in Keras or TensorFlow.
         variable: the `tf.Variable`.
-        generator: the seed generator that it is the state of, None for other sections.
+        generator: the seed generator whose state it is, None for other sections.
     """
 
     name: str
@@ -45,48 +53,48 @@ class StateTensor:
 
 
 class StateWalk:
-    """Walks the same models again and again; the walk is repeated only where something changed.
+    """Walk the same models again and again; the walk is repeated only if something changed.
 
     Args:
-        models: a model (or layer), or a dict of them by name.
-        optimizers: optimizers that no model holds: a list, or a dict by name.
+        models: a model or layer, or a dict of them by name.
+        optimizers: optimizers that belong to no model: a list, or a dict by name.
     """
 
     def __init__(self, models: Any, optimizers: Any = ()) -> None:
         self._models, self._optimizers = models, optimizers
-        self._hidden: list[tuple[Any, str]] | None = None
+        self._untracked: list[tuple[Any, str]] | None = None
         self._kind_of = ValueClassifier()
         self._roots: list[tuple[str, Any]] = []
-        self._sightings: WalkCache | None = None
+        self._cache: WalkCache | None = None
         self._tensors: tuple[StateTensor, ...] = ()
 
     def tensors(self, *, full: bool = True) -> tuple[StateTensor, ...]:
-        """Names every variable that determines the rest of a training.
+        """Return every variable that determines the rest of a training.
 
         Args:
             full: whether to search TensorFlow's tracking for variables that no attribute leads to, which
                 doubles the time. If not, the result of the last full walk is used for these.
 
         Returns:
-            The tensors in the structure's order: weights, optimizers, seeds, metrics. The same object as
-            before where nothing changed.
+            The tensors in the structure's order: weights, optimizers, seeds, metrics. If nothing changed, the
+            same object as before.
         """
         models = dict(self._models) if isinstance(self._models, Mapping) else {"": self._models}
         named = self._optimizers if isinstance(self._optimizers, Mapping) else _numbered(self._optimizers)
         generator = backend.random_state.global_seed_generator()
         roots = [*models.items(), *named.items(), ("global_seed_generator", generator)]
-        if not full and self._is_as_it_was(roots):
+        if not full and self._is_unchanged(roots):
             return self._tensors
-        self._roots, self._sightings = roots, WalkCache(self._kind_of.plain)
-        walk = _Walk(self._kind_of, self._sightings)
+        self._roots, self._cache = roots, WalkCache(self._kind_of.plain)
+        walk = _Walk(self._kind_of, self._cache)
         for name, model in models.items():
             walk.visit(model, name)
-        if full or self._hidden is None:
-            self._hidden = [
+        if full or self._untracked is None:
+            self._untracked = [
                 pair for name, model in models.items() for pair in walk.visit_untracked(model, name)
             ]
         else:
-            for child, path in self._hidden:
+            for child, path in self._untracked:
                 walk.visit(child, path)
         walk.visit_deferred()
         for name, optimizer in named.items():
@@ -101,22 +109,22 @@ class StateWalk:
         return self._tensors
 
     def forget(self) -> None:
-        """Lets go of everything that the walk has seen; the next walk is a whole one."""
-        self._roots, self._sightings, self._hidden, self._tensors = [], None, None, ()
+        """Drop all references to the models' parts; the next walk is a full one."""
+        self._roots, self._cache, self._untracked, self._tensors = [], None, None, ()
 
-    def _is_as_it_was(self, roots: list[tuple[str, Any]]) -> bool:
-        if self._sightings is None or len(roots) != len(self._roots):
+    def _is_unchanged(self, roots: list[tuple[str, Any]]) -> bool:
+        if self._cache is None or len(roots) != len(self._roots):
             return False
         pairs = zip(roots, self._roots, strict=True)
-        return all(a[0] == b[0] and a[1] is b[1] for a, b in pairs) and self._sightings.hold()
+        return all(a[0] == b[0] and a[1] is b[1] for a, b in pairs) and self._cache.is_valid()
 
 
 def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
-    """Names every variable that determines the rest of a training, in one walk.
+    """Return every variable that determines the rest of a training, by one walk.
 
     Args:
-        models: a model (or layer), or a dict of them by name.
-        optimizers: optimizers that no model holds: a list, or a dict by name.
+        models: a model or layer, or a dict of them by name.
+        optimizers: optimizers that belong to no model: a list, or a dict by name.
 
     Returns:
         The tensors in the structure's order: weights, optimizers, seeds, metrics.
@@ -124,10 +132,10 @@ def model_state(models: Any, optimizers: Any = ()) -> list[StateTensor]:
     return list(StateWalk(models, optimizers).tensors())
 
 
-def same_tensors(known: Sequence[StateTensor], found: Sequence[StateTensor]) -> bool:
-    """Whether two walks found the same variables under the same names."""
-    return len(known) == len(found) and all(
-        a.variable is b.variable and a.name == b.name for a, b in zip(known, found, strict=True)
+def same_tensors(first: Sequence[StateTensor], second: Sequence[StateTensor]) -> bool:
+    """Return whether two walks found the same variables by the same names."""
+    return len(first) == len(second) and all(
+        a.variable is b.variable and a.name == b.name for a, b in zip(first, second, strict=True)
     )
 
 
@@ -139,17 +147,17 @@ def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
 
 
 class _Walk:
-    def __init__(self, kind_of: ValueClassifier, sightings: WalkCache) -> None:
+    def __init__(self, kind_of: ValueClassifier, cache: WalkCache) -> None:
         self.found: list[StateTensor] = []
         self._kind_of = kind_of
-        self._sightings = sightings
-        self._seen: dict[int, Any] = {}  # keeps what it saw: ids are reused
+        self._cache = cache
+        self._seen: dict[int, Any] = {}  # keeps references: ids are reused
         self._names: set[str] = set()
         self._served: dict[int, str] = {}  # id of a weight -> its structural name
         self._deferred: list[tuple[Any, str]] = []
 
     def visit(self, value: Any, path: str, section: str = "weights", depth: int = 0) -> None:
-        """Names all variables below a value; optimizers and metrics wait for `visit_deferred`."""
+        """Name all variables below a value; optimizers and metrics wait for `visit_deferred`."""
         kind = self._kind_of(value)
         if kind == "plain" or id(value) in self._seen or depth > _DEEPEST:
             return
@@ -157,10 +165,10 @@ class _Walk:
             self._add(value, path, section)
         elif kind == "generator":
             self._see(value)
-            self._sightings.value(_state_of, value)
+            self._cache.result(_state_of, value)
             self._add(value.state, _joined(path, "state"), "seeds", value)
         elif kind in ("optimizer", "metric") and section == "weights":
-            # The weights claim their names first: optimizers and metrics refer to them.
+            # Weights are named first: optimizers and metrics refer to them.
             self._deferred.append((value, path))
         elif kind == "optimizer":
             self._visit_optimizer(value, path)
@@ -170,7 +178,7 @@ class _Walk:
                 self.visit(child, _joined(path, name), section, depth + 1)
 
     def visit_deferred(self) -> None:
-        """Names the variables of the metrics, then of the optimizers, that were passed on the way."""
+        """Name the variables of the deferred metrics, then of the deferred optimizers."""
         deferred, self._deferred = self._deferred, []
         for value, path in deferred:
             if self._kind_of(value) == "metric":
@@ -180,9 +188,9 @@ class _Walk:
                 self._visit_optimizer(value, path)
 
     def visit_untracked(self, model: Any, path: str) -> list[tuple[Any, str]]:
-        """Names what TensorFlow tracks below the model and no attribute led to; returns it with its names."""
+        """Name the variables that TensorFlow tracks below a model and no attribute leads to; return both."""
         found: list[tuple[Any, str]] = []
-        deferred = {id(v) for held, _ in self._deferred for v in _all_variables(held)}
+        deferred = {id(v) for owner, _ in self._deferred for v in _all_variables(owner)}
         for child in backend.variables.tracked_objects(model):
             if self._kind_of(child) not in ("variable", "generator"):
                 continue
@@ -203,14 +211,14 @@ class _Walk:
             if kind == "optimizer":
                 self._visit_optimizer(child, _joined(path, name))
             elif kind == "sequence" and served and len(child) == len(served):
-                self._sightings.container(child.__iter__)
+                self._cache.container(child.__iter__)
                 for index, slot in enumerate(child):
                     is_slot = self._kind_of(slot) == "variable"
                     weight = self._served.get(id(served[index])) if is_slot else None
                     self.visit(slot, _joined(_joined(path, name), weight or str(index)), "optimizer")
             elif kind == "mapping":
-                # Keyed by names that count up: the order of creation is what stays the same.
-                self._sightings.mapping(child.items)
+                # The keys contain counters; the order of creation is equal in every process.
+                self._cache.mapping(child.items)
                 later.append((name, list(child.values())))
             elif name == "variables":
                 later.append((name, child))
@@ -223,38 +231,37 @@ class _Walk:
         if kind == "mapping":
             entries = own_method(value, dict, "items")
             items = items_of(entries)
-            if self._all_plain(lambda: (held for _, held in items)):
-                self._sightings.plain_container(own_method(value, dict, "values"))
+            if self._all_plain(lambda: (item for _, item in items)):
+                self._cache.plain_container(own_method(value, dict, "values"))
                 return
-            self._sightings.mapping(entries)
+            self._cache.mapping(entries)
             yield from by_key(items)
         elif kind in ("sequence", "set"):
             base = next(b for b in _CONTAINERS if isinstance(value, b))
-            present = own_method(value, base, "__iter__")
-            held = items_of(present)
-            walk = held.__iter__
-            if self._all_plain(walk):
-                self._sightings.plain_container(present)
+            iterate = own_method(value, base, "__iter__")
+            items = items_of(iterate)
+            if self._all_plain(items.__iter__):
+                self._cache.plain_container(iterate)
                 return
-            self._sightings.container(present)
-            # A set has no order of its own that two processes share.
-            for index, item in enumerate(sorted(walk(), key=sort_key) if kind == "set" else walk()):
+            self._cache.container(iterate)
+            # The order of a set differs between processes.
+            for index, item in enumerate(sorted(items, key=sort_key) if kind == "set" else items):
                 yield str(index), item
         else:
-            self._sightings.attributes(value, (lambda: _held_by(value)) if slots(type(value)) else None)
+            self._cache.attributes(value, (lambda: all_attributes(value)) if slots(type(value)) else None)
             if kind == "graph":
-                self._sightings.container(lambda: value.layers)
+                self._cache.container(lambda: value.layers)
                 yield "layers", list(value.layers)
-            yield from _attributes(value, self._kind_of)
+            yield from attributes(value, self._kind_of)
 
     def _all_plain(self, walk: Callable[[], Iterable[Any]]) -> bool:
-        """Whether a container holds nothing to look into, found out in one fast pass over it."""
+        """Return whether all items of a container are plain, by one fast pass over their types."""
         kinds = set(map(type, walk()))
         return all(self._kind_of.of_class(kind, walk) == "plain" for kind in kinds)
 
     def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
         raw = backend.variables.raw_variable(variable)
-        self._sightings.value(backend.variables.raw_variable, variable)
+        self._cache.result(backend.variables.raw_variable, variable)
         if id(variable) in self._seen or raw is None or id(raw) in self._seen:
             return
         self._see(variable)
@@ -271,29 +278,6 @@ class _Walk:
 
     def _see(self, value: Any) -> None:
         self._seen[id(value)] = value
-
-
-def _attributes(value: Any, kind_of: ValueClassifier) -> Iterator[tuple[str, Any]]:
-    """An object's attributes: public ones, private ones, then the lists that Keras keeps."""
-    held = _held_by(value)
-    names = sorted(n for n, v in held.items() if kind_of(v) != "plain" and not n.startswith("_self_"))
-    private = [n for n in names if n.startswith("_")]
-    for name in names:
-        if not name.startswith("_"):
-            yield name, held[name]
-    for name in sorted(private, key=backend.variables.KERAS_LISTS.__contains__):
-        short = name.strip("_")
-        yield (name if short in held or not short else short), held[name]
-
-
-def _held_by(value: Any) -> dict[str, Any]:
-    held = dict(vars(value)) if hasattr(value, "__dict__") else {}
-    for name, slot in slots(type(value)).items():
-        try:
-            held[name] = slot.__get__(value)
-        except AttributeError:  # a slot that nothing was put into
-            continue
-    return held
 
 
 def _state_of(generator: Any) -> Any:

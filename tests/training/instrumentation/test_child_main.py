@@ -1,4 +1,4 @@
-"""The child's side of a launch: the script runs as it would by itself, and what Keras does is recorded."""
+"""The child process: the script runs as without us, and what Keras does is recorded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ print(Own.__module__, isinstance(__builtins__, type(os)), sys.modules["__main__"
 
 
 @pytest.mark.parametrize("module", [None, "package.part", "package"])
-def test_the_script_is_main_as_in_python(
+def test_script_is_main_as_in_python(
     launched: Any, written: Any, process: Any, here: Path, module: str | None
 ) -> None:
     text = f'"""The script."""\n{MAIN}'
@@ -37,16 +37,16 @@ def test_the_script_is_main_as_in_python(
     for name in ("__init__.py", "part.py", "__main__.py"):
         (here / "package" / name).write_text(text if name != "__init__.py" else "value = 1\n")
     command = ["script.py"] if module is None else ["-m", module]
-    by_itself = process(*command, "--one", "two words")
-    said, _ = by_itself.communicate()
-    assert by_itself.returncode == 0
+    direct = process(*command, "--one", "two words")
+    expected, _ = direct.communicate()
+    assert direct.returncode == 0
     child = launched(None if module else "script.py", "--one", "two words", module=module)
     assert child.outcome.code == 0
-    assert child.output == said
+    assert child.output == expected
 
 
 @pytest.mark.parametrize(
-    ("lines", "code", "said"),
+    ("lines", "code", "text"),
     [
         ("sys.exit()", 0, ""),
         ("sys.exit(3)", 3, ""),
@@ -57,10 +57,10 @@ def test_the_script_is_main_as_in_python(
         ("if True print(1)", 1, "    if True print(1)\n            ^^^^^\nSyntaxError: invalid syntax\n"),
     ],
 )
-def test_exit_codes(launched: Any, written: Any, lines: str, code: int, said: str) -> None:
+def test_exit_codes(launched: Any, written: Any, lines: str, code: int, text: str) -> None:
     child = launched(written(f"import sys\n{lines}\n"))
     assert child.outcome.code == code
-    assert said in child.output if said else child.output == ""
+    assert text in child.output if text else child.output == ""
     assert "instrument" not in child.output
     (record,) = child.records
     assert record["kind"] == "exit"
@@ -68,7 +68,7 @@ def test_exit_codes(launched: Any, written: Any, lines: str, code: int, said: st
     assert record["status"] == ("finished" if code == 0 else "stopped")
 
 
-def test_a_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here: Path) -> None:
+def test_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here: Path) -> None:
     child = launched(
         written(
             TRAINS + "def prepare(row):\n    raise ValueError(f'no such row: {row}')\n"
@@ -92,7 +92,7 @@ def test_a_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here
     assert str(raised.value) == f"run 1 failed with exit code 1; ledger and output kept in {child.folder}"
 
 
-def test_a_fit_that_fails_is_ended_and_the_next_one_numbered(launched: Any, written: Any) -> None:
+def test_failed_fit_is_ended_and_the_next_one_numbered(launched: Any, written: Any) -> None:
     child = launched(
         written(
             TRAINS + "class Broken(keras.callbacks.Callback):\n"
@@ -110,7 +110,7 @@ def test_a_fit_that_fails_is_ended_and_the_next_one_numbered(launched: Any, writ
     assert child.ledger.status == "finished"
 
 
-def test_a_training_killed_between_epochs_can_be_read(launched: Any, written: Any) -> None:
+def test_ledger_of_a_killed_training_can_be_read(launched: Any, written: Any) -> None:
     child = launched(
         written(
             TRAINS + "import os\n"
@@ -128,7 +128,7 @@ def test_a_training_killed_between_epochs_can_be_read(launched: Any, written: An
         raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
-def test_a_full_disk_ends_the_record_and_not_the_training(launched: Any, written: Any) -> None:
+def test_full_disk_ends_the_recording_and_not_the_training(launched: Any, written: Any) -> None:
     child = launched(
         written(
             TRAINS + "import os, resource\n"
@@ -169,7 +169,7 @@ def test_a_full_disk_ends_the_record_and_not_the_training(launched: Any, written
         ("build()\n", None),
     ],
 )
-def test_a_training_elsewhere_is_not_observed(
+def test_training_in_another_process_is_not_observed(
     launched: Any, written: Any, lines: str, message: str | None
 ) -> None:
     child = launched(
@@ -202,9 +202,7 @@ for _ in range(2):
 
 
 @pytest.mark.parametrize("way", ["eager", "function"])
-def test_layers_that_no_model_holds_are_recorded_as_they_are_left(
-    launched: Any, written: Any, way: str
-) -> None:
+def test_layers_without_a_model_are_recorded_at_the_exit(launched: Any, written: Any, way: str) -> None:
     child = launched(written(TRAINS + BARE), way)
     assert child.outcome.code == 0, child.output
     raise_for_outcome(child.outcome, child.folder, name="run 1")
@@ -215,7 +213,7 @@ def test_layers_that_no_model_holds_are_recorded_as_they_are_left(
     assert slots < set(record["tensors"]["optimizer"])
 
 
-def test_a_loop_by_hand_over_a_model_is_recorded_as_before(launched: Any, written: Any) -> None:
+def test_custom_training_loop_over_a_model_is_recorded_at_the_exit(launched: Any, written: Any) -> None:
     model = BARE.replace("layers[1](layers[0](x))", "model(x)").replace("def step", MODEL_OF_LAYERS)
     child = launched(written(TRAINS + model), "function")
     assert child.outcome.code == 0, child.output
@@ -227,14 +225,14 @@ def test_a_loop_by_hand_over_a_model_is_recorded_as_before(launched: Any, writte
 MODEL_OF_LAYERS = "model = keras.Sequential(layers)\ndef step"
 
 
-def test_a_process_that_becomes_another_leaves_no_record(launched: Any, written: Any) -> None:
+def test_process_that_calls_exec_leaves_no_record(launched: Any, written: Any) -> None:
     child = launched(written("import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'pass'])\n"))
     assert child.outcome.code == 0
     with pytest.raises(LaunchError, match=r"^run 1: it left no record: .* os\.exec, .*; output kept in "):
         raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
-def test_models_of_tf_keras_are_named(launched: Any, written: Any, here: Path) -> None:
+def test_unsupported_tf_keras_models_are_reported(launched: Any, written: Any, here: Path) -> None:
     package = here / "tf_keras" / "src" / "engine"
     package.mkdir(parents=True)
     package.joinpath("training.py").write_text("class Model:\n    def fit(self):\n        return 'trained'\n")
@@ -245,7 +243,7 @@ def test_models_of_tf_keras_are_named(launched: Any, written: Any, here: Path) -
         raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 
-def test_the_header_says_what_was_run(launched: Any) -> None:
+def test_header_describes_the_script(launched: Any) -> None:
     child = launched("seeded.py", "--epochs", "1", policies={"max_epochs": 1})
     assert child.output == "epochs 1\n"
     header = child.ledger.header
@@ -278,7 +276,9 @@ def test_pinned_seeds_reach_every_generator(launched: Any, written: Any, here: P
     assert not set(seen[1]) & set(seen[2])
 
 
-def test_a_process_forked_before_keras_is_used_leaves_our_ledger_alone(launched: Any, written: Any) -> None:
+def test_process_forked_before_keras_is_used_does_not_write_to_the_ledger(
+    launched: Any, written: Any
+) -> None:
     child = launched(
         written(
             "import os\nread, write = os.pipe()\npid = os.fork()\n"
@@ -307,7 +307,7 @@ def test_threads_and_exit_functions_are_still_recorded(launched: Any, written: A
     assert [r["kind"] for r in child.records] == kinds
 
 
-def test_what_the_script_prints_to_may_be_closed(launched: Any, written: Any) -> None:
+def test_script_may_close_its_standard_output(launched: Any, written: Any) -> None:
     child = launched(
         written(TRAINS + "import sys\nwith open('log', 'w') as sys.stdout:\n    print(build().name)\n")
     )

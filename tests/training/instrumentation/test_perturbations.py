@@ -1,4 +1,4 @@
-"""What a child changes of its own surroundings."""
+"""Changed conditions of a child process."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def listed(here: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return natural
 
 
-def test_listings_come_the_other_way_round(listed: list[str], here: Path) -> None:
+def test_listings_are_reversed(listed: list[str], here: Path) -> None:
     apply_perturbations(listings="reversed")
     other = listed[::-1]
     assert os.listdir() == os.listdir(".") == os.listdir(here) == other
@@ -39,17 +39,17 @@ def test_listings_come_the_other_way_round(listed: list[str], here: Path) -> Non
         os.listdir("nowhere")
 
 
-def test_a_process_is_held_to_some_cpus() -> None:
+def test_process_is_limited_to_some_cpus() -> None:
     cpus = sorted(os.sched_getaffinity(0))[:1]
     code = (
         "import os\nfrom keras_repro.training.instrumentation.perturbations import apply_perturbations\n"
         f"apply_perturbations(cpus={cpus})\nprint(sorted(os.sched_getaffinity(0)))"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == str(cpus)
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == str(cpus)
 
 
-def test_keras_leaves_xla_out_where_it_would_choose_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_xla_is_disabled_if_keras_would_choose_it(monkeypatch: pytest.MonkeyPatch) -> None:
     import keras
     from keras.src.trainers.trainer import Trainer
 
@@ -58,7 +58,7 @@ def test_keras_leaves_xla_out_where_it_would_choose_it(monkeypatch: pytest.Monke
         model.compile("sgd", "mse", jit_compile=jit)
         return bool(model.jit_compile)
 
-    # As it is where there is a GPU.
+    # As on a machine with a GPU.
     monkeypatch.setattr(Trainer, "_resolve_auto_jit_compile", lambda self: True)
     assert compiled("auto")
     apply_perturbations(jit=False)
@@ -66,7 +66,7 @@ def test_keras_leaves_xla_out_where_it_would_choose_it(monkeypatch: pytest.Monke
     assert compiled(True)
 
 
-def test_threads_take_turns_more_often() -> None:
+def test_threads_switch_more_often() -> None:
     before = sys.getswitchinterval()
     try:
         apply_perturbations(switch_interval=1e-6)

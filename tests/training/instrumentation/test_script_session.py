@@ -1,4 +1,4 @@
-"""What is recorded of a script that calls Keras in many ways."""
+"""The record of a script that calls Keras in many ways."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ TRAINS = "import keras\nfrom small import X, Y, build\nkeras.utils.set_random_se
 
 @pytest.fixture
 def positions(launched: Any, written: Any) -> Any:
-    """Runs lines behind the usual imports; returns the records' positions."""
+    """Return a function that runs lines after the usual imports and returns the records' positions."""
 
     def run(lines: str) -> list[str]:
         child = launched(written(TRAINS + lines))
@@ -21,7 +21,7 @@ def positions(launched: Any, written: Any) -> Any:
     return run
 
 
-def test_every_way_to_call_fit(launched: Any) -> None:
+def test_all_ways_to_call_fit_are_recorded(launched: Any) -> None:
     child = launched("many_calls.py")
     assert child.outcome.code == 0, child.output
     records = list(child.ledger.typed_records())
@@ -64,7 +64,7 @@ def test_every_way_to_call_fit(launched: Any) -> None:
     assert not records[-1].tensors
 
 
-def test_what_fit_calls_itself_is_not_recorded_twice(positions: Any) -> None:
+def test_evaluation_inside_fit_is_not_recorded_twice(positions: Any) -> None:
     assert positions(
         "class Inner(keras.callbacks.Callback):\n"
         "    def on_epoch_end(self, epoch, logs=None):\n"
@@ -73,7 +73,7 @@ def test_what_fit_calls_itself_is_not_recorded_twice(positions: Any) -> None:
     ) == ["fit 0", "start 0", "birth 0 0", "epoch 0 0", "end 0", "exit"]
 
 
-def test_results_of_evaluate_by_name_and_of_predict_by_value(launched: Any, written: Any) -> None:
+def test_results_of_evaluate_and_predict_are_recorded(launched: Any, written: Any) -> None:
     child = launched(
         written(
             TRAINS + "model = build()\nmodel.evaluate(X, Y, verbose=0, return_dict=True)\n"
@@ -93,7 +93,7 @@ def test_results_of_evaluate_by_name_and_of_predict_by_value(launched: Any, writ
     assert list(last.tensors["weights"])[:2] == ["model 0/layers/0/bias", "model 0/layers/0/kernel"]
 
 
-def test_loops_of_train_on_batch(positions: Any) -> None:
+def test_train_on_batch_loops_are_recorded(positions: Any) -> None:
     assert positions(
         "a, b = build(), build()\n"
         "for _ in range(3):\n    a.train_on_batch(X[:9], Y[:9])\n    b.train_on_batch(X[:9], Y[:9])\n"
@@ -106,8 +106,8 @@ def test_loops_of_train_on_batch(positions: Any) -> None:
     ]
 
 
-def test_an_untrained_model_is_compared_at_exit_whatever_its_scope(launched: Any) -> None:
-    child = launched("by_hand.py", "tape", "seeded")
+def test_untrained_model_is_compared_at_the_exit(launched: Any) -> None:
+    child = launched("custom_loop.py", "tape", "seeded")
     (record,) = child.ledger.typed_records()
     assert record.kind == "exit"
     assert len(record.tensors["weights"]) == 4

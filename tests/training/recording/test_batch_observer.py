@@ -1,4 +1,4 @@
-"""Batches in step records: seen without changing a bit of the training, by trainer and by launcher."""
+"""Batches in step records: observed without any change to the training, by trainer and launcher."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ X, Y = models.data(48)
 
 @pytest.mark.parametrize("at_once", [1, 3])
 @pytest.mark.parametrize("kind", [k for k in DATA if k != "optional"])
-def test_what_is_handed_on_is_what_was_taken(kind: str, at_once: int) -> None:
+def test_feed_returns_the_batches_it_was_given(kind: str, at_once: int) -> None:
     batches = list(DATA[kind]())
     spec = DATA[kind]().element_spec
     feed = BatchFeed.of(spec, at_once)
@@ -45,7 +45,7 @@ def _parts(batch: Any) -> list[Any]:
     return tf.nest.flatten(batch, expand_composites=True)
 
 
-def test_there_is_no_feed_for_what_cannot_go_through_it() -> None:
+def test_unsupported_element_spec_has_no_feed() -> None:
     assert BatchFeed.of(DATA["optional"]().element_spec, 1) is None
 
 
@@ -53,7 +53,7 @@ def _numbers(rows: Any = slice(None), *, x: Any = X, y: Any = Y) -> Any:
     return [tf.constant(x[rows]), tf.constant(y[rows])]
 
 
-def test_the_same_samples_in_another_order_are_known() -> None:
+def test_reordered_samples_have_equal_rows_digest() -> None:
     backwards = np.arange(48)[::-1]
     first, other = joint_digests([_numbers()]), joint_digests([_numbers(backwards)])
     assert first["rows"] == other["rows"]
@@ -62,7 +62,7 @@ def test_the_same_samples_in_another_order_are_known() -> None:
 
 
 @pytest.mark.parametrize("wide", [False, True])
-def test_another_value_label_or_dtype_gives_other_rows(wide: bool) -> None:
+def test_value_label_and_dtype_change_rows_digest(wide: bool) -> None:
     x = np.repeat(X, 2000, axis=1) if wide else X
     changed = x.copy()
     changed[5, 1] = np.nextafter(changed[5, 1], np.float32(9))
@@ -80,7 +80,7 @@ def test_another_value_label_or_dtype_gives_other_rows(wide: bool) -> None:
     assert len({d["rows"] for d in digests}) == len({d["order"] for d in digests}) == 5
 
 
-def test_rows_add_up_and_texts_have_them_too() -> None:
+def test_rows_digests_are_additive_and_exist_for_strings() -> None:
     halves = _numbers(slice(0, 20)), _numbers(slice(20, None))
     whole, both = joint_digests([_numbers()]), joint_digests(halves)
     sums = [int(joint_digests([h])["rows"], 16) for h in halves]
@@ -91,7 +91,7 @@ def test_rows_add_up_and_texts_have_them_too() -> None:
     assert digests[0] == digests[1] != digests[2]
 
 
-def test_what_is_no_list_of_samples_has_no_rows() -> None:
+def test_scalars_have_no_rows_digest() -> None:
     assert list(joint_digests([[tf.ones((2, 2)), tf.ones(3)]])) == ["order"]
     assert list(joint_digests([[tf.ones((2, 2)), tf.ones(())]])) == ["order"]
     for kind, samples in (("ragged", False), ("sparse", False), ("a dict and weights", True)):
@@ -134,7 +134,7 @@ FITS: dict[str, tuple[Callable[[], Any], Callable[[], dict[str, Any]]]] = {
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
 @pytest.mark.parametrize("kind", FITS)
-def test_a_trainer_sees_batches_and_changes_nothing(kind: str, tmp_path: Path) -> None:
+def test_trainer_records_batches_and_changes_nothing(kind: str, tmp_path: Path) -> None:
     build, arguments = FITS[kind]
     trainer = kr.ReproducibleTrainer(build, seed=4, batch_size=8, switches={"op_determinism": False})
     runs, states = {}, []
@@ -147,7 +147,9 @@ def test_a_trainer_sees_batches_and_changes_nothing(kind: str, tmp_path: Path) -
     assert len({run.fingerprint for run in runs.values()}) == 1
     steps = {n: [r for r in _records(run.run_dir) if r["kind"] == "step"] for n, run in runs.items()}
     assert steps["epoch"] == []
-    assert all(list(r["batch"]) == ["order", "rows"] for held in steps.values() for r in held)
+    assert all(
+        list(r["batch"]) == ["order", "rows"] for records_of_epoch in steps.values() for r in records_of_epoch
+    )
     seen = {(r["epoch"], r["step"]): r["batch"] for r in steps["step"]}
     assert all(seen[r["epoch"], r["step"]] == r["batch"] for r in steps[3])
     assert len({b["order"] for b in seen.values()}) >= len(seen) / 2  # a PyDataset's epochs may be alike
@@ -159,47 +161,47 @@ def _records(folder: Path) -> list[dict[str, Any]]:
     return list(open_ledger(folder).records())
 
 
-def test_only_batches_of_recorded_steps_are_taken() -> None:
+def test_only_batches_of_recorded_steps_are_digests() -> None:
     models.fresh()
-    model, due, taken = models.functional(), [False, True, False], []
+    model, due, digests = models.functional(), [False, True, False], []
     model.make_train_function()
     bare = model.train_function
     iterator = iter(_dataset())
     feed = BatchFeed.of(iterator.element_spec, 1)
     assert feed is not None
-    watch = BatchObserver(model, feed, lambda: due.pop(0))
-    watch.install()
-    watch.install()
+    observer = BatchObserver(model, feed, lambda: due.pop(0))
+    observer.install()
+    observer.install()
     for _ in range(3):
         model.train_function(iterator)
-        taken.append(watch.seen())
-    assert [t is None for t in taken] == [True, False, True]
-    assert taken[1] == joint_digests([_parts(list(_dataset())[1])])
-    watch.uninstall()
+        digests.append(observer.seen())
+    assert [t is None for t in digests] == [True, False, True]
+    assert digests[1] == joint_digests([_parts(list(_dataset())[1])])
+    observer.uninstall()
     assert model.train_function is bare
 
 
-def test_of_two_watches_the_inner_one_may_leave_first() -> None:
+def test_inner_of_two_observers_may_be_uninstalled_first() -> None:
     models.fresh()
     model = models.functional()
     model.make_train_function()
     bare, iterator = model.train_function, iter(_dataset())
-    watches = []
+    observers = []
     for _ in range(2):
         feed = BatchFeed.of(iterator.element_spec, 1)
         assert feed is not None
-        watches.append(BatchObserver(model, feed, lambda: True))
-        watches[-1].install()
+        observers.append(BatchObserver(model, feed, lambda: True))
+        observers[-1].install()
     model.train_function(iterator)
-    assert watches[0].seen() == watches[1].seen() == joint_digests([_parts(next(iter(_dataset())))])
-    watches[0].uninstall()
-    assert watches[1].function is bare
-    watches[1].uninstall()
+    assert observers[0].seen() == observers[1].seen() == joint_digests([_parts(next(iter(_dataset())))])
+    observers[0].uninstall()
+    assert observers[1].function is bare
+    observers[1].uninstall()
     assert model.train_function is bare
 
 
 @pytest.mark.filterwarnings("ignore:.shuffle=True. was passed")
-def test_where_batches_cannot_be_seen_steps_are_recorded_without(tmp_path: Path) -> None:
+def test_steps_are_recorded_without_batches_that_cannot_be_observed(tmp_path: Path) -> None:
     trainer = kr.ReproducibleTrainer(
         models.functional, seed=4, batch_size=8, switches={"op_determinism": False}
     )
@@ -214,7 +216,7 @@ def test_where_batches_cannot_be_seen_steps_are_recorded_without(tmp_path: Path)
 
 
 @pytest.mark.parametrize("every", ["epochs", 0, True, 1.5])
-def test_a_trainer_refuses_what_is_no_number_of_steps(every: Any, here: Path) -> None:
+def test_trainer_rejects_invalid_every(every: Any, here: Path) -> None:
     trainer = kr.ReproducibleTrainer(
         models.functional, seed=4, batch_size=8, switches={"op_determinism": False}
     )
@@ -223,19 +225,19 @@ def test_a_trainer_refuses_what_is_no_number_of_steps(every: Any, here: Path) ->
     assert list(here.iterdir()) == []
 
 
-def test_the_launcher_sees_batches_and_changes_nothing(
+def test_launcher_records_batches_and_changes_nothing(
     launched: Callable[..., Any], process: Callable[..., Any], here: Path
 ) -> None:
     script = Path(models.__file__).parents[1] / "scripts" / "all_kinds.py"
     child = launched("all_kinds.py", every="step")
     assert child.outcome.code == 0, child.output
-    watched = json.loads((here / "result.json").read_text())
+    observered = json.loads((here / "result.json").read_text())
     (here / "result.json").unlink()
     with process(script) as bare:
         assert bare.communicate() is not None
     assert bare.returncode == 0
     expected = json.loads((here / "result.json").read_text())
-    assert watched == expected
+    assert observered == expected
     assert len(expected) == 9
     records = child.records
     assert [r["batches"] for r in records if r["kind"] == "fit"] == ["seen"] * 9
@@ -245,7 +247,7 @@ def test_the_launcher_sees_batches_and_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", [k for k in DATA if k != "optional"])
-def test_what_is_taken_is_what_next_gives(kind: str) -> None:
+def test_digests_batches_equal_those_of_next(kind: str) -> None:
     spec = DATA[kind]().element_spec
     dense = BatchFeed(spec, 1).dense
     assert dense == (kind not in ("ragged", "sparse", "ragged and dense"))

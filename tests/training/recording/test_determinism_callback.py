@@ -158,7 +158,7 @@ def _fit(mode: Mode, callback: Any = None) -> Any:
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_a_training_is_recorded_and_not_changed(name: str, tmp_path: Path) -> None:
+def test_training_is_recorded_and_not_changed(name: str, tmp_path: Path) -> None:
     bare, history = _fit(MODES[name])
     one = kr.DeterminismCallback(tmp_path / "one")
     observed, observed_history = _fit(MODES[name], one)
@@ -187,7 +187,7 @@ def _digests(model: Any) -> Any:
     return digests_of(model_state(model))
 
 
-def test_an_average_that_swaps_after_the_last_epoch_is_in_the_end(tmp_path: Path) -> None:
+def test_weights_averaged_after_the_last_epoch_are_in_the_end_record(tmp_path: Path) -> None:
     model, _ = _fit(
         Mode(lambda: _mlp(optimizer=keras.optimizers.Adam(**_EMA), run_eagerly=True)),
         kr.DeterminismCallback(tmp_path / "run"),
@@ -197,7 +197,7 @@ def test_an_average_that_swaps_after_the_last_epoch_is_in_the_end(tmp_path: Path
     assert records[-1].tensors["weights"] == _digests(model)["weights"]
 
 
-def test_the_best_weights_that_are_restored_are_in_the_end(tmp_path: Path) -> None:
+def test_restored_best_weights_are_in_the_end_record(tmp_path: Path) -> None:
     model, history = _fit(MODES["best weights"], kr.DeterminismCallback(tmp_path / "run"))
     records = list(open_ledger(tmp_path / "run").typed_records())
     assert len(history["loss"]) == 2
@@ -246,10 +246,10 @@ def test_stop_ends_the_training_at_the_epoch_that_differs(gan_run: Path, tmp_pat
     ):
         history = _train_gan(_Flip(_SLOT, 1), callback)
     assert len(history.epoch) == 2
-    found = callback.divergence
-    assert found is not None
-    assert (found.fit, found.epoch) == (0, 1)
-    assert found.tensors == ({"section": "optimizer", "tensor": _SLOT},)
+    divergence = callback.divergence
+    assert divergence is not None
+    assert (divergence.fit, divergence.epoch) == (0, 1)
+    assert divergence.tensors == ({"section": "optimizer", "tensor": _SLOT},)
     ledger = open_ledger(tmp_path / "run")
     assert ledger.status == "stopped"
     assert callback.fingerprint == ledger.fingerprint
@@ -276,7 +276,7 @@ def test_warn_continues_to_the_end(gan_run: Path, tmp_path: Path) -> None:
     assert open_ledger(tmp_path / "run").status == "finished"
 
 
-def test_a_difference_in_what_the_first_step_makes_comes_before_the_first_epoch(
+def test_difference_in_deferred_weights_is_reported_before_the_first_epoch(
     gan_run: Path, tmp_path: Path
 ) -> None:
     callback = kr.DeterminismCallback(tmp_path / "run", reference=gan_run)
@@ -287,7 +287,7 @@ def test_a_difference_in_what_the_first_step_makes_comes_before_the_first_epoch(
     assert (callback.divergence.epoch, callback.divergence.cause) == (None, "initial_weights")
 
 
-def test_a_difference_at_the_start_is_known_before_the_first_step(tmp_path: Path) -> None:
+def test_difference_at_the_start_is_reported_before_the_first_step(tmp_path: Path) -> None:
     x, y = models.data()
     models.fresh()
     models.sequential().fit(x, y, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "one")])
@@ -300,7 +300,7 @@ def test_a_difference_at_the_start_is_known_before_the_first_step(tmp_path: Path
     assert models.weights(model)[:4] == before
 
 
-def test_a_run_longer_than_its_reference_is_not_said_to_differ(gan_run: Path, tmp_path: Path) -> None:
+def test_run_longer_than_its_reference_does_not_diverge(gan_run: Path, tmp_path: Path) -> None:
     models.fresh()
     model = models.gan()
     model.run_eagerly = True
@@ -317,7 +317,7 @@ def test_a_run_longer_than_its_reference_is_not_said_to_differ(gan_run: Path, tm
 # What is wrong with the arguments.
 
 
-def test_wrong_arguments(tmp_path: Path, gan_run: Path) -> None:
+def test_invalid_arguments_are_rejected(tmp_path: Path, gan_run: Path) -> None:
     message = "on_divergence must be one of 'stop', 'raise', 'warn', received 'explode'"
     with pytest.raises(ValueError, match=message):
         kr.DeterminismCallback(tmp_path / "a", on_divergence="explode")  # type: ignore[arg-type]
@@ -333,7 +333,7 @@ def test_wrong_arguments(tmp_path: Path, gan_run: Path) -> None:
         kr.DeterminismCallback(tmp_path / "file")
 
 
-def test_a_folder_without_a_run_is_taken_and_one_with_a_run_replaced_when_asked(tmp_path: Path) -> None:
+def test_folder_without_a_run_is_used_and_a_run_is_replaced_only_on_request(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "notes.txt").write_text("mine")
     x, y = models.data()
@@ -381,7 +381,7 @@ def small_model() -> Any:
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy keyword")
 @pytest.mark.parametrize("make", _CHANGING, ids=lambda make: type(make()).__name__)
-def test_placed_before_what_changes_weights_or_logs_it_says_so(
+def test_callback_before_one_that_changes_weights_or_logs_warns(
     make: Callable[[], Any], small_model: Any, tmp_path: Path
 ) -> None:
     x, y = models.data()
@@ -394,12 +394,12 @@ def test_placed_before_what_changes_weights_or_logs_it_says_so(
     note = next(open_ledger(tmp_path / "first").typed_records()).extra["notes"]
     assert len(note) == 1
     assert note[0].startswith(name)
-    # Warnings are errors here: none comes where it is last.
+    # Warnings are errors here: the last callback causes none.
     small_model.fit(x, y, verbose=0, callbacks=[make(), kr.DeterminismCallback(tmp_path / "last")])
     assert next(open_ledger(tmp_path / "last").typed_records()).extra["notes"] == []
 
 
-def test_placed_before_callbacks_that_only_watch_it_says_nothing(small_model: Any, tmp_path: Path) -> None:
+def test_callback_before_passive_ones_does_not_warn(small_model: Any, tmp_path: Path) -> None:
     x, y = models.data()
     watching = [
         keras.callbacks.CSVLogger(tmp_path / "log.csv"),
@@ -415,12 +415,12 @@ def test_placed_before_callbacks_that_only_watch_it_says_nothing(small_model: An
     assert open_ledger(tmp_path / "run").fingerprint == open_ledger(tmp_path / "other").fingerprint
 
 
-def test_the_list_of_callbacks_is_left_as_it_was(small_model: Any, tmp_path: Path) -> None:
+def test_list_of_callbacks_is_restored(small_model: Any, tmp_path: Path) -> None:
     x, y = models.data()
-    mine = [_Batches(), kr.DeterminismCallback(tmp_path / "run")]
-    given = keras.callbacks.CallbackList(list(mine), model=small_model, add_history=True)
+    callbacks = [_Batches(), kr.DeterminismCallback(tmp_path / "run")]
+    given = keras.callbacks.CallbackList(list(callbacks), model=small_model, add_history=True)
     small_model.fit(x, y, verbose=0, callbacks=given)
-    assert given.callbacks[:2] == mine
+    assert given.callbacks[:2] == callbacks
     assert [type(c).__name__ for c in given.callbacks[2:]] == ["History"]
 
 
@@ -446,7 +446,7 @@ def _vector_model() -> Any:
     )
 
 
-def test_own_logs_are_told_from_what_callbacks_add(tmp_path: Path) -> None:
+def test_own_logs_are_separated_from_those_of_callbacks(tmp_path: Path) -> None:
     x, y = models.data()
     fingerprints = []
     for name in ("one", "two"):
@@ -493,7 +493,7 @@ def _note_of(tmp_path: Path, prepare: Callable[[Any, int], None], *callbacks: An
     return kr.compare(tmp_path / "0", tmp_path / "1")
 
 
-def test_a_dropout_that_never_draws_may_be_unseeded(tmp_path: Path) -> None:
+def test_unseeded_dropout_without_draws_is_only_noted(tmp_path: Path) -> None:
     def prepare(model: Any, number: int) -> None:
         model.layers[2].dropout.seed_generator.state.assign([number, 0])
 
@@ -504,7 +504,7 @@ def test_a_dropout_that_never_draws_may_be_unseeded(tmp_path: Path) -> None:
     assert note in comparison.notes
 
 
-def test_a_generator_that_nothing_uses_may_be_unseeded(tmp_path: Path) -> None:
+def test_unseeded_unused_generator_is_only_noted(tmp_path: Path) -> None:
     def prepare(model: Any, number: int) -> None:
         holder = models.Settings()
         holder.__dict__.clear()
@@ -518,7 +518,7 @@ def test_a_generator_that_nothing_uses_may_be_unseeded(tmp_path: Path) -> None:
     assert "holder/spare/1/state" in noted
 
 
-def test_metrics_left_from_an_evaluation_have_no_effect(tmp_path: Path) -> None:
+def test_metrics_of_an_earlier_evaluation_are_only_noted(tmp_path: Path) -> None:
     def prepare(model: Any, number: int) -> None:
         x, y = models.data()
         model.evaluate(x[number:], y[number:], verbose=0)
@@ -528,7 +528,7 @@ def test_metrics_left_from_an_evaluation_have_no_effect(tmp_path: Path) -> None:
     assert any("loss_tracker/total differs by values left from before" in n for n in comparison.notes)
 
 
-def test_the_processes_own_generators_are_noted(tmp_path: Path) -> None:
+def test_generators_of_the_process_are_only_noted(tmp_path: Path) -> None:
     comparison = _note_of(tmp_path, lambda model, number: np.random.seed(number))
     assert comparison.verdict == "identical"
     assert any("the process's own generator (numpy) differs" in n for n in comparison.notes)
@@ -541,7 +541,7 @@ class _Stateful(layers.Layer):
         return x + tf.random.uniform((1,), seed=3) * 0.1
 
 
-def test_a_stateful_random_operation_is_named(tmp_path: Path) -> None:
+def test_stateful_random_operation_is_reported(tmp_path: Path) -> None:
     x, y = models.data()
     models.fresh()
     model = models.compiled(keras.Sequential([keras.Input((4,)), _Stateful(), layers.Dense(1)]))
@@ -584,7 +584,7 @@ class _Fails(keras.callbacks.Callback):
             raise ZeroDivisionError
 
 
-def test_a_fit_that_fails_leaves_what_was_recorded(small_model: Any, tmp_path: Path) -> None:
+def test_failed_fit_keeps_its_records(small_model: Any, tmp_path: Path) -> None:
     x, y = models.data()
     callback, fails = kr.DeterminismCallback(tmp_path / "run"), _Fails()
     with pytest.raises(ZeroDivisionError):
@@ -600,10 +600,10 @@ def test_a_fit_that_fails_leaves_what_was_recorded(small_model: Any, tmp_path: P
     ]
 
 
-# What stays behind.
+# Resources.
 
 
-def test_no_descriptor_stays_open_when_a_callback_is_gone(small_model: Any, tmp_path: Path) -> None:
+def test_no_descriptor_stays_open_after_a_callback_is_deleted(small_model: Any, tmp_path: Path) -> None:
     x, y = models.data()
     gc.collect()
     before = set(os.listdir("/proc/self/fd"))
@@ -622,16 +622,16 @@ class _Addresses(keras.callbacks.Callback):
     def __init__(self, *, hold: bool = False) -> None:
         super().__init__()
         self.seen: list[list[int]] = []
-        self.hold, self.held = hold, []
+        self.hold, self.views = hold, []
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         views = [memoryview(v.value.read_value()) for v in self.model.variables if v.dtype == "float32"]
         self.seen.append([np.asarray(v).__array_interface__["data"][0] for v in views])
         if self.hold:
-            self.held.append(views)
+            self.views.append(views)
 
 
-def test_reading_the_state_leaves_no_view_that_would_make_the_next_step_copy(tmp_path: Path) -> None:
+def test_reading_the_state_keeps_no_view_that_would_make_the_next_step_copy(tmp_path: Path) -> None:
     def train(*callbacks: Any) -> None:
         # One layer: the kernel of a second one is at times still read, for the gradient, as it is updated.
         model = models.compiled(
@@ -660,9 +660,7 @@ def small_files() -> Iterator[Callable[[int], None]]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_fills_up_does_not_end_the_training(
-    small_files: Callable[[int], None], tmp_path: Path
-) -> None:
+def test_full_disk_does_not_end_the_training(small_files: Callable[[int], None], tmp_path: Path) -> None:
     class Fills(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             if epoch == 1:
@@ -683,7 +681,7 @@ def test_a_disk_that_fills_up_does_not_end_the_training(
     assert callback.fingerprint.endswith("-partial")
 
 
-def test_the_fit_record_says_what_was_trained(small_model: Any, tmp_path: Path) -> None:
+def test_fit_record_describes_the_training(small_model: Any, tmp_path: Path) -> None:
     x, y = models.data()
     models.fresh(9)
     callback = kr.DeterminismCallback(tmp_path / "run", seed=9)

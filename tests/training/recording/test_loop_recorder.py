@@ -1,4 +1,4 @@
-"""`Recorder`: each part of the state by its name, and loops written by hand."""
+"""`Recorder`: each part of the state by its name, and custom training loops."""
 
 from __future__ import annotations
 
@@ -100,22 +100,27 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any
         ),
     ],
 )
-def test_one_bit_of_one_part_is_seen_and_named(
+def test_flipped_bit_is_detected_and_named(
     model: str, section: str, tensor: str, built: Callable[[str], tuple[Any, Path]], tmp_path: Path
 ) -> None:
-    held, base = built(model)
-    variable = models.named(held, tensor).variable
+    network, base = built(model)
+    variable = models.named(network, tensor).variable
     models.flip_bit(variable)
     try:
-        comparison = kr.compare(base, _record(tmp_path / "flipped", held))
+        comparison = kr.compare(base, _record(tmp_path / "flipped", network))
     finally:
         models.flip_bit(variable)
-    found = comparison.divergence
-    assert found is not None
+    divergence = comparison.divergence
+    assert divergence is not None
     assert comparison.verdict == "diverged"
-    assert found.tensors == ({"section": section, "tensor": tensor},)
-    assert (found.section, found.tensor, found.kind, found.epoch) == (section, tensor, "start", None)
-    assert kr.compare(base, _record(tmp_path / "back", held)).verdict == "identical"
+    assert divergence.tensors == ({"section": section, "tensor": tensor},)
+    assert (divergence.section, divergence.tensor, divergence.kind, divergence.epoch) == (
+        section,
+        tensor,
+        "start",
+        None,
+    )
+    assert kr.compare(base, _record(tmp_path / "back", network)).verdict == "identical"
 
 
 def _draw(generator: Any) -> None:
@@ -134,18 +139,18 @@ def _draw(generator: Any) -> None:
         ("functional", "layers/3/seed_generator"),
     ],
 )
-def test_one_bit_of_a_generator_is_seen_where_it_is_drawn_from(
+def test_flipped_bit_of_a_generator_is_detected_once_it_draws(
     model: str, generator: str, built: Callable[[str], tuple[Any, Path]], tmp_path: Path
 ) -> None:
-    held, _ = built(model)
-    tensor = models.named(held, f"{generator}/state")
+    network, _ = built(model)
+    tensor = models.named(network, f"{generator}/state")
     before = np.array(tensor.variable.numpy())
 
     def record(folder: Path, *, flip: bool, draw: bool) -> Path:
         tensor.variable.assign(before)
         if flip:
             models.flip_bit(tensor.variable)
-        with kr.Recorder(folder, model=held) as recorder:
+        with kr.Recorder(folder, model=network) as recorder:
             if draw:
                 _draw(tensor.generator)
             recorder.epoch({"loss": 0.5})
@@ -153,11 +158,11 @@ def test_one_bit_of_a_generator_is_seen_where_it_is_drawn_from(
         return folder
 
     drawn = [record(tmp_path / f"drawn {flip}", flip=flip, draw=True) for flip in (False, True)]
-    found = kr.compare(*drawn).divergence
-    assert found is not None
-    assert (found.section, found.epoch, found.cause) == ("seeds", 0, "random_state")
+    divergence = kr.compare(*drawn).divergence
+    assert divergence is not None
+    assert (divergence.section, divergence.epoch, divergence.cause) == ("seeds", 0, "random_state")
     names = [f"{generator}/state", f"{generator}/state at the start"]
-    assert sorted(t["tensor"] for t in found.tensors) == names
+    assert sorted(t["tensor"] for t in divergence.tensors) == names
 
     still = [record(tmp_path / f"still {flip}", flip=flip, draw=False) for flip in (False, True)]
     comparison = kr.compare(*still)
@@ -165,7 +170,7 @@ def test_one_bit_of_a_generator_is_seen_where_it_is_drawn_from(
     assert any(f"{generator}/state" in note and "latent" in note for note in comparison.notes)
 
 
-def test_a_generator_that_one_run_draws_from_and_the_other_not(tmp_path: Path) -> None:
+def test_generator_that_draws_in_one_run_only_is_reported(tmp_path: Path) -> None:
     runs = []
     for draws in (0, 1):
         models.fresh()
@@ -209,7 +214,7 @@ def _loop(folder: Path, *, seed: int = 5, wrong_epoch: int | None = None) -> kr.
     return recorder
 
 
-def test_a_loop_written_by_hand(tmp_path: Path) -> None:
+def test_custom_training_loop(tmp_path: Path) -> None:
     one, two = _loop(tmp_path / "1"), _loop(tmp_path / "2")
     assert one.fingerprint == two.fingerprint
     ledger = open_ledger(tmp_path / "1")
@@ -219,24 +224,27 @@ def test_a_loop_written_by_hand(tmp_path: Path) -> None:
     records = list(ledger.typed_records())
     positions = [r.position for r in records]
     assert positions == ["fit 0", "start 0", "birth 0 0", "epoch 0 0", "epoch 0 1", "epoch 0 2", "end 0"]
-    # Both nets and the slots were made in the first step; nothing of them was there at the start.
+    # Both networks and the slots are created in the first step.
     assert sorted(records[2].sections) == ["optimizer", "weights"]
     assert "optimizer/momentums/encoder/layers/0/kernel" in records[2].tensors["optimizer"]
     assert "weights" not in records[1].sections
     assert records[3].metrics["loss"] > 0
 
 
-def test_a_loop_written_by_hand_that_parts(tmp_path: Path) -> None:
+def test_divergence_of_a_custom_training_loop(tmp_path: Path) -> None:
     _loop(tmp_path / "1")
     _loop(tmp_path / "wrong", wrong_epoch=1)
     _loop(tmp_path / "unseeded", seed=6)
-    found = kr.compare(tmp_path / "1", tmp_path / "wrong").divergence
-    assert found is not None
-    assert (found.epoch, found.tensors) == (1, ({"section": "weights", "tensor": "head/layers/0/kernel"},))
-    found = kr.compare(tmp_path / "1", tmp_path / "unseeded").divergence
-    assert found is not None
-    assert (found.epoch, found.cause, found.kind) == (None, "initial_weights", "birth")
-    assert found.tensor == "encoder/layers/0/kernel"
+    divergence = kr.compare(tmp_path / "1", tmp_path / "wrong").divergence
+    assert divergence is not None
+    assert (divergence.epoch, divergence.tensors) == (
+        1,
+        ({"section": "weights", "tensor": "head/layers/0/kernel"},),
+    )
+    divergence = kr.compare(tmp_path / "1", tmp_path / "unseeded").divergence
+    assert divergence is not None
+    assert (divergence.epoch, divergence.cause, divergence.kind) == (None, "initial_weights", "birth")
+    assert divergence.tensor == "encoder/layers/0/kernel"
 
 
 def test_train_on_batch(tmp_path: Path) -> None:
@@ -258,7 +266,7 @@ def test_train_on_batch(tmp_path: Path) -> None:
     assert [r.kind for r in ledger.typed_records()].count("end") == 1
 
 
-def test_an_error_in_the_loop_leaves_a_stopped_run(tmp_path: Path) -> None:
+def test_error_in_the_loop_ends_the_run_as_stopped(tmp_path: Path) -> None:
     model = _built(models.functional())
     with pytest.raises(ZeroDivisionError), kr.Recorder(tmp_path / "run", model=model):
         raise ZeroDivisionError
@@ -275,7 +283,7 @@ def test_epochs_may_be_numbered_by_the_caller(tmp_path: Path) -> None:
     assert epochs == [7, 8]
 
 
-def test_a_run_that_is_there_is_kept(tmp_path: Path) -> None:
+def test_existing_run_is_kept(tmp_path: Path) -> None:
     model = _built(models.functional())
     _record(tmp_path / "run", model)
     before = (tmp_path / "run" / "ledger.jsonl").read_bytes()
@@ -295,16 +303,14 @@ def small_files() -> Iterator[Callable[[int], None]]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_disk_that_fills_up_ends_the_recording_only(
-    tmp_path: Path, small_files: Callable[[int], None]
-) -> None:
+def test_full_disk_ends_only_the_recording(tmp_path: Path, small_files: Callable[[int], None]) -> None:
     recorder = kr.Recorder(tmp_path / "run", model=_built(models.functional()))
     recorder.epoch()
     small_files((tmp_path / "run" / "ledger.jsonl").stat().st_size + 200)
     with pytest.warns(UserWarning, match="recording ended at epoch 2: cannot write .*the training continues"):
         recorder.epoch()
     small_files(resource.RLIM_INFINITY)
-    recorder.epoch()  # no second warning, and nothing behind the gap
+    recorder.epoch()  # no second warning, and no record after the gap
     recorder.end()
     ledger = open_ledger(tmp_path / "run")
     assert [r.position for r in ledger.typed_records()] == ["fit 0", "start 0", "epoch 0 0"]
@@ -313,7 +319,7 @@ def test_a_disk_that_fills_up_ends_the_recording_only(
     assert str(ledger.fingerprint).endswith("-partial")
 
 
-def test_a_descriptor_that_somebody_closed_ends_the_recording_only(tmp_path: Path) -> None:
+def test_closed_descriptor_ends_only_the_recording(tmp_path: Path) -> None:
     recorder = kr.Recorder(tmp_path / "run", model=_built(models.functional()))
     recorder.epoch()
     for descriptor in os.listdir("/proc/self/fd"):
@@ -338,7 +344,7 @@ def test_recorder_starts_once_and_records_nothing_after_its_end(tmp_path: Path) 
     assert positions == ["fit 0", "start 0", "epoch 0 0", "end 0"]
 
 
-def test_a_failure_of_ours_ends_the_recording_and_not_the_training(tmp_path):
+def test_failure_of_the_recording_does_not_end_the_training(tmp_path):
     run = RunRecorder(tmp_path / "run", RecordingOptions(), coverage="sm")
     with (
         pytest.warns(

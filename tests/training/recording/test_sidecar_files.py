@@ -1,4 +1,4 @@
-"""What lies beside a ledger, of real trainings: sketches of all weights, snapshots of chosen epochs."""
+"""Sidecar files of real trainings: sketches of all weights, snapshots after chosen epochs."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def file_of(record: Any) -> str | None:
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_distances_of_trained_pairs(tmp_path: Path, dtype: str) -> None:
-    """Estimated and exact ones beside the true ones: another seed, and one element by little."""
+    """Estimated and exact distances match the true ones: for another seed, and for one changed element."""
     base = trained(tmp_path / "a", built(1, dtype), keep="all")
     other = trained(tmp_path / "b", built(2, dtype), keep=[3])
     near = built(1, dtype)
@@ -104,7 +104,7 @@ def test_distances_of_trained_pairs(tmp_path: Path, dtype: str) -> None:
     assert np.count_nonzero(np.abs(np.array(ratios) - 1) > 0.3) <= 4
 
 
-def test_the_fingerprint_is_the_same_with_all_and_with_nothing_beside(tmp_path: Path) -> None:
+def test_sidecar_files_do_not_change_the_fingerprint(tmp_path: Path) -> None:
     trained(tmp_path / "a", built(1), keep="all")
     trained(tmp_path / "b", built(1), sketches=False)
     assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
@@ -113,7 +113,7 @@ def test_the_fingerprint_is_the_same_with_all_and_with_nothing_beside(tmp_path: 
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["ledger.jsonl", "sketches.bin", "snapshots"]
 
 
-def test_one_record_for_each_state(tmp_path: Path) -> None:
+def test_each_state_has_one_sketch_record(tmp_path: Path) -> None:
     trained(tmp_path / "a", built(1, frozen=True))
     chain = list(open_ledger(tmp_path / "a").typed_records())
     states = [r for r in chain if r.kind in ("start", "epoch", "end")]
@@ -126,7 +126,7 @@ def test_one_record_for_each_state(tmp_path: Path) -> None:
     assert numbers < size < numbers + 2000
 
 
-def test_trainer_and_recorder(tmp_path: Path) -> None:
+def test_trainer_and_recorder_write_sidecar_files(tmp_path: Path) -> None:
     trainer = kr.ReproducibleTrainer(lambda: built(3), seed=1, batch_size=8)
     trainer.fit(X, Y, epochs=2, run_dir=tmp_path / "t", verbose=0, keep="last")
     assert [p.name for p in (tmp_path / "t" / "snapshots").iterdir()] == ["fit-1-epoch-2.h5"]
@@ -147,7 +147,7 @@ def test_trainer_and_recorder(tmp_path: Path) -> None:
     ("keep", "kept"),
     [("all", [1, 2, 3]), ("last", [3]), ([1, 3, 9], [1, 3]), ([], [])],
 )
-def test_what_is_kept(tmp_path: Path, keep: Any, kept: list[int]) -> None:
+def test_snapshots_are_kept_after_the_chosen_epochs(tmp_path: Path, keep: Any, kept: list[int]) -> None:
     folder = tmp_path / "a"
     states = trained(folder, built(1, "bfloat16"), keep=keep)
     files = sorted((folder / "snapshots").iterdir()) if kept else []
@@ -165,16 +165,16 @@ def test_what_is_kept(tmp_path: Path, keep: Any, kept: list[int]) -> None:
 
 
 @pytest.mark.parametrize("keep", ["first", 3, [0], [-1], [1.5], [True], ["1"]])
-def test_what_cannot_be_kept(tmp_path: Path, keep: Any) -> None:
-    said = r"keep must be 'all', 'last' or a list of epochs, counted from 1 .* received "
-    with pytest.raises(ValueError, match=said):
+def test_invalid_keep_is_rejected(tmp_path: Path, keep: Any) -> None:
+    message = r"keep must be 'all', 'last' or a list of epochs, counted from 1 .* received "
+    with pytest.raises(ValueError, match=message):
         kr.DeterminismCallback(tmp_path / "a", keep=keep)
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=message):
         kr.Recorder(tmp_path / "a", model=None, keep=keep)
     assert not (tmp_path / "a").exists()
 
 
-def test_an_end_with_other_weights_is_kept_too(tmp_path: Path) -> None:
+def test_end_with_other_weights_has_a_snapshot_too(tmp_path: Path) -> None:
     model = built(1)
     early = keras.callbacks.EarlyStopping("loss", mode="max", patience=0, restore_best_weights=True)
     callback = kr.DeterminismCallback(tmp_path / "a", keep="last")
@@ -182,7 +182,7 @@ def test_an_end_with_other_weights_is_kept_too(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "a" / "snapshots").iterdir()] == ["fit-1-end.h5"]
 
 
-def test_an_overwritten_run_leaves_nothing(tmp_path: Path) -> None:
+def test_overwritten_run_leaves_no_files(tmp_path: Path) -> None:
     trained(tmp_path / "a", built(1), keep="all")
     (tmp_path / "a" / "snapshots" / "mine.txt").write_text("not yours")
     trained(tmp_path / "a", built(2), sketches=False, overwrite=True)
@@ -192,8 +192,8 @@ def test_an_overwritten_run_leaves_nothing(tmp_path: Path) -> None:
     ]
 
 
-def test_variables_are_let_go_of(tmp_path: Path) -> None:
-    """A view that is held makes the next assignment copy: the address would be another."""
+def test_no_view_of_a_variable_is_kept(tmp_path: Path) -> None:
+    """A view that is kept would make the next assignment copy, to another address."""
     model = keras.Sequential([keras.Input((600,)), keras.layers.Dense(500)])
     kernel = model.layers[0].kernel.value
 
@@ -209,14 +209,14 @@ def test_variables_are_let_go_of(tmp_path: Path) -> None:
 
 
 def on_full_disk(callback: kr.DeterminismCallback) -> Callable[[], None]:
-    """Makes the file of sketches one on a full disk."""
+    """Replace the sketch file by one on a full disk."""
     writer = callback.run.sidecar_files._recorder._writer  # type: ignore[union-attr]
     full = os.open("/dev/full", os.O_WRONLY)
     os.dup2(full, writer._descriptor)
     return lambda: os.close(full)
 
 
-def test_a_disk_that_fills_up_ends_the_sketches_only(tmp_path: Path) -> None:
+def test_full_disk_ends_only_the_sketches(tmp_path: Path) -> None:
     callback = kr.DeterminismCallback(tmp_path / "a")
     begin = keras.callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: e == 1 and on_full_disk(callback)())
     with pytest.warns(
@@ -231,7 +231,7 @@ def test_a_disk_that_fills_up_ends_the_sketches_only(tmp_path: Path) -> None:
     ]
 
 
-def test_a_snapshot_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
+def test_snapshot_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "snapshots").write_text("in the way")
     with pytest.warns(UserWarning, match="no snapshot: .*the training and its ledger continue"):
@@ -239,8 +239,8 @@ def test_a_snapshot_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert open_ledger(tmp_path / "a").status == "finished"
 
 
-def test_a_launched_script_tells_how_far(verified: Callable[..., Any]) -> None:
-    """The run that parts is stopped there: its sketches are there before."""
+def test_distances_of_a_launched_script(verified: Callable[..., Any]) -> None:
+    """The run that diverges is stopped there; its sketches are written before."""
     found = verified("no_seed.py").comparison
     assert found.verdict == "diverged"
     assert 0.5 < found.how_far.first.largest < 3

@@ -1,4 +1,4 @@
-"""`DeterminismCallback(every=...)` and `Recorder.step`: which steps are recorded, and what they say."""
+"""`DeterminismCallback(every=...)` and `Recorder.step`: which steps are recorded, and their content."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _fit(
     steps_per_execution: int = 1,
     eagerly: bool = True,
 ) -> Any:
-    """Three steps an epoch, two epochs; eagerly where that will do, since tracing takes longer than that."""
+    """Three steps an epoch, two epochs; eagerly if possible, since tracing takes longer."""
     models.fresh()
     model = build()
     model.run_eagerly, model.steps_per_execution = eagerly, steps_per_execution
@@ -104,12 +104,12 @@ def _chained(ledger: Any) -> list[Any]:
         ("step", 5, [(0, 2), (1, 2)]),
     ],
 )
-def test_which_steps(every: Any, steps_per_execution: int, places: Any, tmp_path: Path) -> None:
+def test_every_selects_steps(every: Any, steps_per_execution: int, places: Any, tmp_path: Path) -> None:
     _fit(tmp_path / "run", every, steps_per_execution=steps_per_execution)
     assert _places(tmp_path / "run") == places
 
 
-def test_the_same_states_with_several_steps_a_call(recorded: Path, tmp_path: Path) -> None:
+def test_states_are_equal_with_several_steps_per_call(recorded: Path, tmp_path: Path) -> None:
     _fit(tmp_path / "run", "step", steps_per_execution=2)
     each = {(r.epoch, r.step): r for r in _steps(recorded)}
     together = _steps(tmp_path / "run")
@@ -152,12 +152,12 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 )
 def test_compare_names_the_step(recorded: Path, tensor: str, step: int | None, tmp_path: Path) -> None:
     _fit(tmp_path / "run", callbacks=[_Doubles(tensor, 1, step)])
-    found = kr.compare(recorded, tmp_path / "run").divergence
-    assert found is not None
-    assert (found.epoch, found.step) == (1, step)
+    divergence = kr.compare(recorded, tmp_path / "run").divergence
+    assert divergence is not None
+    assert (divergence.epoch, divergence.step) == (1, step)
 
 
-def test_an_unseeded_generator_that_nothing_draws_from_differs_in_no_step(tmp_path: Path) -> None:
+def test_unseeded_unused_generator_differs_in_no_step(tmp_path: Path) -> None:
     def build() -> Any:
         model = models.functional()
         model.unused = keras.random.SeedGenerator(int(np.random.default_rng().integers(1 << 30)))
@@ -166,20 +166,20 @@ def test_an_unseeded_generator_that_nothing_draws_from_differs_in_no_step(tmp_pa
     _fit(tmp_path / "a", build=build)
     _fit(tmp_path / "b", build=build, callbacks=[_Doubles("layers/1/kernel", 0, 2)])
     assert [r.state for r in _steps(tmp_path / "a")][:2] == [r.state for r in _steps(tmp_path / "b")][:2]
-    found = kr.compare(tmp_path / "a", tmp_path / "b").divergence
-    assert found is not None
-    assert (found.epoch, found.step) == (0, 2)
+    divergence = kr.compare(tmp_path / "a", tmp_path / "b").divergence
+    assert divergence is not None
+    assert (divergence.epoch, divergence.step) == (0, 2)
 
 
 @pytest.mark.parametrize("every", [0, -1, 1.5, True, "steps", None])
-def test_what_every_may_be(every: Any, tmp_path: Path) -> None:
+def test_invalid_every_is_rejected(every: Any, tmp_path: Path) -> None:
     message = "every must be 'epoch', 'step' or a whole number of steps from 1 on, received "
     with pytest.raises(ValueError, match=message):
         kr.DeterminismCallback(tmp_path / "run", every=every)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_loss_that_is_no_number_and_one_that_is_not_there(tmp_path: Path) -> None:
+def test_nonfinite_and_missing_losses(tmp_path: Path) -> None:
     models.fresh()
     model = models.functional()
     model.run_eagerly = True
@@ -194,7 +194,7 @@ def test_a_loss_that_is_no_number_and_one_that_is_not_there(tmp_path: Path) -> N
     assert [r.loss for r in _steps(tmp_path / "gan")] == [None] * 6
 
 
-def test_steps_of_a_loop_written_by_hand(tmp_path: Path) -> None:
+def test_steps_of_a_custom_training_loop(tmp_path: Path) -> None:
     models.fresh()
     model = models.unbuilt_sequential()
     reader = None
@@ -213,7 +213,7 @@ def test_steps_of_a_loop_written_by_hand(tmp_path: Path) -> None:
         recorder.step()
 
 
-def test_each_line_is_there_as_soon_as_the_step_is_over(tmp_path: Path) -> None:
+def test_each_line_is_written_when_its_step_ends(tmp_path: Path) -> None:
     seen: list[str] = []
 
     class _Reads(keras.callbacks.Callback):

@@ -1,4 +1,4 @@
-"""Digests of large tensors block by block: the same on any number of cores, and nothing is held."""
+"""Digests of large tensors block by block: the same on any number of cores, and no view is kept."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import pytest
 import xxhash
 
 from keras_repro.training.state import block_hashing
-from keras_repro.training.state.block_hashing import BLOCK, in_blocks
+from keras_repro.training.state.block_hashing import BLOCK, block_digests
 
 
 def _array(size: int) -> np.ndarray:
     return np.random.default_rng(size).integers(0, 256, size, dtype=np.uint8)
 
 
-def _by_hand(array: np.ndarray) -> bytes:
+def _expected(array: np.ndarray) -> bytes:
     data = array.tobytes()
     return b"".join(xxhash.xxh3_128_digest(data[i : i + BLOCK]) for i in range(0, len(data), BLOCK))
 
@@ -28,31 +28,31 @@ def _by_hand(array: np.ndarray) -> bytes:
 def test_digests_are_the_same_on_any_number_of_cores(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_hashing, "cpu_count", lambda: cpus)
     arrays = [_array(size) for size in (BLOCK - 1, BLOCK, 5 * BLOCK + 3, 4 * BLOCK)]
-    found = in_blocks(list(enumerate(arrays)))
-    assert found == [(i, _by_hand(arrays[i])) for i in (1, 2, 3)]  # the first one is not large
-    assert in_blocks([]) == []
+    digests = block_digests(list(enumerate(arrays)))
+    assert digests == [(i, _expected(arrays[i])) for i in (1, 2, 3)]  # the first one is not large
+    assert block_digests([]) == []
 
 
-def test_threads_stay_and_hold_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_are_reused_and_keep_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_hashing, "cpu_count", lambda: 2)
     array = _array(8 * BLOCK)
     before = sys.getrefcount(array)
     known: set[Any] = set()
     for _ in range(20):
-        in_blocks([(0, array)])
+        block_digests([(0, array)])
         assert sys.getrefcount(array) == before
         known |= {t for t in threading.enumerate() if t.name == "keras_repro hashing"}
     assert known == set(threading.enumerate()) & known
 
 
-def test_a_forked_process_starts_threads_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_forked_process_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_hashing, "cpu_count", lambda: 2)
     array = _array(4 * BLOCK)
-    expected = in_blocks([(0, array)])
+    expected = block_digests([(0, array)])
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        os.write(writing, b"same" if in_blocks([(0, array)]) == expected else b"other")
+        os.write(writing, b"same" if block_digests([(0, array)]) == expected else b"other")
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert os.read(reading, 10) == b"same"
@@ -60,7 +60,7 @@ def test_a_forked_process_starts_threads_of_its_own(monkeypatch: pytest.MonkeyPa
     os.close(writing)
 
 
-def test_what_a_thread_fails_at_is_done_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_failed_work_of_a_thread_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_hashing, "cpu_count", lambda: 2)
     hasher, main = xxhash.xxh3_128, threading.get_ident()
 
@@ -71,4 +71,4 @@ def test_what_a_thread_fails_at_is_done_again(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(block_hashing.xxhash, "xxh3_128", fails_elsewhere)
     array = _array(8 * BLOCK)
-    assert in_blocks([(0, array)]) == [(0, _by_hand(array))]
+    assert block_digests([(0, array)]) == [(0, _expected(array))]

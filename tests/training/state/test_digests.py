@@ -1,4 +1,4 @@
-"""A variable's bytes and digests: of every dtype, and without a view that stays."""
+"""A variable's bytes and digests: of every dtype, and no view is kept."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def _tensor(variable: tf.Variable, name: str = "t") -> StateTensor:
     ],
     ids=lambda v: f"{v.dtype}{list(v.shape)}",
 )
-def test_a_variable_has_the_digest_of_its_array(values: np.ndarray) -> None:
+def test_variable_has_the_digest_of_its_array(values: np.ndarray) -> None:
     variable = tf.Variable(values)
     assert digests_of([_tensor(variable)]) == {"weights": {"t": array_digest("t", values)}}
 
 
 @pytest.mark.parametrize("dtype", [tf.bfloat16, _rare.float8_e4m3fn, _rare.float8_e5m2, _rare.int4])
-def test_dtypes_without_a_buffer_format_go_by_their_bits(dtype: tf.DType) -> None:
+def test_dtypes_without_a_buffer_format_are_hashed_by_their_bits(dtype: tf.DType) -> None:
     values = np.array([1.0, -1.0, 2.0])
     bits = values.astype(dtype.as_numpy_dtype)
     variable = tf.Variable(bits)
@@ -64,7 +64,7 @@ def test_golden_digests() -> None:
     assert np.array([1.0, 2.0], ml_dtypes.bfloat16).tobytes() == np.array([0x3F80, 0x4000], "<u2").tobytes()
 
 
-def test_the_same_bytes_of_another_dtype_or_shape_have_another_digest() -> None:
+def test_dtype_and_shape_change_the_digest() -> None:
     as_float = tf.Variable(tf.zeros(4))
     as_int = tf.Variable(tf.zeros(4, tf.int32))
     square = tf.Variable(tf.zeros((2, 2)))
@@ -73,7 +73,7 @@ def test_the_same_bytes_of_another_dtype_or_shape_have_another_digest() -> None:
     assert len(digests) == 3
 
 
-def test_a_large_state_hashed_on_all_cores_has_the_same_digests() -> None:
+def test_large_state_hashed_in_threads_has_the_same_digests() -> None:
     random = np.random.default_rng(3)
     sizes = [2_000_000, 100_000, 10, 0, 500_000, 1]
     variables = [tf.Variable(random.normal(size=n).astype("float32")) for n in sizes]
@@ -87,7 +87,7 @@ def _address(variable: tf.Variable) -> int:
     return int(np.asarray(memoryview(variable.read_value())).__array_interface__["data"][0])
 
 
-def test_reading_leaves_no_view_behind() -> None:
+def test_reading_keeps_no_view() -> None:
     model = models.sequential()
     variables = [tf.Variable(tf.zeros(100_000)) for _ in range(15)]
     model.large = variables
@@ -105,8 +105,8 @@ def test_reading_leaves_no_view_behind() -> None:
     assert len(kept) == 15
 
 
-def test_shapes_say_what_a_ledger_says() -> None:
-    assert shape_of(_tensor(tf.Variable(tf.zeros((2, 3)), name="mine"))) == ["float32", [2, 3], "mine:0"]
+def test_shape_of_a_tensor() -> None:
+    assert shape_of(_tensor(tf.Variable(tf.zeros((2, 3)), name="own"))) == ["float32", [2, 3], "own:0"]
 
 
 def test_logs_are_digested_as_numbers() -> None:

@@ -1,4 +1,4 @@
-"""`StateReader`: what its digests commit to, and that a copy brings the state back to the bit."""
+"""`StateReader`: what its digests commit to, and that a copy restores the state exactly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _trained(build: Any) -> Any:
     return model
 
 
-def test_each_part_of_the_state_is_in_the_digest_of_its_section() -> None:
+def test_section_digests_cover_each_tensor() -> None:
     model = _trained(models.functional)
     reader = StateReader(model)
     before, each = reader.digests(), reader.tensor_digests()
@@ -36,7 +36,8 @@ def test_each_part_of_the_state_is_in_the_digest_of_its_section() -> None:
         now = reader.digests()
         assert [s for s in before if now[s] != before[s]] == [tensor.section]
         changed = {
-            s: {n for n, d in held.items() if d != each[s][n]} for s, held in reader.tensor_digests().items()
+            s: {n for n, d in digests.items() if d != each[s][n]}
+            for s, digests in reader.tensor_digests().items()
         }
         assert {s: names for s, names in changed.items() if names} == {tensor.section: {tensor.name}}
         tensor.variable.assign(value)
@@ -59,7 +60,7 @@ def test_golden_digests() -> None:
     }
 
 
-def test_values_that_trade_places_differ() -> None:
+def test_swapped_values_change_the_digest() -> None:
     module = tf.Module()
     module.a, module.b = tf.Variable([1.0, 2.0]), tf.Variable([3.0, 4.0])
     reader = StateReader(module)
@@ -93,7 +94,7 @@ def test_every_dtype_can_be_read(values: np.ndarray) -> None:
     assert reader.tensor_digests()["weights"]["other"] != before
 
 
-def test_a_variable_whose_shape_changes_is_read_with_the_shape_that_it_has() -> None:
+def test_variable_without_fixed_shape_is_read_with_its_present_shape() -> None:
     module = tf.Module()
     module.value = tf.Variable(tf.zeros((2, 3)), shape=tf.TensorShape([None, None]))
     reader = StateReader(module)
@@ -103,7 +104,7 @@ def test_a_variable_whose_shape_changes_is_read_with_the_shape_that_it_has() -> 
     assert reader.tensor_digests() != each
 
 
-def test_variables_that_are_made_later_are_there_after_a_refresh() -> None:
+def test_refresh_finds_variables_created_later() -> None:
     models.fresh()
     model = models.unbuilt_sequential()
     reader = StateReader(model)
@@ -115,7 +116,7 @@ def test_variables_that_are_made_later_are_there_after_a_refresh() -> None:
 
 
 @pytest.mark.parametrize("build", [models.functional, models.gan, models.own_noise])
-def test_a_copy_brings_the_state_back_as_often_as_asked(build: Any) -> None:
+def test_copy_restores_the_state_repeatedly(build: Any) -> None:
     model = _trained(build)
     reader = StateReader(model)
     before, copy = reader.digests(), reader.copy()
@@ -134,7 +135,7 @@ def test_a_copy_brings_the_state_back_as_often_as_asked(build: Any) -> None:
 @pytest.mark.parametrize(
     "dtype", ["float32", "float16", "bfloat16", "float64", "int64", "uint32", "bool", "int8"]
 )
-def test_a_copy_that_was_moved_into_a_file(dtype: str, tmp_path: Path) -> None:
+def test_copy_in_a_file_restores_the_state(dtype: str, tmp_path: Path) -> None:
     """Beyond the size of a part, with rows that do not divide it, and bits that are no numbers."""
     kind = tf.as_dtype(dtype).as_numpy_dtype
     drawn = np.random.default_rng(0).integers(0, 256, 9 << 20, "u1")
@@ -154,7 +155,7 @@ def test_a_copy_that_was_moved_into_a_file(dtype: str, tmp_path: Path) -> None:
     assert reader.tensor_digests() == expected
 
 
-def test_reading_leaves_no_view_behind() -> None:
+def test_reading_keeps_no_view() -> None:
     module = tf.Module()
     module.value = tf.Variable(tf.zeros(100_000))
     reader = StateReader(module)
@@ -174,7 +175,7 @@ def _address(variable: tf.Variable) -> int:
     return int(np.asarray(memoryview(variable.read_value())).__array_interface__["data"][0])
 
 
-def test_a_large_tensor_is_hashed_by_its_blocks() -> None:
+def test_large_tensor_is_hashed_by_blocks() -> None:
     module = tf.Module()
     values = np.random.default_rng(3).normal(size=(3, 1 << 20)).astype("float32")
     # Times one: NumPy memory that is aligned by chance is taken over as it is, and never written to.

@@ -1,4 +1,4 @@
-"""What variables held when they were born, also those that Keras makes inside the first step."""
+"""Initial values of variables, also of those that Keras creates inside the first step."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from keras_repro.training.state.digests import content_of, digests_of
 from keras_repro.training.state.walk import model_state
 
 
-def test_a_variable_made_eagerly() -> None:
-    with initial_values.watch(keep_values=True) as born:
+def test_variable_created_eagerly() -> None:
+    with initial_values.watch(keep_values=True) as initial:
         variable = keras.Variable([1.0, 2.0])
         first = content_of(variable._value)
         variable.assign([3.0, 4.0])
-    assert born.digest(variable._value) == first != content_of(variable._value)
-    assert born.values[id(variable._value)].tolist() == [1.0, 2.0]
+    assert initial.digest(variable._value) == first != content_of(variable._value)
+    assert initial.values[id(variable._value)].tolist() == [1.0, 2.0]
 
 
-def test_variables_made_in_a_traced_step() -> None:
+def test_variables_created_in_a_traced_step() -> None:
     made: dict[str, Any] = {}
 
     @tf.function
@@ -43,24 +43,24 @@ def test_variables_made_in_a_traced_step() -> None:
         made["tensorflow"].assign_add([1.0])
         return made["keras"].assign_add([1.0, 1.0])
 
-    with initial_values.watch(keep_values=True) as born:
+    with initial_values.watch(keep_values=True) as initial:
         step()
-    assert born.values[id(made["keras"]._value)].tolist() == [1.0, 2.0]
+    assert initial.values[id(made["keras"]._value)].tolist() == [1.0, 2.0]
     assert made["keras"].numpy().tolist() == [2.0, 3.0]
-    assert born.values[id(made["tensorflow"])].tolist() == [5.0]
+    assert initial.values[id(made["tensorflow"])].tolist() == [5.0]
     assert made["tensorflow"].numpy().tolist() == [6.0]
 
 
-def test_a_variable_made_in_another_thread() -> None:
+def test_variable_created_in_another_thread() -> None:
     made = []
-    with initial_values.watch() as born:
+    with initial_values.watch() as initial:
         thread = threading.Thread(target=lambda: made.append(keras.Variable(1.0)))
         thread.start()
         thread.join()
-    assert born.digest(made[0]._value) is not None
+    assert initial.digest(made[0]._value) is not None
 
 
-def test_watching_begins_and_ends() -> None:
+def test_watching_starts_and_stops() -> None:
     before = keras.Variable(1.0)
     outer = initial_values.start()
     with initial_values.watch() as inner:
@@ -75,18 +75,18 @@ def test_watching_begins_and_ends() -> None:
     assert outer.digest(both._value) is None
 
 
-def test_a_failing_block_ends_the_watching() -> None:
-    with pytest.raises(ZeroDivisionError), initial_values.watch() as born:
+def test_error_in_the_block_stops_the_watching() -> None:
+    with pytest.raises(ZeroDivisionError), initial_values.watch() as initial:
         raise ZeroDivisionError
-    assert born.digest(keras.Variable(1.0)._value) is None
+    assert initial.digest(keras.Variable(1.0)._value) is None
 
 
-def test_a_watcher_that_nobody_holds_is_gone() -> None:
+def test_unreferenced_watcher_is_deleted() -> None:
     gc.collect()
     count = len(initial_values._watching)
-    born = initial_values.start()
+    initial = initial_values.start()
     assert len(initial_values._watching) == count + 1
-    del born
+    del initial
     gc.collect()
     assert len(initial_values._watching) == count
 
@@ -103,7 +103,7 @@ def _train(build: Any, folder: Path, seed: int = 5) -> Any:
     return model
 
 
-def test_an_unbuilt_model_is_recorded_as_the_built_one_starts(tmp_path: Path) -> None:
+def test_unbuilt_model_has_the_initial_values_of_the_built_one(tmp_path: Path) -> None:
     _train(models.unbuilt_sequential, tmp_path / "run")
     records = _records(tmp_path / "run")
     models.fresh()
@@ -111,9 +111,9 @@ def test_an_unbuilt_model_is_recorded_as_the_built_one_starts(tmp_path: Path) ->
     built.build((None, 4))
     built.optimizer.build(built.trainable_variables)
     expected = digests_of(model_state(built))
-    born = records["birth 0 0"].tensors
-    assert born["weights"] == expected["weights"]
-    assert list(born["weights"]) == [
+    initial = records["birth 0 0"].tensors
+    assert initial["weights"] == expected["weights"]
+    assert list(initial["weights"]) == [
         "layers/0/bias",
         "layers/0/kernel",
         "layers/2/bias",
@@ -121,12 +121,12 @@ def test_an_unbuilt_model_is_recorded_as_the_built_one_starts(tmp_path: Path) ->
     ]
     slots = {n: d for n, d in expected["optimizer"].items() if "momentums" in n or "velocities" in n}
     assert len(slots) == 8
-    assert {n: born["optimizer"][n] for n in slots} == slots
-    # After the epoch they differ from what they were born with.
-    assert records["epoch 0 0"].tensors["weights"] != born["weights"]
+    assert {n: initial["optimizer"][n] for n in slots} == slots
+    # After the epoch they differ from what they were initial with.
+    assert records["epoch 0 0"].tensors["weights"] != initial["weights"]
 
 
-def test_slots_of_a_gan_are_recorded_as_born(tmp_path: Path) -> None:
+def test_initial_values_of_the_slots_of_a_gan_are_recorded(tmp_path: Path) -> None:
     _train(models.gan, tmp_path / "run")
     records = _records(tmp_path / "run")
     name = "d_optimizer/momentums/discriminator/layers/0/kernel"
@@ -136,19 +136,19 @@ def test_slots_of_a_gan_are_recorded_as_born(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("build", [models.unbuilt_sequential, models.subclassed, models.gan])
-def test_unseeded_models_part_before_the_first_epoch(build: Any, tmp_path: Path) -> None:
+def test_unseeded_models_diverge_before_the_first_epoch(build: Any, tmp_path: Path) -> None:
     _train(build, tmp_path / "a", seed=5)
     _train(build, tmp_path / "b", seed=6)
     comparison = kr.compare(tmp_path / "a", tmp_path / "b")
-    found = comparison.divergence
+    divergence = comparison.divergence
     assert comparison.verdict == "diverged"
-    assert found is not None
-    assert (found.kind, found.epoch, found.cause) == ("birth", None, "initial_weights")
-    assert found.section == "weights"
-    assert str(found.tensor).endswith("kernel")
-    assert "before the first epoch: initial weights differ" in found.describe()
-    # Biases and slots are born as zeros: they do not differ, they appeared.
-    assert all(t["tensor"].endswith("kernel") and t["section"] == "weights" for t in found.tensors)
+    assert divergence is not None
+    assert (divergence.kind, divergence.epoch, divergence.cause) == ("birth", None, "initial_weights")
+    assert divergence.section == "weights"
+    assert str(divergence.tensor).endswith("kernel")
+    assert "before the first epoch: initial weights differ" in divergence.describe()
+    # Biases and slots are initial as zeros: they do not differ, they appeared.
+    assert all(t["tensor"].endswith("kernel") and t["section"] == "weights" for t in divergence.tensors)
 
 
 class _Grows(keras.callbacks.Callback):
@@ -160,7 +160,7 @@ class _Grows(keras.callbacks.Callback):
             self.model.settings.grown.build((None, 4))
 
 
-def test_a_layer_added_during_the_training_is_born_then(tmp_path: Path) -> None:
+def test_initial_values_of_a_layer_added_during_training_are_recorded(tmp_path: Path) -> None:
     def train(folder: Path, seed_of_growth: int) -> None:
         models.fresh()
         model = models.with_plain_object()

@@ -1,4 +1,4 @@
-"""Layers by structural names, and which layer holds a tensor of the state."""
+"""Layers by structural names, and the layer to which a tensor of the state belongs."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def _trained(build: Any, inputs: Any = models.data) -> Any:
 
 def test_sequential() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5), layers.Dense(1)])
-    found = _named(model)
+    kinds = _named(model)
     names = {"layers/0": "Dense", "layers/1": "Dropout", "layers/2": "Dense"}
-    assert {n: k for n, k in found.items() if n.startswith("layers/")} == names
+    assert {n: k for n, k in kinds.items() if n.startswith("layers/")} == names
 
 
-def test_functional_has_its_inputs_too() -> None:
-    found = _named(models.functional())
-    assert found == {
+def test_functional_includes_inputs() -> None:
+    kinds = _named(models.functional())
+    assert kinds == {
         "layers/0": "InputLayer",
         "layers/1": "Dense",
         "layers/2": "BatchNormalization",
@@ -46,7 +46,7 @@ def test_functional_has_its_inputs_too() -> None:
 
 
 def test_lists_and_dicts_of_layers() -> None:
-    found = _named(models.subclassed())
+    kinds = _named(models.subclassed())
     for name, kind in {
         "blocks/0": "Dense",
         "blocks/1/0": "Dense",
@@ -56,32 +56,32 @@ def test_lists_and_dicts_of_layers() -> None:
         "heads/b": "Dense",
         "private": "Dense",
     }.items():
-        assert found[name] == kind
+        assert kinds[name] == kind
 
 
 def test_nested_models() -> None:
-    found = _named(models.nested())
-    assert found["layers/1"] == "Sequential"
-    assert found["layers/1/layers/0"] == "Sequential"
-    assert found["layers/1/layers/0/layers/1"] == "Dropout"
-    assert found["layers/1/layers/1"] == "Dense"
+    kinds = _named(models.nested())
+    assert kinds["layers/1"] == "Sequential"
+    assert kinds["layers/1/layers/0"] == "Sequential"
+    assert kinds["layers/1/layers/0/layers/1"] == "Dropout"
+    assert kinds["layers/1/layers/1"] == "Dense"
 
 
-def test_a_shared_layer_has_one_name() -> None:
+def test_shared_layer_has_one_name() -> None:
     model = models.shared_layers()
-    held = [layer for _, layer in layer_names(model)]
-    assert len({id(layer) for layer in held}) == len(held)
-    assert sum(isinstance(layer, layers.Dense) for layer in held) == 2
+    listed = [layer for _, layer in layer_names(model)]
+    assert len({id(layer) for layer in listed}) == len(listed)
+    assert sum(isinstance(layer, layers.Dense) for layer in listed) == 2
 
 
 def test_wrapped_layers() -> None:
-    found = _named(models.bidirectional())
-    assert found["layers/0"] == "Bidirectional"
-    assert {found["layers/0/forward_layer"], found["layers/0/backward_layer"]} == {"LSTM"}
-    assert found["layers/0/forward_layer/cell"] == "LSTMCell"
+    kinds = _named(models.bidirectional())
+    assert kinds["layers/0"] == "Bidirectional"
+    assert {kinds["layers/0/forward_layer"], kinds["layers/0/backward_layer"]} == {"LSTM"}
+    assert kinds["layers/0/forward_layer/cell"] == "LSTMCell"
 
 
-def test_a_layer_that_holds_itself_ends() -> None:
+def test_layer_that_contains_itself_is_visited_once() -> None:
     class Loop(keras.Model):
         def __init__(self) -> None:
             super().__init__()
@@ -93,7 +93,7 @@ def test_a_layer_that_holds_itself_ends() -> None:
 
 
 @pytest.mark.parametrize("name", models.CASES)
-def test_names_are_the_same_when_built_again(name: str) -> None:
+def test_names_are_equal_when_built_again(name: str) -> None:
     build = models.CASES[name].build
     first, second = _named(build()), _named(build())
     assert first == second
@@ -101,7 +101,7 @@ def test_names_are_the_same_when_built_again(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", models.CASES)
-def test_a_weight_belongs_to_the_layer_that_its_name_begins_with(name: str) -> None:
+def test_name_of_a_weight_starts_with_the_name_of_its_layer(name: str) -> None:
     case = models.CASES[name]
     model = _trained(case.build, case.inputs)
     tensors = [t for t in model_state(model) if t.section == "weights"]
@@ -114,7 +114,7 @@ def test_a_weight_belongs_to_the_layer_that_its_name_begins_with(name: str) -> N
 
 def test_owners_are_the_innermost_layers() -> None:
     model = _trained(models.attention, models.sequences)
-    owners = {n: (p, type(held).__name__) for n, (p, held) in owners_of(model, model_state(model)).items()}
+    owners = {n: (p, type(layer).__name__) for n, (p, layer) in owners_of(model, model_state(model)).items()}
     assert owners["layers/1/query_dense/kernel"] == ("layers/1/query_dense", "EinsumDense")
     assert owners["layers/2/gamma"] == ("layers/2", "LayerNormalization")
     assert [o for n, o in owners.items() if "seed_generator" in n] == [("layers/1/dropout_layer", "Dropout")]
@@ -123,5 +123,5 @@ def test_owners_are_the_innermost_layers() -> None:
 
 def test_variables_that_keras_does_not_list() -> None:
     model = _trained(models.own_noise)
-    owners = {n: (p, type(held).__name__) for n, (p, held) in owners_of(model, model_state(model)).items()}
+    owners = {n: (p, type(layer).__name__) for n, (p, layer) in owners_of(model, model_state(model)).items()}
     assert owners["layers/1/scale"] == owners["layers/1/random/state"] == ("layers/1", "OwnNoise")

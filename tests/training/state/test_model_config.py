@@ -1,4 +1,4 @@
-"""What a training was set to, without names that count up and without running the user's code."""
+"""The configuration of a training, without counters in names and without running the user's code."""
 
 from __future__ import annotations
 
@@ -16,27 +16,31 @@ from keras_repro.training.state.model_config import model_configuration
 
 
 @pytest.mark.parametrize("name", models.CASES)
-def test_it_is_the_same_for_the_same_model(name: str) -> None:
+def test_configuration_is_equal_for_equal_models(name: str) -> None:
     built = [model_configuration(models.CASES[name].build()) for _ in range(2)]
     assert built[0] == built[1]
     assert json.loads(json.dumps(built[0])) == built[0]
 
 
-def test_it_says_what_was_set() -> None:
+def test_configuration_contains_the_settings() -> None:
     model = models.compiled(
         keras.Sequential([keras.Input((4,)), layers.Dense(3, activation="relu"), layers.Dropout(0.25)]),
         optimizer=keras.optimizers.Adam(0.5),
         loss="mae",
         steps_per_execution=3,
     )
-    told = model_configuration(model)
-    layers_told = {name: settings for name, settings in told["layers"] if name != "InputLayer"}
-    assert layers_told["Dense"]["units"] == 3
-    assert layers_told["Dense"]["activation"] == "relu"
-    assert layers_told["Dropout"]["rate"] == 0.25
-    assert told["optimizer"][0] == "Adam"
-    assert told["optimizer"][1]["learning_rate"] == 0.5
-    assert (told["model"], told["loss"], told["steps_per_execution"]) == ("Sequential", "mae", 3)
+    configuration = model_configuration(model)
+    layer_settings = {name: settings for name, settings in configuration["layers"] if name != "InputLayer"}
+    assert layer_settings["Dense"]["units"] == 3
+    assert layer_settings["Dense"]["activation"] == "relu"
+    assert layer_settings["Dropout"]["rate"] == 0.25
+    assert configuration["optimizer"][0] == "Adam"
+    assert configuration["optimizer"][1]["learning_rate"] == 0.5
+    assert (configuration["model"], configuration["loss"], configuration["steps_per_execution"]) == (
+        "Sequential",
+        "mae",
+        3,
+    )
 
 
 @pytest.mark.parametrize(
@@ -54,12 +58,12 @@ def test_it_says_what_was_set() -> None:
     ],
     ids=["units", "rate", "bias", "precision", "initializer"],
 )
-def test_a_changed_setting_is_seen(change: Any) -> None:
+def test_changed_setting_changes_the_configuration(change: Any) -> None:
     base = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)])
     assert model_configuration(models.compiled(change())) != model_configuration(models.compiled(base))
 
 
-class _Mine(layers.Layer):
+class _Own(layers.Layer):
     def get_config(self) -> Any:
         random.random()
         raise AssertionError("the user's get_config was called")
@@ -68,35 +72,37 @@ class _Mine(layers.Layer):
         return x
 
 
-def test_the_users_own_configuration_is_not_asked_for() -> None:
-    model = models.compiled(keras.Sequential([keras.Input((4,)), _Mine(), layers.Dense(1)]))
+def test_get_config_of_the_user_is_not_called() -> None:
+    model = models.compiled(keras.Sequential([keras.Input((4,)), _Own(), layers.Dense(1)]))
     before = random.getstate()
-    told = model_configuration(model)
-    assert ["_Mine", {}] in told["layers"]
+    configuration = model_configuration(model)
+    assert ["_Own", {}] in configuration["layers"]
     assert random.getstate() == before
 
 
-def test_code_of_a_lambda_stays_out() -> None:
+def test_code_of_a_lambda_is_not_recorded() -> None:
     factor = 3
-    told = model_configuration(
+    configuration = model_configuration(
         models.compiled(
             keras.Sequential([keras.Input((4,)), layers.Lambda(lambda x: x * factor), layers.Dense(1)])
         )
     )
-    settings = next(settings for name, settings in told["layers"] if name == "Lambda")
+    settings = next(settings for name, settings in configuration["layers"] if name == "Lambda")
     assert settings["function"] == "<lambda>"
 
 
 def test_arrays_and_very_large_settings_are_recorded_by_digest() -> None:
     table = layers.Normalization(mean=np.arange(4.0), variance=np.ones(4))
-    told = model_configuration(models.compiled(keras.Sequential([keras.Input((4,)), table, layers.Dense(1)])))
-    assert len(json.dumps(told)) < 4000
+    configuration = model_configuration(
+        models.compiled(keras.Sequential([keras.Input((4,)), table, layers.Dense(1)]))
+    )
+    assert len(json.dumps(configuration)) < 4000
     words = [f"word {i}" for i in range(40_000)]
     many = keras.Sequential([keras.Input((1,), dtype="string"), layers.StringLookup(vocabulary=words)])
-    told = model_configuration(models.compiled(many))
-    assert set(told["layers"]) == {"digest"}
+    configuration = model_configuration(models.compiled(many))
+    assert set(configuration["layers"]) == {"digest"}
 
 
-def test_a_model_that_is_not_compiled_and_a_layer_have_a_configuration() -> None:
+def test_uncompiled_model_and_layer_have_a_configuration() -> None:
     assert model_configuration(keras.Sequential([layers.Dense(1)]))["optimizer"] is None
     assert model_configuration(layers.Dense(1))["model"] == "Dense"

@@ -1,4 +1,4 @@
-"""The names of a model's state: the same in every build and process, and none left out."""
+"""The names of a model's state: equal in every build and process, and complete."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from keras_repro.training.state.walk import StateWalk, model_state
 
 @pytest.fixture(scope="module")
 def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, models.Trained]:
-    """All cases trained in another process, with another hash seed and other counters."""
+    """Train all cases in another process, with another hash seed and other counters."""
     folders = [Path(keras_repro.__file__).parents[1], Path(models.__file__).parents[1]]
     environment = {
         "PYTHONPATH": os.pathsep.join(map(str, folders)),
@@ -42,11 +42,11 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> dict[str, models.Trai
         stdout=subprocess.PIPE,
         check=True,
     )
-    return {name: models.Trained(**told) for name, told in json.loads(child.stdout).items()}
+    return {name: models.Trained(**fields) for name, fields in json.loads(child.stdout).items()}
 
 
 @pytest.mark.parametrize("name", models.CASES)
-def test_the_same_model_has_the_same_names_and_fingerprint_wherever_it_is_built(
+def test_names_and_fingerprint_are_equal_in_every_process(
     name: str, elsewhere: dict[str, models.Trained], tmp_path: Path
 ) -> None:
     first = models.train(models.CASES[name], tmp_path / "first")
@@ -54,7 +54,7 @@ def test_the_same_model_has_the_same_names_and_fingerprint_wherever_it_is_built(
     assert first.names == second.names == elsewhere[name].names
     assert len(set(first.names)) == len(first.names)
     assert first.fingerprint == second.fingerprint == elsewhere[name].fingerprint
-    # Without this the counters were not shifted and nothing was tried.
+    # Otherwise the counters were not shifted, and nothing was tested.
     assert first.keras_names != second.keras_names != elsewhere[name].keras_names
 
 
@@ -69,8 +69,8 @@ def test_names_follow_the_structure() -> None:
     model = models.subclassed()
     model(models.data()[0])
     model.optimizer.build(model.trainable_variables)
-    found = [(t.section, t.name) for t in model_state(model)]
-    assert found[:12] == [
+    tensors = [(t.section, t.name) for t in model_state(model)]
+    assert tensors[:12] == [
         ("weights", "blocks/0/bias"),
         ("weights", "blocks/0/kernel"),
         ("weights", "blocks/1/0/bias"),
@@ -84,23 +84,23 @@ def test_names_follow_the_structure() -> None:
         ("weights", "private/bias"),
         ("weights", "private/kernel"),
     ]
-    assert ("optimizer", "optimizer/learning_rate") in found
-    assert ("optimizer", "optimizer/iterations") in found
-    assert ("optimizer", "optimizer/momentums/heads/a/0/kernel") in found
-    assert ("seeds", "blocks/1/1/seed_generator/state") in found
-    assert ("metrics", "loss_tracker/total") in found
+    assert ("optimizer", "optimizer/learning_rate") in tensors
+    assert ("optimizer", "optimizer/iterations") in tensors
+    assert ("optimizer", "optimizer/momentums/heads/a/0/kernel") in tensors
+    assert ("seeds", "blocks/1/1/seed_generator/state") in tensors
+    assert ("metrics", "loss_tracker/total") in tensors
     # Order: weights, optimizer, seeds, metrics.
-    sections = [section for section, _ in found]
+    sections = [section for section, _ in tensors]
     assert sections == sorted(sections, key=["weights", "optimizer", "seeds", "metrics"].index)
 
 
-def test_a_shared_layer_is_named_once() -> None:
+def test_shared_layer_is_named_once() -> None:
     names = [t.name for t in model_state(models.shared_layers()) if t.section == "weights"]
     assert len(names) == 4
     assert sum("kernel" in n for n in names) == 2
 
 
-def test_equally_named_layers_are_told_apart() -> None:
+def test_equally_named_layers_have_different_names() -> None:
     model = models.equally_named()
     model(models.data()[0])
     names = [t.name for t in model_state(model) if t.section == "weights"]
@@ -127,11 +127,11 @@ def test_every_variable_of_every_optimizer_is_found(kind: Any) -> None:
             optimizer=keras.optimizers.LossScaleOptimizer(inner),
         )
         model.optimizer.build(model.trainable_variables)
-        found = model_state(model)
-        raw = {id(t.variable) for t in found}
+        tensors = model_state(model)
+        raw = {id(t.variable) for t in tensors}
         missing = [v.path for v in model.optimizer.variables if id(v._value) not in raw]
         assert missing == []
-        names.append([t.name for t in found])
+        names.append([t.name for t in tensors])
     assert names[0] == names[1]
     assert "optimizer/inner_optimizer/model_variables_moving_average/layers/1/kernel" in names[0]
     assert "optimizer/inner_optimizer/accumulated_gradients/layers/1/kernel" in names[0]
@@ -147,10 +147,10 @@ def test_optimizers_within_an_optimizer_are_found(shared: bool) -> None:
     optimizers = keras.optimizers.OptimizerMap(keras.optimizers.Adam(), momentum)
     models.compiled(model, optimizer=keras.optimizers.MultiOptimizer(optimizers))
     model.optimizer.build(model.trainable_variables)
-    found = model_state(model)
-    raw = {id(t.variable) for t in found}
+    tensors = model_state(model)
+    raw = {id(t.variable) for t in tensors}
     assert [v.path for v in model.optimizer.variables if id(v._value) not in raw] == []
-    names = [t.name for t in found]
+    names = [t.name for t in tensors]
     last = "optimizer/inner_optimizers/0/momentums/layers/1/kernel"
     assert last in names
     # Two optimizers and two weights: the list of the former is no list of slots.
@@ -168,7 +168,7 @@ def test_variables_that_keras_does_not_list_are_found() -> None:
     assert plain["settings/layer/kernel"] == "weights"
 
 
-def test_what_only_tensorflow_tracks_is_found() -> None:
+def test_variables_that_only_tensorflow_tracks_are_found() -> None:
     model = models.sequential()
     model.kept = tf.train.Checkpoint(step=tf.Variable(3), more=tf.train.Checkpoint(deep=tf.Variable(4)))
     tracked = [t for t in model_state(model) if t.name.startswith("tracked/")]
@@ -189,7 +189,7 @@ class _Link:
         self.next = _Link(depth - 1) if depth else None
 
 
-def test_containers_of_every_kind_are_looked_into() -> None:
+def test_all_kinds_of_containers_are_searched() -> None:
     holder = models.Settings()
     holder.__dict__.clear()
     holder.after_many = [*range(5000), tf.Variable(1.0)]  # type: ignore[attr-defined]
@@ -214,13 +214,13 @@ def test_containers_of_every_kind_are_looked_into() -> None:
     ]
 
 
-def test_a_long_chain_is_followed_to_its_end() -> None:
+def test_long_chain_is_followed_to_its_end() -> None:
     model = models.sequential()
     model.chain = _Link(150)
     assert sum("chain" in t.name for t in model_state(model)) == 151
 
 
-def test_the_order_of_a_set_is_that_of_making_however_the_names_count() -> None:
+def test_set_is_ordered_by_creation() -> None:
     digests = []
     for _ in range(2):
         # 12 layers a model: counters cross 9 to 10 in one of them, 99 to 100 would do as well.
@@ -232,7 +232,7 @@ def test_the_order_of_a_set_is_that_of_making_however_the_names_count() -> None:
     assert "branches/11/kernel" in digests[0]
 
 
-def test_entries_keyed_by_objects_have_names_that_do_not_count_up() -> None:
+def test_entries_keyed_by_objects_are_named_by_index() -> None:
     names = []
     for _ in range(2):
         model = models.sequential()
@@ -305,12 +305,12 @@ class _TrapModel(keras.Model):
         return self.dense(x)
 
 
-def test_nothing_of_the_users_is_called() -> None:
+def test_no_code_of_the_user_is_called() -> None:
     model = models.compiled(_TrapModel())
     model(models.data()[0])
     holder = models.Settings()
     holder.__dict__.clear()
-    held = {
+    members = {
         "trap": _Trap(),
         "mapping": _TrapMapping(),
         "list": _TrapList([tf.Variable(1.0)]),
@@ -318,7 +318,7 @@ def test_nothing_of_the_users_is_called() -> None:
         "keys": {_Trap(): tf.Variable(1.0)},
         "set": {_Trap()},
     }
-    holder.__dict__.update(held)
+    holder.__dict__.update(members)
     object.__setattr__(model, "holder", holder)
     before = random.getstate()
     names = [t.name for t in model_state(model) if t.name.startswith("holder")]
@@ -337,12 +337,12 @@ def _generator() -> Iterator[int]:
     yield from range(3)
 
 
-def test_attributes_of_other_kinds_are_passed_over(tmp_path: Path) -> None:
+def test_other_attributes_are_skipped(tmp_path: Path) -> None:
     model = models.sequential()
     before = [t.name for t in model_state(model)]
     drawing = _generator()
     with open(tmp_path / "file", "w") as file:
-        held = {
+        members = {
             "module": np,
             "function": _generator,
             "generator": drawing,
@@ -359,13 +359,13 @@ def test_attributes_of_other_kinds_are_passed_over(tmp_path: Path) -> None:
             "table": {i: i for i in range(100_000)},
             "numbers": {1, 2.0, "three"},
         }
-        for name, value in held.items():
+        for name, value in members.items():
             object.__setattr__(model, name, value)
         assert [t.name for t in model_state(model)] == before
     assert next(drawing) == 0
 
 
-def test_several_models_and_optimizers_have_their_names() -> None:
+def test_several_models_and_optimizers_are_named() -> None:
     one, two = models.sequential(), models.sequential()
     extra = [keras.optimizers.SGD(), keras.optimizers.SGD()]
     names = [t.name for t in model_state({"g": one, "d": two}, extra)]
@@ -375,11 +375,11 @@ def test_several_models_and_optimizers_have_their_names() -> None:
     assert "optimizer/1/learning_rate" in names
     slot = keras.optimizers.Adam()
     slot.build(one.trainable_variables)
-    names = [t.name for t in model_state({"g": one}, {"mine": slot})]
-    assert "mine/momentums/g/layers/0/kernel" in names
+    names = [t.name for t in model_state({"g": one}, {"own": slot})]
+    assert "own/momentums/g/layers/0/kernel" in names
 
 
-def test_the_global_seed_generator_is_seen_and_not_made() -> None:
+def test_global_seed_generator_is_found_and_not_created() -> None:
     models.fresh()
     model = models.sequential()
     assert "global_seed_generator/state" not in [t.name for t in model_state(model)]
@@ -388,11 +388,11 @@ def test_the_global_seed_generator_is_seen_and_not_made() -> None:
     assert "global_seed_generator/state" in [t.name for t in model_state(model) if t.section == "seeds"]
 
 
-# Walking again: only where something changed.
+# Repeated walks: only if something changed.
 
 
 def _no_change(model: Any) -> None:
-    """What a training does between two looks."""
+    """Change what a training changes between two walks."""
     model.plain, model.note = 3, "text"
     model.train_on_batch(*models.data())
 
@@ -439,7 +439,7 @@ def _built(layer: Any) -> Any:
 
 
 class _Walked(keras.Model):
-    """Something of every kind that a walk looks into."""
+    """Contain each kind of object that a walk searches."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -470,7 +470,7 @@ def _walked() -> tuple[Any, StateWalk]:
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_walk_is_repeated_where_something_changed(change: str) -> None:
+def test_walk_is_repeated_if_something_changed(change: str) -> None:
     model, walk = _walked()
     before = walk.tensors(full=False)
     CHANGES[change](model)
@@ -480,7 +480,7 @@ def test_a_walk_is_repeated_where_something_changed(change: str) -> None:
     assert walk.tensors(full=False) is after
 
 
-def test_a_walk_is_not_repeated_where_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_walk_is_not_repeated_if_nothing_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     model, walk = _walked()
     _no_change(model)
     before = walk.tensors(full=False)
@@ -491,10 +491,10 @@ def test_a_walk_is_not_repeated_where_nothing_changed(monkeypatch: pytest.Monkey
         assert walk.tensors(full=False) is before
     assert walks == []
     with pytest.raises(AttributeError):
-        walk.tensors()  # asked to walk, it does
+        walk.tensors()  # a full walk is always made
 
 
-def test_optimizers_beside_the_model_and_several_models_are_looked_at_again() -> None:
+def test_repeated_walk_over_several_models_and_optimizers() -> None:
     named = {"a": models.sequential(), "b": models.sequential()}
     optimizers = [keras.optimizers.SGD()]
     walk = StateWalk(named, optimizers)

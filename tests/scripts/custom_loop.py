@@ -1,4 +1,4 @@
-"""Loops without fit: argument 1 `batches` or `tape`, 2 `seeded` or not."""
+"""Run a custom training loop: argument 1 `batches` or `tape`, 2 `seeded` or not."""
 
 import sys
 
@@ -15,7 +15,7 @@ def batches():
 
 
 def tape():
-    # The model is gone before the script ends.
+    # The model is deleted before the script ends.
     model = build(dropout=0.3)
     optimizer = keras.optimizers.Adam()
 
