@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import wrapt
 
 
@@ -22,7 +21,7 @@ def capture() -> dict[str, Any]:
     states: dict[str, Any] = {}
     generator = global_tensorflow_generator()
     if generator is not None:
-        states["tensorflow"] = np.asarray(generator.state.numpy())
+        states["tensorflow"] = generator.state.numpy()
     eager = eager_operation_seeds()
     if eager is not None:
         states["eager"] = eager.getstate()
