@@ -12,22 +12,34 @@ from __future__ import annotations
 
 import re
 
-GENERATORS = r"(?:default_rng|RandomState|Random|PCG64|PCG64DXSM|Philox|SFC64|MT19937|SeedSequence)"
+# Create a generator, or a seed for one, from their first argument or from the system's entropy.
+GENERATOR_NAMES = (
+    "default_rng",
+    "RandomState",
+    "Random",
+    "SeedSequence",
+    "PCG64",
+    "PCG64DXSM",
+    "Philox",
+    "SFC64",
+    "MT19937",
+)
+GENERATORS = f"(?:{'|'.join(GENERATOR_NAMES)})"
 
 # A line is a source itself; draws from a generator; is reached by threads in varying order; or makes a
 # temporary file name, which differs each time and seldom matters.
 SOURCE, DRAW, RACE, NAME = 4, 3, 2, 1
 
-_FACTORY = r"|default_factory\s*=\s*[\w.]*\b" + GENERATORS + r"\b(?!\()"
-_SOURCE = re.compile(
-    r"default_rng\(\s*(None)?\s*\)|\bRandomState\(\s*\)|\bRandom\(\s*\)|\b(PCG64|Philox|SFC64|MT19937)\(\s*\)"
-    r"|\bSeedSequence\(\s*\)|from_non_deterministic_state|\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits)\b"
-    r"|\b(randbelow|getpid|secrets)\b|\b(time|time_ns|perf_counter|perf_counter_ns|monotonic|monotonic_ns)\("
-    r"|\b(now|utcnow|today|timestamp)\(|\b(set|frozenset|hash|listdir|scandir|iterdir|glob|rglob|iglob)\("
-    r"|\bas_completed\(|imap_unordered\(|\bseed\(\s*\)" + _FACTORY
+_UNSEEDED_PATTERN = (
+    rf"\b{GENERATORS}\(\s*(None)?\s*\)|\bSystemRandom\(|from_non_deterministic_state"
+    rf"|default_factory\s*=\s*[\w.]*\b{GENERATORS}\b(?!\()"
 )
-_UNSEEDED = re.compile(
-    r"\b" + GENERATORS + r"\(\s*(None)?\s*\)|\bSystemRandom\(|from_non_deterministic_state" + _FACTORY
+_UNSEEDED = re.compile(_UNSEEDED_PATTERN)
+_SOURCE = re.compile(
+    _UNSEEDED_PATTERN + r"|\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits|randbelow|getpid|secrets)\b"
+    r"|\b(time|time_ns|perf_counter|perf_counter_ns|monotonic|monotonic_ns|now|utcnow|today|timestamp)\("
+    r"|\b(set|frozenset|hash|listdir|scandir|iterdir|glob|rglob|iglob)\("
+    r"|\bas_completed\(|imap_unordered\(|\bseed\(\s*\)"
 )
 _SLEEP = re.compile(r"(await )?(\w+\.)?sleep\(")
 _TEMPORARY = re.compile(r"\b(mkdtemp|mkstemp|mktemp|NamedTemporaryFile|TemporaryDirectory)\(")

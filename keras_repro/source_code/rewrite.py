@@ -14,26 +14,14 @@ import ast
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
+from keras_repro.source_code.nondeterminism import GENERATOR_NAMES
+
 _Change = tuple[int, int, str]  # bytes from and to, and the new text
 
 _SEED = "42"
 
-_SEEDING = {
-    "set_random_seed",
-    "set_seed",
-    "seed",
-    "default_rng",
-    "RandomState",
-    "Random",
-    "SeedSequence",
-    "SeedGenerator",
-    "from_seed",
-    "PCG64",
-    "PCG64DXSM",
-    "Philox",
-    "SFC64",
-    "MT19937",
-}
+_SEEDS_GLOBALLY = {"set_random_seed", "set_seed", "seed"}
+_SEEDING = {*_SEEDS_GLOBALLY, *GENERATOR_NAMES, "SeedGenerator", "from_seed"}
 _SEED_KEYWORDS = {"seed", "random_state", "random_seed"}
 
 _LISTINGS = {"listdir", "glob", "iglob", "rglob", "iterdir", "scandir"}
@@ -226,7 +214,7 @@ def _defines_seed_option(call: ast.Call) -> bool:
 
 def _creates_generator(node: ast.AST) -> bool:
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
-    return any(_name_of(c) in _SEEDING - {"seed", "set_seed", "set_random_seed"} for c in calls)
+    return any(_name_of(c) in _SEEDING - _SEEDS_GLOBALLY for c in calls)
 
 
 def _name_of(node: Any) -> str:
