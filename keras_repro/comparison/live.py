@@ -48,11 +48,12 @@ class LiveComparison:
             LedgerError: the reference cannot be compared with this run.
         """
         if self._context is None:
-            headers = self._reference.header, header.to_dict()
+            reference = self._reference
+            headers = reference.header, header.to_dict()
             reason = incomparable_headers(*headers)
             if reason is not None:
-                raise LedgerError(f"cannot compare with {self._reference.path}: {reason}")
-            count_fits = functools.cache(lambda: most_fits(self._reference))
+                raise LedgerError(f"cannot compare with {reference.path}: {reason}")
+            count_fits = functools.cache(lambda: most_fits(reference))
             self._context = CompareContext(headers=headers, count_fits=count_fits)
         if self._over:
             return None

@@ -12,7 +12,7 @@ import contextlib
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,7 +76,8 @@ class LedgerReader(Closeable):
         self.path = path
         self.notes: list[str] = []
         self.complete = CompletePrefix(0, 0)
-        self._file = open_regular_file(path, what="ledger").detach()
+        with open_regular_file(path, what="ledger") as file:
+            self._descriptor = os.dup(file.fileno())
         first = next(self._lines(), None)
         if first is None:
             raise LedgerError(f"{path} is empty: the run ended before its first record")
@@ -156,7 +157,9 @@ class LedgerReader(Closeable):
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        self._file.close()
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
 
     def _ending(self) -> tuple[str, str, int]:
         if self._end is None:
@@ -191,7 +194,10 @@ class LedgerReader(Closeable):
                 yield data
 
     def _pass(self) -> io.BufferedReader:
-        return io.BufferedReader(_SharedFile(self._file), 1 << 20)
+        return io.BufferedReader(_Pass(self._read_at), 1 << 20)
+
+    def _read_at(self, size: int, position: int) -> bytes:
+        return os.pread(self._descriptor, size, position)
 
     def _note(self, text: str) -> None:
         note = f"{self.path}: {text}"
@@ -199,17 +205,17 @@ class LedgerReader(Closeable):
             self.notes.append(note)
 
 
-class _SharedFile(io.RawIOBase):
-    """An open file, read from a position of its own."""
+class _Pass(io.RawIOBase):
+    """One pass over an open file, with a position of its own."""
 
-    def __init__(self, file: io.RawIOBase) -> None:
-        self._file, self._position = file, 0
+    def __init__(self, read_at: Callable[[int, int], bytes]) -> None:
+        self._read_at, self._position = read_at, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        content = os.pread(self._file.fileno(), len(buffer), self._position)
+        content = self._read_at(len(buffer), self._position)
         buffer[: len(content)] = content
         self._position += len(content)
         return len(content)
