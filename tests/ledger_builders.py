@@ -25,6 +25,12 @@ _CREATED = {ITERATIONS: ["int64", [], "adam/iteration"], RATE: ["float32", [], "
 DATA = {"kind": "arrays", "samples": 4, "digest": "d" * 32, "rows": "e" * 32, "order": "keras"}
 
 
+DIFFERENT_MODELS = (
+    f"different models: {KERNEL} is float32[2, 3] in one and float32[2, 5] in the other; "
+    f"{BIAS} is float32[3] in one and float16[3] in the other; layers/1/kernel is in the second only"
+)
+
+
 def digest(text: str) -> str:
     """Return a digest of 32 hexadecimal digits, a function of the text."""
     return blake3.blake3(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
@@ -70,6 +76,18 @@ def training(*, fit: int = 0, epochs: int = 3, status: str = "finished", **extra
     if status != "killed":
         records.append(record("end", state(f"epoch {epochs - 1}"), fit=fit, extra={"status": status}))
     return records
+
+
+def other_shapes() -> list[Record]:
+    """Return the records of a fit whose model has other layers; the difference is `DIFFERENT_MODELS`."""
+    shapes = {
+        KERNEL: ["float32", [2, 5], ""],
+        BIAS: ["float16", [3], ""],
+        "layers/1/kernel": ["float32", [], ""],
+    }
+    tensors = {"weights": {KERNEL: "wide", BIAS: "bias 0 start", "layers/1/kernel": "new"}}
+    base = training()
+    return [base[0], record("start", tensors, fit=0, shapes=shapes), *base[2:]]
 
 
 def result(kind: str, index: int = 0, text: str = "0.25", **extra: Any) -> Record:

@@ -8,10 +8,12 @@ import ledger_builders
 import pytest
 from ledger_builders import (
     BIAS,
+    DIFFERENT_MODELS,
     KERNEL,
     RATE,
     changed,
     exit_record,
+    other_shapes,
     record,
     result,
     training,
@@ -20,12 +22,8 @@ from ledger_builders import (
 )
 
 from keras_repro.comparison.compare import compare, compare_all
-from keras_repro.comparison.divergence import Divergence
-from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.ledger.schema import Header
-from keras_repro.ledger.writer import LedgerWriter
 
 UNSEEN = "what was computed outside fit was not recorded"
 
@@ -256,23 +254,6 @@ def test_the_first_of_several_fits_is_named(versus):
 
 
 # Another structure.
-
-
-def other_shapes():
-    shapes = {
-        KERNEL: ["float32", [2, 5], ""],
-        BIAS: ["float16", [3], ""],
-        "layers/1/kernel": ["float32", [], ""],
-    }
-    tensors = {"weights": {KERNEL: "wide", BIAS: "bias 0 start", "layers/1/kernel": "new"}}
-    base = training()
-    return [base[0], record("start", tensors, fit=0, shapes=shapes), *base[2:]]
-
-
-DIFFERENT_MODELS = (
-    f"different models: {KERNEL} is float32[2, 3] in one and float32[2, 5] in the other; "
-    f"{BIAS} is float32[3] in one and float16[3] in the other; layers/1/kernel is in the second only"
-)
 
 
 def test_different_models_are_incomparable(versus):
@@ -581,78 +562,6 @@ def test_one_of_three_runs_is_incomparable(tmp_path):
     paths = [write(tmp_path / "a", training()), write(tmp_path / "b", training())]
     paths.append(write(tmp_path / "c", training(), mode="enforced"))
     assert compare_all(paths).verdict == "incomparable"
-
-
-# While training.
-
-
-def live(reference, records, **header):
-    comparison = LiveComparison(reference)
-    return [comparison.check(r, Header(**({"coverage": "sm"} | header))) for r in records]
-
-
-def linked(tmp_path, records, name="linked"):
-    with LedgerWriter.create(tmp_path / name, Header(coverage="sm")) as ledger:
-        return [ledger.append(r) for r in records]
-
-
-def test_live_comparison_of_equal_runs(tmp_path):
-    reference = write(tmp_path / "reference", training())
-    assert live(reference, linked(tmp_path, training())) == [None] * 7
-
-
-def test_live_difference(tmp_path):
-    reference = write(tmp_path / "reference", training())
-    other = changed(training(), "epoch 0 1", "weights", KERNEL, "other")
-    found = live(reference, linked(tmp_path, other)[:5])
-    assert found[:4] == [None] * 4
-    assert isinstance(found[4], Divergence)
-    assert found[4] == compare(reference, tmp_path / "linked").divergence
-    assert (found[4].epoch, found[4].tensor, found[4].keras_name) == (1, KERNEL, "sequential/dense/kernel")
-
-
-def test_live_with_a_shorter_reference(tmp_path):
-    reference = write(tmp_path / "reference", training(status="killed")[:4])
-    records = linked(tmp_path, [*training(), *training(fit=1)])
-    path = reference / "ledger.jsonl"
-    with pytest.warns(UserWarning, match="^keras_repro") as warned:
-        assert live(reference, records) == [None] * 14
-    assert [str(w.message) for w in warned] == [
-        f"keras_repro: the same until epoch 1/3, then the reference {path} ends: it was killed; "
-        "later records are not compared"
-    ]
-    finished = write(tmp_path / "finished", training(epochs=2))
-    found = live(finished, linked(tmp_path, training(epochs=3), "longer"))
-    assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
-
-
-def test_live_with_one_more_fit_than_the_reference(tmp_path):
-    reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
-    records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
-    with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; later"):
-        assert live(reference, records) == [None] * 21
-
-
-def test_live_with_another_model(tmp_path):
-    reference = write(tmp_path / "reference", training())
-    found = live(reference, linked(tmp_path, other_shapes())[:2])
-    assert (found[1].cause, found[1].structure) == ("configuration", DIFFERENT_MODELS)
-
-
-def test_live_with_an_incomparable_reference(tmp_path):
-    with pytest.raises(LedgerError, match="nowhere"):
-        LiveComparison(tmp_path / "nowhere")
-    with pytest.raises(LedgerError, match="it has no record"):
-        LiveComparison(write(tmp_path / "empty", []))
-    reference = write(tmp_path / "reference", training())
-    with pytest.raises(
-        LedgerError, match=r"cannot compare with .*: one run is observed and the other enforced"
-    ):
-        live(reference, linked(tmp_path, training()), mode="enforced")
-    with pytest.raises(
-        LedgerError, match=r"cannot compare with .*: their fingerprints cover different things"
-    ):
-        live(reference, linked(tmp_path, training(), "again"), coverage="smo")
 
 
 def test_large_ledgers_are_not_held_in_memory(tmp_path):

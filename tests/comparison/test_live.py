@@ -1,0 +1,80 @@
+"""A run compared with a recorded one while it trains."""
+
+import pytest
+from ledger_builders import DIFFERENT_MODELS, KERNEL, changed, other_shapes, training, write
+
+from keras_repro.comparison.compare import compare
+from keras_repro.comparison.divergence import Divergence
+from keras_repro.comparison.live import LiveComparison
+from keras_repro.errors import LedgerError
+from keras_repro.ledger.schema import Header
+from keras_repro.ledger.writer import LedgerWriter
+
+
+def live(reference, records, **header):
+    comparison = LiveComparison(reference)
+    return [comparison.check(r, Header(**({"coverage": "sm"} | header))) for r in records]
+
+
+def linked(tmp_path, records, name="linked"):
+    with LedgerWriter.create(tmp_path / name, Header(coverage="sm")) as ledger:
+        return [ledger.append(r) for r in records]
+
+
+def test_live_comparison_of_equal_runs(tmp_path):
+    reference = write(tmp_path / "reference", training())
+    assert live(reference, linked(tmp_path, training())) == [None] * 7
+
+
+def test_live_difference(tmp_path):
+    reference = write(tmp_path / "reference", training())
+    other = changed(training(), "epoch 0 1", "weights", KERNEL, "other")
+    found = live(reference, linked(tmp_path, other)[:5])
+    assert found[:4] == [None] * 4
+    assert isinstance(found[4], Divergence)
+    assert found[4] == compare(reference, tmp_path / "linked").divergence
+    assert (found[4].epoch, found[4].tensor, found[4].keras_name) == (1, KERNEL, "sequential/dense/kernel")
+
+
+def test_live_with_a_shorter_reference(tmp_path):
+    reference = write(tmp_path / "reference", training(status="killed")[:4])
+    records = linked(tmp_path, [*training(), *training(fit=1)])
+    path = reference / "ledger.jsonl"
+    with pytest.warns(UserWarning, match="^keras_repro") as warned:
+        assert live(reference, records) == [None] * 14
+    assert [str(w.message) for w in warned] == [
+        f"keras_repro: the same until epoch 1/3, then the reference {path} ends: it was killed; "
+        "later records are not compared"
+    ]
+    finished = write(tmp_path / "finished", training(epochs=2))
+    found = live(finished, linked(tmp_path, training(epochs=3), "longer"))
+    assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
+
+
+def test_live_with_one_more_fit_than_the_reference(tmp_path):
+    reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
+    records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
+    with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; later"):
+        assert live(reference, records) == [None] * 21
+
+
+def test_live_with_another_model(tmp_path):
+    reference = write(tmp_path / "reference", training())
+    found = live(reference, linked(tmp_path, other_shapes())[:2])
+    assert (found[1].cause, found[1].structure) == ("configuration", DIFFERENT_MODELS)
+
+
+def test_live_with_an_incomparable_reference(tmp_path):
+    with pytest.raises(LedgerError, match="nowhere"):
+        LiveComparison(tmp_path / "nowhere")
+    with pytest.raises(LedgerError, match="it has no record"):
+        LiveComparison(write(tmp_path / "empty", []))
+    reference = write(tmp_path / "reference", training())
+    with pytest.raises(
+        LedgerError, match=r"cannot compare with .*: one run is observed and the other enforced"
+    ):
+        live(reference, linked(tmp_path, training()), mode="enforced")
+    with pytest.raises(
+        LedgerError, match=r"cannot compare with .*: their fingerprints cover different things"
+    ):
+        live(reference, linked(tmp_path, training(), "again"), coverage="smo")
