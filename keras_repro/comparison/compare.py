@@ -142,8 +142,8 @@ def _graded(
         return comparison
     if comparison.verdict == "diverged":
         try:
-            found = distances(a, b, places="ends")
-            comparison = replace(comparison, distances=found, how_far=summarize_distances(found))
+            weights = distances(a, b, places="ends")
+            comparison = replace(comparison, distances=weights, how_far=summarize_distances(weights))
         except LedgerError as error:  # the ledgers were read: a file next to one of them is damaged
             comparison = replace(comparison, notes=(*comparison.notes, str(error)))
     return replace(comparison, grade=grade(comparison, a, b, noise=[open_ledger(n) for n in noise]))

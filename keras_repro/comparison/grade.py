@@ -50,17 +50,17 @@ def grade(
     divergence = comparison.divergence
     if divergence.ended is not None or divergence.structure is not None:
         return Grade("different", escape_control_chars(divergence.ended or divergence.structure or ""))
-    found = comparison.distances
-    if found is None:  # a note has the reason
+    distances = comparison.distances
+    if distances is None:  # a note has the reason
         return Grade("different", f"{divergence.describe()}; the distance is unknown")
-    if found.complete and ((found.values[:, -1] == 0) & found.exact[:, -1]).all():
+    if distances.complete and ((distances.values[:, -1] == 0) & distances.exact[:, -1]).all():
         what = section_text(divergence.section or divergence.kind)
         reason = f"the final weights are identical, but not the {what} {divergence.place()}"
     else:
-        proof = _rounding(found, a)
+        proof = _rounding(distances, a)
         if isinstance(proof, Grade):
             return proof
-        reason = f"{_apart(found)}; {proof}"
+        reason = f"{_apart(distances)}; {proof}"
     if floor is None:
         return Grade("different", f"{reason}; no runs with other seeds (--noise)")
     return _by_noise(a, b, floor, reason)
@@ -80,12 +80,12 @@ def rounding_bound(dtype: str, steps: int | None) -> int:
     return half if steps is None else min(max(steps, 1), half)
 
 
-def _rounding(found: LayerDistances, ledger: LedgerReader) -> Grade | str:
+def _rounding(distances: LayerDistances, ledger: LedgerReader) -> Grade | str:
     """The grade `ulp` if snapshots prove it, else why they do not."""
-    if not found.complete:
+    if not distances.complete:
         return "the runs do not end at the same place"
     unproven = 'no snapshots to prove rounding (keep="last")'
-    tensors = found.tensors.get(found.epochs[-1])
+    tensors = distances.tensors.get(distances.epochs[-1])
     if tensors is None:
         return unproven
     steps = _steps(ledger)
@@ -96,7 +96,7 @@ def _rounding(found: LayerDistances, ledger: LedgerReader) -> Grade | str:
         if worst.scaled is None:
             return f"{name} differs by a value that is not finite"
         return f"{name} differs by {_count(worst.scaled)} of its ULPs; rounding explains at most {most:,}"
-    if not found.exact[:, -1].all():
+    if not distances.exact[:, -1].all():
         return unproven
     worst = max(tensors, key=lambda t: t.scaled or 0.0)
     most = rounding_bound(worst.dtype, steps)
@@ -122,10 +122,10 @@ def _by_noise(a: LedgerReader, b: LedgerReader, floor: NoiseFloor, apart: str) -
     return Grade("different", f"{by}, beyond {seeds}")
 
 
-def _apart(found: LayerDistances) -> str:
-    summary = summarize_distances(found)
+def _apart(distances: LayerDistances) -> str:
+    summary = summarize_distances(distances)
     if summary is None:
-        return "results differ, weights do not" if found.epochs else "no place has weights of both runs"
+        return "results differ, weights do not" if distances.epochs else "no place has weights of both runs"
     if not summary.end.layers:
         return f"weights differ from {summary.first.at} on and agree again at the end"
     largest = summary.end.layers[0]

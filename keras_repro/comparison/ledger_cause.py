@@ -84,9 +84,9 @@ def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareConte
     if divergence.structure is not None:
         return "configuration", divergence.structure
     for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
-        found = rule(divergence, a, b, context)
-        if found is not None:
-            return found
+        cause = rule(divergence, a, b, context)
+        if cause is not None:
+            return cause
     if any(t["tensor"].endswith("learning_rate") for t in divergence.tensors):
         return "unknown", "the learning rate differs too: check the code that sets it"
     return "unknown", None

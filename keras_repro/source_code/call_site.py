@@ -73,8 +73,8 @@ def user_frame(frame: FrameType | None, *, beyond: Any = None) -> FrameType | No
 
 def user_call_site(frame: FrameType | None, *, beyond: Any = None) -> SourceLine | None:
     """Return the line that `user_frame` is at, None if there is none."""
-    found = user_frame(frame, beyond=beyond)
-    return None if found is None else site_of_frame(found)
+    caller = user_frame(frame, beyond=beyond)
+    return None if caller is None else site_of_frame(caller)
 
 
 def site_of_frame(frame: FrameType) -> SourceLine:

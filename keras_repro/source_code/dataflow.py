@@ -153,13 +153,13 @@ class SourceModel:
 
     def sets(self, *, of_objects: bool = False) -> set[str]:
         """Return the names that are assigned a set, of values or of objects, which cannot be sorted."""
-        found = set()
+        names = set()
         for _, node in self.nodes():
             if isinstance(node, ast.Assign) and is_set(node.value):
                 element = node.value.elt if isinstance(node.value, ast.SetComp) else None
                 if (isinstance(element, ast.Call) and _called(element)[:1].isupper()) is of_objects:
-                    found |= {ast.unparse(t) for t in node.targets}
-        return found
+                    names |= {ast.unparse(t) for t in node.targets}
+        return names
 
     def uses_hashes(self) -> bool:
         """Return whether code iterates over sets or calls `hash`, so that the hash seed may matter."""
@@ -185,14 +185,14 @@ class SourceModel:
             wanted: a regular expression, or a function of the text.
         """
         matches = re.compile(wanted).search if isinstance(wanted, str) else wanted
-        found = {
+        texts = {
             (file, node.lineno): text
             for file, node in self.nodes()
             if isinstance(node, ast.stmt) and matches(text := self.text_at(file, node.lineno))
         }
-        if len(found) != 1:
+        if len(texts) != 1:
             return None
-        (((file, line), code),) = found.items()
+        (((file, line), code),) = texts.items()
         return SourceLine(file=file, line=line, code=code)
 
     def _flows(self) -> list[_Flow]:

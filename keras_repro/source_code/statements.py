@@ -62,13 +62,13 @@ class SourceFile:
 
     @functools.cached_property
     def _statements(self) -> dict[int, ast.stmt]:
-        found: dict[int, ast.stmt] = {}
+        by_line: dict[int, ast.stmt] = {}
         for node in ast.walk(self.tree):
             if isinstance(node, ast.stmt):
                 for line in range(node.lineno, _last_line(node) + 1):
-                    if line not in found or found[line].lineno <= node.lineno:
-                        found[line] = node
-        return found
+                    if line not in by_line or by_line[line].lineno <= node.lineno:
+                        by_line[line] = node
+        return by_line
 
 
 def statement_text(file: str, line: int) -> str:
@@ -98,7 +98,7 @@ class Statement:
 def statements_of(file: str) -> dict[int, Statement]:
     """Return the statement of each line of a file, without the lines of definitions."""
     source = SourceFile(file)
-    found: dict[int, Statement] = {}
+    by_line: dict[int, Statement] = {}
     for node in ast.walk(source.tree):
         if isinstance(node, ast.stmt) and not isinstance(node, DEFINITIONS):
             head = head_of(node)
@@ -111,8 +111,8 @@ def statements_of(file: str) -> dict[int, Statement]:
             )
             last = max([node.lineno, *(getattr(part, "end_lineno", None) or 0 for part in head)])
             lines = range(node.lineno, last + 1)
-            found |= {line: statement for line in lines if source.statement_at(line) is node}
-    return found
+            by_line |= {line: statement for line in lines if source.statement_at(line) is node}
+    return by_line
 
 
 def head_of(statement: ast.stmt) -> list[ast.AST]:
