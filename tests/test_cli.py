@@ -1,4 +1,4 @@
-"""The command line: what it answers, with which exit code, and how it refuses."""
+"""The command line: output, exit codes and errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLI = ("-m", "keras_repro.cli")
 
 
 def refused(answer: Answer, message: str, *, lines: int = 1) -> None:
-    """One clear line on standard error, exit code 2, and no traceback of ours."""
+    """Assert on one line on standard error, exit code 2, and no traceback of keras_repro."""
     assert answer.code == 2
     assert answer.err.splitlines()[-1].startswith(f"keras-repro: {message}"), answer.err
     assert len(answer.err.splitlines()) == lines
@@ -41,17 +41,17 @@ def make_run(folder: Path, *, weights: str = "00", coverage: str = "smr", **extr
     return folder
 
 
-# --- verify: the main job
+# --- verify
 
 
-def test_the_example_is_identical_in_fresh_processes_under_any_hash_seed(
+def test_example_is_identical_under_any_hash_seed(
     process: Any, here: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    # Not where the first one looks for what its runs leave behind.
+    # Outside the folder that the first verify watches for leftover files.
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     verify = (*CLI, "verify", BREAST_CANCER)
     first = process(*verify, "--runs", "3", "--json", "out.json", PYTHONHASHSEED="1")
-    # Its children get the caller's hash seed itself, and not one that `verify` chose.
+    # Its children get the caller's hash seed instead of one that `verify` chose.
     more = ("--runs", "2", "--json", elsewhere / "out.json", "--run-dir", elsewhere, "--keep-hash-seed")
     second = process(*verify, *more, PYTHONHASHSEED="99")
     answers = [started.communicate() for started in (first, second)]
@@ -80,7 +80,7 @@ def test_the_example_is_identical_in_fresh_processes_under_any_hash_seed(
     )
 
 
-def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
+def test_pinned_script_is_identical_and_modules_take_arguments_and_caps(
     process: Any, written: Any, here: Path
 ) -> None:
     # No seed, a set of words, a thread count that is the machine's: all pinned by --enforce.
@@ -112,11 +112,11 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
             name for name, s in readings.items() if s["requested"] is not None and s["ok"] is False
         } == set()
     outputs = [(here / f".keras_repro/train-1/run-{n}/output.txt").read_text() for n in (1, 2)]
-    # Beside what TensorFlow says with the time in it.
+    # Without the messages of TensorFlow, which contain the time.
     printed = [[line for line in output.splitlines() if line.startswith("[")] for output in outputs]
     assert printed[0] == printed[1] != []
 
-    # Without a seed it parts, and what is known of the fit's length is still said.
+    # Without a seed the runs diverge; the time of a whole run is estimated all the same.
     assert capped.returncode == 1, capped_out + capped_err
     found = json.loads((here / "out.json").read_text())
     assert (found["verdict"], found["divergence"]["cause"]) == ("diverged", "initial_weights")
@@ -134,21 +134,21 @@ def test_pinned_it_repeats_and_a_module_takes_arguments_and_caps(
     (fit,) = (r for r in ledger.typed_records() if r.kind == "fit")
     assert fit.extra["arguments"]["epochs_requested"] == 6
     assert ledger.header["policies"] == {"max_epochs": 2, "max_steps": 3}
-    said = (ledger.path.parent / "output.txt").read_text()
-    assert "['--epochs', '5', '--runs', '9', '--'] [" in said
+    output = (ledger.path.parent / "output.txt").read_text()
+    assert "['--epochs', '5', '--runs', '9', '--'] [" in output
 
 
 @pytest.mark.parametrize(
     "arguments", [("built",), ("unbuilt",), ("subclassed",), ("built", "others")], ids="-".join
 )
-def test_pinned_each_kind_of_model_repeats(command: Any, here: Path, arguments: tuple[str, ...]) -> None:
-    """None of these repeats as it is (tests/workflows/test_verify.py)."""
+def test_pinned_models_are_identical(command: Any, here: Path, arguments: tuple[str, ...]) -> None:
+    """Unpinned, none of them is reproducible (tests/workflows/test_verify.py)."""
     answer = command("verify", "--runs", "2", "--enforce", SCRIPTS / "no_seed.py", *arguments)
     assert (answer.code, answer.err) == (0, "")
     assert answer.out.splitlines()[-1].startswith("identical: 2 runs, bit for bit, TensorFlow ")
 
 
-def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> None:
+def test_divergence_is_described_and_exits_with_1(command: Any, here: Path) -> None:
     answer = command(
         "verify", SCRIPTS / "seeded.py", "--runs", 2, "labels", "--epochs", 2, "--json", "o.json"
     )
@@ -175,7 +175,7 @@ def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> N
 
 
 @pytest.mark.parametrize(
-    ("line", "cause", "said"),
+    ("line", "cause", "explanation"),
     [
         (
             "x, y = X, Y",
@@ -189,8 +189,8 @@ def test_a_divergence_reads_well_and_exits_with_1(command: Any, here: Path) -> N
         ),
     ],
 )
-def test_with_steps_the_first_batch_that_differs_is_named(
-    command: Any, written: Any, here: Path, line: str, cause: str, said: str
+def test_first_differing_batch_is_reported_with_steps(
+    command: Any, written: Any, here: Path, line: str, cause: str, explanation: str
 ) -> None:
     script = written(
         f"import keras, numpy as np, tensorflow as tf\nfrom small import X, Y, build\n{line}\n"
@@ -208,10 +208,10 @@ def test_with_steps_the_first_batch_that_differs_is_named(
     fit = 1 if cause == "data_order" else 0
     where = found["divergence"]
     assert (where["fit"], where["epoch"], where["step"], where["cause"]) == (fit, 0, 0, cause)
-    assert where["explanation"] == said
-    assert answer.out.splitlines()[-1].endswith(f"; {said}")
+    assert where["explanation"] == explanation
+    assert answer.out.splitlines()[-1].endswith(f"; {explanation}")
     assert ", by step 1: weights differ" in answer.out
-    # The second run was ended there, and no third one begun.
+    # The second run was stopped there, and no third one was started.
     assert "note: run 2 was stopped where it diverged: --keep-going lets all runs finish" in answer.out
     assert len(found["runs"]) == 2
 
@@ -222,7 +222,7 @@ def test_leftovers_are_listed(command: Any) -> None:
     assert "note: a run left files that the next run could read: last.weights.h5\n" in answer.out
 
 
-def test_runs_in_a_folder_are_replaced_only_when_told_to(command: Any, written: Any, here: Path) -> None:
+def test_existing_runs_are_replaced_only_with_force(command: Any, written: Any, here: Path) -> None:
     verify = ("verify", written("import keras\n"), "--runs", 2, "--run-dir", "kept")
     (here / "kept" / "run-1").mkdir(parents=True)
     (here / "kept" / "run-1" / "ledger.jsonl").write_text("mine")
@@ -234,7 +234,7 @@ def test_runs_in_a_folder_are_replaced_only_when_told_to(command: Any, written: 
     assert open_ledger(here / "kept" / "run-1").status == "finished"
 
 
-def test_the_traceback_of_a_script_that_raises_is_shown(command: Any, written: Any, here: Path) -> None:
+def test_traceback_of_the_script_is_shown(command: Any, written: Any, here: Path) -> None:
     written("def prepare():\n    raise ValueError('no such column')\nprepare()\n")
     answer = command("verify", "script.py")
     refused(
@@ -247,14 +247,14 @@ def test_the_traceback_of_a_script_that_raises_is_shown(command: Any, written: A
     assert answer.out.splitlines()[-1].startswith("run 1/3: ")
 
 
-# --- the end of it all: Ctrl-C and the scheduler's notice
+# --- interruption: Ctrl-C and SIGTERM
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_verify_ends_its_child_and_keeps_the_ledger(
+def test_interrupted_verify_ends_its_child_and_keeps_the_ledger(
     process: Any, written: Any, here: Path, number: signal.Signals
 ) -> None:
-    # It waits in Python: where a signal meets TensorFlow's own code, a rare crash there is not ours to test.
+    # The child waits in Python: a signal may crash TensorFlow's own code, which is not tested here.
     written(
         "import os, time\nimport keras\nfrom small import X, Y, build\n"
         "class Wait(keras.callbacks.Callback):\n"
@@ -284,7 +284,7 @@ def test_an_interrupted_verify_ends_its_child_and_keeps_the_ledger(
 # --- compare
 
 
-def test_compare(command: Any, here: Path) -> None:
+def test_compare_exit_codes_and_json(command: Any, here: Path) -> None:
     a, b = make_run(here / "a"), make_run(here / "b")
     other = make_run(here / "c", weights="11")
     same = command("compare", a, b / "ledger.jsonl", "--json", "same.json")
@@ -294,10 +294,12 @@ def test_compare(command: Any, here: Path) -> None:
     assert (found["format"], found["verdict"], found["divergence"]) == (1, "identical", None)
     assert len({run["fingerprint"] for run in found["runs"]}) == 1
 
-    parted = command("compare", a, other, "--json", "parted.json")
-    assert (parted.code, parted.err) == (1, "")
-    assert "diverged: before the first epoch: initial weights differ, first in layers/0/kernel" in parted.out
-    found = json.loads((here / "parted.json").read_text())
+    diverged = command("compare", a, other, "--json", "diverged.json")
+    assert (diverged.code, diverged.err) == (1, "")
+    assert (
+        "diverged: before the first epoch: initial weights differ, first in layers/0/kernel" in diverged.out
+    )
+    found = json.loads((here / "diverged.json").read_text())
     assert found["divergence"]["tensors"] == [{"section": "weights", "tensor": "layers/0/kernel"}]
 
     unlike = command("compare", a, make_run(here / "d", coverage="sm"), "--json", "unlike.json")
@@ -305,7 +307,7 @@ def test_compare(command: Any, here: Path) -> None:
     assert json.loads((here / "unlike.json").read_text())["verdict"] == "incomparable"
 
 
-def test_a_report_for_people_and_for_machines(command: Any, here: Path) -> None:
+def test_report_as_markdown_and_json(command: Any, here: Path) -> None:
     run = make_run(here / "a")
     answer = command("report", run, "--json", "page.json")
     assert (answer.code, answer.err) == (0, "")
@@ -319,7 +321,7 @@ def test_a_report_for_people_and_for_machines(command: Any, here: Path) -> None:
     refused(command("report", run, "--json", here / "nowhere" / "page.json"), "cannot write ")
 
 
-def test_ledgers_that_cannot_be_read(command: Any, here: Path) -> None:
+def test_unreadable_ledgers_are_errors(command: Any, here: Path) -> None:
     good = make_run(here / "good") / "ledger.jsonl"
     text = good.read_bytes()
     lines = text.splitlines(keepends=True)
@@ -361,8 +363,8 @@ def test_hostile_text_in_a_ledger_is_escaped(command: Any, here: Path) -> None:
             ledger.append(Record(kind="epoch", fit=0, epoch=0, sections=sections, metrics=metrics))
     answer = command("compare", "a", "b")
     assert answer.code == 1
-    for said in (answer.out, answer.err):
-        assert not {c for c in said if c != "\n" and not c.isprintable()}
+    for output in (answer.out, answer.err):
+        assert not {c for c in output if c != "\n" and not c.isprintable()}
     assert r"kernel\x1b]0;owned\x07\x1b[2J\x0d\x0aidentical: 2 runs [bold red]all well[/]" in answer.out
     assert answer.out.splitlines()[-1].startswith("diverged: ")
     assert not [line for line in answer.out.splitlines() if line.startswith("identical")]
@@ -401,18 +403,18 @@ def test_hostile_text_in_a_ledger_is_escaped(command: Any, here: Path) -> None:
         (("compare", "none", "none"), "no ledger at none"),
     ],
 )
-def test_misuse(command: Any, arguments: tuple[str, ...], message: str) -> None:
+def test_usage_errors(command: Any, arguments: tuple[str, ...], message: str) -> None:
     answer = command(*arguments)
     refused(answer, message)
     assert answer.out == ""
 
 
-def test_a_module_that_is_not_there(command: Any, here: Path) -> None:
+def test_missing_module_is_an_error(command: Any, here: Path) -> None:
     answer = command("verify", "-m", "none.such")
     refused(answer, f"no module none.such in {here} or among the installed packages")
 
 
-def test_what_cannot_be_written_is_said_before_the_training(command: Any, written: Any, here: Path) -> None:
+def test_unwritable_output_is_reported_before_the_training(command: Any, written: Any, here: Path) -> None:
     script = written("open('started', 'w')\n")
     (here / "file").write_text("")
     for option, place, message in (
@@ -428,7 +430,7 @@ def test_what_cannot_be_written_is_said_before_the_training(command: Any, writte
 
 @pytest.fixture
 def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A working folder that cannot be written to, entered as nobody: root may write anywhere."""
+    """A read-only working folder, entered as user nobody because root may write anywhere."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "script.py").write_text("import keras\n")
@@ -445,7 +447,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             folder.chmod(0o755)
 
 
-def test_a_read_only_folder(command: Any, read_only: Path) -> None:
+def test_read_only_folder_is_an_error(command: Any, read_only: Path) -> None:
     refused(command("verify", "script.py"), "cannot make a run folder in .keras_repro: Permission denied")
     refused(
         command("verify", "script.py", "--run-dir", "x"), "cannot make run folder x/run-1: Permission denied"
@@ -473,7 +475,7 @@ def test_help_lines_are_short() -> None:
     assert [line for line in lines if len(line) > 70 or not line[0].islower()] == []
 
 
-def test_the_package_runs_as_a_module(process: Any) -> None:
+def test_package_runs_as_a_module(process: Any) -> None:
     for module in ("keras_repro", "keras_repro.cli"):
         with process("-m", module, "--version") as started:
             assert started.stdout.read() == "keras-repro 0.1.0\n"
@@ -503,8 +505,8 @@ def test_run_records_a_pinned_training(process: Any, here: Path) -> None:
     assert open_ledger(here / "mine").digest == ledger.digest
 
 
-def test_a_script_that_leaves_keras_to_a_process_of_its_own(process: Any, here: Path) -> None:
-    """This one never imports Keras, and neither does recording it."""
+def test_training_in_another_process_is_reported(process: Any, here: Path) -> None:
+    """Neither the script nor its recording imports Keras."""
     (here / "starts.py").write_text("import subprocess\nsubprocess.run(['true'], check=True)\n")
     _, err = process(*CLI, "verify", "--run-dir", "runs", "starts.py").communicate()
     assert err == (
@@ -513,7 +515,7 @@ def test_a_script_that_leaves_keras_to_a_process_of_its_own(process: Any, here: 
     )
 
 
-def test_output_to_a_pipe_that_closes(process: Any, here: Path) -> None:
+def test_closed_pipe_exits_with_2_without_a_traceback(process: Any, here: Path) -> None:
     a, b = make_run(here / "a"), make_run(here / "b")
     started = process(*CLI, "compare", a, b)
     assert started.stdout is not None
@@ -524,16 +526,16 @@ def test_output_to_a_pipe_that_closes(process: Any, here: Path) -> None:
     started.stderr.close()
 
 
-def until(true: Callable[[], Any]) -> None:
+def until(condition: Callable[[], Any]) -> None:
     deadline = time.monotonic() + 120
-    while not true():
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
 
 
 @pytest.fixture(autouse=True)
 def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No process that a failing test started outlives it."""
+    """End the processes that a failing test leaves."""
     started: list[subprocess.Popen[Any]] = []
     made = subprocess.Popen.__init__
 
@@ -543,7 +545,7 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
     monkeypatch.setattr(subprocess.Popen, "__init__", note)
     yield
-    for one in started:
-        if one.poll() is None and "forkserver.py" not in str(one.args):
-            one.kill()
-            one.wait()
+    for child in started:
+        if child.poll() is None and "forkserver.py" not in str(child.args):
+            child.kill()
+            child.wait()

@@ -1,4 +1,4 @@
-"""`keras-repro run --portable` and `verify --enforce --portable`, with bad input and without."""
+"""`keras-repro run --portable` and `verify --enforce --portable`."""
 
 import json
 
@@ -47,7 +47,7 @@ model.fit(X, Y, verbose=0)
         (["run", "--portable", "--threads", "0"], "needs a whole number from 1, received '0'"),
     ],
 )
-def test_misuse(command, written, arguments, message):
+def test_usage_errors(command, written, arguments, message):
     answer = command(*arguments, written("print()"))
     assert answer.code == 2
     assert message in answer.err.replace("\n", " ")
@@ -59,19 +59,19 @@ def ledger_of(folder):
     return header, [r["portability"] for r in records if "portability" in r]
 
 
-def test_two_processes(command, written, here):
+def test_portable_runs_are_identical(command, written, here):
     answer = command("verify", "--enforce", "--portable", "--runs", 2, "--run-dir", "v", written(GOOD))
     assert (answer.code, answer.err) == (0, "")
-    header, said = ledger_of(here / "v" / "run-2")
+    header, portability = ledger_of(here / "v" / "run-2")
     assert header["determinism"] == "portable"
     switches = {s["name"]: s["achieved"] for s in header["switches"]}
     assert switches["graph_optimizer"] == {"constant_folding": False, "arithmetic_optimization": False}
-    assert [(s["level"], s["threads"], s["findings"]) for s in said] == [
+    assert [(s["level"], s["threads"], s["findings"]) for s in portability] == [
         ("portable over x86-64 with AVX2, at any number of threads", 1, [])
     ]
 
 
-def test_what_is_not_portable_is_named_or_recorded(command, written, here):
+def test_unportable_operations_are_refused_or_recorded(command, written, here):
     name = written(BAD)
     answer = command("verify", "--enforce", "--portable", "--runs", 2, "--run-dir", "v", name)
     assert answer.code == 2
@@ -79,17 +79,17 @@ def test_what_is_not_portable_is_named_or_recorded(command, written, here):
     assert "Traceback" not in answer.err
     allowed = ("--portable", "--allow-unportable", "--force", "--run-dir", "v", name)
     assert command("verify", "--enforce", "--runs", 2, *allowed).code == 0
-    (said,) = ledger_of(here / "v" / "run-1")[1]
-    assert said["level"].startswith("not portable: ")
-    assert {"odd"} <= {f["layer"] for f in said["findings"]}
+    (portability,) = ledger_of(here / "v" / "run-1")[1]
+    assert portability["level"].startswith("not portable: ")
+    assert {"odd"} <= {f["layer"] for f in portability["findings"]}
 
 
-def test_who_asks_for_xla_is_told_that_it_is_left_out(command, written, here):
+def test_xla_is_refused(command, written, here):
     name = written(XLA)
     answer = command("run", "--portable", "--run-dir", "v", name)
     assert answer.code == 2
     assert "train_step: asks for XLA (jit_compile=True), which compiles for one kind of CPU" in answer.err
     assert "Traceback" not in answer.err
     assert command("run", "--portable", "--allow-unportable", "--force", "--run-dir", "v", name).code == 0
-    (said,) = ledger_of(here / "v")[1]
-    assert said["level"].startswith("not portable: ")
+    (portability,) = ledger_of(here / "v")[1]
+    assert portability["level"].startswith("not portable: ")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 from keras_repro._version import __version__
 from keras_repro.errors import ReproError
 
 _DEFAULT_RUNS = 3
+_SCRIPT_USAGE = "keras-repro {} [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]"
+_SCRIPT_EPILOG = "Options may follow SCRIPT. Everything after -- is passed to the script unchanged."
 
 
 def parse(argv: list[str]) -> argparse.Namespace:
@@ -44,10 +47,20 @@ def build_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.Argu
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"keras-repro {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_run, _add_verify, _add_compare, _add_diagnose, _add_reproduce, _add_doctor, _add_report):
-        add(commands).add_argument("--json", metavar="FILE", help="write the result to FILE as JSON")
-    return parser, commands.choices
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
+    for name, command in _commands().items():
+        subparser = subparsers.add_parser(
+            name,
+            help=command.text,
+            description=command.text,
+            usage=command.usage,
+            epilog=command.epilog,
+            allow_abbrev=False,
+        )
+        for names, settings in command.arguments:
+            subparser.add_argument(*names.split(), **settings)
+        subparser.set_defaults(command=name, **command.defaults)
+    return parser, subparsers.choices
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,154 +68,137 @@ class _Parser(argparse.ArgumentParser):
         raise ReproError(f"{message} (see '{self.prog} --help')")
 
 
-def _add_command(commands: Any, name: str, text: str, **details: Any) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = commands.add_parser(
-        name, help=text, description=text, allow_abbrev=False, **details
-    )
-    parser.set_defaults(command=name)
-    return parser
+_Argument = tuple[str, dict[str, Any]]
 
 
-def _add_run(commands: Any) -> argparse.ArgumentParser:
-    parser = _add_script_command(
-        commands, "run", "run a script once with all seeds and switches pinned, and record it"
-    )
-    parser.add_argument(
-        "--resume",
-        action="store_true",
-        help="continue an interrupted run (in .keras_repro/NAME-resumable)",
-    )
-    parser.set_defaults(enforce=True, keep_hash_seed=True)
-    return parser
+@dataclass(frozen=True)
+class _Command:
+    """A command: its description, arguments, usage line, closing line, and fixed options."""
+
+    text: str
+    arguments: list[_Argument]
+    usage: str | None = None
+    epilog: str | None = None
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _add_verify(commands: Any) -> argparse.ArgumentParser:
-    parser = _add_script_command(
-        commands, "verify", "run a script several times in fresh processes and compare the runs"
-    )
-    parser.add_argument(
-        "--runs", type=_at_least(2), help=f"run the script this many times (default: {_DEFAULT_RUNS})"
-    )
-    parser.add_argument("--enforce", action="store_true", help="pin every seed and switch")
-    parser.add_argument("--keep-hash-seed", action="store_true", help="use the same hash seed for all runs")
-    parser.add_argument(
-        "--keep-going", action="store_true", help="let all runs finish, even after they diverge"
-    )
-    parser.add_argument("--explain", action="store_true", help="diagnose the cause if the runs diverge")
-    vary = parser.add_argument_group(
-        "changed conditions", "run the script once under each changed condition and compare with a baseline"
-    )
-    vary.add_argument(
-        "--vary", metavar="LIST", help="test these conditions: 'all', names with commas, or 'list'"
-    )
-    vary.add_argument(
-        "--jobs", type=_at_least(1), help="run up to this many independent variations at once (default: 1)"
-    )
-    vary.add_argument("--html", metavar="FILE", help="write a self-contained HTML report to FILE")
-    vary.add_argument("--no-copy", action="store_true", help="run in the folder itself, not in copies of it")
-    return parser
+def _commands() -> dict[str, _Command]:
+    run_dir = _option("--run-dir", "record into FOLDER (default: .keras_repro)", metavar="FOLDER")
+    force = _flag("--force", "replace existing runs in FOLDER")
+    json_file = _option("--json", "write the result to FILE as JSON", metavar="FILE")
+    html_file = _option("--html", "write a self-contained HTML report to FILE", metavar="FILE")
+    two_runs: list[_Argument] = [("a", {"metavar": "RUN"}), ("b", {"metavar": "RUN"})]
+    script_options = [
+        run_dir,
+        force,
+        json_file,
+        _option("--pin-seed", "pin this seed (default: 42)", type=_at_least(0), default=42),
+        _flag("--portable", "produce the same bits on any x86-64 CPU with AVX2 (slower)"),
+        _option(
+            "--threads",
+            "set the threads that a portable run is guaranteed for (default: 1)",
+            type=_at_least(1),
+            default=1,
+        ),
+        _flag("--allow-unportable", "train even if the model is not portable, and record why"),
+        _option("--max-epochs", "limit the epochs of every fit", type=_at_least(1)),
+        _option("--max-steps", "limit the steps of every epoch", type=_at_least(1)),
+        _option(
+            "--every",
+            "record state and batch of every step, or of every N-th one",
+            type=_every,
+            default="epoch",
+            metavar="step|N",
+        ),
+    ]
+    runs_help = f"run the script this many times (default: {_DEFAULT_RUNS})"
+    return {
+        "run": _Command(
+            "run a script once with all seeds and switches pinned, and record it",
+            [
+                *script_options,
+                _flag("--resume", "continue an interrupted run (in .keras_repro/NAME-resumable)"),
+            ],
+            usage=_SCRIPT_USAGE.format("run"),
+            epilog=_SCRIPT_EPILOG,
+            defaults={"enforce": True, "keep_hash_seed": True},
+        ),
+        "verify": _Command(
+            "run a script several times in fresh processes and compare the runs",
+            [
+                *script_options,
+                _option("--runs", runs_help, type=_at_least(2)),
+                _flag("--enforce", "pin every seed and switch"),
+                _flag("--keep-hash-seed", "use the same hash seed for all runs"),
+                _flag("--keep-going", "let all runs finish, even after they diverge"),
+                _flag("--explain", "diagnose the cause if the runs diverge"),
+                _option(
+                    "--vary",
+                    "run once under each condition: 'all', names with commas, or 'list'",
+                    metavar="LIST",
+                ),
+                _option(
+                    "--jobs",
+                    "run up to this many independent variations at once (default: 1)",
+                    type=_at_least(1),
+                ),
+                _flag("--no-copy", "run variations in the folder itself, not in copies of it"),
+                html_file,
+            ],
+            usage=_SCRIPT_USAGE.format("verify"),
+            epilog=_SCRIPT_EPILOG,
+        ),
+        "compare": _Command(
+            "show where two recorded runs diverge",
+            [
+                *two_runs,
+                _option(
+                    "--noise",
+                    "estimate seed noise from 3 or more runs with other seeds",
+                    metavar="RUN",
+                    nargs="+",
+                    default=(),
+                ),
+                html_file,
+                _option("--png", "write heat map and loss curves to FILE as PNG", metavar="FILE"),
+                json_file,
+            ],
+        ),
+        "diagnose": _Command("find out why two recorded runs diverge", [*two_runs, run_dir, json_file]),
+        "reproduce": _Command(
+            "re-run a recorded run and compare while it trains",
+            [
+                ("run", {"metavar": "RUN"}),
+                _flag("--yes", "run the recorded command without asking"),
+                _flag("--anyway", "run even if recorded code or files are missing or changed"),
+                _flag("--no-pin", "keep the variables and threads of this machine"),
+                _option("--script", "run FILE if the script has been moved", metavar="FILE"),
+                run_dir,
+                force,
+                json_file,
+            ],
+            usage="keras-repro reproduce [OPTIONS] RUN [-- ARGUMENTS OF THE SCRIPT]",
+            epilog="Give the script's arguments only if some of them are not in the ledger.",
+            defaults={"arguments": None},
+        ),
+        "doctor": _Command("list the determinism switches on this machine", [json_file]),
+        "report": _Command(
+            'write the "Reproducibility Information" section of a paper',
+            [
+                ("run", {"metavar": "RUN", "nargs": "+"}),
+                _option("-o --output", "write to FILE instead of the terminal", metavar="FILE"),
+                json_file,
+            ],
+        ),
+    }
 
 
-def _add_script_command(commands: Any, name: str, text: str) -> argparse.ArgumentParser:
-    parser = _add_command(
-        commands,
-        name,
-        text,
-        usage=f"keras-repro {name} [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]",
-        epilog="Options may follow SCRIPT. Everything after -- is passed to the script unchanged.",
-    )
-    _add_run_dir(parser)
-    parser.add_argument("--force", action="store_true", help="replace existing runs in FOLDER")
-    parser.add_argument("--pin-seed", type=_at_least(0), default=42, help="pin this seed (default: 42)")
-    parser.add_argument(
-        "--portable", action="store_true", help="produce the same bits on any x86-64 CPU with AVX2 (slower)"
-    )
-    parser.add_argument(
-        "--threads",
-        type=_at_least(1),
-        default=1,
-        help="set the threads that a portable run is guaranteed for (default: 1)",
-    )
-    parser.add_argument(
-        "--allow-unportable",
-        action="store_true",
-        help="train even if the model is not portable, and record why",
-    )
-    parser.add_argument("--max-epochs", type=_at_least(1), help="limit the epochs of every fit")
-    parser.add_argument("--max-steps", type=_at_least(1), help="limit the steps of every epoch")
-    parser.add_argument(
-        "--every",
-        type=_every,
-        default="epoch",
-        metavar="step|N",
-        help="record state and batch of every step, or of every N-th one",
-    )
-    return parser
+def _option(name: str, text: str, **settings: Any) -> _Argument:
+    return name, {"help": text, **settings}
 
 
-def _add_compare(commands: Any) -> argparse.ArgumentParser:
-    parser = _add_command(commands, "compare", "show where two recorded runs diverge")
-    _add_two_runs(parser)
-    parser.add_argument(
-        "--noise",
-        metavar="RUN",
-        nargs="+",
-        default=(),
-        help="estimate seed noise from 3 or more runs with other seeds",
-    )
-    parser.add_argument("--html", metavar="FILE", help="write a self-contained HTML report to FILE")
-    parser.add_argument("--png", metavar="FILE", help="write heat map and loss curves to FILE as PNG")
-    return parser
-
-
-def _add_diagnose(commands: Any) -> argparse.ArgumentParser:
-    parser = _add_command(commands, "diagnose", "find out why two recorded runs diverge")
-    _add_two_runs(parser)
-    _add_run_dir(parser)
-    return parser
-
-
-def _add_reproduce(commands: Any) -> argparse.ArgumentParser:
-    parser = _add_command(
-        commands,
-        "reproduce",
-        "re-run a recorded run and compare while it trains",
-        usage="keras-repro reproduce [OPTIONS] RUN [-- ARGUMENTS OF THE SCRIPT]",
-        epilog="Give the script's arguments only if some of them are not in the ledger.",
-    )
-    parser.add_argument("run", metavar="RUN")
-    parser.add_argument("--yes", action="store_true", help="run the recorded command without asking")
-    parser.add_argument(
-        "--anyway", action="store_true", help="run even if recorded code or files are missing or changed"
-    )
-    parser.add_argument(
-        "--no-pin", action="store_true", help="keep the variables and threads of this machine"
-    )
-    parser.add_argument("--script", metavar="FILE", help="run FILE if the script has been moved")
-    _add_run_dir(parser)
-    parser.add_argument("--force", action="store_true", help="replace an existing run in FOLDER")
-    parser.set_defaults(arguments=None)
-    return parser
-
-
-def _add_doctor(commands: Any) -> argparse.ArgumentParser:
-    return _add_command(commands, "doctor", "list the determinism switches on this machine")
-
-
-def _add_report(commands: Any) -> argparse.ArgumentParser:
-    parser = _add_command(commands, "report", 'write the "Reproducibility Information" section of a paper')
-    parser.add_argument("run", metavar="RUN", nargs="+")
-    parser.add_argument("-o", "--output", metavar="FILE", help="write to FILE instead of the terminal")
-    return parser
-
-
-def _add_two_runs(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("a", metavar="RUN")
-    parser.add_argument("b", metavar="RUN")
-
-
-def _add_run_dir(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--run-dir", metavar="FOLDER", help="record into FOLDER (default: .keras_repro)")
+def _flag(name: str, text: str) -> _Argument:
+    return _option(name, text, action="store_true")
 
 
 def _parse_script_command(parser: argparse.ArgumentParser, argv: list[str]) -> argparse.Namespace:

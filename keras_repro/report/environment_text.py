@@ -13,21 +13,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keras_repro.utils.untrusted_json import as_mapping
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings
 
 NOT_RECORDED = "not recorded"
 
 _TENSORFLOW = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tensorflow-macos", "tf-nightly")
 
 
-def part(environment: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """Return an entry that is a mapping; an empty one if it was not recorded."""
-    return as_mapping(environment.get(name))
-
-
 def versions(environment: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the versions of Python, TensorFlow and Keras: those that ran, else those installed."""
-    python = part(environment, "python").get("version")
+    python = as_mapping(environment.get("python")).get("version")
     return {
         "Python": None if python is None else str(python),
         "TensorFlow": _framework_version(environment, *_TENSORFLOW),
@@ -35,29 +30,32 @@ def versions(environment: Mapping[str, Any]) -> dict[str, str | None]:
     }
 
 
+def versions_text(environment: Mapping[str, Any]) -> str:
+    """Return these versions as a text: `"Python 3.13.1, TensorFlow 2.21.0, Keras 3.15.1"`."""
+    return ", ".join(f"{name} {version}" for name, version in versions(environment).items() if version)
+
+
 def _framework_version(environment: Mapping[str, Any], *names: str) -> str | None:
-    ran = part(environment, "frameworks").get(names[0])
+    ran = as_mapping(environment.get("frameworks")).get(names[0])
     return str(ran) if ran else package_version(environment, *names)
 
 
 def package_version(environment: Mapping[str, Any], *names: str) -> str | None:
     """Return the version of the first of these packages that is installed."""
-    packages = part(environment, "packages")
+    packages = as_mapping(environment.get("packages"))
     return next((str(packages[n]) for n in names if packages.get(n)), None)
 
 
 def gpus(environment: Mapping[str, Any]) -> list[Mapping[str, Any]] | None:
     """Return the GPUs; None if they were not recorded."""
     recorded = environment.get("gpu")
-    if not isinstance(recorded, list):
-        return None
-    return [gpu for gpu in recorded if isinstance(gpu, Mapping)]
+    return as_mappings(recorded) if isinstance(recorded, list) else None
 
 
 def hardware(environment: Mapping[str, Any]) -> list[str]:
     """Return CPU, memory and GPUs, a text each; empty if none was recorded."""
     texts = []
-    cpu = part(environment, "cpu")
+    cpu = as_mapping(environment.get("cpu"))
     if cpu:
         cores = f"{cpu.get('available', '?')} of {cpu.get('logical', '?')} cores"
         texts.append(f"{cpu.get('model') or 'a CPU without a name'}, {cores}")
@@ -87,7 +85,7 @@ def _gibibytes(value: Any) -> float | None:
 
 def system(environment: Mapping[str, Any]) -> str | None:
     """Return the operating system, its kernel and machine."""
-    os = part(environment, "os")
+    os = as_mapping(environment.get("os"))
     words = [os.get("version") or os.get("system"), os.get("release"), os.get("machine")]
     return ", ".join(str(w) for w in words if w) or None
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from keras_repro.report.charts.epoch_axis import Tick
 from keras_repro.report.run_pair import Series
 from keras_repro.report.text import counted, short_number
 
@@ -28,28 +29,20 @@ _FIRST = ("loss", "val_loss", "accuracy", "val_accuracy")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Value:
-    """A tick of the vertical axis: its position from 0 (top) to 100, and its text."""
-
-    at: float
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Chart:
     """One metric, ready to be drawn.
 
     Attributes:
         name: the metric's name.
         curves: an SVG path per run; x from `places`, y from 0 (top) to 100.
-        ticks: of the vertical axis.
+        ticks: of the vertical axis, from 0 (top) to 100.
         logarithmic: whether the scale is logarithmic.
         words: sentences on the differences, which may be too small to see.
     """
 
     name: str
     curves: tuple[str, str]
-    ticks: tuple[Value, ...]
+    ticks: tuple[Tick, ...]
     logarithmic: bool
     words: tuple[str, ...]
 
@@ -98,7 +91,7 @@ class _Scale:
         share = (value / 2 - low / 2) / span if span else float(value > low)
         return _BOTTOM - (_BOTTOM - _TOP) * share
 
-    def ticks(self) -> tuple[Value, ...]:
+    def ticks(self) -> tuple[Tick, ...]:
         if self.logarithmic:
             first, last = math.ceil(math.log10(self.low) - 1e-9), math.floor(math.log10(self.high) + 1e-9)
             step = max(1, math.ceil((last - first + 1) / 4))
@@ -110,7 +103,7 @@ class _Scale:
         size = max(map(abs, values))
         digits = 1 + math.ceil(math.log10(size / gap)) if 0 < gap < size and not self.logarithmic else 0
         return tuple(
-            Value(at=round(self(v), 2), text=short_number(v, min(15, max(6, digits)))) for v in values
+            Tick(at=round(self(v), 2), text=short_number(v, min(15, max(6, digits)))) for v in values
         )
 
 
@@ -126,20 +119,17 @@ def _round_values(low: float, high: float) -> list[float]:
 
 
 def _path(values: Series, places: Sequence[float], scale: _Scale) -> str:
-    parts, joined = [], False
-    for place, value in _thinned(values, places):
-        if value is None or not math.isfinite(value):
-            joined = False
-            continue
-        parts.append(f"{'L' if joined else 'M'}{place:.6g} {scale(value):.1f}")
-        joined = True
-    return "".join(_with_ends(parts))
+    """Return an SVG path; a point between two gaps is a line of length 0, which is drawn as a dot."""
+    parts = []
+    for is_finite, points in itertools.groupby(_thinned(values, places), key=lambda p: _is_finite(p[1])):
+        if is_finite:
+            texts = [f"{place:.6g} {scale(value or 0.0):.1f}" for place, value in points]
+            parts.append("M" + "L".join(texts) + ("h0" if len(texts) == 1 else ""))
+    return "".join(parts)
 
 
-def _with_ends(parts: list[str]) -> list[str]:
-    """Turn a point between two gaps into a line of length 0, which is drawn as a dot."""
-    after = [*parts[1:], "M"][: len(parts)]
-    return [p + ("h0" if p[0] == "M" and n[0] == "M" else "") for p, n in zip(parts, after, strict=True)]
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
 
 
 def _thinned(values: Series, places: Sequence[float]) -> list[tuple[float, float | None]]:
@@ -151,16 +141,11 @@ def _thinned(values: Series, places: Sequence[float]) -> list[tuple[float, float
     kept: list[tuple[float, float | None]] = []
     for start in range(0, len(points), size):
         stretch = points[start : start + size]
-        finite = [p for p in stretch if p[1] is not None and math.isfinite(p[1])]
+        finite = sorted((value, place) for place, value in stretch if _is_finite(value))
         if len(finite) < len(stretch):
             kept.append((stretch[0][0], None))
-        ends = {min(finite, key=_value), max(finite, key=_value)} if finite else set()
-        kept += sorted(ends)
+        kept += sorted({(place, value) for value, place in (*finite[:1], *finite[-1:])})
     return kept
-
-
-def _value(point: tuple[float, float | None]) -> float:
-    return point[1] or 0.0
 
 
 def _sentences(a: Series, b: Series, epochs: Sequence[str]) -> Iterator[str]:

@@ -17,10 +17,12 @@ from keras_repro.comparison.result import Comparison
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
+from keras_repro.report import environment_text
 from keras_repro.report.console.terminal import print_line
 from keras_repro.report.text import shorten_middle
 from keras_repro.storage.digest import section_digest
 from keras_repro.utils.text import escape_control_chars
+from keras_repro.utils.untrusted_json import as_mapping
 
 _DIGITS = 7
 _MOST_ROWS = 60
@@ -94,9 +96,8 @@ def _print_divergence(comparison: Comparison, console: Console) -> None:
 
 
 def _versions(ledger: LedgerReader) -> str:
-    frameworks = (ledger.header.get("environment") or {}).get("frameworks") or {}
-    names = {"tensorflow": "TensorFlow", "keras": "Keras"}
-    return "".join(f", {names[n]} {frameworks[n]}" for n in names if frameworks.get(n))
+    versions = environment_text.versions(as_mapping(ledger.header.get("environment")))
+    return "".join(f", {n} {versions[n]}" for n in ("TensorFlow", "Keras") if versions[n])
 
 
 @dataclass(frozen=True, kw_only=True)

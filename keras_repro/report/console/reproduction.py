@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from keras_repro.report import environment_text
 from keras_repro.report.console.terminal import print_line, shown_path
 from keras_repro.report.text import counted
 from keras_repro.utils.text import escape_control_chars, first_few
@@ -74,8 +75,8 @@ def _statement(reproduction: Reproduction) -> Iterator[str]:
     created = str(spec.ledger.header.get("created"))[:10]
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     yield (
-        f"On {day}, the training '{spec.command}', recorded on {created} with {_versions(recorded)} on "
-        f"{_cpu(recorded)}, was run again with {_versions(present)} on {_cpu(present)}."
+        f"On {day}, the training '{spec.command}', recorded on {created} with "
+        f"{_machine(recorded)}, was run again with {_machine(present)}."
     )
     differing = [f.what for f in preparation.differences if f.kind != "pinned"]
     if differing:
@@ -111,12 +112,6 @@ def _print_differences(differences: Sequence[EnvironmentDifference], console: Co
     console.print(table)
 
 
-def _versions(environment: Mapping[str, Any]) -> str:
-    frameworks = as_mapping(environment.get("frameworks"))
-    return f"TensorFlow {frameworks.get('tensorflow', '?')} and Keras {frameworks.get('keras', '?')}"
-
-
-def _cpu(environment: Mapping[str, Any]) -> str:
-    cpu = as_mapping(environment.get("cpu"))
-    count = cpu.get("available", "?")
-    return f"{cpu.get('model') or 'an unknown CPU'} ({count} CPU{'' if count == 1 else 's'})"
+def _machine(environment: Mapping[str, Any]) -> str:
+    cpu = environment_text.hardware(environment)[:1] or ["an unknown CPU"]
+    return f"{environment_text.versions_text(environment) or 'unknown versions'} on {cpu[0]}"

@@ -105,12 +105,15 @@ def _lead(comparison: Comparison) -> str:
 
 def _facts(comparison: Comparison) -> dict[str, str]:
     divergence, grade, distance = comparison.divergence, comparison.grade, comparison.how_far
-    compared = f"{counted(comparison.compared, 'record')} of the chain"
     facts = {"Grade": f"{grade.name}: {grade.reason}"} if grade is not None else {}
     if divergence is not None:
-        facts |= {"Cause": divergence.cause, "Before that": f"{compared} identical"}
+        facts |= {
+            "Cause": divergence.cause,
+            "Before that": f"{counted(comparison.compared, 'identical record')} in the chain",
+        }
     elif comparison.verdict == "identical":
-        facts["Compared"] = f"{compared}; identical runs do not rule out a rare race condition"
+        compared = counted(comparison.compared, "record")
+        facts["Compared"] = f"{compared} of the chain; identical runs do not rule out a rare race condition"
     if distance is not None:
         facts["Distance"] = distance_in_words(distance.first)
         if distance.end.at != distance.first.at:
@@ -124,13 +127,12 @@ def _lines(comparison: Comparison, pair: RunPair) -> list[dict[str, Any]]:
     runs = comparison.runs[:2]
     headers = [ledger.header for ledger in pair.ledgers]
     environments = [as_mapping(header.get("environment")) for header in headers]
-    versions = [environment_text.versions(e) for e in environments]
     rows = {
         "Fingerprint": [r["fingerprint"] for r in runs],
         "Status": [r["status"] for r in runs],
         "Mode": [h.get("mode") for h in headers],
         "Recorded": [h.get("created") for h in headers],
-        "Versions": [", ".join(f"{n} {v}" for n, v in found.items() if v) for found in versions],
+        "Versions": [environment_text.versions_text(e) for e in environments],
         "Hardware": ["; ".join(environment_text.hardware(e)) for e in environments],
     }
     lines = []

@@ -6,12 +6,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keras_repro.comparison.notes import caps_text
 from keras_repro.ledger.schema import COVERAGE, Record
 from keras_repro.report import environment_text
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings
 
 _MOST_OPERATIONS = 20
 _FACTS = ("python", "packages", "cpu", "memory_bytes", "gpu", "os", "git")
@@ -51,9 +52,8 @@ def known_limitations(
         not_portable: operations in the graph that are not known to be portable.
         notes: notes of the ledger reader.
     """
-    environment = environment_text.part(header, "environment")
-    readings = [s for s in header.get("switches") or () if isinstance(s, Mapping)]
-    switches = {str(s.get("name")): s for s in readings}
+    environment = as_mapping(header.get("environment"))
+    switches = {str(s.get("name")): s for s in as_mappings(header.get("switches"))}
     return [
         *_of_the_run(header, status, notes),
         *_of_seeds(header, fits, random_operations),
@@ -64,13 +64,12 @@ def known_limitations(
     ]
 
 
-def _of_the_run(header: Mapping[str, Any], status: str, notes: Sequence[str]) -> list[str]:
-    texts = []
+def _of_the_run(header: Mapping[str, Any], status: str, notes: Sequence[str]) -> Iterator[str]:
     if status != "finished":
-        texts.append(f"The run was {status}: its fingerprint covers only the records up to then.")
-    if part := caps_text({"policies": environment_text.part(header, "policies")}):
-        texts.append(f"The training was cut short: only {part} ran.")
-    return [*texts, *notes]
+        yield f"The run was {status}: its fingerprint covers only the records up to then."
+    if part := caps_text({"policies": as_mapping(header.get("policies"))}):
+        yield f"The training was cut short: only {part} ran."
+    yield from notes
 
 
 def _of_seeds(
@@ -79,7 +78,7 @@ def _of_seeds(
     texts = []
     if header.get("seed") is None:
         for record in fits:
-            seeds = environment_text.part(record.extra, "seeds_set")
+            seeds = as_mapping(record.extra.get("seeds_set"))
             where = f" before fit {(record.fit or 0) + 1}" if len(fits) > 1 else ""
             if "keras" not in seeds:
                 continue  # not recorded
@@ -106,25 +105,25 @@ def _of_seeds(
     return list(dict.fromkeys(texts))
 
 
-def _of_switches(switches: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    texts = []
+def _of_switches(switches: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     for name, reading in switches.items():
         if reading.get("ok") is False:
             requested, effective = (
                 environment_text.switch_value(reading.get(k)) for k in ("requested", "achieved")
             )
-            texts.append(f"Switch {name}: requested {requested}, effective {effective}.")
+            yield f"Switch {name}: requested {requested}, effective {effective}."
         elif reading.get("ok") is None and reading.get("achieved") is None:
-            texts.append(f"Switch {name} could not be read back.")
-    texts += [text for name, effective, text in _EFFECTS_OF_VALUES if _achieved(switches, name) == effective]
+            yield f"Switch {name} could not be read back."
+    for name, value, text in _EFFECTS_OF_VALUES:
+        if _achieved(switches, name) == value:
+            yield text
     counts = [_achieved(switches, f"{kind}_op_threads") for kind in ("intra", "inter")]
     pinned = [switches.get(f"{k}_op_threads", {}).get("ok") is True for k in ("intra", "inter")]
     if not all(pinned) and None not in counts:
-        texts.append(
+        yield (
             f"Thread counts were not pinned (effective: {counts[0]} within an operation, {counts[1]} "
             "between operations): with another number of CPUs, sums are split differently."
         )
-    return texts
 
 
 def _is_portable(header: Mapping[str, Any]) -> bool:
@@ -133,43 +132,39 @@ def _is_portable(header: Mapping[str, Any]) -> bool:
 
 def _of_hardware(
     environment: Mapping[str, Any], switches: Mapping[str, Mapping[str, Any]], *, portable: bool
-) -> list[str]:
-    texts = []
-    model = environment_text.part(environment, "cpu").get("model")
+) -> Iterator[str]:
+    model = as_mapping(environment.get("cpu")).get("model")
     than = f" than {model}" if model else ""
     own = _achieved(switches, "onednn_isa") == "the CPU's" and _achieved(switches, "onednn") is True
     why = "; oneDNN chose its kernels for this CPU's instruction set" if own else ""
     if portable:
-        texts.append("Results differ in the last digits on CPUs other than x86-64 with AVX2.")
+        yield "Results differ in the last digits on CPUs other than x86-64 with AVX2."
     else:
-        texts.append(f"Results may differ in the last digits on another CPU model{than}{why}.")
+        yield f"Results may differ in the last digits on another CPU model{than}{why}."
     gpus = environment_text.gpus(environment)
     if _achieved(switches, "tf32") == "no GPU":
         gpus = []  # This TensorFlow used none, even if the machine has one.
     if gpus:
         names = ", ".join(dict.fromkeys(str(gpu.get("model")) for gpu in gpus))
-        texts.append(f"Results may differ slightly on other GPU models than {names}.")
+        yield f"Results may differ slightly on other GPU models than {names}."
     if gpus is not None:
         used, other = ("a GPU", "a CPU") if gpus else ("a CPU", "a GPU")
-        texts.append(f"This run used {used}; results on {other} differ.")
-    return texts
+        yield f"This run used {used}; results on {other} differ."
 
 
-def _of_the_record(header: Mapping[str, Any], environment: Mapping[str, Any]) -> list[str]:
-    texts = []
-    git = environment_text.part(environment, "git")
+def _of_the_record(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[str]:
+    git = as_mapping(environment.get("git"))
     if git.get("dirty"):
-        texts.append("The source had uncommitted changes: the commit alone does not restore it.")
-    hidden = environment_text.part(header, "command").get("hidden")
+        yield "The source had uncommitted changes: the commit alone does not restore it."
+    hidden = as_mapping(header.get("command")).get("hidden")
     if hidden:
-        texts.append(f"{hidden} of the script's arguments are not published.")
+        yield f"{hidden} of the script's arguments are not published."
     left_out = [COVERAGE[c] for c in COVERAGE if c not in str(header.get("coverage"))]
     if left_out:
-        texts.append(f"The fingerprint does not cover: {'; '.join(left_out)}.")
+        yield f"The fingerprint does not cover: {'; '.join(left_out)}."
     missing = [name for name in _FACTS if environment.get(name) is None]
     if missing:
-        texts.append(f"Not recorded: {', '.join(missing)}.")
-    return texts
+        yield f"Not recorded: {', '.join(missing)}."
 
 
 def _achieved(switches: Mapping[str, Mapping[str, Any]], name: str) -> Any:

@@ -20,6 +20,7 @@ from keras_repro.report import environment_text
 from keras_repro.report.paper.limitations import known_limitations
 from keras_repro.report.paper.markdown import Code
 from keras_repro.report.paper.run_summary import RunSummary
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings, as_sequence
 
 Line = str | tuple[str, ...] | None
 
@@ -42,7 +43,7 @@ def page_of(run: RunSummary) -> dict[str, Any]:
         "requested", "achieved", "status"}`; `requirements`, lines for pip.
     """
     header = run.header
-    environment = environment_text.part(header, "environment")
+    environment = as_mapping(header.get("environment"))
     return {
         "name": run.name,
         "status": run.status,
@@ -63,7 +64,7 @@ def page_of(run: RunSummary) -> dict[str, Any]:
             not_portable=run.not_portable,
             notes=run.notes,
         ),
-        "switches": [_switch(s) for s in header.get("switches") or () if isinstance(s, Mapping)],
+        "switches": [_switch(s) for s in as_mappings(header.get("switches"))],
         "requirements": _requirements(environment),
     }
 
@@ -83,7 +84,7 @@ def _information(
         "CUDA Version": _gpu_library(environment, "nvidia-cuda-runtime"),
         "cuDNN Version": _gpu_library(environment, "nvidia-cudnn"),
         "Operating System": environment_text.system(environment),
-        "Source Code": _source(environment_text.part(environment, "git")),
+        "Source Code": _source(as_mapping(environment.get("git"))),
         "Data": _data(run.fits),
         "Recorded": header.get("created") or None,
         "Wall Time": _wall_time(run),
@@ -134,7 +135,7 @@ def _where_printed(header: Mapping[str, Any], command: Line) -> tuple[str, ...]:
 def _seed(run: RunSummary) -> str | None:
     if seeds := _seeds(run):
         return ", then ".join(seeds)
-    known = [environment_text.part(r.extra, "seeds_set") for r in run.fits]
+    known = [as_mapping(r.extra.get("seeds_set")) for r in run.fits]
     return "none was set" if known and all("keras" in s for s in known) else None
 
 
@@ -143,7 +144,7 @@ def _seeds(run: RunSummary) -> list[str]:
     pinned = run.header.get("seed")
     seeds: dict[str, None] = {} if pinned is None else {str(pinned): None}
     for record in run.fits:
-        seeds_set = environment_text.part(record.extra, "seeds_set")
+        seeds_set = as_mapping(record.extra.get("seeds_set"))
         keras, tensorflow = seeds_set.get("keras"), seeds_set.get("tensorflow")
         if keras is None and tensorflow is not None:
             seeds[f"{tensorflow} (tf.random.set_seed alone)"] = None
@@ -169,7 +170,7 @@ def _source(git: Mapping[str, Any]) -> Line:
 def _data(fits: Sequence[Record]) -> Line:
     texts: dict[tuple[str, ...], None] = {}
     for record in fits:
-        data = environment_text.part(record.extra, "data")
+        data = as_mapping(record.extra.get("data"))
         if data.get("digest"):
             texts[(f"{data.get('samples', '?')} samples, digest ", Code(data["digest"]))] = None
         elif data.get("kind"):
@@ -188,16 +189,15 @@ def _wall_time(run: RunSummary) -> str | None:
 
 def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
     """Return the command that runs it again, with its environment variables."""
-    command = environment_text.part(header, "command")
+    command = as_mapping(header.get("command"))
     # Pages are published: never name folders of this machine.
     script = str(command.get("script") or "")
     script = PurePath(script).name if PurePath(script).is_absolute() else script
     what = ["-m", command["module"]] if command.get("module") else [script]
     if not what[-1]:
         return None
-    arguments = command.get("arguments")
-    words = [*what, *(arguments if isinstance(arguments, list) else ())]
-    policies = environment_text.part(header, "policies")
+    words = [*what, *as_sequence(command.get("arguments"))]
+    policies = as_mapping(header.get("policies"))
     if header.get("mode") == "enforced":
         start = ["keras-repro", "run", "--pin-seed", header.get("seed")]
         if header.get("determinism") == "portable":
@@ -206,7 +206,7 @@ def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
             if policies.get(name) is not None:
                 start += [f"--{name.replace('_', '-')}", policies[name]]
     else:
-        variables = environment_text.part(environment, "variables")
+        variables = as_mapping(environment.get("variables"))
         start = [f"{n}={v}" for n, v in variables.items() if not n.startswith(_LOCALE)]
         start.append("python")
     line = Code(" ".join(_quoted(w) for w in [*start, *words]))
@@ -216,7 +216,7 @@ def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
 
 def _threads(header: Mapping[str, Any]) -> list[str]:
     """Return the threads option of a portable run; empty for the default."""
-    readings = [r for r in header.get("switches") or () if isinstance(r, Mapping)]
+    readings = as_mappings(header.get("switches"))
     threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
     return [] if threads in (None, 1) else ["--threads", str(threads)]
 
@@ -251,7 +251,7 @@ def _switch(reading: Mapping[str, Any]) -> dict[str, str]:
 def _requirements(environment: Mapping[str, Any]) -> list[str]:
     """Return lines for pip; a comment replaces a name or version that no package can have."""
     lines = []
-    for name, version in sorted(environment_text.part(environment, "packages").items()):
+    for name, version in sorted(as_mapping(environment.get("packages")).items()):
         line = f"{name}=={version}"
         if not _is_requirement(line):
             line = "# (an entry that is not a package)"

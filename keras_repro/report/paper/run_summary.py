@@ -17,6 +17,7 @@ from typing import Any
 from keras_repro.ledger.position_text import fit_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
+from keras_repro.utils.untrusted_json import as_mappings, as_sequence
 
 _CENTURY = 3.2e9  # seconds
 
@@ -79,9 +80,9 @@ def summarize(ledger: LedgerReader) -> RunSummary:
             seconds = record.extra.get("seconds")
             if isinstance(seconds, float) and 0 <= seconds < _CENTURY:
                 summary.seconds = (summary.seconds or 0.0) + seconds
-            operations = record.extra.get("stateful_random_operations")
             _add_portability(summary, record.extra.get("portability"))
-            summary.random_operations.update(map(str, operations if isinstance(operations, list) else ()))
+            operations = as_sequence(record.extra.get("stateful_random_operations"))
+            summary.random_operations.update(map(str, operations))
         elif record.kind == "evaluation" and record.metrics:
             summary.results[f"evaluation {(record.index or 0) + 1}"] = record.metrics
     trained = {_epoch_name(r, len(last)): r.metrics for r in last.values() if r.metrics}
@@ -96,10 +97,9 @@ def _add_portability(summary: RunSummary, portability: Any) -> None:
     if not isinstance(portability, Mapping) or not isinstance(portability.get("level"), str):
         return
     summary.portability.append(portability["level"])
-    for finding in portability.get("findings") or ():
-        if isinstance(finding, Mapping):
-            words = [finding.get(n) for n in ("operation", "layer", "source", "reason")]
-            summary.not_portable.append(", ".join(str(w) for w in words if w))
+    for finding in as_mappings(portability.get("findings")):
+        words = [finding.get(n) for n in ("operation", "layer", "source", "reason")]
+        summary.not_portable.append(", ".join(str(w) for w in words if w))
 
 
 def _epoch_name(record: Record, fits: int) -> str:

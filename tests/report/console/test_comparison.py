@@ -1,4 +1,4 @@
-"""What is printed, as a person sees it: on a terminal of any width, without colour, and in a pipe."""
+"""Comparisons on terminals of any width, without colour, and in a pipe."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class Terminal(io.StringIO):
 
 
 def make_run(
-    folder: Path, *, epochs: int = 3, parts_at: int | None = None, fits: int = 1, **metrics: Any
+    folder: Path, *, epochs: int = 3, diverges_at: int | None = None, fits: int = 1, **metrics: Any
 ) -> Path:
-    """A run whose weights differ from those of the others from one epoch on, where that is given."""
+    """Write a run; from epoch `diverges_at` on, its weights differ from those of other runs."""
     header = Header(coverage="smr", environment=FRAMEWORKS, created=folder.name)
     with LedgerWriter.create(folder, header) as ledger:
         for fit in range(fits):
             extra = {"arguments": {"epochs": epochs}}
             ledger.append(Record(kind="fit", fit=fit, sections={"fit": f"{fit:02x}"}, extra=extra))
             for epoch in range(epochs):
-                differs = parts_at is not None and epoch >= parts_at
+                differs = diverges_at is not None and epoch >= diverges_at
                 digest = f"{epoch:04x}{'ff' if differs else '00'}"
                 ledger.append(
                     Record(
@@ -58,7 +58,7 @@ def printed(runs: list[Path], file: io.StringIO | None = None) -> str:
     return file.getvalue()
 
 
-def test_runs_that_agree(tmp_path: Path) -> None:
+def test_identical_runs(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name) for name in "abc"]
     out = printed(runs)
     lines = [line.rstrip() for line in out.splitlines()]
@@ -74,8 +74,8 @@ def test_runs_that_agree(tmp_path: Path) -> None:
     assert "\x1b" not in out
 
 
-def test_runs_that_part(tmp_path: Path) -> None:
-    out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", parts_at=1)])
+def test_diverged_runs(tmp_path: Path) -> None:
+    out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", diverges_at=1)])
     rows = [line.split() for line in out.splitlines()]
     assert [row[-1] == row[-2] for row in rows[1:4]] == [True, False, False]
     assert out.splitlines()[-2:] == [
@@ -84,8 +84,8 @@ def test_runs_that_part(tmp_path: Path) -> None:
     ]
 
 
-def test_a_run_compared_with_itself(tmp_path: Path) -> None:
-    """It is no line for a paper: nothing was repeated."""
+def test_run_compared_with_itself(tmp_path: Path) -> None:
+    """Nothing was repeated, so the verdict claims nothing."""
     run = make_run(tmp_path / "a")
     note, _, verdict = printed([run, run]).splitlines()[-3:]
     assert note.endswith("are the same recorded run: nothing was repeated")
@@ -94,26 +94,26 @@ def test_a_run_compared_with_itself(tmp_path: Path) -> None:
     )
 
 
-def test_a_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
-    runs = [make_run(tmp_path / "a", val_loss=0.25), make_run(tmp_path / "b", parts_at=1, val_loss=0.25)]
+    runs = [make_run(tmp_path / "a", val_loss=0.25), make_run(tmp_path / "b", diverges_at=1, val_loss=0.25)]
     runs += [make_run(tmp_path / "c", val_loss=0.25)]
     out = printed(runs, Terminal())
-    # The bold type alone is no colour.
+    # Bold is not a colour.
     assert not {code for code in ("\x1b[3", "\x1b[1;3", "\x1b[9") if code in out}
     out = out.replace("\x1b[1m", "").replace("\x1b[0m", "")
     table = out.splitlines()[:4]
     assert max(map(len, table)) <= 50
-    # What matters most is what stays.
+    # The most important columns remain.
     assert re.split(" {2,}", table[0].rstrip()) == ["epoch", "loss", "run 1", "run 2", "run 3"]
     assert "…" not in out
     assert out.splitlines()[-1] == "diverged: at epoch 2/3: weights differ, first in layers/0/kernel"
 
 
-def test_a_metric_with_a_long_name_makes_room(tmp_path: Path) -> None:
-    """It is left out whole, not cut, and what is narrower behind it is shown."""
+def test_metric_with_a_long_name_is_left_out(tmp_path: Path) -> None:
+    """It is left out as a whole, and narrower metrics after it are shown."""
     long = {"a_metric_whose_name_takes_the_whole_width_of_a_page_and_more_than_anyone_would_read": 0.5}
     runs = [make_run(tmp_path / name, **long, auc=0.75) for name in "ab"]
     out = printed(runs)
@@ -123,23 +123,23 @@ def test_a_metric_with_a_long_name_makes_room(tmp_path: Path) -> None:
     assert max(map(len, out.splitlines()[:4])) <= 100
 
 
-def test_colour_marks_what_differs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_colour_marks_differences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.delenv("NO_COLOR", raising=False)
-    out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", parts_at=2)], Terminal())
+    out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", diverges_at=2)], Terminal())
     assert ["\x1b[1;31m" in line for line in out.splitlines()[1:4]] == [False, False, True]
 
 
-def test_of_many_epochs_those_that_matter(tmp_path: Path) -> None:
-    runs = [make_run(tmp_path / "a", epochs=300), make_run(tmp_path / "b", epochs=300, parts_at=150)]
+def test_many_epochs_are_reduced_to_the_relevant_ones(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a", epochs=300), make_run(tmp_path / "b", epochs=300, diverges_at=150)]
     rows = [line.split()[0] for line in printed(runs).split("distance")[0].splitlines()[1:]]
     numbers = [int(row) for row in rows if row != "..."]
     assert numbers == [*range(1, 9), *range(147, 156), *range(293, 301)]
     assert rows.count("...") == 2
 
 
-def test_epochs_of_several_fits_bear_the_number_of_the_fit(tmp_path: Path) -> None:
+def test_epochs_of_several_fits_have_the_number_of_the_fit(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, epochs=2, fits=2) for name in "ab"]
     rows = [
         line.split("  ")[0].strip() or line.strip().split("  ")[0] for line in printed(runs).splitlines()[1:5]
@@ -147,13 +147,13 @@ def test_epochs_of_several_fits_bear_the_number_of_the_fit(tmp_path: Path) -> No
     assert [row.split("  ")[0] for row in rows] == ["fit 1: 1", "fit 1: 2", "fit 2: 1", "fit 2: 2"]
 
 
-def test_a_run_that_ended_early(tmp_path: Path) -> None:
+def test_run_that_ended_early(tmp_path: Path) -> None:
     out = printed([make_run(tmp_path / "a", epochs=3), make_run(tmp_path / "b", epochs=2)])
     assert out.splitlines()[3].split()[-1] == "-"
     assert out.splitlines()[-1].startswith("diverged: the same until epoch 2")
 
 
-def test_values_that_are_no_plain_numbers(tmp_path: Path) -> None:
+def test_values_that_are_not_plain_numbers(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, precision="nan", matrix=[[1.0, 2.0], [3.0, 4.0]]) for name in "ab"]
     first = printed(runs).splitlines()[1].split("  ")
     assert "nan" in [cell.strip() for cell in first]

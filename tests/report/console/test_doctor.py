@@ -1,4 +1,4 @@
-"""What `keras-repro doctor` prints: readable at any width, nothing left out, no colour in a pipe."""
+"""The output of `keras-repro doctor`: readable at any width, complete, without colour in a pipe."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_each_switch_has_its_row(width: int, options: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("width", [60, 120])
-def test_fixes_are_whole_lines_and_the_gravest_comes_first(width: int) -> None:
+def test_fixes_are_whole_lines_and_the_most_serious_comes_first(width: int) -> None:
     lines = printed(READINGS, width).splitlines()
     first = lines.index("  start with: PYTHONHASHSEED=7 python ...")
     second = lines.index("  start with: TF_XLA_FLAGS=--tf_xla_auto_jit=-1 python ...")
@@ -75,7 +75,7 @@ def test_all_pinned() -> None:
     assert lines[-1] == f"{len(SWITCHES)} of {len(SWITCHES)} switches pinned."
 
 
-def test_a_pipe_gets_plain_text() -> None:
+def test_pipe_gets_plain_text() -> None:
     pipe = io.StringIO()
     render_doctor(READINGS, {}, make_console(pipe))
     text = pipe.getvalue()
@@ -88,7 +88,7 @@ def test_colour_on_a_terminal() -> None:
     assert "\x1b[1;31mNOT IN EFFECT" in text
 
 
-def test_text_is_no_markup_and_no_control_character() -> None:
+def test_text_is_escaped() -> None:
     evil = "\x1b[31m[red]x[/red]\nnext"
     text = printed([Reading(evil, evil, {evil: evil}, False, evil)], 200)
     assert "\x1b" not in text

@@ -29,7 +29,7 @@ def fit(ledger: LedgerWriter, number: int, epochs: int | None) -> None:
     ledger.append(Record(kind="fit", fit=number, sections={"fit": "00"}, extra={"arguments": arguments}))
 
 
-def test_in_a_pipe_a_line_a_run(here: Path) -> None:
+def test_pipe_gets_one_line_per_run(here: Path) -> None:
     file = io.StringIO()
     with ProgressWatcher(make_console(file), 2) as watcher:
         for number, epochs in enumerate((3, 1)):
@@ -48,7 +48,7 @@ def test_in_a_pipe_a_line_a_run(here: Path) -> None:
     )
 
 
-def test_a_run_without_a_ledger_names_none(here: Path) -> None:
+def test_run_without_a_ledger_names_none(here: Path) -> None:
     file = io.StringIO()
     with ProgressWatcher(make_console(file), 3) as watcher:
         watcher.on_start(0, here / "run-1" / "ledger.jsonl")
@@ -56,10 +56,10 @@ def test_a_run_without_a_ledger_names_none(here: Path) -> None:
     assert file.getvalue() == "run 1/3: 0.1 s, 0 epochs\n"
 
 
-def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_terminal_shows_position_and_time_left(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "72")
     monkeypatch.setenv("TERM", "xterm")
-    # A clock of our own: ten seconds pass at each look at it.
+    # A fake clock: ten seconds pass at each reading.
     clock = iter(range(0, 100_000, 10))
     monkeypatch.setattr("keras_repro.report.console.progress.time.monotonic", lambda: next(clock))
     file = Terminal()
@@ -85,14 +85,14 @@ def test_on_a_terminal_how_far_and_how_long(here: Path, monkeypatch: pytest.Monk
             assert look(0).startswith("run 1/2 fit 2, epoch 0/?")
         watcher.on_end(0, Outcome(0, 100.0))
         watcher.on_start(1, here / "run-2" / "ledger.jsonl")
-        # It takes as long as the first: 100 s but the 10 that have passed.
+        # The estimate is the time of the first run: 100 s minus the 10 that have passed.
         assert look(1) == "run 2/2 starting about 1 min 30 s left"
         watcher.on_end(1, Outcome(0, 100.0))
     lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", file.getvalue()).replace("\r", "\n").splitlines()
     assert "run 1/2: 100.0 s, 2 epochs, run-1/ledger.jsonl" in [line.strip() for line in lines]
 
 
-def test_half_a_line_is_waited_for(here: Path) -> None:
+def test_incomplete_line_is_read_later(here: Path) -> None:
     file = io.StringIO()
     with LedgerWriter.create(here / "run", Header()) as ledger:
         fit(ledger, 0, 2)

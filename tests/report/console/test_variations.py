@@ -38,15 +38,15 @@ ALL = Variations(
 )
 
 
-def said(result: Variations, *, width: int | None = None) -> list[str]:
+def printed(result: Variations, *, width: int | None = None) -> list[str]:
     file = io.StringIO()
     console = make_console(file) if width is None else Console(file=file, width=width)
     print_variations(result, console)
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def test_the_table_at_60_columns() -> None:
-    assert said(ALL, width=60) == [
+def test_table_at_60_columns() -> None:
+    assert printed(ALL, width=60) == [
         "",
         "variation          result         diverges at        how far",
         "repeat             repeats",
@@ -61,32 +61,32 @@ def test_the_table_at_60_columns() -> None:
         "ledgers: /elsewhere/train-1/NAME/ledger.jsonl",
         "differs under intra-threads; repeats under 1 of 3 variations",
     ]
-    assert said(ALL) == said(ALL, width=60)
+    assert printed(ALL) == printed(ALL, width=60)
 
 
-def test_the_last_line_is_the_verdict() -> None:
+def test_last_line_is_the_verdict() -> None:
     def last(*outcomes: VariationOutcome) -> str:
-        return said(replace(ALL, outcomes=outcomes))[-1]
+        return printed(replace(ALL, outcomes=outcomes))[-1]
 
     assert last(REPEATS, NOT_TRIED) == "repeats under the one variation that was tried, bit for bit"
     assert last(REPEATS, REPEATS) == "repeats under all 2 variations that were tried, bit for bit"
     assert last(REPEATS, FAILED) == "some variations could not run; repeats under 1 of 2 variations"
     assert last(NOT_TRIED) == "no variation was run"
     never = replace(ALL, repeat=replace(REPEAT, verdict="differs", where="the start of fit 1"))
-    assert said(never)[-1] == (
+    assert printed(never)[-1] == (
         "does not repeat even under unchanged conditions; no variation was run "
         "(--explain diagnoses the cause)"
     )
-    assert not any("locale" in line for line in said(never))
+    assert not any("locale" in line for line in printed(never))
 
 
-def test_how_far_is_not_known_or_nothing() -> None:
+def test_unknown_and_zero_distances() -> None:
     for distance, shown in ((None, "?"), (0.0, "0")):
-        rows = said(replace(ALL, outcomes=(replace(DIFFERS, distance=distance),)))
+        rows = printed(replace(ALL, outcomes=(replace(DIFFERS, distance=distance),)))
         assert rows[3].split()[-1] == shown
 
 
-def test_progress_is_a_line_a_run() -> None:
+def test_progress_is_one_line_per_run() -> None:
     file = io.StringIO()
     with VaryWatcher(make_console(file)) as watcher:
         for outcome in (replace(REPEAT, seconds=2.0), replace(DIFFERS, seconds=1.0)):
@@ -101,7 +101,7 @@ def test_progress_is_a_line_a_run() -> None:
     ]
 
 
-def test_the_catalogue_is_printed() -> None:
+def test_catalogue_is_printed() -> None:
     file = io.StringIO()
     print_catalogue(CATALOGUE, make_console(file))
     lines = file.getvalue().splitlines()

@@ -306,7 +306,7 @@ def test_curves_of_both_runs_share_an_axis(browser: Any, middle: Path) -> None:
     assert boxes[0]["width"] == pytest.approx(boxes[1]["width"], abs=1)
     assert boxes[0]["width"] > 500
     assert "The curves differ from epoch 7 on, at 6 of 12 epochs, by 1e-7 at most" in browser.text()
-    # The first epoch of the curve stands below its column of the map.
+    # The first epoch of the curve is below its column of the map.
     cells = browser.box("#cells")
     first = cells["left"] + 1.5 * cells["width"] / (EPOCHS + 1)
     assert boxes[0]["left"] == pytest.approx(first, abs=1)

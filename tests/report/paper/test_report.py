@@ -86,7 +86,7 @@ def write_run(
 
 
 def line(page: str, name: str) -> str:
-    """What stands behind `- **name**: `."""
+    """Return the text after `- **name**: `."""
     found = re.findall(rf"^- \*\*{re.escape(name)}\*\*(?: \(.*\))?: (.*)$", page, re.MULTILINE)
     assert len(found) == 1, (name, page)
     return found[0]
@@ -96,7 +96,7 @@ def limitations(page: str) -> str:
     return page.partition("## Known Limitations:")[2].partition("## ")[0]
 
 
-def test_every_line_of_the_guides_page_is_filled_in(tmp_path: Path) -> None:
+def test_every_line_of_the_template_is_filled_in(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     page = render_report([run])
     assert page.startswith("## Reproducibility Information\n")
@@ -134,7 +134,7 @@ def test_every_line_of_the_guides_page_is_filled_in(tmp_path: Path) -> None:
     assert "not recorded" not in page
 
 
-def test_what_the_ledger_does_not_say_is_marked(tmp_path: Path) -> None:
+def test_missing_information_is_marked(tmp_path: Path) -> None:
     page = render_report(
         [write_run(tmp_path / "a", records=[], environment={}, switches=(), command={}, created="")]
     )
@@ -156,15 +156,15 @@ def test_what_the_ledger_does_not_say_is_marked(tmp_path: Path) -> None:
         assert line(page, "Hardware") == "not recorded"
 
 
-def test_the_recorder_is_no_requirement(tmp_path: Path) -> None:
-    """pip would look for it, and need not: the training does not import it."""
+def test_keras_repro_is_not_a_requirement(tmp_path: Path) -> None:
+    """The training does not import it, so pip need not install it."""
     packages = {"packages": {"keras": "3.15.1", "keras-repro": "0.1.0"}}
     page = render_report([write_run(tmp_path / "a", environment=ENVIRONMENT | packages)])
     needed = "keras==3.15.1\n# keras-repro==0.1.0 recorded this run; the training does not need it\n"
     assert f"\n```text\n{needed}```\n" in page
 
 
-def test_the_same_for_machines(tmp_path: Path) -> None:
+def test_json_has_the_same_content(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", environment=ENVIRONMENT | {"os": None})
     found = json.loads(json.dumps(report_data([run]), allow_nan=False))
     assert (found["format"], found["verdict"], len(found["runs"])) == (1, None, 1)
@@ -192,27 +192,27 @@ def test_the_same_for_machines(tmp_path: Path) -> None:
     assert report_data([run, run])["verdict"].startswith("Some of these are the same ledger")
 
 
-def test_an_enforced_run_is_started_again_by_the_launcher(tmp_path: Path) -> None:
+def test_enforced_run_is_repeated_with_keras_repro_run(tmp_path: Path) -> None:
     page = render_report([write_run(tmp_path / "a", mode="enforced", seed=42, policies={"max_epochs": 2})])
     assert line(page, "Random Seed") == "42"
     assert "`keras-repro run --pin-seed 42 --max-epochs 2 train.py --lr 0.1`" in page
     assert "- The training was cut short: only the first 2 epochs of each fit ran.\n" in page
 
 
-def test_the_scripts_own_seed_beside_the_pinned_one(tmp_path: Path) -> None:
+def test_own_seed_of_the_script_is_listed_after_the_pinned_one(tmp_path: Path) -> None:
     fit = {"seeds_set": {"keras": 3, "tensorflow": 3}}
     page = render_report([write_run(tmp_path / "a", mode="enforced", seed=42, fit=fit)])
     assert line(page, "Random Seed") == "42, then 3 (keras.utils.set_random_seed)"
 
 
-def test_a_page_names_no_folder_of_the_machine(tmp_path: Path) -> None:
+def test_page_names_no_folder_of_the_machine(tmp_path: Path) -> None:
     command = {"script": "/home/ada/train.py", "arguments": []}
     page = render_report([write_run(tmp_path / "a", command=command)])
     assert "python train.py`" in page
     assert "/home" not in page
 
 
-def test_arguments_are_quoted_and_the_hidden_counted(tmp_path: Path) -> None:
+def test_arguments_are_quoted_and_hidden_ones_counted(tmp_path: Path) -> None:
     command = {"script": None, "module": "my.train", "arguments": ["<hidden>", "a b"], "hidden": 1}
     page = render_report([write_run(tmp_path / "a", command=command)])
     text = "PYTHONHASHSEED=7 python -m my.train '&lt;hidden&gt;' 'a b' (1 arguments are not published)"
@@ -220,7 +220,7 @@ def test_arguments_are_quoted_and_the_hidden_counted(tmp_path: Path) -> None:
     assert "- 1 of the script's arguments are not published.\n" in page
 
 
-def test_evaluations_are_what_is_expected(tmp_path: Path) -> None:
+def test_expected_result_is_that_of_the_last_evaluation(tmp_path: Path) -> None:
     records = [
         Record(kind="fit", fit=0, extra=FIT),
         Record(kind="epoch", fit=0, epoch=0, metrics={"loss": 0.1, "accuracy": 0.5}),
@@ -286,13 +286,13 @@ def test_limitations_follow_from_the_run(tmp_path: Path) -> None:
     assert line(page, "Random Seed") == "none was set"
     assert "2. Run: `PYTHONHASHSEED=7 python train.py --lr 0.1`\n" in page
     assert "No seed was set: the training is not reproducible." in limitations(page)
-    # Of a seed that was not recorded nothing is said.
+    # A seed that was not recorded is not mentioned.
     page = render_report([write_run(tmp_path / "c", fit={"seeds_set": {}})])
     assert line(page, "Random Seed") == "not recorded"
     assert "eed" not in limitations(page).replace("hash seed", "")
 
 
-def test_a_gpu(tmp_path: Path) -> None:
+def test_gpu_is_described(tmp_path: Path) -> None:
     environment = ENVIRONMENT | {
         "gpu": [{"model": "RTX 3090", "driver": "550", "memory_bytes": 24 << 30}],
         "packages": {"nvidia-cuda-runtime-cu12": "12.5.82", "nvidia-cudnn-cu12": "9.3.0.75"},
@@ -383,7 +383,7 @@ def test_text_from_a_ledger_is_escaped(tmp_path: Path) -> None:
         ]
 
 
-def test_runs_that_agree(tmp_path: Path) -> None:
+def test_identical_fingerprints(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / "a"),
         write_run(tmp_path / "b", created="2026-11-23T00:00:00+00:00"),
@@ -410,18 +410,18 @@ def _changed(folder: Path, **changed: Any) -> Path:
         ({"status": None, "records": []}, "Not all of these runs finished"),
     ],
 )
-def test_runs_that_do_not_agree(changed: dict[str, Any], verdict: str, tmp_path: Path) -> None:
+def test_runs_that_are_not_identical(changed: dict[str, Any], verdict: str, tmp_path: Path) -> None:
     page = render_report([write_run(tmp_path / "a"), _changed(tmp_path / "b", **changed)])
     assert verdict in page
     assert "identical" not in page
 
 
-def test_a_run_does_not_agree_with_itself(tmp_path: Path) -> None:
+def test_run_is_not_compared_with_itself(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     assert "the same ledger" in render_report([run, run])
 
 
-def test_a_damaged_ledger_is_no_page(tmp_path: Path) -> None:
+def test_damaged_ledger_is_an_error(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     path = run / "ledger.jsonl"
     path.write_bytes(path.read_bytes().replace(b"0.25", b"0.26", 1))
@@ -429,7 +429,7 @@ def test_a_damaged_ledger_is_no_page(tmp_path: Path) -> None:
         render_report([run])
 
 
-def test_a_torn_line_is_said_without_the_folder(tmp_path: Path) -> None:
+def test_incomplete_line_is_reported_without_the_folder(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a")
     with open(run / "ledger.jsonl", "a") as file:
         file.write('{"kind":"ev')
@@ -438,7 +438,7 @@ def test_a_torn_line_is_said_without_the_folder(tmp_path: Path) -> None:
     assert str(tmp_path) not in page
 
 
-def test_without_jinja2_the_extra_is_named(tmp_path: Path) -> None:
+def test_missing_jinja2_names_the_extra(tmp_path: Path) -> None:
     code = (
         "import sys; sys.modules['jinja2'] = None\n"
         "from keras_repro.report.paper.report import render_report\n"
