@@ -21,7 +21,7 @@ from keras_repro.report import environment_text
 from keras_repro.report.console.terminal import print_line
 from keras_repro.report.text import shorten_middle
 from keras_repro.storage.digest import section_digest
-from keras_repro.utils.text import escape_control_chars
+from keras_repro.utils.text import escape_control_chars, first_few
 from keras_repro.utils.untrusted_json import as_mapping
 
 _DIGITS = 7
@@ -29,6 +29,7 @@ _MOST_ROWS = 60
 _MOST_METRICS = 4
 _NEAR = 8  # rows shown at each end, and around the first difference
 _MOST_LAYERS = 3
+_MOST_TENSORS = 5
 _LONGEST_NAME = 44
 
 
@@ -87,11 +88,9 @@ def _print_divergence(comparison: Comparison, console: Console) -> None:
     if comparison.grade is not None:
         print_line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
     print_line(console, f"cause: {divergence.cause}")
-    others = divergence.tensors[1:6]
+    others = [t["tensor"] for t in divergence.tensors[1:]]
     if others:
-        names = ", ".join(t["tensor"] for t in others)
-        more = len(divergence.tensors) - 1 - len(others)
-        print_line(console, f"also: {names}" + (f" and {more} more" if more else ""))
+        print_line(console, f"also: {first_few(others, _MOST_TENSORS)}")
     print_line(console, f"diverged: {divergence.describe()}", "bold red")
 
 
