@@ -1,4 +1,4 @@
-"""Stands before a model's training function during one fit, and sees the batches of some of its steps.
+"""Wrap a model's training function during one fit, and digest the batches of some steps.
 
     observer = BatchObserver.of(model, epoch_iterator, due=lambda: True)
     observer.install()
@@ -6,8 +6,8 @@
     observer.seen()              # {"order": "0f3a...", "rows": "77c1..."}
     observer.uninstall()
 
-The batch is taken from Keras's iterator and handed on by another iterator of the same element spec, so that
-the step runs the very graph that it would have run; other steps are given Keras's iterator as it is.
+The batch is taken from Keras's iterator and passed on by another iterator of the same element spec, so that
+the step runs the same graph as without the observer. Other steps get Keras's iterator itself.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from keras_repro.training.data.batch_feed import BatchFeed
 
 
 class BatchObserver(TrainFunctionWrapper):
-    """A model's training function with a look at the batches that go in.
+    """Wrap a model's training function, and digest its batches.
 
     Args:
         model: the model.
-        feed: hands batches on.
-        due: whether the batches of the next call are to be looked at.
+        feed: passes batches on to the step.
+        due: returns whether the batches of the next call are needed.
     """
 
     def __init__(self, model: Any, feed: BatchFeed, due: Callable[[], bool]) -> None:
@@ -39,7 +39,7 @@ class BatchObserver(TrainFunctionWrapper):
 
     @classmethod
     def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchObserver | None:
-        """A watch over a fit; None where its batches could not be handed on as they are."""
+        """Return an observer of a fit; None if its batches cannot be passed on unchanged."""
         spec = backend.epoch_entry.spec_of_batches(epoch_iterator)
         feed = None if spec is None else BatchFeed.of(spec, int(epoch_iterator.steps_per_execution or 1))
         return None if feed is None else cls(model, feed, due)
@@ -50,18 +50,18 @@ class BatchObserver(TrainFunctionWrapper):
         self._batches = []
 
     def seen(self) -> dict[str, str] | None:
-        """Digests of the batches of the last step, None where it was not looked at; forgets them."""
+        """Return the digests of the last step's batches and drop them; None if it was not observed."""
         batches, self._batches = self._batches, []
         try:
             return joint_digests(batches, samples=self._feed.samples) if batches else None
         except (TypeError, ValueError, tf.errors.OpError):
-            return None  # of a kind that has no bytes to look at
+            return None  # batches of a kind without bytes
 
     def __call__(self, iterator: Any) -> Any:
-        """Runs the step."""
+        """Run the step."""
         self._batches = []
-        watched = isinstance(iterator, tf.data.Iterator) and self._feed.fits(iterator) and self._due()
-        if not watched:
+        is_observed = isinstance(iterator, tf.data.Iterator) and self._feed.fits(iterator) and self._due()
+        if not is_observed:
             return self.function(iterator)
         batches: list[list[Any]] = []
         for _ in range(self._feed.at_once):
@@ -70,6 +70,6 @@ class BatchObserver(TrainFunctionWrapper):
             except StopIteration:
                 break
         if not batches:
-            return self.function(iterator)  # it has no more, and says so in its own way
+            return self.function(iterator)  # it is at its end, and raises
         self._batches = batches
         return self.function(self._feed.of_batches(batches))

@@ -1,4 +1,4 @@
-"""What a trainer knows of the fit that it is about to call."""
+"""Pass the details of a fit from the trainer to the recorder of a launched script."""
 
 from __future__ import annotations
 
