@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from training import models
-from training.data.test_batch_digests import DATA, _same
+from training.data.test_batch_feed import DATA, _same
 
 import keras_repro as kr
 from keras_repro.ledger.reader import open_ledger
@@ -161,7 +161,7 @@ def _records(folder: Path) -> list[dict[str, Any]]:
     return list(open_ledger(folder).records())
 
 
-def test_only_batches_of_recorded_steps_are_digests() -> None:
+def test_only_batches_of_recorded_steps_are_digested() -> None:
     models.fresh()
     model, due, digests = models.functional(), [False, True, False], []
     model.make_train_function()
@@ -247,7 +247,7 @@ def test_launcher_records_batches_and_changes_nothing(
 
 
 @pytest.mark.parametrize("kind", [k for k in DATA if k != "optional"])
-def test_digests_batches_equal_those_of_next(kind: str) -> None:
+def test_taken_batches_equal_those_of_next(kind: str) -> None:
     spec = DATA[kind]().element_spec
     dense = BatchFeed(spec, 1).dense
     assert dense == (kind not in ("ragged", "sparse", "ragged and dense"))
