@@ -1,10 +1,14 @@
-"""The floors of docs/design.md, read from the imports, and what the doors load."""
+"""The architecture of docs/architecture.md, read from the code, and what is loaded when.
+
+Each rule has a test that breaks it.
+"""
 
 import ast
 import json
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -13,48 +17,87 @@ from markdown_it import MarkdownIt
 
 PACKAGE = Path(__file__).parents[1] / "keras_repro"
 
-# A floor may import what stands before it; `training` and `present` do not know each other.
-BELOW: dict[str, set[str]] = {
-    "errors": set(),
-    "_version": set(),
-    "utils": {"errors"},
-    "source_code": {"errors", "utils"},
-    "provenance": {"errors", "utils"},
-    "storage": {"errors", "utils"},
-    "ledger": {"errors", "utils", "storage"},
-    "determinism": {"errors", "utils", "storage", "ledger"},
-    "comparison": {"errors", "utils", "storage", "ledger"},
-    "processes": {"errors", "utils", "storage", "ledger", "determinism", "provenance"},
-    "root_cause": {"errors", "utils", "storage", "ledger", "determinism", "comparison", "source_code"},
+# What each folder imports, itself aside; exactly that: an entry that nothing needs fails too.
+_TABLE = """
+cli: _version comparison determinism errors processes report/console storage workflows/vary
+cli/commands: cli comparison comparison/distances determinism errors ledger processes provenance report
+    report/charts report/console report/html report/paper root_cause workflows workflows/reproduce
+    workflows/vary
+comparison: comparison/distances errors ledger utils
+comparison/distances: errors ledger storage utils
+determinism: errors ledger
+ledger: errors storage utils
+processes: determinism errors ledger provenance storage utils
+provenance: utils
+report: comparison errors ledger utils
+report/charts: comparison comparison/distances errors ledger report utils
+report/console: comparison comparison/distances determinism ledger processes report root_cause storage utils
+    workflows/reproduce workflows/vary
+report/html: _version comparison comparison/distances ledger report report/charts utils workflows/vary
+report/paper: comparison ledger report utils
+root_cause: source_code storage utils
+root_cause/rules: comparison comparison/distances determinism root_cause source_code storage utils
+source_code: utils
+storage: errors utils
+training:
+training/backends:
+training/backends/keras3_tf: determinism source_code training/backends
+training/data: storage training/backends training/state
+training/data/order: storage
+training/data/plans: storage training/backends training/data training/data/order training/state
+training/graph: determinism source_code training/backends utils
+training/instrumentation: comparison determinism errors ledger processes provenance source_code storage
+    training/backends training/data training/portable training/probes training/recording training/resume
+    training/state
+training/portable: determinism errors training/backends training/graph
+training/probes: determinism ledger processes source_code storage training/backends training/data
+    training/graph training/recording training/replay training/state utils
+training/recording: _version comparison determinism errors ledger provenance storage training/backends
+    training/data training/portable training/state
+training/replay: comparison/distances determinism errors processes source_code storage training/backends
+    training/data training/graph training/state utils
+training/resume: determinism errors ledger storage training/backends training/data/plans training/graph
+    training/recording training/state utils
+training/state: determinism source_code storage training/backends
+training/trainer: comparison determinism errors ledger storage training/backends training/data
+    training/data/order training/data/plans training/portable training/recording training/resume
+    training/state utils
+utils:
+workflows: comparison errors ledger processes root_cause root_cause/rules storage utils
+workflows/reproduce: comparison determinism errors ledger processes provenance storage utils
+workflows/vary: comparison determinism errors ledger processes root_cause storage utils workflows
+"""
+IMPORTS = {
+    folder: set(others.split())
+    for folder, others in (line.split(":") for line in _TABLE.replace("\n    ", " ").strip().splitlines())
 }
-BELOW["workflows"] = BELOW.keys() - {"workflows"}
-BELOW["training"] = BELOW.keys() - {"workflows", "root_cause", "training"}
-BELOW["report"] = BELOW.keys() - {"training", "report"}
-DOORS = {"cli", "pytest_plugin", "integrations", "__init__", "__main__"}
+# The public names: they import from everywhere, and no module of the package imports them.
+TOP = {"__init__", "__main__"}
 FRAMEWORKS = {"tensorflow", "keras", "tf_keras", "jax", "torch"}
+MOST_MODULES, MOST_LINES = 12, 350
+# One file per command or rule: these folders grow with what the product can do.
+GROWING = {"cli/commands", "lint/rules"}
 
-MODULES = sorted(
-    ".".join(("keras_repro", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
-    for path in PACKAGE.rglob("*.py")
-)
-
-
-def path_of(module):
-    path = PACKAGE.parent.joinpath(*module.split("."))
-    return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+MODULES = {
+    ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
+    for path in sorted(PACKAGE.rglob("*.py"))
+}
 
 
-def floor_of(module):
-    parts = module.split(".")
-    return parts[1] if len(parts) > 1 else "__init__"
+def folder_of(module):
+    """Return the folder of a module below the package, or its name if it is at the top."""
+    if module in MODULES and MODULES[module].name == "__init__.py":
+        return "/".join(module.split(".")[1:]) or "__init__"
+    _, *folders, name = module.split(".")
+    return "/".join(folders) or name
 
 
 def tree_of(module):
-    return ast.parse(path_of(module).read_text(), str(path_of(module)))
+    return ast.parse(MODULES[module].read_text(), str(MODULES[module]))
 
 
 def imports(tree):
-    """`(module, inside a function, only for the type checker)` of each import."""
+    """Return `(module, inside a function, only for the type checker)` of each import."""
 
     def walk(node, inside, typing):
         for child in ast.iter_child_nodes(node):
@@ -63,8 +106,7 @@ def imports(tree):
             elif isinstance(child, ast.ImportFrom):
                 assert child.level == 0, "imports name the whole path"
                 names = [f"{child.module}.{alias.name}" for alias in child.names]
-                known = [name for name in names if name in MODULES]
-                yield from ((name, inside, typing) for name in known or [child.module])
+                yield from ((name if name in MODULES else child.module, inside, typing) for name in names)
             function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
             checker = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
             yield from walk(child, inside or function, typing or checker)
@@ -72,77 +114,138 @@ def imports(tree):
     return list(walk(tree, False, False))
 
 
-def breaches(module, tree):
-    """What a module imports and its floor may not."""
-    floor = floor_of(module)
-    found = []
+def imported_folders(module, tree):
+    """Return the other folders of the package that a module imports from, also for the type checker."""
+    names = {name for name, _, _ in imports(tree) if name.split(".")[0] == "keras_repro"}
+    return {folder_of(name) for name in names} - {folder_of(module)}
+
+
+def forbidden_imports(module, tree):
+    """Return what a module imports and its folder may not."""
+    folder = folder_of(module)
+    if folder in TOP:
+        return set()
+    forbidden = imported_folders(module, tree) - IMPORTS.get(folder, set())
     for name, inside, typing in imports(tree):
-        root = name.split(".")[0]
-        if root == "keras_repro":
-            other = floor_of(name)
-            if floor in BELOW and other not in BELOW[floor] | {floor, "__init__"}:
-                found.append(name)
-        elif root in FRAMEWORKS and not typing:
-            late = floor == "determinism" and inside
-            if not (late or floor == "training"):
-                found.append(name)
-    return found
+        late = folder == "determinism" and inside
+        in_training = folder.split("/")[0] == "training"
+        if name.split(".")[0] in FRAMEWORKS and not (typing or late or in_training):
+            forbidden.add(name)
+    return forbidden
 
 
-def test_every_module_has_a_floor():
-    assert {floor_of(m) for m in MODULES} <= BELOW.keys() | DOORS
-    assert BELOW.keys() <= {floor_of(m) for m in MODULES}
+def cycles(graph):
+    """Return the groups of nodes that reach each other, of a graph given as `{node: neighbours}`."""
+
+    def reached(start):
+        found, pending = set(), [start]
+        while pending:
+            for other in graph.get(pending.pop(), ()):
+                if other not in found:
+                    found.add(other)
+                    pending.append(other)
+        return found
+
+    reach = {node: reached(node) for node in graph}
+    groups = {frozenset(o for o in reach[n] if n in reach.get(o, ())) for n in graph if n in reach[n]}
+    return sorted(map(sorted, groups))
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_go_downwards(module):
-    assert breaches(module, tree_of(module)) == []
+def crowded_folders(modules):
+    """Return the folders with too many modules, of `{module: path}`."""
+    counts = Counter(folder_of(m) for m, path in modules.items() if path.name != "__init__.py")
+    return {folder for folder, n in counts.items() if n > MOST_MODULES and folder not in GROWING}
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if folder_of(m) not in TOP])
+def test_imports_follow_the_table(module):
+    assert forbidden_imports(module, tree_of(module)) == set()
+
+
+def test_each_entry_of_the_table_is_needed():
+    needed = {folder: set() for folder in IMPORTS}
+    for module in MODULES:
+        if folder_of(module) in IMPORTS:
+            needed[folder_of(module)] |= imported_folders(module, tree_of(module))
+    assert needed == IMPORTS
 
 
 @pytest.mark.parametrize(
-    ("module", "source", "found"),
+    ("module", "source", "forbidden"),
     [
-        ("keras_repro.ledger.a", "from keras_repro.determinism.seeds import derive", True),
-        ("keras_repro.ledger.a", "from keras_repro import determinism", True),
-        ("keras_repro.ledger.a", "def f():\n    import keras_repro.comparison.compare", True),
-        ("keras_repro.determinism.a", "from keras_repro.storage import digest", False),
-        ("keras_repro.training.a", "from keras_repro.report import console", True),
-        ("keras_repro.report.a", "if 1:\n    from keras_repro.training import state", True),
-        ("keras_repro.report.a", "import keras", True),
-        ("keras_repro.determinism.a", "import tensorflow as tf", True),
-        ("keras_repro.determinism.a", "def f():\n    import tensorflow as tf", False),
-        ("keras_repro.comparison.a", "def f():\n    from keras.utils import set_random_seed", True),
-        ("keras_repro.training.a", "import keras", False),
-        ("keras_repro.cli", "from keras_repro.report.console.terminal import print_error", False),
+        ("keras_repro.ledger.a", "from keras_repro.determinism.seeds import derive", {"determinism"}),
+        ("keras_repro.ledger.a", "from keras_repro import determinism", {"determinism"}),
+        ("keras_repro.ledger.a", "def f():\n    import keras_repro.comparison.compare", {"comparison"}),
+        ("keras_repro.comparison.a", "from keras_repro.ledger import reader", set()),
+        ("keras_repro.training.state.a", "from keras_repro.report import text", {"report"}),
+        (
+            "keras_repro.training.state.a",
+            "if TYPE_CHECKING:\n    from keras_repro.training.resume.resume import Resume",
+            {"training/resume"},
+        ),
+        ("keras_repro.report.a", "if 1:\n    import keras_repro.training.state.walk", {"training/state"}),
+        ("keras_repro.report.a", "import keras", {"keras"}),
+        ("keras_repro.determinism.a", "import tensorflow as tf", {"tensorflow"}),
+        ("keras_repro.determinism.a", "def f():\n    import tensorflow as tf", set()),
+        (
+            "keras_repro.comparison.a",
+            "def f():\n    from keras.utils import set_random_seed",
+            {"keras.utils"},
+        ),
+        ("keras_repro.training.state.a", "import keras", set()),
+        ("keras_repro.new_folder.a", "from keras_repro.errors import ReproError", {"errors"}),
     ],
 )
-def test_a_breach_is_seen(module, source, found):
-    assert bool(breaches(module, ast.parse(source))) == found
+def test_forbidden_imports_are_found(module, source, forbidden):
+    assert forbidden_imports(module, ast.parse(source)) == forbidden
 
 
-def test_no_circles():
-    known = {m: {n for n, _, typing in imports(tree_of(m)) if n in MODULES and not typing} for m in MODULES}
+def test_files_and_folders_have_no_cycles():
+    files = {m: {n for n, _, _ in imports(tree_of(m)) if n in MODULES} - {m} for m in MODULES}
+    assert cycles(files) == []
+    assert cycles(IMPORTS) == []
+    # A folder counts with all that is below it, training's own folders aside.
+    tops = {}
+    for folder, others in IMPORTS.items():
+        top = folder.split("/")[0]
+        tops.setdefault(top, set()).update({o.split("/")[0] for o in others} - {top})
+    assert cycles(tops) == []
 
-    def visit(module, path):
-        assert module not in path, " -> ".join([*path, module])
-        for other in sorted(known[module] - done - {module, "keras_repro"}):
-            visit(other, [*path, module])
-        done.add(module)
 
-    done = set()
+def test_cycles_are_found():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"a", "d"}, "d": set()}) == [["a", "b", "c"]]
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
+
+
+def test_training_is_apart_from_what_examines_runs():
+    above = {"workflows", "root_cause", "report"}
+    for folder, others in IMPORTS.items():
+        tops = {other.split("/")[0] for other in others}
+        if folder.startswith("training"):
+            assert not tops & above, folder
+        if folder.split("/")[0] in above:
+            assert "training" not in tops, folder
+
+
+def test_folders_and_modules_are_small():
+    assert crowded_folders(MODULES) == set()
+    long = {m: n for m, path in MODULES.items() if (n := len(path.read_text().splitlines())) > MOST_LINES}
+    assert long == {}
+
+
+def test_crowded_folders_are_found():
+    def folder(name, count):
+        return {f"keras_repro.{name}.m{i}": Path(f"m{i}.py") for i in range(count)}
+
+    assert crowded_folders(folder("ledger", 12)) == set()
+    assert crowded_folders(folder("ledger", 13)) == {"ledger"}
+    assert crowded_folders(folder("cli.commands", 13)) == set()
+
+
+def test_no_module_imports_the_public_names():
     for module in MODULES:
-        visit(module, [])
-
-
-def test_the_package_itself_gives_only_its_version_inside():
-    """What lies at the top imports from everywhere: inside the house nobody leans on it."""
-    for module in set(MODULES) - {"keras_repro"}:
-        for node in ast.walk(tree_of(module)):
-            if isinstance(node, ast.ImportFrom) and node.module == "keras_repro":
-                names = {alias.name for alias in node.names}
-                assert names <= {"__version__"} | {m.rpartition(".")[2] for m in MODULES}, module
-            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-                assert node.value.id != "keras_repro" or node.attr == "__version__", module
+        if folder_of(module) not in TOP:
+            assert "keras_repro" not in {name for name, _, _ in imports(tree_of(module))}, module
 
 
 def test_public_names():
@@ -162,15 +265,15 @@ def test_public_names():
         _ = keras_repro.nothing
 
 
-def test_packages_only_open_the_way():
-    for module in MODULES:
-        if path_of(module).name == "__init__.py" and module != "keras_repro":
+def test_packages_hold_a_docstring_only():
+    for module, path in MODULES.items():
+        if path.name == "__init__.py" and module != "keras_repro":
             body = tree_of(module).body
-            assert len(body) == 1, f"{module} holds more than its docstring"
+            assert len(body) == 1, f"{module} has more than its docstring"
             assert isinstance(body[0], ast.Expr)
 
 
-def test_every_module_says_what_it_is_for():
+def test_each_module_has_a_docstring():
     for module in MODULES:
         assert ast.get_docstring(tree_of(module)), module
 
