@@ -1,4 +1,4 @@
-"""Which line is the one to fix: generators behind a draw, heads of definitions, threads that race."""
+"""The line to fix: unseeded generators, defaults and decorators, threads that race."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def suspect(file: Path, line: int, *names: str, raced: bool = False) -> Suspect:
 
 
 def root(file: Path, *suspects: Suspect, fit: int, seeded: Collection[str] = ()) -> SourceLine:
-    found = find_root_line(suspects, [SourceLine(file=str(file), line=fit)], seeded=seeded)
-    assert found is not None
-    return found.source
+    root_suspect = find_root_line(suspects, [SourceLine(file=str(file), line=fit)], seeded=seeded)
+    assert root_suspect is not None
+    return root_suspect.source
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def script(tmp_path: Path) -> Script:
     return write
 
 
-def test_unseeded_generator_behind_partial_is_reported(script: Script) -> None:
+def test_unseeded_generator_in_a_partial_is_reported(script: Script) -> None:
     file = script("""
         def split(rng, x):
             rows = rng.permutation(len(x))
@@ -69,7 +69,7 @@ def test_unseeded_generator_behind_partial_is_reported(script: Script) -> None:
     assert line.code == "part = partial(split, np.random.default_rng())"
 
 
-def test_of_several_generators_none_is_guessed(script: Script) -> None:
+def test_drawing_line_is_reported_for_several_generators(script: Script) -> None:
     file = script("""
         def split(rng, x):
             rows = rng.permutation(len(x))
@@ -91,7 +91,7 @@ def test_seeded_generator_is_not_reported(script: Script) -> None:
     assert root(file, suspect(file, 2, "x"), fit=3).code == "x = rng.normal(size=3)"
 
 
-def test_generator_made_from_values_that_agree_comes_first(script: Script) -> None:
+def test_generator_seeded_by_an_equal_value_comes_first(script: Script) -> None:
     file = script("""
         rng = np.random.RandomState(seed)
         x = rng.normal(size=3)
@@ -129,16 +129,16 @@ def test_generator_passed_to_an_object_without_values_is_reported(script: Script
         class Centres(Layer):
             def __init__(self, centres):
                 self.first = centres
-        found = KMeans(5, random_state=np.random.RandomState()).fit(x)
-        model = Sequential([Centres(found.cluster_centers_)])
+        clusters = KMeans(5, random_state=np.random.RandomState()).fit(x)
+        model = Sequential([Centres(clusters.cluster_centers_)])
         model.fit(x)
     """)
-    first, second = suspect(file, 3, "centres", "self.first"), suspect(file, 5, "found.cluster_centers_")
+    first, second = suspect(file, 3, "centres", "self.first"), suspect(file, 5, "clusters.cluster_centers_")
     line = root(file, first, second, fit=6)
-    assert line.code == "found = KMeans(5, random_state=np.random.RandomState()).fit(x)"
+    assert line.code == "clusters = KMeans(5, random_state=np.random.RandomState()).fit(x)"
 
 
-def test_names_that_hold_sets(script: Script) -> None:
+def test_names_of_sets_are_recognized(script: Script) -> None:
     file = script("""
         a = {'x', 'y'} | more
         b = set(words)
@@ -151,7 +151,7 @@ def test_names_that_hold_sets(script: Script) -> None:
     assert code.sets(of_objects=True) == {"d"}
 
 
-def test_lines_of_a_statement(script: Script) -> None:
+def test_statement_has_all_its_lines(script: Script) -> None:
     file = script("""
         layers = [
             Dense(3),
@@ -181,7 +181,7 @@ def test_names_of_temporary_files_come_after_draws(script: Script) -> None:
 
 
 @pytest.mark.parametrize("code", ["x = y + 1", "x.append(y)"])
-def test_line_that_waits_is_no_source(script: Script, code: str) -> None:
+def test_line_that_waits_is_not_a_source(script: Script, code: str) -> None:
     file = script(f"time.sleep(time.time() % y)\n{code}\nmodel.fit(x, y)\n")
     assert root(file, suspect(file, 1, "y"), suspect(file, 2, "x", raced=True), fit=3).code == code
 
@@ -193,30 +193,30 @@ def runs(*digests: str) -> list[Interval]:
     return [Interval(context=(event,), checked=None)]
 
 
-def test_threads_that_reach_a_line_in_another_order_race() -> None:
+def test_threads_that_reach_a_line_in_another_order_are_a_race() -> None:
     assert [s.raced for s in thread_suspects(runs("a", "b", "c"), runs("b", "a", "c"))] == [True]
     assert [s.raced for s in thread_suspects(runs("a", "b", "c"), runs("a", "d", "c"))] == [False]
     assert thread_suspects(runs("a", "b"), runs("a", "b")) == []
 
 
-def test_set_of_an_event_is_no_set(script: Script) -> None:
+def test_set_method_of_an_event_is_not_a_set(script: Script) -> None:
     assert not SourceModel({str(script("stop = threading.Event()\nstop.set()\n"))}).uses_hashes()
     assert SourceModel({str(script("names = list(set(words))\n"))}).uses_hashes()
 
 
-def test_only_statement(script: Script) -> None:
+def test_single_matching_statement_is_returned(script: Script) -> None:
     file = script("""
         options = tf.data.Options()
         options.deterministic = False
     """)
-    found = SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False")
-    assert found is not None
-    assert found.to_dict() == {"file": str(file), "line": 2, "code": "options.deterministic = False"}
+    statement = SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False")
+    assert statement is not None
+    assert statement.to_dict() == {"file": str(file), "line": 2, "code": "options.deterministic = False"}
     file = script("a.deterministic = False\nb.deterministic = False\n")
     assert SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False") is None
 
 
-def test_line_that_only_the_first_process_ran_is_no_suspect() -> None:
+def test_line_that_only_the_first_process_ran_is_not_a_suspect() -> None:
     event = LineEvent(file="a.py", line=1, digests={}, runs=())
     assert line_suspects([Difference(interval=0, event=None, reference=event)]) == []
 
@@ -230,7 +230,7 @@ def _file_read(script: Path, line: int, path: str, *, in_both: bool) -> Differen
     return Difference(interval=0, event=event, reference=reference if in_both else None)
 
 
-def test_lines_that_read_files_of_an_earlier_run(script: Script) -> None:
+def test_lines_that_read_files_of_an_earlier_run_are_suspects(script: Script) -> None:
     file = script("""
         weights = load('last.npy')
         model.load_weights('w.h5')
@@ -240,7 +240,7 @@ def test_lines_that_read_files_of_an_earlier_run(script: Script) -> None:
     differences = [
         _file_read(file, 1, "/w/last.npy", in_both=False),
         _file_read(file, 2, "/w/w.h5", in_both=True),
-        _file_read(file, 3, "/w/tmp8f3a.npy", in_both=False),  # a name of this run alone
+        _file_read(file, 3, "/w/tmp8f3a.npy", in_both=False),  # a name that only this run has
     ]
     suspects = file_suspects(differences, {"/w/last.npy"})
     assert [(s.source.line, s.reads, s.names) for s in suspects] == [
@@ -255,11 +255,11 @@ def test_lines_that_read_files_of_an_earlier_run(script: Script) -> None:
 
 DICE = """
     dice = random.SystemRandom()
-    def one(words):
+    def rest(words):
         gone = np.random.randint(len(words))
         return words[gone:]
     def sometimes(words):
-        return one(words) if dice.random() < 0.5 else words
+        return rest(words) if dice.random() < 0.5 else words
     x = sometimes(data)
     model.fit(x)
 """
@@ -269,7 +269,7 @@ def test_another_line_decides_how_often_a_seeded_generator_is_used(script: Scrip
     file = script(DICE)
     suspects = [suspect(file, 3, "np.random", "gone"), suspect(file, 6, "return"), suspect(file, 7, "x")]
     assert root(file, *suspects, fit=8, seeded={"np.random"}).code == "dice = random.SystemRandom()"
-    # Without a seed it is a source itself, and comes first.
+    # Without a seed, the generator is itself a source and comes first.
     assert root(file, *suspects, fit=8).line == 3
 
 
@@ -312,7 +312,7 @@ def test_line_that_iterates_over_a_set_comes_first(script: Script) -> None:
     assert suspects[0].sets == ("others",)
 
 
-def test_another_order_with_the_same_result_is_no_suspect(script: Script) -> None:
+def test_another_order_with_the_same_result_is_not_a_suspect(script: Script) -> None:
     file = script(SETS)
     same = line(file, 3, {"w": "a", "known": "k", "return": "r"}, {"w": "b", "known": "k", "return": "s"})
     assert line_suspects([same]) == []
@@ -335,7 +335,7 @@ def test_another_order_with_the_same_result_is_no_suspect(script: Script) -> Non
         ("x = (", {"x"}, False),
     ],
 )
-def test_which_code_depends_on_the_order_of_a_set(code: str, sets: set[str], iterates: bool) -> None:
+def test_code_that_iterates_over_a_set_is_recognized(code: str, sets: set[str], iterates: bool) -> None:
     assert iterates_over(code, sets) is iterates
 
 
@@ -351,9 +351,9 @@ def test_line_that_asks_the_system_is_a_source(script: Script) -> None:
     source = SourceLine(file=str(file), line=2)
     event, reference = (EntropyEvent(source=source, digest=digest) for digest in "ab")
     difference: Difference[ContextEvent] = Difference(interval=1, event=event, reference=reference)
-    (found,) = entropy_suspects([difference, difference])
-    assert (found.source.line, found.source.code, found.interval) == (2, "layer.assign(noise(rng))", 1)
-    assert find_root_line([found], [SourceLine(file=str(file), line=3)]) == found
+    (entropy,) = entropy_suspects([difference, difference])
+    assert (entropy.source.line, entropy.source.code, entropy.interval) == (2, "layer.assign(noise(rng))", 1)
+    assert find_root_line([entropy], [SourceLine(file=str(file), line=3)]) == entropy
     assert entropy_suspects([difference], cleared={event.key}) == []
     assert entropy_suspects([Difference(interval=1, event=None, reference=reference)]) == []
 

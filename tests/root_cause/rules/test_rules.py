@@ -1,4 +1,4 @@
-"""Some rules of a diagnosis, on constructed evidence: what they explain with it, and without it."""
+"""Some rules of a diagnosis: their explanations with and without constructed evidence."""
 
 from __future__ import annotations
 
@@ -48,8 +48,10 @@ def explained(
     event: CheckedEvent, reference: CheckedEvent, *differences: Difference[Any], **report: Any
 ) -> Explanation:
     trace = [Interval(context=(), checked=reference)]
-    found = DivergenceReport(interval=0, event=event, reference=reference, differences=differences, **report)
-    return explain(Evidence(first=trace, second=trace, report=found))
+    divergence = DivergenceReport(
+        interval=0, event=event, reference=reference, differences=differences, **report
+    )
+    return explain(Evidence(first=trace, second=trace, report=divergence))
 
 
 def evaluation(loss: str) -> RecordEvent:
@@ -60,7 +62,7 @@ def step_end(digest: str, position: StepPosition) -> StepEndEvent:
     return StepEndEvent(position=position, tensors={"weights": {"k": digest}})
 
 
-def test_evaluation_that_draws_from_another_seed(script: str) -> None:
+def test_evaluation_with_another_seed_is_explained_by_random_state(script: str) -> None:
     variable = VariableEvent(
         name="noise/seed_generator_state", digest="a", layer="Noise", source=source(script, 2), is_seed=True
     )
@@ -71,7 +73,7 @@ def test_evaluation_that_draws_from_another_seed(script: str) -> None:
     assert explained(evaluation("a"), evaluation("b")).cause == "operation"
 
 
-def test_weights_changed_before_an_evaluation() -> None:
+def test_weights_changed_before_an_evaluation_are_reported() -> None:
     event, reference = (WeightsEvent(method="evaluate", digest=digest) for digest in "ab")
     difference = Difference(interval=0, event=event, reference=reference)
     explanation = explained(evaluation("a"), evaluation("b"), difference)
@@ -79,7 +81,7 @@ def test_weights_changed_before_an_evaluation() -> None:
     assert explanation.sentence == "weights were changed outside of the training, before the evaluation"
 
 
-def test_threads_that_train_the_same_weights(script: str) -> None:
+def test_threads_that_train_the_same_weights_are_reported(script: str) -> None:
     event, reference = (BatchEvent(position=IN_LOOP, parts={"0": digest}) for digest in "ab")
     batch = Difference(interval=0, event=event, reference=reference)
     ends = step_end("a", IN_LOOP), step_end("b", IN_LOOP)
@@ -129,7 +131,7 @@ def test_hash_seed_is_considered_only_if_the_code_depends_on_hashes(
     assert (same in explanation.evidence) is considered
 
 
-def test_step_that_does_not_repeat_itself_is_an_operation() -> None:
+def test_step_whose_replay_differs_is_explained_by_an_operation() -> None:
     position = StepPosition(0, 0, 1)
     replay = ReplayReport(faithful=False, agrees=False, agrees_drawing_on=False)
     evidence = StateEvidence(replay=replay)
