@@ -1,4 +1,4 @@
-"""Digests of batches: of their parts and of their samples."""
+"""Digests of the parts and of the samples of a batch."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_each_part_has_its_own_digest() -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "two"),
+    ("first", "second"),
     [
         (tf.zeros((2, 3)), tf.zeros((3, 2))),
         (tf.zeros(4, tf.int32), tf.zeros(4, tf.float32)),
@@ -37,9 +37,9 @@ def test_each_part_has_its_own_digest() -> None:
         (tf.ragged.constant([[1], [2, 3]]), tf.ragged.constant([[1, 2], [3]])),
     ],
 )
-def test_different_batches_have_different_digests(one: Any, two: Any) -> None:
-    assert batch_digests(one) == batch_digests(one)
-    assert batch_digests(one) != batch_digests(two)
+def test_different_batches_have_different_digests(first: Any, second: Any) -> None:
+    assert batch_digests(first) == batch_digests(first)
+    assert batch_digests(first) != batch_digests(second)
 
 
 def test_missing_parts_do_not_change_the_digests() -> None:
@@ -50,8 +50,8 @@ def test_missing_parts_do_not_change_the_digests() -> None:
     assert row_digests((optional.from_value(x),)) == row_digests((x,))
 
 
-def test_digests_are_literal() -> None:
-    # Another process compares them with its own.
+def test_digests_equal_golden_values() -> None:
+    # Digests are compared between processes, so they must not change.
     assert batch_digests((tf.constant([[1.0], [2.0]]), np.array([3], "int64"))) == {
         "0": "abdafcbd79a78d4a",
         "1": "ca101ed0f973ab35",
@@ -81,7 +81,7 @@ def test_batches_without_common_samples_have_no_rows() -> None:
     assert row_digests(tf.sparse.from_dense([[0.0, 1.0]])) == []
 
 
-def test_rows_of_strings_and_many_samples() -> None:
+def test_rows_of_strings_have_digests_and_many_rows_are_limited() -> None:
     assert len(set(row_digests(tf.constant(["a", "b", "a"])))) == 2
     assert len(set(row_digests(tf.constant([1, 2, 1], tf.bfloat16)))) == 2
     assert len(row_digests(tf.zeros((5000, 1)))) == 4096

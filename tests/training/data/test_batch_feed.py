@@ -39,9 +39,9 @@ def _generated() -> Any:
 DATA: dict[str, Callable[[], Any]] = {
     "fixed batch size": lambda: _of(X, Y).batch(4, drop_remainder=True),
     "open batch size": lambda: _of(X, Y).batch(4),
-    "inputs alone": lambda: _of(X).batch(4),
+    "inputs only": lambda: _of(X).batch(4),
     "a dict and weights": lambda: _of({"b": X, "a": {"c": Y}}, Y, X[:, 0]).batch(3),
-    "a dict alone": lambda: _of({"b": X, "a": Y}).batch(3),
+    "only a dict": lambda: _of({"b": X, "a": Y}).batch(3),
     "a tuple in a tuple": lambda: tf.data.Dataset.zip((_of(X, Y), _of(Y))).batch(4),
     "one input in a tuple": lambda: tf.data.Dataset.zip((_of(X),)).batch(4),
     "ragged": _ragged,
@@ -61,8 +61,8 @@ def _same(a: Any, b: Any) -> bool:
         a, b = a.get_value(), b.get_value()
     tf.nest.assert_same_structure(a, b, expand_composites=True)
     left, right = (tf.nest.flatten(v, expand_composites=True) for v in (a, b))
-    for one, two in zip(left, right, strict=True):
-        if one.dtype != two.dtype or one.numpy().tolist() != two.numpy().tolist():
+    for first, second in zip(left, right, strict=True):
+        if first.dtype != second.dtype or first.numpy().tolist() != second.numpy().tolist():
             return False
     return True
 
@@ -110,6 +110,6 @@ def test_function_is_not_traced_again(name: str) -> None:
     assert len(traced) == 1
 
 
-def test_batches_that_do_not_fit_the_spec_give_none() -> None:
+def test_batches_that_do_not_fit_the_spec_have_no_iterator() -> None:
     batch = (tf.constant(X), tf.constant(Y))
     assert iterator_like([batch], tf.TensorSpec((None, 2), tf.float32)) is None

@@ -1,4 +1,4 @@
-"""Descriptions of data: kind, size and digests, with nothing drawn from streams."""
+"""Descriptions of data: kind, size and digests. Nothing is drawn from streams."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_reordered_samples_differ_from_changed_samples() -> None:
     moved = describe_data(x[order], y[order])
     assert moved["digest"] != described["digest"]
     assert moved["rows"] == described["rows"]
-    # Inputs with other labels are other samples.
+    # A sample is an input with its label.
     torn = describe_data(x[order], y)
     assert torn["rows"] != described["rows"]
     changed = x.copy()
@@ -50,9 +50,9 @@ def test_array_likes_are_described_by_their_values(convert: Any) -> None:
 
 def test_structures_are_described_by_path() -> None:
     x, y = models.data()
-    one = describe_data({"a": x, "b": x + 1}, y)
-    assert one == describe_data({"b": x + 1, "a": x}, y)
-    assert one["digest"] != describe_data({"a": x + 1, "b": x}, y)["digest"]
+    described = describe_data({"a": x, "b": x + 1}, y)
+    assert described == describe_data({"b": x + 1, "a": x}, y)
+    assert described["digest"] != describe_data({"a": x + 1, "b": x}, y)["digest"]
     listed = describe_data([x, x + 1], y)
     assert listed["kind"] == "arrays"
     assert listed["digest"] != describe_data([x + 1, x], y)["digest"]

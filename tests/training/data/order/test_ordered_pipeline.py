@@ -1,4 +1,4 @@
-"""The TensorFlow pipeline yields the batches of the order computed by NumPy, from any step on."""
+"""The TensorFlow pipeline yields the batches of the order computed by NumPy, from any first step."""
 
 import itertools
 import re
@@ -40,9 +40,9 @@ def rows(dataset):
     return [batch.numpy() for batch in dataset]
 
 
-def assert_same(found, wanted):
-    assert len(found) == len(wanted)
-    for step, (left, right) in enumerate(zip(found, wanted, strict=True)):
+def assert_same(batches, expected_batches):
+    assert len(batches) == len(expected_batches)
+    for step, (left, right) in enumerate(zip(batches, expected_batches, strict=True)):
         np.testing.assert_array_equal(left, right, err_msg=f"step {step}")
 
 
@@ -71,14 +71,14 @@ SIZES = [
 def test_batches_equal_those_of_numpy(tf, samples, batch_size, shuffle):
     policy = OrderPolicy(seed=5, batch_size=batch_size, shuffle=shuffle)
     last = 2 * policy.steps(samples) + min(2, policy.steps(samples))
-    found = ordered_dataset(tf.range(samples), samples, policy, first_step=0, last_step=last)
-    assert_same(rows(found), expected(samples, policy, 0, last))
+    dataset = ordered_dataset(tf.range(samples), samples, policy, first_step=0, last_step=last)
+    assert_same(rows(dataset), expected(samples, policy, 0, last))
 
 
-def test_without_shuffling(tf):
+def test_order_without_shuffling_is_that_of_the_data(tf):
     policy = OrderPolicy(seed=5, batch_size=4, shuffle="none")
-    found = rows(ordered_dataset(tf.range(10), 10, policy, first_step=1, last_step=6))
-    assert [batch.tolist() for batch in found] == [
+    batches = rows(ordered_dataset(tf.range(10), 10, policy, first_step=1, last_step=6))
+    assert [batch.tolist() for batch in batches] == [
         [4, 5, 6, 7],
         [8, 9],
         [0, 1, 2, 3],
@@ -87,9 +87,9 @@ def test_without_shuffling(tf):
     ]
 
 
-def test_golden_batches(tf):
-    found = rows(ordered_dataset(tf.range(10), 10, POLICY, first_step=0, last_step=5))
-    assert [batch.tolist() for batch in found] == [[7, 6, 0], [8, 3, 9], [4, 2, 1], [5], [3, 8, 1]]
+def test_batches_equal_golden_values(tf):
+    batches = rows(ordered_dataset(tf.range(10), 10, POLICY, first_step=0, last_step=5))
+    assert [batch.tolist() for batch in batches] == [[7, 6, 0], [8, 3, 9], [4, 2, 1], [5], [3, 8, 1]]
 
 
 @pytest.mark.parametrize(
@@ -100,51 +100,50 @@ def test_golden_batches(tf):
         (_BLOCK + 1, 4096, [2, 3, 5]),  # 3 steps per pass, 2 per block
     ],
 )
-def test_start_at_any_step(tf, samples, batch_size, entries):
-    """A later start omits the earlier batches, over more than two passes."""
+def test_order_may_start_at_any_step(tf, samples, batch_size, entries):
+    """A later start omits the earlier batches; more than two passes are read."""
     policy = OrderPolicy(seed=1, batch_size=batch_size)
     steps = policy.steps(samples)
     last = 2 * steps + 1
-    wanted = expected(samples, policy, 0, last)
+    expected_batches = expected(samples, policy, 0, last)
     for first in entries:
-        found = ordered_dataset(tf.range(samples), samples, policy, first_step=first, last_step=last)
-        assert_same(rows(found), wanted[first:])
+        dataset = ordered_dataset(tf.range(samples), samples, policy, first_step=first, last_step=last)
+        assert_same(rows(dataset), expected_batches[first:])
 
 
-def test_start_late_in_a_training(tf):
-    found = ordered_dataset(tf.range(10), 10, POLICY, first_step=4_000_001, last_step=4_000_007)
-    assert_same(rows(found), expected(10, POLICY, 4_000_001, 4_000_007))
+def test_order_may_start_late_in_a_training(tf):
+    dataset = ordered_dataset(tf.range(10), 10, POLICY, first_step=4_000_001, last_step=4_000_007)
+    assert_same(rows(dataset), expected(10, POLICY, 4_000_001, 4_000_007))
 
 
 def test_batches_do_not_depend_on_threads(tf):
     """Neither the number of threads nor a second reading changes the batches."""
     samples, policy = 3000, OrderPolicy(seed=8, batch_size=7)
-    wanted = expected(samples, policy, 5, 600)
+    expected_batches = expected(samples, policy, 5, 600)
     for threads in (1, 16):
         dataset = ordered_dataset(tf.range(samples), samples, policy, first_step=5, last_step=600)
         options = tf.data.Options()
         options.threading.private_threadpool_size = threads
         dataset = dataset.with_options(options)
         assert dataset.options().deterministic
-        assert_same(rows(dataset), wanted)
-        assert_same(rows(dataset), wanted)
+        assert_same(rows(dataset), expected_batches)
+        assert_same(rows(dataset), expected_batches)
 
 
 def test_nested_structures_stay_together(tf):
     x = {"image": np.arange(60, dtype="float32").reshape(10, 2, 3), "text": np.array(list("abcdefghij"))}
     y = (np.arange(10, dtype="int64"), np.arange(10) % 3 == 0)
     arrays = tf.nest.map_structure(tf.constant, (x, y))
-    found = list(ordered_dataset(arrays, 10, POLICY, first_step=2, last_step=5))
-    for (left, right), wanted in zip(found, expected(10, POLICY, 2, 5), strict=True):
-        np.testing.assert_array_equal(left["image"], x["image"][wanted])
-        np.testing.assert_array_equal(left["text"], x["text"][wanted].astype("S"))
-        np.testing.assert_array_equal(right[0], wanted)
-        np.testing.assert_array_equal(right[1], y[1][wanted])
+    batches = list(ordered_dataset(arrays, 10, POLICY, first_step=2, last_step=5))
+    for (left, right), numbers in zip(batches, expected(10, POLICY, 2, 5), strict=True):
+        np.testing.assert_array_equal(left["image"], x["image"][numbers])
+        np.testing.assert_array_equal(left["text"], x["text"][numbers].astype("S"))
+        np.testing.assert_array_equal(right[0], numbers)
+        np.testing.assert_array_equal(right[1], y[1][numbers])
 
 
-def test_rows_are_read_by_take(tf):
-    """`take` reads data that is not an array."""
-    found = ordered_dataset(
+def test_data_that_is_not_an_array_is_read_by_take(tf):
+    dataset = ordered_dataset(
         tf.constant(100, tf.int64),
         10,
         POLICY,
@@ -152,15 +151,17 @@ def test_rows_are_read_by_take(tf):
         last_step=3,
         take=lambda data, numbers: data + numbers,
     )
-    assert_same(rows(found), [100 + batch for batch in expected(10, POLICY, 0, 3)])
+    assert_same(rows(dataset), [100 + batch for batch in expected(10, POLICY, 0, 3)])
 
 
 def test_order_does_not_depend_on_global_seed(tf):
     """The order depends on no global seed and changes no generator."""
-    wanted = expected(100, POLICY, 0, 40)
+    expected_batches = expected(100, POLICY, 0, 40)
     for seed in (1, 2):
         tf.random.set_seed(seed)
-        assert_same(rows(ordered_dataset(tf.range(100), 100, POLICY, first_step=0, last_step=40)), wanted)
+        assert_same(
+            rows(ordered_dataset(tf.range(100), 100, POLICY, first_step=0, last_step=40)), expected_batches
+        )
     before = tf.random.get_global_generator().state.numpy().tolist()
     rows(ordered_dataset(tf.range(100), 100, POLICY, first_step=0, last_step=40))
     assert tf.random.get_global_generator().state.numpy().tolist() == before
@@ -186,11 +187,11 @@ def test_pass_dataset_yields_the_current_pass(tf, samples, batch_size, shuffle):
         assert_same(rows(dataset), expected(samples, policy, number * steps, (number + 1) * steps))
 
 
-def test_steps():
+def test_partial_batch_counts_as_a_step():
     assert [OrderPolicy(seed=0, batch_size=3).steps(n) for n in (1, 2, 3, 4, 6, 7)] == [1, 1, 1, 2, 2, 3]
 
 
-def test_golden_digest_of_an_order():
+def test_digest_of_an_order_equals_golden_value():
     assert POLICY.digest(10, first_step=0, last_step=4) == "d44595b4e8c04cae70894726b1c09c93"
 
 
@@ -213,14 +214,14 @@ def test_digest_covers_everything_that_determines_the_order():
         "last step": digest(last=3),
         "two epochs": digest(last=8),
     }
-    for (one, left), (other, right) in itertools.combinations(digests.items(), 2):
-        assert left != right, f"{one} and {other}"
+    for (first, left), (second, right) in itertools.combinations(digests.items(), 2):
+        assert left != right, f"{first} and {second}"
     assert all(re.fullmatch("[0-9a-f]{32}", d) for d in digests.values())
     assert digest() == digests["base"]
 
 
 def test_equal_orders_have_equal_digests():
-    """A setting without effect on the order has none on its digest."""
+    """A setting that does not affect the order does not affect its digest."""
     once = OrderPolicy(seed=1, batch_size=2, shuffle="once")
     assert once.digest(6, first_step=0, last_step=3) == once.digest(6, first_step=3, last_step=6)
     none = [OrderPolicy(seed=s, batch_size=2, shuffle="none") for s in (1, 2)]

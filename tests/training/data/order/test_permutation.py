@@ -34,21 +34,21 @@ from keras_repro.training.data.order.permutation import (
         (2, 1, 1, "every_epoch", [0, 1]),
     ],
 )
-def test_golden_permutations(size, seed, epoch, shuffle, expected):
+def test_permutations_equal_golden_values(size, seed, epoch, shuffle, expected):
     assert permutation(size, seed=seed, epoch=epoch, shuffle=shuffle).tolist() == expected
 
 
-def test_golden_large():
+def test_large_permutations_equal_golden_values():
     whole = permutation(60_000, seed=42, epoch=9)
     assert array_digest("p", whole) == "0b9b604d3eeba1cedd9ce22d0e357513"
     ends = [0, 1, LARGEST - 1]
-    found = permuted(LARGEST, seed=42, epoch=0, position=ends).tolist()
-    assert found == [400426068047, 699686233702, 141814168160]
-    found = permuted(10**9 + 7, seed=42, epoch=0, position=[0, 1, 10**9]).tolist()
-    assert found == [593464785, 961276721, 847024678]
+    positions = permuted(LARGEST, seed=42, epoch=0, position=ends).tolist()
+    assert positions == [400426068047, 699686233702, 141814168160]
+    positions = permuted(10**9 + 7, seed=42, epoch=0, position=[0, 1, 10**9]).tolist()
+    assert positions == [593464785, 961276721, 847024678]
 
 
-def test_golden_keys():
+def test_keys_equal_golden_values():
     assert epoch_keys(42, "every_epoch", 0).tolist() == [
         *[4124904111, 4090851252, 465353112, 2945832068, 1034915692],
         *[3073379465, 3885137503, 2905736073, 4270463065, 1445316488],
@@ -61,7 +61,7 @@ EDGES = [1, 2, 3, 4, 5, 8, 9, 10, 15, 16, 17, 24, 25, 26, 4095, 4096, 4097, 4899
 
 @pytest.mark.parametrize("size", EDGES)
 @pytest.mark.parametrize("shuffle", SHUFFLES)
-def test_each_sample_once(size, shuffle):
+def test_each_sample_occurs_once(size, shuffle):
     for epoch in range(3):
         order = permutation(size, seed=7, epoch=epoch, shuffle=shuffle)
         assert order.dtype == np.int64
@@ -72,7 +72,7 @@ def test_each_sample_once(size, shuffle):
 @given(st.integers(1, 5000), st.integers(0, 2**32 - 1), st.integers(0, 10**6))
 @example(1, 0, 0)
 @example(2, 2**32 - 1, 10**6)
-def test_each_sample_once_for_any_size(size, seed, epoch):
+def test_each_sample_occurs_once_for_any_size(size, seed, epoch):
     order = permutation(size, seed=seed, epoch=epoch)
     assert np.array_equal(np.sort(order), np.arange(size))
 
@@ -91,8 +91,8 @@ def test_domain_is_hardly_larger_than_size(size):
 def test_cipher_is_a_permutation_of_its_domain(size):
     domain = Domain.of(size)
     values = np.arange(domain.a * domain.b)
-    found = encrypt(values, epoch_keys(5, "every_epoch", 2), domain)
-    assert np.array_equal(np.sort(found), values)
+    encrypted = encrypt(values, epoch_keys(5, "every_epoch", 2), domain)
+    assert np.array_equal(np.sort(encrypted), values)
 
 
 @pytest.mark.parametrize("size", [0, -1, LARGEST + 1])
@@ -129,8 +129,8 @@ def test_single_positions_equal_the_whole_order(size, shuffle):
         assert type(single) is int
         assert single == whole[position]
     some = np.arange(size)[::-3].reshape(1, -1)
-    found = permuted(size, seed=9, epoch=4, position=some, shuffle=shuffle)
-    assert np.array_equal(found, whole[some])
+    several = permuted(size, seed=9, epoch=4, position=some, shuffle=shuffle)
+    assert np.array_equal(several, whole[some])
 
 
 def chi_square(counts):
@@ -168,8 +168,8 @@ def test_no_position_is_preferred(size):
 def test_neighbours_in_the_data_are_separated():
     order = permutation(50_000, seed=1, epoch=0)
     together = int(np.sum(np.abs(np.diff(order)) == 1))
-    assert together <= 12  # two are expected; more than 12 happen once in ten million
+    assert together <= 12  # 2 are expected; more than 12 occur once in ten million
     correlation = float(np.corrcoef(order, np.arange(50_000))[0, 1])
     assert abs(correlation) < 0.02
     fixed = int(np.sum(order == np.arange(50_000)))
-    assert fixed <= 10  # one is expected
+    assert fixed <= 10  # 1 is expected
