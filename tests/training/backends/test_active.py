@@ -1,4 +1,4 @@
-"""The backend in use: it fits the interface, and importing it loads no framework."""
+"""The active backend implements the interface, and importing it loads no framework."""
 
 from __future__ import annotations
 

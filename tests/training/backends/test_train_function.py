@@ -1,4 +1,4 @@
-"""Wrappers of a model's training function: a chain that any of them may join and leave at any time."""
+"""Wrappers of a model's training function can be installed and uninstalled in any order."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def _model() -> Any:
     return SimpleNamespace(train_function=lambda iterator: [iterator], test_function=None)
 
 
-def test_the_last_installed_wrapper_is_called_first() -> None:
+def test_last_installed_wrapper_is_called_first() -> None:
     model = _model()
-    made_by_keras = model.train_function
+    keras_function = model.train_function
     first, second = _Named(model, "first"), _Named(model, "second")
     first.install()
     second.install()
     assert model.train_function("batch") == ["second", "first", "batch"]
     assert list(wrappers_of(model.train_function)) == [second, first]
-    assert unwrapped(model.train_function) is made_by_keras
+    assert unwrapped(model.train_function) is keras_function
 
 
-def test_a_wrapper_is_installed_once() -> None:
+def test_wrapper_is_installed_once() -> None:
     model = _model()
     first, second = _Named(model, "first"), _Named(model, "second")
     for wrapper in (first, second, first):
@@ -47,7 +47,7 @@ def test_a_wrapper_is_installed_once() -> None:
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_wrappers_are_uninstalled_in_any_order(order: tuple[int, ...]) -> None:
     model = _model()
-    made_by_keras = model.train_function
+    keras_function = model.train_function
     wrappers = [_Named(model, str(number)) for number in range(3)]
     for wrapper in wrappers:
         wrapper.install()
@@ -56,7 +56,7 @@ def test_wrappers_are_uninstalled_in_any_order(order: tuple[int, ...]) -> None:
         wrappers[number].uninstall()
         left.remove(str(number))
         assert model.train_function("batch") == [*left, "batch"]
-    assert model.train_function is made_by_keras
+    assert model.train_function is keras_function
 
 
 def test_uninstalling_twice_does_nothing() -> None:
@@ -69,7 +69,7 @@ def test_uninstalling_twice_does_nothing() -> None:
         assert model.train_function("batch") == ["second", "batch"]
 
 
-def test_a_wrapper_may_uninstall_itself_while_it_is_called() -> None:
+def test_wrapper_may_uninstall_itself_during_its_call() -> None:
     class Once(TrainFunctionWrapper):
         def __call__(self, *arguments: Any) -> Any:
             self.uninstall()
@@ -84,22 +84,22 @@ def test_a_wrapper_may_uninstall_itself_while_it_is_called() -> None:
 
 def test_another_function_of_a_model_is_wrapped() -> None:
     model = _model()
-    model.test_function = made_by_keras = lambda iterator: [iterator]
+    model.test_function = keras_function = lambda iterator: [iterator]
     wrapper = TrainFunctionWrapper(model, "test_function")
     wrapper.install()
     assert model.test_function("batch") == ["batch"]
     assert model.test_function is wrapper
     wrapper.uninstall()
-    assert model.test_function is made_by_keras
+    assert model.test_function is keras_function
 
 
-def test_a_function_made_anew_by_keras_is_wrapped_again() -> None:
+def test_function_remade_by_keras_is_wrapped_again() -> None:
     models.fresh()
     model = models.functional()
     model.make_train_function()
     wrapper = _Named(model, "wrapper")
     wrapper.install()
-    assert list(wrappers_of(model.make_train_function())) == [wrapper]  # what Keras already has
+    assert list(wrappers_of(model.make_train_function())) == [wrapper]  # Keras keeps its function
     model.make_train_function(force=True)
     assert list(wrappers_of(model.train_function)) == []
     wrapper.install()

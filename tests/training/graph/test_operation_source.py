@@ -1,4 +1,4 @@
-"""The source line of an operation: the user's, else the innermost of a library."""
+"""The source line of an operation: the innermost of the user, or else of a library."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_innermost_line_of_the_user_is_found() -> None:
     assert source_of_operation(operation) == f"{HERE}:{line.line}"
 
 
-def test_a_layer_of_keras_has_a_line_of_keras() -> None:
+def test_operation_of_a_keras_layer_has_a_line_of_keras() -> None:
     x, y = models.data()
     models.fresh()
     model = models.compiled(keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]))

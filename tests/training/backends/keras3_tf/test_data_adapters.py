@@ -1,4 +1,4 @@
-"""Which data Keras takes for arrays, and its validation split."""
+"""Data that Keras treats as arrays, and its validation split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from keras_repro.training.backends.keras3_tf import data_adapters
     ],
     ids=["array", "list", "dict", "tensor", "frame", "dataset", "numbers", "none"],
 )
-def test_array_like_data(given: Any, expected: bool) -> None:
+def test_array_like_data_is_recognized(given: Any, expected: bool) -> None:
     assert data_adapters.is_array_like(given) is expected
 
 

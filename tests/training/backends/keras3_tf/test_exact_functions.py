@@ -1,4 +1,4 @@
-"""Exact functions: against float64 over their domain, their gradients, and how they are undone."""
+"""Exact functions: compared with float64 over their domain, their gradients, and their removal."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def exact():
 
 
 def everywhere(name):
-    """float32 values over the function's domain: random bits, and as many from where it changes most."""
+    """Return float32 values of the domain: random bits, and as many from the steepest range."""
     bits = np.random.Generator(np.random.PCG64(3))
     wild = bits.integers(0, 2**32, 20_000, dtype=np.uint32).view(np.float32)
     spread = (bits.random(20_000) * 30 - 15).astype(np.float32)
@@ -52,14 +52,14 @@ def traced(operation, x):
 
 
 def ulps(values, reference):
-    """The distance of float32 values from float64 ones, in units in the last place of the latter."""
+    """Return the distance of float32 values from float64 ones, in float32 units in the last place."""
     spacing = np.spacing(np.abs(reference).astype(np.float32)).astype(np.float64)
     return np.abs(values.astype(np.float64) - reference) / spacing
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_within_half_a_unit_of_float64_everywhere(name, exact):
+def test_functions_are_within_half_a_unit_of_float64(name, exact):
     operation, function = OPERATIONS[name]
     x = everywhere(name)
     reference = function(x.astype(np.float64))
@@ -71,7 +71,7 @@ def test_within_half_a_unit_of_float64_everywhere(name, exact):
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_zeros_infinities_and_denormals_as_before(name):
+def test_zeros_infinities_and_denormals_are_unchanged(name):
     operation, _ = OPERATIONS[name]
     x = np.array(SPECIAL, np.float32)
     before = traced(operation, x)
@@ -87,19 +87,19 @@ def test_zeros_infinities_and_denormals_as_before(name):
     np.testing.assert_allclose(now, np.array(known.get(name, before), np.float32), rtol=1e-6)
 
 
-def test_the_tail_of_erfc_is_not_lost(exact):
+def test_tail_of_erfc_is_exact(exact):
     x = np.linspace(4, 9, 1000, dtype=np.float32)
     reference = scipy.special.erfc(x.astype(np.float64))
     assert ulps(traced(tf.raw_ops.Erfc, x), reference).max() < 0.501
-    # What one minus erf gives there.
+    # In the tail, one minus erf is far less accurate.
     assert ulps(1 - scipy.special.erf(x).astype(np.float32), reference).min() > 1e3
 
 
 def test_functions_of_two_operands_are_exact(exact):
     bits = np.random.Generator(np.random.PCG64(4))
     y, x = bits.normal(size=(2, 5000)).astype(np.float32)
-    found = tf.function(tf.math.atan2)(tf.constant(y), tf.constant(x)).numpy()
-    assert ulps(found, np.arctan2(y.astype(np.float64), x.astype(np.float64))).max() < 0.501
+    angles = tf.function(tf.math.atan2)(tf.constant(y), tf.constant(x)).numpy()
+    assert ulps(angles, np.arctan2(y.astype(np.float64), x.astype(np.float64))).max() < 0.501
 
 
 @pytest.mark.parametrize(
@@ -113,7 +113,7 @@ def test_functions_of_two_operands_are_exact(exact):
 )
 def test_gradients_are_exact(function, derivative, exact):
     x = np.linspace(0.1, 6, 500, dtype=np.float32)
-    wanted = derivative(x.astype(np.float64))
+    expected = derivative(x.astype(np.float64))
     outer = tf.Variable(x)
 
     @tf.function
@@ -130,16 +130,18 @@ def test_gradients_are_exact(function, derivative, exact):
     inner = tf.function(lambda: function(outer))
     with tf.GradientTape() as tape:
         y = inner()
-    for found in (by_tape(tf.constant(x)), symbolic(tf.constant(x)), tape.gradient(y, outer)):
-        np.testing.assert_allclose(found.numpy(), wanted, rtol=2e-5)
+    for gradient in (by_tape(tf.constant(x)), symbolic(tf.constant(x)), tape.gradient(y, outer)):
+        np.testing.assert_allclose(gradient.numpy(), expected, rtol=2e-5)
 
 
 def test_loops_and_captured_operands_are_exact(exact):
-    held = tf.constant([4.0, 16.0])
+    captured = tf.constant([4.0, 16.0])
 
     @tf.function
     def looped():
-        return tf.while_loop(lambda i, y: i < 2, lambda i, y: (i + 1, y * tf.math.rsqrt(held)), (0, held))[1]
+        return tf.while_loop(
+            lambda i, y: i < 2, lambda i, y: (i + 1, y * tf.math.rsqrt(captured)), (0, captured)
+        )[1]
 
     assert looped().numpy().tolist() == [1.0, 1.0]
 
@@ -150,57 +152,57 @@ def test_float64_is_not_changed(exact):
 
 
 def types_in(operation, operands):
-    """Type and data type of each operation that a graph holds of it."""
+    """Return type and data type of each operation in the graph of an operation."""
     graph = tf.function(lambda **x: operation(**x)).get_concrete_function(**operands).graph
     return {(o.type, o.inputs[0].dtype.name) for o in graph.get_operations() if o.inputs}
 
 
 @pytest.mark.parametrize("name", REPLACED)
-def test_leaving_one_function_out_is_found(name):
-    """Without its stand-in, the operation is in the graph in float32, and the list knows it."""
+def test_function_that_is_not_replaced_is_reported(name):
+    """Without its replacement, the operation is in the graph in float32, and is reported."""
     value = tf.constant([0.5])
     operands = {"y": value, "x": value} if name == "Atan2" else {"x": value}
     operation = getattr(tf.raw_ops, name)
     for names, narrow in ((REPLACED, False), ([n for n in REPLACED if n != name], True)):
         undo = use_exact_functions(names)
         try:
-            found = types_in(operation, operands)
+            types = types_in(operation, operands)
         finally:
             undo()
-        assert ((name, "float32") in found) == narrow
-        reasons = [why_not_portable(o, {t}) for o, t in found]
+        assert ((name, "float32") in types) == narrow
+        reasons = [why_not_portable(o, {t}) for o, t in types]
         assert any(reasons) == narrow
 
 
-def test_this_cpu_approximates():
-    """What is replaced is not the same bits: one of the stand-ins left out changes a training."""
+def test_this_cpu_approximates_the_replaced_functions():
+    """On this CPU, each of these operations has other bits than its exact replacement."""
     x = everywhere("Rsqrt")
     x = np.abs(x[x != 0])
     for name in ("Rsqrt", "Reciprocal", "Erfc", "Atan"):
         operation = OPERATIONS[name][0]
-        own = traced(operation, x)
+        cpu_values = traced(operation, x)
         undo = use_exact_functions()
         try:
-            ours = traced(operation, x)
+            exact_values = traced(operation, x)
         finally:
             undo()
-        assert (own != ours).any(), name
+        assert (cpu_values != exact_values).any(), name
 
 
 def test_overlapping_uses_are_undone():
-    own = op_def_library._apply_op_helper
+    original = op_def_library._apply_op_helper
     first, second = use_exact_functions(), use_exact_functions(["Erfc"])
     first()
     first()
-    assert op_def_library._apply_op_helper is not own
+    assert op_def_library._apply_op_helper is not original
     assert ("Rsqrt", "float32") in types_in(tf.raw_ops.Rsqrt, {"x": tf.constant([1.0])})
     second()
-    assert op_def_library._apply_op_helper is own
+    assert op_def_library._apply_op_helper is original
 
 
 @pytest.fixture
 def optimizer():
-    """Sets the graph optimizer's options, and puts them back."""
+    """Set the graph optimizer's options, and restore them."""
     now = context.context()
     before = dict(now._optimizer_experimental_options)
 
@@ -213,15 +215,15 @@ def optimizer():
 
 
 @pytest.mark.parametrize(
-    ("left_on", "found"),
+    ("left_on", "approximations"),
     [
         (None, set()),
         ("constant_folding", {"Reciprocal"}),
         ("arithmetic_optimization", {"Rsqrt"}),
     ],
 )
-def test_the_graph_optimizer_restores_no_approximation(left_on, found, optimizer, exact):
-    """Each of the two optimizers that are turned off would, alone."""
+def test_graph_optimizer_restores_no_approximation(left_on, approximations, optimizer, exact):
+    """Either disabled optimizer restores an approximation if it is left on."""
     optimizer({n: v for n, v in GRAPH_OPTIMIZER.items() if n != left_on})
     now = context.context()
 
@@ -236,4 +238,4 @@ def test_the_graph_optimizer_restores_no_approximation(left_on, found, optimizer
     finally:
         now.disable_run_metadata()
     types = {n.op for g in graphs for n in g.post_optimization_graph.node}
-    assert types & {"Rsqrt", "Reciprocal"} == found
+    assert types & {"Rsqrt", "Reciprocal"} == approximations

@@ -54,7 +54,7 @@ def test_operations_of_called_functions_are_walked_once() -> None:
     assert "Sqrt" in graphs.operation_types(graph)
 
 
-def test_traced_step_functions_of_a_model() -> None:
+def test_step_functions_of_a_model_are_found() -> None:
     models.fresh()
     model = models.functional()
     model.make_train_function()

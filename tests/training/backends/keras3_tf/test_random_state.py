@@ -30,7 +30,7 @@ def test_captured_generators_of_tensorflow_are_restored() -> None:
     assert generator.uniform([]).numpy() == drawn
 
 
-def test_state_variable_of_generators() -> None:
+def test_generators_have_a_state_variable() -> None:
     seeds, generator = keras.random.SeedGenerator(5), tf.random.Generator.from_seed(5)
     assert isinstance(random_state.state_variable(seeds), tf.Variable)
     assert random_state.state_variable(generator) is generator.state

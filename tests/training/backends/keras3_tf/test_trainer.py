@@ -17,21 +17,21 @@ def test_versions_of_loaded_frameworks() -> None:
 
 
 def test_calling_callback_list_is_found() -> None:
-    found: list[Any] = []
+    callback_lists: list[Any] = []
 
-    class Looks(keras.callbacks.Callback):
+    class FindsList(keras.callbacks.Callback):
         def on_train_begin(self, logs: Any = None) -> None:
-            found.append(trainer.calling_list(sys._getframe(0)))
+            callback_lists.append(trainer.calling_list(sys._getframe(0)))
 
-    callback = Looks()
+    callback = FindsList()
     listed = keras.callbacks.CallbackList([callback])
     listed.on_train_begin()
-    assert found == [listed]
+    assert callback_lists == [listed]
     callback.on_train_begin()
-    assert found[1] is None
+    assert callback_lists[1] is None
 
 
-def test_models_without_call_are_known() -> None:
+def test_models_without_call_are_recognized() -> None:
     assert trainer.has_call(models.sequential())
     assert trainer.has_call(models.functional())
     assert trainer.has_call(models.subclassed())

@@ -13,7 +13,7 @@ from training import models
 from keras_repro.training.backends.keras3_tf import variables
 
 
-def test_kinds_of_variables_and_layers() -> None:
+def test_kinds_of_variables_and_layers_are_recognized() -> None:
     variable = keras.Variable(1.0)
     assert variables.is_keras_variable(variable)
     assert not variables.is_keras_variable(tf.Variable(1.0))
@@ -32,8 +32,8 @@ def _address(tensor: Any) -> int:
 
 
 def test_reads_share_the_variables_memory() -> None:
-    held: list[Any] = [tf.Variable(tf.fill(1000, float(n))) for n in range(3)] + [tf.Variable(["a", "b"])]
-    read = variables.read_all(held)
-    assert [_address(t) for t in read[:3]] == [_address(v.read_value()) for v in held[:3]]
+    created: list[Any] = [tf.Variable(tf.fill(1000, float(n))) for n in range(3)] + [tf.Variable(["a", "b"])]
+    read = variables.read_all(created)
+    assert [_address(t) for t in read[:3]] == [_address(v.read_value()) for v in created[:3]]
     assert [t[0].numpy() for t in read] == [0.0, 1.0, 2.0, b"a"]
     assert variables.read_all([]) == []
