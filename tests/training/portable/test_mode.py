@@ -1,4 +1,4 @@
-"""Portable trainings: what is refused before the first step, what is recorded, and what is undone."""
+"""Portable trainings: refusals before the first step, recorded levels, and restored functions."""
 
 import contextlib
 
@@ -41,18 +41,18 @@ def in_python(x):
 
 
 def types_run(model):
-    """Types of the operations in the step that a model has run, with what they work on in float32."""
+    """Return the operation types of the step that a model has run, with their data types."""
     function = model.train_function
     while hasattr(function, "function"):
         function = function.function
-    held = dict(zip(function.__code__.co_freevars, function.__closure__, strict=True))
-    (concrete,) = held["multi_step_on_iterator"].cell_contents._list_all_concrete_functions()
+    cells = dict(zip(function.__code__.co_freevars, function.__closure__, strict=True))
+    (concrete,) = cells["multi_step_on_iterator"].cell_contents._list_all_concrete_functions()
     graph = optimized_graph(concrete)
     nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
     return {(n.op, tf.as_dtype(n.attr["T"].type).name) for n in nodes if n.attr["T"].type}
 
 
-def test_layers_with_approximate_functions_pass():
+def test_layers_with_approximate_functions_are_portable():
     gelu = layers.Activation(lambda x: keras.activations.gelu(x, approximate=False))
     model = small(layers.BatchNormalization(), layers.LayerNormalization(), gelu, layers.Dropout(0.2))
     assert trained(model) == {
@@ -62,12 +62,12 @@ def test_layers_with_approximate_functions_pass():
         "same_at": COUNTS,
         "because": [],
     }
-    found = types_run(model)
-    assert {("Rsqrt", "float64"), ("Erfc", "float64")} <= found
-    assert not found & {("Rsqrt", "float32"), ("Erfc", "float32")}
+    types = types_run(model)
+    assert {("Rsqrt", "float64"), ("Erfc", "float64")} <= types
+    assert not types & {("Rsqrt", "float32"), ("Erfc", "float32")}
 
 
-def test_operation_layer_and_line_are_named():
+def test_error_names_operation_layer_and_line():
     def normalized(x):
         x = keras.ops.reshape(x, (-1, 1, 1, 4))
         x = tf.nn.local_response_normalization(x)
@@ -90,9 +90,9 @@ def test_findings_are_recorded_unless_strict():
     lrn = layers.Lambda(
         lambda x: keras.ops.squeeze(tf.nn.local_response_normalization(x[:, None, None]), (1, 2)), name="odd"
     )
-    found = trained(small(lrn), strict=False, threads=2)
-    assert found["level"] == "not portable: 2 operations not known to be portable (LRN, LRNGrad)"
-    assert [(f["operation"], f["layer"]) for f in found["findings"]] == [("LRN", "odd"), ("LRNGrad", "odd")]
+    report = trained(small(lrn), strict=False, threads=2)
+    assert report["level"] == "not portable: 2 operations not known to be portable (LRN, LRNGrad)"
+    assert [(f["operation"], f["layer"]) for f in report["findings"]] == [("LRN", "odd"), ("LRNGrad", "odd")]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def attention(x):
     ],
     ids=["dense", "lstm", "attention", "convolution", "large"],
 )
-def test_thread_counts_with_the_same_bits(inner, level, because):
+def test_level_states_the_thread_counts_with_the_same_bits(inner, level, because):
     inputs = keras.Input((6,))
     x = layers.Dense(4, name="first")(inputs)
     for layer in inner:
@@ -145,9 +145,9 @@ def test_thread_counts_with_the_same_bits(inner, level, because):
     model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     with PortableMode():
         model.fit(X[:12], Y[:12], batch_size=8, verbose=0)  # batches of 8 and 4
-    found = portability_of(model)
-    assert found["level"] == f"portable over x86-64 with AVX2, at {level}"
-    assert set(because) <= set(found["because"])
+    report = portability_of(model)
+    assert report["level"] == f"portable over x86-64 with AVX2, at {level}"
+    assert set(because) <= set(report["because"])
 
 
 def test_unknown_batch_size_leaves_one_thread():
@@ -162,8 +162,8 @@ def test_unknown_batch_size_leaves_one_thread():
         assert portability_of(model)["level"] == f"portable over x86-64 with AVX2, at {level}"
 
 
-def test_the_validation_step_is_checked_too():
-    """It takes batches of its own: the last one has a single product."""
+def test_validation_step_is_checked():
+    """The validation step has its own batch sizes: its last batch has a single product."""
     inputs = keras.Input((6,))
     y = attention(layers.Reshape((3, 2))(inputs))
     model = keras.Model(inputs, layers.Dense(3)(layers.Flatten()(y)))
@@ -187,7 +187,7 @@ def test_the_validation_step_is_checked_too():
         odd.evaluate(X, X, verbose=0)
 
 
-def test_the_second_trace_draws_nothing():
+def test_second_trace_draws_no_random_number():
     class Draws(layers.Layer):
         def call(self, x):
             return x * np.random.rand()
@@ -202,7 +202,7 @@ def test_the_second_trace_draws_nothing():
     assert drawn(PortableMode()) == drawn(contextlib.nullcontext())
 
 
-def test_an_optimizer_turned_on_again_is_reported():
+def test_graph_optimization_turned_on_again_is_reported():
     class TurnsOn(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
             tf.config.optimizer.set_experimental_options({"constant_folding": True})
@@ -212,7 +212,7 @@ def test_an_optimizer_turned_on_again_is_reported():
         small().fit(X, Y, callbacks=[TurnsOn()], verbose=0)
 
 
-def test_a_step_traced_before_is_traced_again():
+def test_step_traced_before_the_mode_is_traced_again():
     model = small(layers.BatchNormalization())
     model.fit(X, Y, batch_size=8, verbose=0)
     model.predict(X, verbose=0)
@@ -235,7 +235,7 @@ def test_train_on_batch_is_checked():
         odd.train_on_batch(X[:3], Y[:3])
 
 
-def test_leaving_the_mode_undoes_everything():
+def test_leaving_the_mode_restores_all_functions_and_options():
     keras_trainer = keras.src.backend.tensorflow.trainer.TensorFlowTrainer
     scope = keras.src.backend.tensorflow.core.name_scope
     batches = keras.src.trainers.epoch_iterator.EpochIterator
@@ -260,14 +260,14 @@ def test_leaving_the_mode_undoes_everything():
     assert state() == before
 
 
-def test_a_portable_trainer_records_its_level(tmp_path):
+def test_portable_trainer_records_its_level(tmp_path):
     def trainer(**arguments):
         return kr.ReproducibleTrainer(
             lambda: small(layers.BatchNormalization()), seed=1, batch_size=8, strict=False, **arguments
         )
 
     before = dict(context.context()._optimizer_experimental_options)
-    with pytest.warns(UserWarning, match="switch"):  # this process has started with others
+    with pytest.warns(UserWarning, match="switch"):  # this process has started with other switches
         portable = trainer(determinism="portable")
     assert dict(context.context()._optimizer_experimental_options) == before
     runs = [portable.fit(X, Y, verbose=0, run_dir=tmp_path / n) for n in "ab"]
@@ -285,12 +285,12 @@ def test_a_portable_trainer_records_its_level(tmp_path):
     assert comparison.reason == "one run is portable and the other bitwise: two different trainings"
 
 
-def test_an_unknown_level_is_refused():
+def test_unknown_level_is_refused():
     with pytest.raises(ValueError, match="determinism must be 'bitwise' or 'portable', received 'exact'"):
         kr.ReproducibleTrainer(small, seed=1, batch_size=8, determinism="exact")
 
 
-def test_a_late_portable_request_is_an_error():
+def test_late_portable_request_is_an_error():
     tf.config.list_logical_devices()
     with pytest.raises(kr.ReproError, match="was requested after TensorFlow's runtime had started"):
         kr.ReproducibleTrainer(

@@ -154,9 +154,9 @@ def test_seed_changes_the_training_but_not_the_start(tmp_path: Path) -> None:
         for seed in (1, 2)
     ]
     assert starts[0].sections["weights"] == starts[1].sections["weights"]
-    found = kr.compare(tmp_path / "1", tmp_path / "2").divergence
-    assert found is not None
-    assert (found.epoch, found.section, found.cause) == (0, "order", "data_order")
+    divergence = kr.compare(tmp_path / "1", tmp_path / "2").divergence
+    assert divergence is not None
+    assert (divergence.epoch, divergence.section, divergence.cause) == (0, "order", "data_order")
 
 
 class _GlobalNoise(layers.Layer):

@@ -1,4 +1,4 @@
-"""`ReproducibleTrainer`: the same training each time, in our order, with all arguments of `Model.fit`."""
+"""`ReproducibleTrainer`: each run is the same training, with all arguments of `Model.fit`."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _passes(model: Any, size: int) -> list[list[int]]:
 # The order of the data.
 
 
-def test_seeded_keras_repeats_one_order_and_ours_changes_each_epoch(tmp_path: Path) -> None:
+def test_order_changes_each_epoch_unlike_that_of_seeded_keras(tmp_path: Path) -> None:
     x, y = _numbered()
     models.fresh()
     frozen = _seen()
@@ -77,12 +77,12 @@ def test_seeded_keras_repeats_one_order_and_ours_changes_each_epoch(tmp_path: Pa
     run = kr.ReproducibleTrainer(_seen, seed=42, batch_size=8).fit(
         x, y, epochs=4, verbose=0, run_dir=tmp_path / "run"
     )
-    ours = _passes(run.model, 20)
-    assert all(sorted(epoch) == list(range(20)) for epoch in ours)
-    assert len({tuple(epoch) for epoch in ours}) == 4
-    assert ours == [permutation(20, seed=42, epoch=e).tolist() for e in range(4)]
+    passes = _passes(run.model, 20)
+    assert all(sorted(epoch) == list(range(20)) for epoch in passes)
+    assert len({tuple(epoch) for epoch in passes}) == 4
+    assert passes == [permutation(20, seed=42, epoch=e).tolist() for e in range(4)]
     # Literal, so that no release of a package can change it.
-    assert ours[0][:6] == _FIRST_PASS
+    assert passes[0][:6] == _FIRST_PASS
     assert [len(b) for b in run.model.seen] == [8, 8, 4] * 4
 
 
@@ -90,7 +90,7 @@ _FIRST_PASS = [8, 6, 14, 19, 4, 10]
 
 
 @pytest.mark.parametrize("compiled_steps", [1, 2])
-def test_shuffle_policies(compiled_steps: int, tmp_path: Path) -> None:
+def test_shuffle_policies_determine_the_order(compiled_steps: int, tmp_path: Path) -> None:
     x, y = _numbered()
     order: dict[str, list[list[int]]] = {}
     for shuffle in ("none", "once", "every_epoch"):
@@ -288,7 +288,7 @@ def _two_runs(case: Case, shuffle: Any, tmp_path: Path) -> list[kr.Run]:
 @pytest.mark.parametrize("name", [n for n, c in CASES.items() if c.like_keras])
 def test_two_fits_are_equal_and_without_shuffle_equal_to_keras(name: str, tmp_path: Path) -> None:
     case = CASES[name]
-    ours = _two_runs(case, "none", tmp_path)[0]
+    run = _two_runs(case, "none", tmp_path)[0]
     keras.backend.clear_session()
     keras.utils.set_random_seed(42)
     plain = case.build()
@@ -297,8 +297,8 @@ def test_two_fits_are_equal_and_without_shuffle_equal_to_keras(name: str, tmp_pa
     if isinstance(arguments.get("validation_data"), tf.data.Dataset):
         del arguments["validation_batch_size"]
     history = plain.fit(x, y, epochs=2, shuffle=False, verbose=0, **arguments)
-    assert ours.history == history.history
-    assert models.weights(ours.model) == models.weights(plain)
+    assert run.history == history.history
+    assert models.weights(run.model) == models.weights(plain)
 
 
 _SHUFFLED = [
@@ -316,15 +316,15 @@ def test_two_shuffled_fits_are_equal(name: str, tmp_path: Path) -> None:
 def test_callback_list_of_keras_is_accepted(tmp_path: Path) -> None:
     x, y = models.data()
     seen: list[int] = []
-    mine = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
     fingerprints = []
     for number in range(2):
-        given = keras.callbacks.CallbackList([mine], add_history=True)
+        given = keras.callbacks.CallbackList([callback], add_history=True)
         run = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8).fit(
             x, y, epochs=2, verbose=0, callbacks=given, run_dir=tmp_path / str(number)
         )
         fingerprints.append(run.fingerprint)
-        assert given.callbacks[0] is mine
+        assert given.callbacks[0] is callback
         assert [type(c).__name__ for c in given.callbacks] == ["LambdaCallback", "History"]
         assert len(run.history["loss"]) == 2
     assert seen == [0, 1, 0, 1]
@@ -502,7 +502,7 @@ def test_run_is_compared_live_with_reference(tmp_path: Path) -> None:
         spoiled(run_dir=tmp_path / "four", on_divergence="raise")
 
 
-def test_verify_of_reproducible_training(tmp_path: Path) -> None:
+def test_verify_reports_reproducible_training_as_identical(tmp_path: Path) -> None:
     x, y = models.data()
     trainer = kr.ReproducibleTrainer(_mlp, seed=42, batch_size=8)
     comparison = trainer.verify(x, y, epochs=2, run_dir=tmp_path / "check")
@@ -518,7 +518,7 @@ def _stray() -> Any:
     return model
 
 
-def test_verify_of_training_that_is_not_reproducible(tmp_path: Path) -> None:
+def test_verify_reports_the_divergence_of_two_runs(tmp_path: Path) -> None:
     x, y = models.data()
     comparison = kr.ReproducibleTrainer(_stray, seed=42, batch_size=8, shuffle="none").verify(
         x, y, runs=2, run_dir=tmp_path / "check"
