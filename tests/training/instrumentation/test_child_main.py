@@ -1,4 +1,4 @@
-"""The child process: the script runs as without us, and what Keras does is recorded."""
+"""The child process: the script runs as under plain Python, and its calls of Keras are recorded."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def test_script_is_main_as_in_python(
         ("if True print(1)", 1, "    if True print(1)\n            ^^^^^\nSyntaxError: invalid syntax\n"),
     ],
 )
-def test_exit_codes(launched: Any, written: Any, lines: str, code: int, text: str) -> None:
+def test_exit_codes_are_kept_and_recorded(
+    launched: Any, written: Any, lines: str, code: int, text: str
+) -> None:
     child = launched(written(f"import sys\n{lines}\n"))
     assert child.outcome.code == code
     assert text in child.output if text else child.output == ""
@@ -92,7 +94,7 @@ def test_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here: 
     assert str(raised.value) == f"run 1 failed with exit code 1; ledger and output kept in {child.folder}"
 
 
-def test_failed_fit_is_ended_and_the_next_one_numbered(launched: Any, written: Any) -> None:
+def test_failed_fit_is_ended_and_the_next_fit_is_numbered(launched: Any, written: Any) -> None:
     child = launched(
         written(
             TRAINS + "class Broken(keras.callbacks.Callback):\n"

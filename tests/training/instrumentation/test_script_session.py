@@ -89,7 +89,7 @@ def test_results_of_evaluate_and_predict_are_recorded(launched: Any, written: An
     assert results[1].sections != results[2].sections
     assert results[3].sections == results[4].sections
     assert results[4].sections != results[5].sections
-    # The model that no fit trained is looked at in the end.
+    # The state of a model without a fit is recorded at the exit.
     assert list(last.tensors["weights"])[:2] == ["model 0/layers/0/bias", "model 0/layers/0/kernel"]
 
 
@@ -99,7 +99,7 @@ def test_train_on_batch_loops_are_recorded(positions: Any) -> None:
         "for _ in range(3):\n    a.train_on_batch(X[:9], Y[:9])\n    b.train_on_batch(X[:9], Y[:9])\n"
         "a.fit(X, Y, verbose=0)\n"
     ) == [
-        # Before the first step, the slots that it makes, and after it; then after 2 steps and after all.
+        # Before the first step, its new slots, and after it; then after 2 steps and after all steps.
         *("loop 0", "birth 0", "loop 0", "loop 1", "birth 1", "loop 1"),
         *["loop 0", "loop 1"] * 2,
         *("fit 0", "start 0", "epoch 0 0", "end 0", "exit"),

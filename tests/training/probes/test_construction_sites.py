@@ -41,7 +41,7 @@ def on_host(x, y):
     return tf.numpy_function(lambda v: v, [x], tf.float32), y
 serial = data.map(on_host)  # serial
 parallel = data.map(on_host, num_parallel_calls=2)  # parallel
-parallel = data.map(on_host, 2)  # by place
+parallel = data.map(on_host, 2)  # by position
 unordered = data.map(lambda x, y: (x, y), num_parallel_calls=2, deterministic=False)  # unordered
 options = tf.data.Options()
 options.deterministic = False
@@ -61,13 +61,13 @@ alone = Rows()  # one worker
 with ThreadPoolExecutor(2) as pool:
     list(pool.map(abs, [1, 2]))  # pool
 waiting = queue.Queue()
-thread = threading.Thread(target=waiting.put, args=(1,))  # not mine
+thread = threading.Thread(target=waiting.put, args=(1,))  # library target
 def work():
     pass
-mine = threading.Thread(target=work)  # mine
+worker = threading.Thread(target=work)  # own target
 thread.start()
-mine.start()
-mine.join()
+worker.start()
+worker.join()
 class Block(keras.layers.Layer):
     def __init__(self):
         super().__init__()
@@ -128,7 +128,7 @@ def test_pipelines_and_threads_are_reported_with_their_risks(
     assert risks["drawn", "random operation"] == no_seed
     assert risks["serial", "map"] == ["Python code"]
     assert risks["parallel", "map"] == ["Python code, in parallel"]
-    assert risks["by place", "map"] == ["Python code, in parallel"]
+    assert risks["by position", "map"] == ["Python code, in parallel"]
     assert risks["unordered", "map"] == ["an order that is not deterministic"]
     assert risks["optional", "with_options"] == ["an order that is not deterministic"]
     assert risks["made", "from_generator"] == ["a Python generator"]
@@ -140,13 +140,13 @@ def test_pipelines_and_threads_are_reported_with_their_risks(
     assert risks["two workers", "PyDataset"] == ["2 workers"]
     assert risks["one worker", "PyDataset"] == []
     assert risks["pool", "thread"] == ["a thread"]
-    assert risks["mine", "thread"] == ["a thread"]
-    assert ("not mine", "thread") not in risks
+    assert risks["own target", "thread"] == ["a thread"]
+    assert ("library target", "thread") not in risks
 
     variables = [e for e in events if isinstance(e, VariableEvent)]
     lines = [(_comment(v), v.layer) for v in variables if v.layer]
     assert any("kernel" in v.name for v in variables)
-    # Keras creates the inner layer's variables when the outer layer is built, in no frame of the inner layer.
+    # Keras creates the inner layer's variables with the outer layer, outside any frame of the inner layer.
     assert ("block", "Block") in lines
     assert ("listed", "Dense") in lines
     assert ("return keras.layers.Dense(4)", "Dense") in lines

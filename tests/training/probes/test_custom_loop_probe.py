@@ -101,7 +101,7 @@ def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
     def run(number: int) -> None:
         step(number)
         stepped[number].set()
-        over.wait(60)  # until all have made their step: the number of an ended thread is used again
+        over.wait(60)  # until every thread has made its step: an ended thread's number is reused
 
     running = [threading.Thread(target=run, args=(number,)) for number in range(steps)]
     for thread, done in zip(running, stepped, strict=True):
@@ -130,8 +130,8 @@ def train(way: str, *, noise: Callable[[Any], Any] = lambda x: 0.0) -> dict[str,
     run = tf.function(step) if way == "function" else step
     for begin in (0, 4, 8):
         run(tf.constant(X[begin : begin + 4]))
-    held = {f"{layer.name}/{w.name}": w.numpy() for layer in (hidden, head) for w in layer.weights}
-    return held | {"seed": drop.seed_generator.state.numpy(), "steps": optimizer.iterations.numpy()}
+    weights = {f"{layer.name}/{w.name}": w.numpy() for layer in (hidden, head) for w in layer.weights}
+    return weights | {"seed": drop.seed_generator.state.numpy(), "steps": optimizer.iterations.numpy()}
 
 
 def same(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> bool:

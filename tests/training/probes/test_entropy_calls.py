@@ -1,4 +1,4 @@
-"""Which lines of a script ask the system for randomness, recorded in another process."""
+"""Lines of a script that draw randomness from the system, recorded in another process."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ print([e.source.line for e in events], len({e.digest for e in events}))
 """
 
 
-def test_lines_that_ask_for_entropy_are_reported_and_seeded_ones_are_not(tmp_path: Path) -> None:
+def test_lines_that_draw_entropy_are_reported_and_seeded_lines_are_not(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""Which lines of the user's code read which files, with what content."""
+"""Files that the user's code reads: their lines and the digests of their content."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def script(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def events(tmp_path: Path) -> Any:
-    """Return the events of files opened from here on; the hook cannot be removed, only silenced."""
+    """Return the events of files opened from now on; the hook cannot be removed, only disabled."""
     for name in ("data.txt", "other.txt"):
         (tmp_path / name).write_text("a")
     events: list[FileReadEvent] = []
@@ -80,9 +80,11 @@ def test_files_written_by_this_process_are_not_reported(
     assert events == []
 
 
-def test_digest_of_a_large_file_covers_all_of_it(tmp_path: Path, script: dict[str, Any]) -> None:
+def test_digest_of_a_large_file_covers_blocks_throughout_the_file(
+    tmp_path: Path, script: dict[str, Any]
+) -> None:
     """The digest covers 64 blocks of 1 MB, from the first to the last, and the size."""
-    data, found = tmp_path / "data.bin", []
+    data, digests = tmp_path / "data.bin", []
     frame = script["frame"]()
     for size, at in ((100 << 20, None), (100 << 20, 0), (100 << 20, (98 << 20) + 500), (101 << 20, None)):
         with open(data, "wb") as file:
@@ -92,8 +94,8 @@ def test_digest_of_a_large_file_covers_all_of_it(tmp_path: Path, script: dict[st
                 file.write(b"x")
         events: list[FileReadEvent] = []
         FileReads(events.append).on_audit_event("open", (str(data), "r", 0), frame)
-        found += [e.digest for e in events]
-    assert len(set(found)) == 4
+        digests += [e.digest for e in events]
+    assert len(set(digests)) == 4
 
 
 def test_nothing_is_reported_after_stop(tmp_path: Path, script: dict[str, Any]) -> None:

@@ -73,14 +73,14 @@ def test_ledger_lists_files_that_were_read(written: Callable[..., str], launched
         ("import", ("x.npy", None, 0), False),
     ],
 )
-def test_which_files_count_as_inputs(here: Path, event: str, args: Any, read: bool) -> None:
+def test_only_user_files_opened_for_reading_are_inputs(here: Path, event: str, args: Any, read: bool) -> None:
     files = InputFiles()
     before = set(files.paths())
     files.on_audit_event(event, args)
     assert bool(set(files.paths()) - before) == read
 
 
-def test_file_that_is_written_later_is_no_input(here: Path) -> None:
+def test_file_that_is_written_later_is_not_an_input(here: Path) -> None:
     files = InputFiles()
     files.on_audit_event("open", ("x.npy", "rb", 0))
     files.on_audit_event("open", ("x.npy", "wb", 0))

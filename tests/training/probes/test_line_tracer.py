@@ -36,9 +36,9 @@ def events(tmp_path: Path) -> Events:
         finally:
             tracer.stop()
             sys.settrace(before)
-        found = tracer.take()
+        recorded = tracer.take()
         assert tracer.take() == []
-        return found
+        return recorded
 
     return run
 
@@ -168,34 +168,34 @@ def test_changes_in_place_are_recorded(watched: Watched) -> None:
         rng.normal(size={value})
         a = np.zeros(4)
         a[{value} % 4] = 1
-        def fill(held):
-            held[0] = {value}
+        def fill(values):
+            values[0] = {value}
         fill(a)
     """
-    one, two = watched(text.format(value=1)), watched(text.format(value=2))
-    assert sorted(one) == [3, 4, 5, 6, 7, 8, 10, 11]
-    assert {n for n in one if one[n] != two[n]} == {4, 6, 8, 10, 11}
-    assert one[6].keys() >= {"rng"}
+    first, second = watched(text.format(value=1)), watched(text.format(value=2))
+    assert sorted(first) == [3, 4, 5, 6, 7, 8, 10, 11]
+    assert {n for n in first if first[n] != second[n]} == {4, 6, 8, 10, 11}
+    assert first[6].keys() >= {"rng"}
 
 
 def test_growing_list_is_sampled(events: Events) -> None:
     text = """
-        held = []
+        rows = []
         for number in range(2000):
-            held.append((number, {last} if number == 1999 else 0))
-        end = held
+            rows.append((number, {last} if number == 1999 else 0))
+        end = rows
     """
-    found = []
+    digests = []
     for last in (0, 0, 1):
         before = DigestBudget.spent
-        found.append({e.line: e.digests for e in events(text.format(last=last))})
+        digests.append({e.line: e.digests for e in events(text.format(last=last))})
         assert DigestBudget.spent - before < 400_000
-    assert found[0] == found[1]
-    assert found[0][5] != found[2][5]
-    assert found[0][3] == found[2][3]  # small values are digested each time
+    assert digests[0] == digests[1]
+    assert digests[0][5] != digests[2][5]
+    assert digests[0][3] == digests[2][3]  # small values are digested each time
 
 
-def test_names_that_hold_sets_ordered_by_hashes(events: Events) -> None:
+def test_names_of_sets_ordered_by_hashes_are_recorded(events: Events) -> None:
     text = """
         words, numbers = {"a", "b"}, {1, 2.0, True}
         table = {"x": words}
@@ -214,8 +214,8 @@ class Client:
         raise AssertionError(name)
 class Wide(list):
     pass
-one, two = Client({number}), Wide()
-clients = [one, Client(3)]
+client, wide = Client({number}), Wide()
+clients = [client, Client(3)]
 """
 
 
@@ -225,10 +225,10 @@ def test_objects_of_the_user_in_a_list_are_distinguished(
     module = types.ModuleType("users_own")
     module.__file__ = str(tmp_path / "script.py")
     monkeypatch.setitem(sys.modules, "users_own", module)
-    found = [watched(OBJECTS.format(number=n), __name__="users_own")[10] for n in (1, 1, 2)]
-    assert found[0] == found[1] != found[2]
-    # An object by itself is no value: its attributes are digested if a line names them.
-    assert found[0].keys() == {"clients", "return"}  # of the module
+    digests = [watched(OBJECTS.format(number=n), __name__="users_own")[10] for n in (1, 1, 2)]
+    assert digests[0] == digests[1] != digests[2]
+    # An object has no value of its own: its attributes are digested if a line names them.
+    assert digests[0].keys() == {"clients", "return"}  # of the module
 
 
 def test_attributes_of_an_object_are_recorded(watched: Watched) -> None:
@@ -245,10 +245,10 @@ def test_attributes_of_an_object_are_recorded(watched: Watched) -> None:
         x = holder.draw()
         y = holder.other
     """
-    one, two = watched(text.format(seed=1)), watched(text.format(seed=2))
-    assert one[5].keys() == {"seed", "self.rng"}
-    assert one[9].keys() == {"self.inner.rng", "return"}
-    assert {n for n in one if one[n] != two[n]} == {5, 9, 11}
+    first, second = watched(text.format(seed=1)), watched(text.format(seed=2))
+    assert first[5].keys() == {"seed", "self.rng"}
+    assert first[9].keys() == {"self.inner.rng", "return"}
+    assert {n for n in first if first[n] != second[n]} == {5, 9, 11}
 
 
 def test_each_iteration_of_a_loop_counts(watched: Watched) -> None:
@@ -260,19 +260,19 @@ def test_each_iteration_of_a_loop_counts(watched: Watched) -> None:
             total -= 3
         names = [str(i) for i in {items}]
     """
-    one, two = (watched(text.format(items=items)) for items in ("[1, 2, 3]", "[3, 2, 1]"))
-    assert {n for n in one if one[n] != two[n]} == {3, 4, 7}
-    assert one[3].keys() >= {"item"}
-    assert one[5].keys() >= {"total"}
+    first, second = (watched(text.format(items=items)) for items in ("[1, 2, 3]", "[3, 2, 1]"))
+    assert {n for n in first if first[n] != second[n]} == {3, 4, 7}
+    assert first[3].keys() >= {"item"}
+    assert first[5].keys() >= {"total"}
 
 
 def test_line_records_when_its_values_first_differ(events: Events) -> None:
     text = "for i in range(5):\n    x = i * {}\n"
-    one, two = (
+    first, second = (
         next(e for e in events(text.format(t)) if e.line == 2).runs for t in ("1", "(1 if i < 3 else 2)")
     )
-    assert [count for count, _ in one] == [count for count, _ in two]
-    assert [a == b for a, b in zip(one, two, strict=True)] == [True, True, True, False, False]
+    assert [count for count, _ in first] == [count for count, _ in second]
+    assert [a == b for a, b in zip(first, second, strict=True)] == [True, True, True, False, False]
 
 
 def test_direction_of_a_branch_is_recorded(watched: Watched) -> None:
@@ -284,22 +284,22 @@ def test_direction_of_a_branch_is_recorded(watched: Watched) -> None:
             return 2
         pick()
     """
-    one, two = watched(text.format(path="/")), watched(text.format(path="/nothing/there"))
-    assert one[4].keys() == two[4].keys() == {"continues at"}
-    assert one[4] != two[4]
-    assert (set(one) - set(two), set(two) - set(one)) == ({5}, {6})
+    first, second = watched(text.format(path="/")), watched(text.format(path="/nothing/there"))
+    assert first[4].keys() == second[4].keys() == {"continues at"}
+    assert first[4] != second[4]
+    assert (set(first) - set(second), set(second) - set(first)) == ({5}, {6})
 
 
 def test_draws_from_the_process_generators_are_recorded(watched: Watched) -> None:
-    found = watched(
+    digests = watched(
         "import random\nimport numpy\nrandom.random()\nx = 1\nnumpy.random.normal()\ny = 2\nz = 3\n"
     )
-    assert {n: set(found[n]) for n in (3, 4, 5, 6)} == {
+    assert {n: set(digests[n]) for n in (3, 4, 5, 6)} == {
         3: {"random"}, 4: {"x"}, 5: {"np.random"}, 6: {"y"},
     }  # fmt: skip
 
 
-def test_statement_over_many_lines_is_one(watched: Watched) -> None:
+def test_statement_over_many_lines_is_recorded_once(watched: Watched) -> None:
     text = """
         def f(x):
             return x
@@ -312,7 +312,7 @@ def test_statement_over_many_lines_is_one(watched: Watched) -> None:
     assert set(watched(text)) == {3, 4}
 
 
-def test_returned_values_and_lambdas(watched: Watched) -> None:
+def test_returned_values_and_lambdas_are_recorded(watched: Watched) -> None:
     text = """
         def f():
             return {value}
@@ -320,10 +320,10 @@ def test_returned_values_and_lambdas(watched: Watched) -> None:
         hidden = 1
         x = g() + f()
     """
-    one, two = watched(text.format(value=1)), watched(text.format(value=2))
-    assert one[3].keys() == {"return"}
-    assert "hidden" not in one[4] or one[4]["hidden"] == two[4]["hidden"]
-    assert {3, 6} <= {n for n in one if one[n] != two[n]}
+    first, second = watched(text.format(value=1)), watched(text.format(value=2))
+    assert first[3].keys() == {"return"}
+    assert "hidden" not in first[4] or first[4]["hidden"] == second[4]["hidden"]
+    assert {3, 6} <= {n for n in first if first[n] != second[n]}
 
 
 def test_lines_in_threads_are_recorded_separately(events: Events) -> None:
@@ -338,9 +338,9 @@ def test_lines_in_threads_are_recorded_separately(events: Events) -> None:
         thread.join()
         work(8)
     """
-    found = events(text)
-    other = {e.line: e.runs for e in found if isinstance(e, ThreadLineEvent)}
-    main = {e.line for e in found if isinstance(e, LineEvent)}
+    recorded = events(text)
+    other = {e.line: e.runs for e in recorded if isinstance(e, ThreadLineEvent)}
+    main = {e.line for e in recorded if isinstance(e, LineEvent)}
     assert set(other) == {4, 5, 6}
     assert main == {4, 5, 6, 10}  # the last line of a script returns
     assert [number for number, _ in other[4]] == [1]
@@ -349,12 +349,12 @@ def test_lines_in_threads_are_recorded_separately(events: Events) -> None:
 
 
 def test_code_of_libraries_is_not_traced(events: Events) -> None:
-    found = events("import textwrap\nx = textwrap.fill('a b', 3)\n")
-    assert [(e.line, Path(e.file).name) for e in found] == [(2, "script.py")]
+    recorded = events("import textwrap\nx = textwrap.fill('a b', 3)\n")
+    assert [(e.line, Path(e.file).name) for e in recorded] == [(2, "script.py")]
 
 
-def test_libraries_are_not_asked_for_their_code_objects(watched: Watched) -> None:
-    """Each question would go through all audit hooks, millions of times while TensorFlow is imported."""
+def test_code_objects_of_libraries_are_not_queried(watched: Watched) -> None:
+    """Each query calls all audit hooks, and importing TensorFlow would cause millions of queries."""
     asked: list[str] = []
 
     def hook(event: str, args: tuple[Any, ...]) -> None:
@@ -362,24 +362,24 @@ def test_libraries_are_not_asked_for_their_code_objects(watched: Watched) -> Non
             asked.append(args[1])
 
     on = True
-    sys.addaudithook(hook)  # stays for as long as the process does
+    sys.addaudithook(hook)  # cannot be removed from the process
     try:
         watched("import textwrap\nfor _ in range(100):\n    textwrap.dedent(' a')")
     finally:
         on = False
-    assert 0 < len(asked) < 50  # those of the script itself, and one for each file of a library
+    assert 0 < len(asked) < 50  # the queries of the script, and one for each file of a library
 
 
 def test_line_that_runs_very_often_is_sampled(events: Events) -> None:
-    one, two = (
+    first, second = (
         next(e for e in events(f"for i in range(5000):\n    x = i < {most}\n") if e.line == 2)
         for most in (4500, 5000)
     )
-    assert one.digests == two.digests
-    assert len(one.runs) == 64 + 8 * 6  # the first 64, then eight to each doubling up to 4096
+    assert first.digests == second.digests
+    assert len(first.runs) == 64 + 8 * 6  # the first 64, then eight to each doubling up to 4096
 
 
-# --- nothing of the user's is called
+# --- no code of the user is called
 
 
 STRANGE = """
@@ -393,7 +393,7 @@ STRANGE = """
         __bool__ = __call__ = __array__ = __float__ = __index__ = __getitem__ = __contains__ = _no
         __class__ = property(_no)
     class Slots:
-        __slots__ = ("held",)
+        __slots__ = ("entry",)
         def __getattr__(self, name):
             called.append(1)
             raise RuntimeError("called")
@@ -409,17 +409,17 @@ STRANGE = """
     class Nowhere:
         __module__ = None
     raises, slots, prop, odd = Raises(), Slots(), Property(), Odd()
-    held = [raises, slots, prop, odd, {1: raises}, (slots,), Nowhere()]
+    objects = [raises, slots, prop, odd, {1: raises}, (slots,), Nowhere()]
     def look(*given):
         kept = given
         return kept
-    look(raises, slots, prop, odd, held)
+    look(raises, slots, prop, odd, objects)
     try:
         prop.value.deeper
     except RuntimeError:
         called.clear()
     try:
-        slots.held
+        slots.entry
     except RuntimeError:
         called.clear()
     x = look(raises) is not look(slots)
@@ -429,12 +429,12 @@ STRANGE = """
 
 def test_no_code_of_the_user_is_called(watched: Watched) -> None:
     called: list[int] = []
-    found = watched(STRANGE, called=called)
+    digests = watched(STRANGE, called=called)
     assert called == []
-    # It went on looking to the end.
-    last = max(found)
-    assert "x" in found[last]
-    assert found[last]["x"] != found[last - 1]["x"]
+    # Tracing continued to the last line.
+    last = max(digests)
+    assert "x" in digests[last]
+    assert digests[last]["x"] != digests[last - 1]["x"]
 
 
 def test_generators_and_files_are_not_advanced(watched: Watched) -> None:
