@@ -1,4 +1,4 @@
-"""Batches in step records: observed without any change to the training, by trainer and launcher."""
+"""Batches in step records: trainer and launcher observe them and do not change the training."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_value_label_and_dtype_change_rows_digest(wide: bool) -> None:
     batches = [
         _numbers(x=x),
         _numbers(x=changed),
-        _numbers(x=x, y=swapped),  # the same inputs, the same labels, not together
+        _numbers(x=x, y=swapped),  # the same inputs and labels in other pairs
         _numbers(x=x.view("int32")),
         _numbers(slice(1, None), x=x),
     ]
@@ -152,7 +152,8 @@ def test_trainer_records_batches_and_changes_nothing(kind: str, tmp_path: Path) 
     )
     seen = {(r["epoch"], r["step"]): r["batch"] for r in steps["step"]}
     assert all(seen[r["epoch"], r["step"]] == r["batch"] for r in steps[3])
-    assert len({b["order"] for b in seen.values()}) >= len(seen) / 2  # a PyDataset's epochs may be alike
+    # The epochs of a PyDataset may have the same order.
+    assert len({b["order"] for b in seen.values()}) >= len(seen) / 2
     fits = [next(r for r in _records(run.run_dir) if r["kind"] == "fit") for run in runs.values()]
     assert [f.get("batches") for f in fits] == [None, "seen", "seen"]
 

@@ -1,4 +1,4 @@
-"""`DeterminismCallback`: what it records, what it compares, and that it changes nothing."""
+"""`DeterminismCallback` records and compares a training, and does not change it."""
 
 from __future__ import annotations
 
@@ -160,11 +160,11 @@ def _fit(mode: Mode, callback: Any = None) -> Any:
 @pytest.mark.parametrize("name", MODES)
 def test_training_is_recorded_and_not_changed(name: str, tmp_path: Path) -> None:
     bare, history = _fit(MODES[name])
-    one = kr.DeterminismCallback(tmp_path / "one")
-    observed, observed_history = _fit(MODES[name], one)
+    callback = kr.DeterminismCallback(tmp_path / "one")
+    observed, observed_history = _fit(MODES[name], callback)
     assert models.weights(observed) == models.weights(bare)
     assert observed_history == history
-    assert one.fingerprint == open_ledger(tmp_path / "one").fingerprint
+    assert callback.fingerprint == open_ledger(tmp_path / "one").fingerprint
     records = list(open_ledger(tmp_path / "one").typed_records())
     kinds = [r.kind for r in records if r.kind != "birth"]
     assert kinds == ["fit", "start", *["epoch"] * len(history[next(iter(history))]), "end"]
@@ -206,11 +206,11 @@ def test_restored_best_weights_are_in_the_end_record(tmp_path: Path) -> None:
     assert records[-1].sections["weights"] == weights[0] != weights[1]
 
 
-# Divergence: a run that parts in its second epoch.
+# Divergence: a run that diverges in its second epoch.
 
 
 class _Flip(keras.callbacks.Callback):
-    """Changes one bit of one tensor at the end of an epoch."""
+    """Change one bit of one tensor at the end of an epoch."""
 
     def __init__(self, tensor: str, epoch: int) -> None:
         super().__init__()
@@ -314,7 +314,7 @@ def test_run_longer_than_its_reference_does_not_diverge(gan_run: Path, tmp_path:
     assert "the same until epoch 4" in callback.divergence.describe()
 
 
-# What is wrong with the arguments.
+# Invalid arguments.
 
 
 def test_invalid_arguments_are_rejected(tmp_path: Path, gan_run: Path) -> None:
@@ -333,35 +333,35 @@ def test_invalid_arguments_are_rejected(tmp_path: Path, gan_run: Path) -> None:
         kr.DeterminismCallback(tmp_path / "file")
 
 
-def test_folder_without_a_run_is_used_and_a_run_is_replaced_only_on_request(tmp_path: Path) -> None:
+def test_folder_without_a_run_is_used_and_a_run_is_replaced_only_if_requested(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
-    (tmp_path / "run" / "notes.txt").write_text("mine")
+    (tmp_path / "run" / "notes.txt").write_text("notes")
     x, y = models.data()
     model = models.sequential()
     model.fit(x, y, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "run")])
     model.fit(x, y, verbose=0, callbacks=[kr.DeterminismCallback(tmp_path / "run", overwrite=True)])
-    assert (tmp_path / "run" / "notes.txt").read_text() == "mine"
+    assert (tmp_path / "run" / "notes.txt").read_text() == "notes"
     assert [r.kind for r in open_ledger(tmp_path / "run").typed_records()].count("fit") == 1
 
 
-# The place in the list of callbacks.
+# The position in the list of callbacks.
 
 
 class _Watches(keras.callbacks.Callback):
     """A user's callback that acts at the end of an epoch."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        """Could do anything."""
+        """A hook whose effect is unknown."""
 
 
 class _Batches(keras.callbacks.Callback):
     """A user's callback whose hooks all come before the next record."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Could do anything."""
+        """A hook whose effect is unknown."""
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        """Could do anything."""
+        """A hook whose effect is unknown."""
 
 
 _CHANGING: list[Callable[[], Any]] = [
@@ -428,7 +428,7 @@ def test_list_of_callbacks_is_restored(small_model: Any, tmp_path: Path) -> None
 
 
 class _Adds(keras.callbacks.Callback):
-    """Adds to the logs, and replaces one of the model's own by a copy and one by another value."""
+    """Add to the logs, and replace one of the model's logs by a copy and one by another value."""
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs["seconds"] = time.perf_counter()
@@ -446,7 +446,7 @@ def _vector_model() -> Any:
     )
 
 
-def test_own_logs_are_separated_from_those_of_callbacks(tmp_path: Path) -> None:
+def test_logs_of_the_model_are_separated_from_those_of_callbacks(tmp_path: Path) -> None:
     x, y = models.data()
     fingerprints = []
     for name in ("one", "two"):
@@ -469,7 +469,7 @@ def test_own_logs_are_separated_from_those_of_callbacks(tmp_path: Path) -> None:
 
 
 class _Quiet(layers.Layer):
-    """Holds a dropout that never draws."""
+    """Contain a dropout that never draws."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -480,7 +480,7 @@ class _Quiet(layers.Layer):
 
 
 def _note_of(tmp_path: Path, prepare: Callable[[Any, int], None], *callbacks: Any) -> kr.Comparison:
-    """Compares two trainings that differ only in what `prepare` did to the model."""
+    """Compare two trainings of a model that `prepare` changes by the number of the run."""
     x, y = models.data()
     for number in range(2):
         models.fresh()
@@ -535,7 +535,7 @@ def test_generators_of_the_process_are_only_noted(tmp_path: Path) -> None:
 
 
 class _Stateful(layers.Layer):
-    """Draws from a stateful operation, whose counter nobody sees."""
+    """Draw from a stateful operation, whose counter cannot be read."""
 
     def call(self, x: Any) -> Any:
         return x + tf.random.uniform((1,), seed=3) * 0.1
@@ -617,7 +617,7 @@ def test_no_descriptor_stays_open_after_a_callback_is_deleted(small_model: Any, 
 
 
 class _Addresses(keras.callbacks.Callback):
-    """Where the variables' buffers are after each epoch, and views of them if asked for."""
+    """Record the addresses of the variables' buffers in each epoch, and keep views if `hold`."""
 
     def __init__(self, *, hold: bool = False) -> None:
         super().__init__()
@@ -631,9 +631,9 @@ class _Addresses(keras.callbacks.Callback):
             self.views.append(views)
 
 
-def test_reading_the_state_keeps_no_view_that_would_make_the_next_step_copy(tmp_path: Path) -> None:
+def test_reading_the_state_does_not_make_the_next_step_copy(tmp_path: Path) -> None:
     def train(*callbacks: Any) -> None:
-        # One layer: the kernel of a second one is at times still read, for the gradient, as it is updated.
+        # One layer: the gradient may still read the kernel of a second layer while it is updated.
         model = models.compiled(
             keras.Sequential([keras.Input((4,)), layers.Dense(2000)]),
             optimizer=keras.optimizers.SGD(0.001, momentum=0.5),
@@ -644,7 +644,7 @@ def test_reading_the_state_keeps_no_view_that_would_make_the_next_step_copy(tmp_
     watched = _Addresses()
     train(watched, kr.DeterminismCallback(tmp_path / "run"))
     assert watched.seen[1] == watched.seen[2] == watched.seen[3]
-    # The same, were a view kept.
+    # The same training with a view kept.
     copied = _Addresses(hold=True)
     train(copied)
     assert copied.seen[1] != copied.seen[2]
@@ -652,7 +652,7 @@ def test_reading_the_state_keeps_no_view_that_would_make_the_next_step_copy(tmp_
 
 @pytest.fixture
 def small_files() -> Iterator[Callable[[int], None]]:
-    """Sets how large a file of this process may become: what a full disk is."""
+    """Limit the size of the files of this process, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

@@ -58,7 +58,7 @@ _BUILDERS: dict[str, Callable[[], Any]] = {
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Any, Path]]:
-    """Each model once, with the recording of its state as it is."""
+    """Return each model, built once, and the folder in which its state is recorded."""
     known: dict[str, tuple[Any, Path]] = {}
 
     def get(name: str) -> tuple[Any, Path]:
@@ -188,7 +188,7 @@ def test_generator_that_draws_in_one_run_only_is_reported(tmp_path: Path) -> Non
 
 
 def _loop(folder: Path, *, seed: int = 5, wrong_epoch: int | None = None) -> kr.Recorder:
-    """A GradientTape loop with two nets and an optimizer that no model holds."""
+    """A GradientTape loop with two networks and an optimizer that belongs to no model."""
     models.fresh(seed)
     x, y = models.data()
     nets = {"encoder": keras.Sequential([layers.Dense(3)]), "head": keras.Sequential([layers.Dense(1)])}
@@ -214,11 +214,11 @@ def _loop(folder: Path, *, seed: int = 5, wrong_epoch: int | None = None) -> kr.
     return recorder
 
 
-def test_custom_training_loop(tmp_path: Path) -> None:
-    one, two = _loop(tmp_path / "1"), _loop(tmp_path / "2")
-    assert one.fingerprint == two.fingerprint
+def test_custom_training_loop_is_recorded(tmp_path: Path) -> None:
+    first, second = _loop(tmp_path / "1"), _loop(tmp_path / "2")
+    assert first.fingerprint == second.fingerprint
     ledger = open_ledger(tmp_path / "1")
-    assert ledger.fingerprint == one.fingerprint
+    assert ledger.fingerprint == first.fingerprint
     assert ledger.status == "finished"
     assert ledger.header["seed"] == 5
     records = list(ledger.typed_records())
@@ -231,7 +231,7 @@ def test_custom_training_loop(tmp_path: Path) -> None:
     assert records[3].metrics["loss"] > 0
 
 
-def test_divergence_of_a_custom_training_loop(tmp_path: Path) -> None:
+def test_divergence_of_a_custom_training_loop_is_reported(tmp_path: Path) -> None:
     _loop(tmp_path / "1")
     _loop(tmp_path / "wrong", wrong_epoch=1)
     _loop(tmp_path / "unseeded", seed=6)
@@ -247,7 +247,7 @@ def test_divergence_of_a_custom_training_loop(tmp_path: Path) -> None:
     assert divergence.tensor == "encoder/layers/0/kernel"
 
 
-def test_train_on_batch(tmp_path: Path) -> None:
+def test_train_on_batch_is_recorded(tmp_path: Path) -> None:
     def run(folder: Path) -> str:
         models.fresh()
         model = models.functional()
@@ -255,7 +255,7 @@ def test_train_on_batch(tmp_path: Path) -> None:
         recorder = kr.Recorder(folder, model=model)
         for _ in range(2):
             logs = model.train_on_batch(x, y, return_dict=True)
-            recorder.epoch(logs)  # starts by itself
+            recorder.epoch(logs)  # starts the recording
         assert recorder.fingerprint.endswith("-partial")
         recorder.end()
         recorder.end()
@@ -295,7 +295,7 @@ def test_existing_run_is_kept(tmp_path: Path) -> None:
 
 @pytest.fixture
 def small_files() -> Iterator[Callable[[int], None]]:
-    """Sets how large a file of this process may become: what a full disk is."""
+    """Limit the size of the files of this process, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))

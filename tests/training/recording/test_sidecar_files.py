@@ -38,7 +38,7 @@ def built(seed: int, dtype: str = "float32", frozen: bool = False) -> Any:
 
 
 class Copies(keras.callbacks.Callback):
-    """Keeps the true weights by name: at the start, and after each epoch."""
+    """Keep the true weights by name: at the start, and after each epoch."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ def file_of(record: Any) -> str | None:
 
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_distances_of_trained_pairs(tmp_path: Path, dtype: str) -> None:
+def test_distances_of_trained_pairs_match_the_true_ones(tmp_path: Path, dtype: str) -> None:
     """Estimated and exact distances match the true ones: for another seed, and for one changed element."""
     base = trained(tmp_path / "a", built(1, dtype), keep="all")
     other = trained(tmp_path / "b", built(2, dtype), keep=[3])
@@ -88,18 +88,18 @@ def test_distances_of_trained_pairs(tmp_path: Path, dtype: str) -> None:
     near = trained(tmp_path / "c", near)
     ratios = []
     for folder, states in (("b", other), ("c", near)):
-        found = distances(tmp_path / "a", tmp_path / folder)
-        assert found.layers == ("layers/0", "layers/1", "layers/2", "layers/3")
-        assert found.epochs == ("start", "epoch 1", "epoch 2", "epoch 3")
-        for i, layer in enumerate(found.layers):
+        measured = distances(tmp_path / "a", tmp_path / folder)
+        assert measured.layers == ("layers/0", "layers/1", "layers/2", "layers/3")
+        assert measured.epochs == ("start", "epoch 1", "epoch 2", "epoch 3")
+        for i, layer in enumerate(measured.layers):
             for column in range(4):
                 expected = true(base[column], states[column], layer)
-                if expected and not found.exact[i, column]:
-                    ratios.append(found.values[i, column] / expected)
+                if expected and not measured.exact[i, column]:
+                    ratios.append(measured.values[i, column] / expected)
                 else:
-                    assert np.isclose(found.values[i, column], expected, rtol=1e-6)
-        assert found.exact[:, 3].all() == (folder == "b")
-    # The same layers are estimated again and again, so that these are no 15 draws.
+                    assert np.isclose(measured.values[i, column], expected, rtol=1e-6)
+        assert measured.exact[:, 3].all() == (folder == "b")
+    # The same layers are estimated repeatedly, so these are fewer than 15 independent draws.
     assert len(ratios) >= 15
     assert np.count_nonzero(np.abs(np.array(ratios) - 1) > 0.3) <= 4
 
@@ -113,14 +113,14 @@ def test_sidecar_files_do_not_change_the_fingerprint(tmp_path: Path) -> None:
     assert sorted(p.name for p in (tmp_path / "a").iterdir()) == ["ledger.jsonl", "sketches.bin", "snapshots"]
 
 
-def test_each_state_has_one_sketch_record(tmp_path: Path) -> None:
+def test_each_state_has_a_single_sketch_record(tmp_path: Path) -> None:
     trained(tmp_path / "a", built(1, frozen=True))
     chain = list(open_ledger(tmp_path / "a").typed_records())
     states = [r for r in chain if r.kind in ("start", "epoch", "end")]
-    found = list(SketchFile(tmp_path / "a" / "sketches.bin").records())
-    assert [(r.position, r.digest) for r in found] == [(r.position, r.sections["weights"]) for r in states]
-    assert [t.name for t in found[0].tensors] == list(states[0].tensors["weights"])
-    # A frozen layer is written once, and an end that is as the last epoch takes no more than its place.
+    sketches = list(SketchFile(tmp_path / "a" / "sketches.bin").records())
+    assert [(r.position, r.digest) for r in sketches] == [(r.position, r.sections["weights"]) for r in states]
+    assert [t.name for t in sketches[0].tensors] == list(states[0].tensors["weights"])
+    # A frozen layer is written once, and an end equal to the last epoch adds only its position.
     size = (tmp_path / "a" / "sketches.bin").stat().st_size
     numbers = 256 * (10 + 3 * 8)
     assert numbers < size < numbers + 2000
@@ -184,16 +184,16 @@ def test_end_with_other_weights_has_a_snapshot_too(tmp_path: Path) -> None:
 
 def test_overwritten_run_leaves_no_files(tmp_path: Path) -> None:
     trained(tmp_path / "a", built(1), keep="all")
-    (tmp_path / "a" / "snapshots" / "mine.txt").write_text("not yours")
+    (tmp_path / "a" / "snapshots" / "notes.txt").write_text("notes")
     trained(tmp_path / "a", built(2), sketches=False, overwrite=True)
     assert [str(p.relative_to(tmp_path)) for p in sorted(tmp_path.rglob("*")) if p.is_file()] == [
         "a/ledger.jsonl",
-        "a/snapshots/mine.txt",
+        "a/snapshots/notes.txt",
     ]
 
 
 def test_no_view_of_a_variable_is_kept(tmp_path: Path) -> None:
-    """A view that is kept would make the next assignment copy, to another address."""
+    """If a view were kept, the next assignment would copy to another address."""
     model = keras.Sequential([keras.Input((600,)), keras.layers.Dense(500)])
     kernel = model.layers[0].kernel.value
 
@@ -239,9 +239,9 @@ def test_snapshot_that_cannot_be_written_is_a_warning(tmp_path: Path) -> None:
     assert open_ledger(tmp_path / "a").status == "finished"
 
 
-def test_distances_of_a_launched_script(verified: Callable[..., Any]) -> None:
-    """The run that diverges is stopped there; its sketches are written before."""
-    found = verified("no_seed.py").comparison
-    assert found.verdict == "diverged"
-    assert 0.5 < found.how_far.first.largest < 3
-    assert found.grade.name == "different"
+def test_distances_of_a_launched_script_are_reported(verified: Callable[..., Any]) -> None:
+    """The run is stopped at its divergence, after its sketches are written."""
+    comparison = verified("no_seed.py").comparison
+    assert comparison.verdict == "diverged"
+    assert 0.5 < comparison.how_far.first.largest < 3
+    assert comparison.grade.name == "different"

@@ -1,4 +1,4 @@
-"""`DeterminismCallback(every=...)` and `Recorder.step`: which steps are recorded, and their content."""
+"""`DeterminismCallback(every=...)` and `Recorder.step`: the recorded steps and their content."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def _fit(
     models.fresh()
     model = build()
     model.run_eagerly, model.steps_per_execution = eagerly, steps_per_execution
-    ours = [] if folder is None else [kr.DeterminismCallback(folder, every=every)]
-    model.fit(*models.data(), batch_size=8, epochs=2, verbose=0, callbacks=[*callbacks, *ours])
+    recorders = [] if folder is None else [kr.DeterminismCallback(folder, every=every)]
+    model.fit(*models.data(), batch_size=8, epochs=2, verbose=0, callbacks=[*callbacks, *recorders])
     return model
 
 
@@ -46,7 +46,7 @@ def _places(folder: Path) -> list[tuple[int, int]]:
 
 
 class _Watches(keras.callbacks.Callback):
-    """Takes the state and the loss after each step by itself."""
+    """Read the state and the loss after each step, independently of the record."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -80,11 +80,11 @@ def test_step_records_change_neither_the_training_nor_the_fingerprint(tmp_path: 
     by_epoch = _fit(tmp_path / "epoch", "epoch", eagerly=False)
     by_step = _fit(tmp_path / "step", "step", eagerly=False)
     assert models.weights(bare) == models.weights(by_epoch) == models.weights(by_step)
-    one, two = (open_ledger(tmp_path / name) for name in ("epoch", "step"))
-    assert one.fingerprint == two.fingerprint
+    epoch_ledger, step_ledger = (open_ledger(tmp_path / name) for name in ("epoch", "step"))
+    assert epoch_ledger.fingerprint == step_ledger.fingerprint
     assert _steps(tmp_path / "epoch") == []
-    assert [r.to_dict() | {"extra": 0} for r in _chained(one)] == [
-        r.to_dict() | {"extra": 0} for r in _chained(two)
+    assert [r.to_dict() | {"extra": 0} for r in _chained(epoch_ledger)] == [
+        r.to_dict() | {"extra": 0} for r in _chained(step_ledger)
     ]
     assert kr.compare(tmp_path / "epoch", tmp_path / "step").verdict == "identical"
 
@@ -117,7 +117,7 @@ def test_states_are_equal_with_several_steps_per_call(recorded: Path, tmp_path: 
 
 
 class _Doubles(keras.callbacks.Callback):
-    """Changes one tensor after one step, or after an epoch's last."""
+    """Change one tensor after one step, or after the last step of an epoch."""
 
     def __init__(self, tensor: str, epoch: int, step: int | None) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ def test_invalid_every_is_rejected(every: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_nonfinite_and_missing_losses(tmp_path: Path) -> None:
+def test_nonfinite_and_missing_losses_are_recorded(tmp_path: Path) -> None:
     models.fresh()
     model = models.functional()
     model.run_eagerly = True
@@ -194,7 +194,7 @@ def test_nonfinite_and_missing_losses(tmp_path: Path) -> None:
     assert [r.loss for r in _steps(tmp_path / "gan")] == [None] * 6
 
 
-def test_steps_of_a_custom_training_loop(tmp_path: Path) -> None:
+def test_steps_of_a_custom_training_loop_are_recorded(tmp_path: Path) -> None:
     models.fresh()
     model = models.unbuilt_sequential()
     reader = None

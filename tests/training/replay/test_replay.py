@@ -42,7 +42,7 @@ class Replaying(EventLog):
                 self.evidence[event.position] = evidence()
 
     def steps_left(self, position: StepPosition) -> int:
-        return 0  # the batches that the epoch still has must stay in its iterator
+        return 0  # the remaining batches of the epoch must stay in its iterator
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def sequences() -> tuple[Any, Any]:
 
 
 class OwnStep(keras.Model):
-    """A training step of its own, with noise from a seed generator."""
+    """A custom training step, with noise from a seed generator."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ def half() -> Any:
         layers.Dense(1, dtype=policy),
     ]
     model = keras.Sequential(stack)
-    # Grows every second step: its counter and its scale must not change.
+    # The scale grows every second step: a replay must change neither counter nor scale.
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.Adam(0.01), dynamic_growth_steps=2)
     return models.compiled(model, optimizer=scaled)
 

@@ -1,4 +1,4 @@
-"""Values of taps in a file, and a state before a step that is moved into a file."""
+"""Files with the values of taps, and with the state before a step."""
 
 from __future__ import annotations
 

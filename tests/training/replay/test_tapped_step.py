@@ -1,4 +1,4 @@
-"""Taps in a step: which tensor differs first, and which operation asks the host or draws by itself."""
+"""Taps in a step: which tensor differs first, and which operation calls the host or draws without a seed."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ def stepped(model: Any) -> RecordedStep:
 
 def tapped(step: RecordedStep, level: str = "all") -> tuple[TappedStep, list[np.ndarray]]:
     step.reader.restore(step.before)
-    found = TappedStep(step.model, level)
-    return found, [t.numpy() for t in found(step.feed())]
+    with_taps = TappedStep(step.model, level)
+    return with_taps, [t.numpy() for t in with_taps(step.feed())]
 
 
 def tapped_report(report: ReplayReport) -> TappedReport:
@@ -89,10 +89,10 @@ def drawn_by_the_operation(x: Any) -> Any:
 def test_taps_are_in_the_order_of_the_step() -> None:
     models.fresh()
     step = stepped(models.functional())
-    found, values = tapped(step)
-    taps_found = found.taps
-    assert len(values) == len(taps_found)
-    outputs = [(t.name, t.layer_class) for t in taps_found if t.kind == "output"]
+    with_taps, values = tapped(step)
+    taps = with_taps.taps
+    assert len(values) == len(taps)
+    outputs = [(t.name, t.layer_class) for t in taps if t.kind == "output"]
     assert outputs == [
         ("layers/1", "Dense"),
         ("layers/2", "BatchNormalization"),
@@ -101,16 +101,16 @@ def test_taps_are_in_the_order_of_the_step() -> None:
         ("layers/5", "Concatenate"),
         ("layers/6", "Dense"),
     ]
-    kinds = [t.kind for t in taps_found]
+    kinds = [t.kind for t in taps]
     assert kinds.index("loss") > max(i for i, k in enumerate(kinds) if k == "output")
     assert kinds.index("gradient") > kinds.index("loss")
-    gradients = [t.name for t in taps_found if t.kind == "gradient"]
+    gradients = [t.name for t in taps if t.kind == "gradient"]
     assert gradients == [
         f"layers/{n}"
         for n in ("1/kernel", "1/bias", "2/gamma", "2/beta", "4/kernel", "4/bias", "6/kernel", "6/bias")
     ]
-    # A layer's input is the output of the one before it.
-    by_name = {(t.kind, t.name, t.number): v for t, v in zip(taps_found, values, strict=True)}
+    # The output of one layer is the input of the next.
+    by_name = {(t.kind, t.name, t.number): v for t, v in zip(taps, values, strict=True)}
     assert np.array_equal(by_name["input", "layers/2", 0], by_name["output", "layers/1", 0])
     assert by_name["input", "layers/5", 1].shape == (8, 2)
 
@@ -138,12 +138,12 @@ def test_keras_is_restored_after_tapping() -> None:
         def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
             raise RuntimeError("no loss")
 
-    own = Fails.compute_loss
+    original = Fails.compute_loss
     failing = Fails([keras.Input((4,)), layers.Dense(1)])
     failing.compile(loss="mse")
     with pytest.raises(RuntimeError, match="no loss"):
         TappedStep(failing)(iter(tf.data.Dataset.from_tensors(models.data())))
-    assert (keras.Layer.__call__, tf.GradientTape.gradient, Fails.compute_loss) == (*before[:2], own)
+    assert (keras.Layer.__call__, tf.GradientTape.gradient, Fails.compute_loss) == (*before[:2], original)
 
 
 def test_tensors_in_loops_and_branches_are_not_tapped() -> None:
@@ -160,8 +160,8 @@ def test_tensors_in_loops_and_branches_are_not_tapped() -> None:
     model = InALoop()
     model.inner.build((None, 4))
     step = stepped(models.compiled(model))
-    found, _ = tapped(step)
-    assert {t.name for t in found.taps if t.kind == "output"} == {"head"}
+    with_taps, _ = tapped(step)
+    assert {t.name for t in with_taps.taps if t.kind == "output"} == {"head"}
     assert step.reader.tensor_digests() == step.after
 
 
@@ -170,30 +170,30 @@ def test_tensors_in_loops_and_branches_are_not_tapped() -> None:
 
 def test_first_difference_is_the_output_of_the_noisy_layer(tmp_path: Path) -> None:
     step = stepped(with_noise(drawn_on_the_host))
-    found = replay(step, tmp_path)
-    assert not found.faithful
-    assert not found.agrees
-    assert found.fewer_taps is None
-    first = next(t for t in tapped_report(found).taps if t.digests[0] != t.digests[1])
+    report = replay(step, tmp_path)
+    assert not report.faithful
+    assert not report.agrees
+    assert report.fewer_taps is None
+    first = next(t for t in tapped_report(report).taps if t.digests[0] != t.digests[1])
     assert (first.kind, first.name, first.layer_class) == ("output", "layers/1", "Noisy")
     assert first.distance is not None
     assert first.distance.elements == first.distance.of == 24
     assert first.distance.ulps is not None
     assert first.distance.ulps > 0
-    before = [t for t in tapped_report(found).taps if t.name == "layers/0"]
+    before = [t for t in tapped_report(report).taps if t.name == "layers/0"]
     assert {t.kind for t in before} == {"input", "output"}
     assert all(len(set(t.digests)) == 1 for t in before)
     with np.load(tmp_path / TAPS_NAME) as kept:
-        assert len(kept.files) == len(tapped_report(found).taps)
+        assert len(kept.files) == len(tapped_report(report).taps)
 
 
 def test_value_drawn_while_tracing_differs_after_tracing_again(tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     step = stepped(with_noise(lambda x: tf.constant(rng.normal(size=3), tf.float32)))
-    found = replay(step, tmp_path)
-    assert (found.faithful, found.agrees) == (True, True)
-    assert (tapped_report(found).level, tapped_report(found).faithful) == ("all", False)
-    first = next(t for t in tapped_report(found).taps if t.digests[0] != t.digests[2])
+    report = replay(step, tmp_path)
+    assert (report.faithful, report.agrees) == (True, True)
+    assert (tapped_report(report).level, tapped_report(report).faithful) == ("all", False)
+    first = next(t for t in tapped_report(report).taps if t.digests[0] != t.digests[2])
     assert first.digests[0] == first.digests[1]
     assert (first.kind, first.name, first.layer_class) == ("output", "layers/1", "Noisy")
 
@@ -203,9 +203,9 @@ def test_draws_from_the_process_generators_are_distinguished(tmp_path: Path) -> 
         return tf.reshape(tf.numpy_function(lambda: np.float32(np.random.normal()), [], tf.float32), ())
 
     step = stepped(with_noise(noise))
-    found = replay(step, tmp_path)
-    assert (found.faithful, found.agrees, found.agrees_drawing_on) == (True, True, False)
-    assert tapped_report(found).faithful
+    report = replay(step, tmp_path)
+    assert (report.faithful, report.agrees, report.agrees_drawing_on) == (True, True, False)
+    assert tapped_report(report).faithful
 
 
 # --- operations
@@ -230,8 +230,8 @@ def test_operation_has_its_layer_and_the_users_line(
     if jit_compile and kind == "PyFunc":
         return  # XLA does not call the host
     step = stepped(with_noise(noise, jit_compile=jit_compile))
-    found, _ = tapped(step)
-    (operation,) = found.operations
+    with_taps, _ = tapped(step)
+    (operation,) = with_taps.operations
     assert (operation.type, operation.layer, operation.layer_class) == (kind, "layers/1", "Noisy")
     assert operation.source is not None
     assert operation.source.file == __file__
@@ -248,9 +248,9 @@ def test_operation_in_a_loop_or_a_function_is_found() -> None:
         return tf.while_loop(lambda i, _: i < 2, lambda i, v: (i + 1, v + inner(v)), [0, x])[1]
 
     step = stepped(with_noise(in_a_loop))
-    found, _ = tapped(step)
-    assert {o.type for o in found.operations} == {"RandomUniform"}
-    assert {o.layer for o in found.operations} == {"layers/1"}
+    with_taps, _ = tapped(step)
+    assert {o.type for o in with_taps.operations} == {"RandomUniform"}
+    assert {o.layer for o in with_taps.operations} == {"layers/1"}
 
 
 def test_operation_of_the_step_itself_has_no_layer() -> None:
@@ -261,8 +261,8 @@ def test_operation_of_the_step_itself_has_no_layer() -> None:
 
     models.fresh()
     model = models.compiled(Shuffles([keras.Input((4,)), layers.Dense(1)]))
-    found, _ = tapped(stepped(model))
-    (operation,) = found.operations
+    with_taps, _ = tapped(stepped(model))
+    (operation,) = with_taps.operations
     assert (operation.type, operation.layer) == ("RandomShuffle", "")
     assert operation.source is not None
     assert "tf.random.shuffle(y)" in operation.source.code
@@ -271,8 +271,8 @@ def test_operation_of_the_step_itself_has_no_layer() -> None:
 def test_seeded_layers_have_no_suspicious_operation() -> None:
     models.fresh()
     stack = [keras.Input((4,)), layers.GaussianNoise(0.1), layers.Dropout(0.2), layers.Dense(1)]
-    found, _ = tapped(stepped(models.compiled(keras.Sequential(stack))))
-    assert found.operations == []
+    with_taps, _ = tapped(stepped(models.compiled(keras.Sequential(stack))))
+    assert with_taps.operations == []
 
 
 # --- not enough memory
@@ -297,7 +297,7 @@ class Hungry(layers.Layer):
 
 
 def _on_the_device() -> None:
-    # What a kernel raises; the allocator itself takes ten seconds to give up.
+    # Raised as by a kernel, because the allocator takes ten seconds to fail.
     raise tf.errors.ResourceExhaustedError(
         None, None, "OOM when allocating tensor with shape[35184372088832]"
     )
@@ -317,21 +317,21 @@ def hungry(error: Any, *levels: str) -> tuple[RecordedStep, Hungry]:
 @pytest.mark.parametrize("error", [_on_the_device, _on_the_host])
 def test_fewer_tensors_are_tapped_if_memory_runs_out(error: Any, tmp_path: Path) -> None:
     step, layer = hungry(error, "all")
-    found = replay(step, tmp_path)
+    report = replay(step, tmp_path)
     assert layer.asked == 1
-    assert (found.faithful, found.agrees) == (True, True)
-    assert found.fewer_taps == "out of memory with all of its tensors tapped"
-    assert (tapped_report(found).level, tapped_report(found).faithful) == ("forward", True)
-    assert {t.kind for t in tapped_report(found).taps} == {"output", "loss"}
+    assert (report.faithful, report.agrees) == (True, True)
+    assert report.fewer_taps == "out of memory with all of its tensors tapped"
+    assert (tapped_report(report).level, tapped_report(report).faithful) == ("forward", True)
+    assert {t.kind for t in tapped_report(report).taps} == {"output", "loss"}
     assert step.reader.tensor_digests() == step.after
 
 
 def test_no_tensor_is_tapped_if_memory_always_runs_out(tmp_path: Path) -> None:
     step, layer = hungry(_on_the_device, *tapped_step.LEVELS)
-    found = replay(step, tmp_path)
+    report = replay(step, tmp_path)
     assert layer.asked == 3
-    assert found.tapped is None
-    assert found.fewer_taps == (
+    assert report.tapped is None
+    assert report.fewer_taps == (
         "out of memory with all of its tensors tapped; out of memory with its layers' outputs tapped; "
         "out of memory with its gradients tapped"
     )
@@ -347,7 +347,7 @@ def test_error_of_a_step_that_cannot_be_traced_with_taps_is_reported(tmp_path: P
 
     models.fresh()
     step = stepped(models.compiled(Refuses([keras.Input((4,)), layers.Dense(1)])))
-    found = replay(step, tmp_path)
-    assert (found.faithful, found.agrees) == (True, True)
-    assert found.tapped == TappedReport(error="ValueError: not with me")
+    report = replay(step, tmp_path)
+    assert (report.faithful, report.agrees) == (True, True)
+    assert report.tapped == TappedReport(error="ValueError: not with me")
     assert step.reader.tensor_digests() == step.after
