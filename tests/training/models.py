@@ -82,10 +82,10 @@ def subclassed() -> Any:
 
 
 def shared_layers() -> Any:
-    one, two = keras.Input((4,)), keras.Input((4,))
+    first, second = keras.Input((4,)), keras.Input((4,))
     shared = layers.Dense(3)
-    outputs = layers.Dense(1)(layers.Add()([shared(one), shared(two)]))
-    return compiled(keras.Model([one, two], outputs))
+    outputs = layers.Dense(1)(layers.Add()([shared(first), shared(second)]))
+    return compiled(keras.Model([first, second], outputs))
 
 
 class EquallyNamed(keras.Model):

@@ -1,4 +1,4 @@
-"""Digests of large tensors block by block: the same on any number of cores, and no view is kept."""
+"""Digests of large tensors by blocks: the same on any number of cores. No view is kept."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_digests_are_the_same_on_any_number_of_cores(cpus: int, monkeypatch: pyt
     monkeypatch.setattr(block_hashing, "cpu_count", lambda: cpus)
     arrays = [_array(size) for size in (BLOCK - 1, BLOCK, 5 * BLOCK + 3, 4 * BLOCK)]
     digests = block_digests(list(enumerate(arrays)))
-    assert digests == [(i, _expected(arrays[i])) for i in (1, 2, 3)]  # the first one is not large
+    assert digests == [(i, _expected(arrays[i])) for i in (1, 2, 3)]  # the first array is not large
     assert block_digests([]) == []
 
 

@@ -1,4 +1,4 @@
-"""A variable's bytes and digests: of every dtype, and no view is kept."""
+"""A variable's bytes and digests, for every dtype. No view is kept."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_dtypes_without_a_buffer_format_are_hashed_by_their_bits(dtype: tf.DType
     assert content_of(variable) != content_of(other)
 
 
-def test_golden_digests() -> None:
+def test_digests_equal_golden_values() -> None:
     variable = tf.Variable(tf.range(3, dtype=tf.float32))
     assert digests_of([_tensor(variable, "kernel")]) == {
         "weights": {"kernel": "f740bbc42242c7e348706793f21a6ead"}
@@ -97,7 +97,7 @@ def test_reading_keeps_no_view() -> None:
         for variable in variables:
             variable.assign_add(tf.ones(100_000))
     assert [_address(v) for v in variables] == addresses
-    # What a view that stays would do.
+    # A view that is kept changes the addresses.
     kept = [memoryview(v.read_value()) for v in variables]
     for variable in variables:
         variable.assign_add(tf.ones(100_000))
@@ -105,7 +105,7 @@ def test_reading_keeps_no_view() -> None:
     assert len(kept) == 15
 
 
-def test_shape_of_a_tensor() -> None:
+def test_shape_contains_dtype_shape_and_name() -> None:
     assert shape_of(_tensor(tf.Variable(tf.zeros((2, 3)), name="own"))) == ["float32", [2, 3], "own:0"]
 
 
@@ -121,7 +121,7 @@ def test_logs_are_digested_as_numbers() -> None:
     assert log_digests({"text": "a"}) != log_digests({"text": "b"})
 
 
-def test_arrays_of_array_likes() -> None:
+def test_array_likes_are_converted_to_arrays() -> None:
     expected = [[1.0, 2.0]]
     for value in (
         expected,

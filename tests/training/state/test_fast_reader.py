@@ -1,4 +1,4 @@
-"""`StateReader`: what its digests commit to, and that a copy restores the state exactly."""
+"""`StateReader`: its digests cover the whole state, and a copy restores the state exactly."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_section_digests_cover_each_tensor() -> None:
         assert reader.digests() == before
 
 
-def test_golden_digests() -> None:
+def test_digests_equal_golden_values() -> None:
     models.fresh()
     layer = models.layers.Dense(2)
     layer.build((3,))
@@ -136,7 +136,7 @@ def test_copy_restores_the_state_repeatedly(build: Any) -> None:
     "dtype", ["float32", "float16", "bfloat16", "float64", "int64", "uint32", "bool", "int8"]
 )
 def test_copy_in_a_file_restores_the_state(dtype: str, tmp_path: Path) -> None:
-    """Beyond the size of a part, with rows that do not divide it, and bits that are no numbers."""
+    """Larger than a part, with rows that do not divide a part, and with bits that are NaN."""
     kind = tf.as_dtype(dtype).as_numpy_dtype
     drawn = np.random.default_rng(0).integers(0, 256, 9 << 20, "u1")
     large = (drawn % 2 if dtype == "bool" else drawn).view(kind).reshape(9, 1024, -1)[:, :, None]
@@ -178,7 +178,7 @@ def _address(variable: tf.Variable) -> int:
 def test_large_tensor_is_hashed_by_blocks() -> None:
     module = tf.Module()
     values = np.random.default_rng(3).normal(size=(3, 1 << 20)).astype("float32")
-    # Times one: NumPy memory that is aligned by chance is taken over as it is, and never written to.
+    # `* 1`: TensorFlow shares NumPy memory that is aligned by chance, and never writes to it.
     module.large, module.small = tf.Variable(tf.constant(values[:, : (1 << 20) - 7]) * 1), tf.Variable([1.0])
     reader = StateReader(module)
     assert [t.name for t in reader.tensors] == ["large", "small"]

@@ -23,7 +23,7 @@ from keras_repro.training.state.digests import content_of, digests_of
 from keras_repro.training.state.walk import model_state
 
 
-def test_variable_created_eagerly() -> None:
+def test_initial_value_of_an_eager_variable_is_kept() -> None:
     with initial_values.watch(keep_values=True) as initial:
         variable = keras.Variable([1.0, 2.0])
         first = content_of(variable._value)
@@ -32,7 +32,7 @@ def test_variable_created_eagerly() -> None:
     assert initial.values[id(variable._value)].tolist() == [1.0, 2.0]
 
 
-def test_variables_created_in_a_traced_step() -> None:
+def test_initial_values_from_a_traced_step_are_kept() -> None:
     made: dict[str, Any] = {}
 
     @tf.function
@@ -51,7 +51,7 @@ def test_variables_created_in_a_traced_step() -> None:
     assert made["tensorflow"].numpy().tolist() == [6.0]
 
 
-def test_variable_created_in_another_thread() -> None:
+def test_variable_created_in_another_thread_is_watched() -> None:
     made = []
     with initial_values.watch() as initial:
         thread = threading.Thread(target=lambda: made.append(keras.Variable(1.0)))
@@ -60,16 +60,18 @@ def test_variable_created_in_another_thread() -> None:
     assert initial.digest(made[0]._value) is not None
 
 
-def test_watching_starts_and_stops() -> None:
+def test_variables_are_watched_only_between_start_and_stop() -> None:
     before = keras.Variable(1.0)
     outer = initial_values.start()
     with initial_values.watch() as inner:
         both = keras.Variable(1.0)
-    one = keras.Variable(1.0)
+    outer_only = keras.Variable(1.0)
     initial_values.stop(outer)
     initial_values.stop(outer)
-    none = keras.Variable(1.0)
-    seen = [[b.digest(v._value) is not None for v in (before, both, one, none)] for b in (outer, inner)]
+    neither = keras.Variable(1.0)
+    seen = [
+        [b.digest(v._value) is not None for v in (before, both, outer_only, neither)] for b in (outer, inner)
+    ]
     assert seen == [[False, True, True, False], [False, True, False, False]]
     outer.forget()
     assert outer.digest(both._value) is None
@@ -122,7 +124,7 @@ def test_unbuilt_model_has_the_initial_values_of_the_built_one(tmp_path: Path) -
     slots = {n: d for n, d in expected["optimizer"].items() if "momentums" in n or "velocities" in n}
     assert len(slots) == 8
     assert {n: initial["optimizer"][n] for n in slots} == slots
-    # After the epoch they differ from what they were initial with.
+    # After the epoch they differ from their initial values.
     assert records["epoch 0 0"].tensors["weights"] != initial["weights"]
 
 
@@ -147,12 +149,12 @@ def test_unseeded_models_diverge_before_the_first_epoch(build: Any, tmp_path: Pa
     assert divergence.section == "weights"
     assert str(divergence.tensor).endswith("kernel")
     assert "before the first epoch: initial weights differ" in divergence.describe()
-    # Biases and slots are initial as zeros: they do not differ, they appeared.
+    # Biases and slots start as zeros: they are new, and do not differ.
     assert all(t["tensor"].endswith("kernel") and t["section"] == "weights" for t in divergence.tensors)
 
 
 class _Grows(keras.callbacks.Callback):
-    """Gives the model another layer between two epochs."""
+    """Add a layer to the model between two epochs."""
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         if epoch == 1:
@@ -161,11 +163,11 @@ class _Grows(keras.callbacks.Callback):
 
 
 def test_initial_values_of_a_layer_added_during_training_are_recorded(tmp_path: Path) -> None:
-    def train(folder: Path, seed_of_growth: int) -> None:
+    def train(folder: Path, layer_seed: int) -> None:
         models.fresh()
         model = models.with_plain_object()
         x, y = models.data()
-        keras.utils.set_random_seed(seed_of_growth)
+        keras.utils.set_random_seed(layer_seed)
         callbacks = [_Grows(), kr.DeterminismCallback(folder)]
         model.fit(x, y, batch_size=24, epochs=3, shuffle=False, verbose=0, callbacks=callbacks)
 

@@ -25,14 +25,14 @@ def _trained(build: Any, inputs: Any = models.data) -> Any:
     return model
 
 
-def test_sequential() -> None:
+def test_layers_of_a_sequential_model_are_named() -> None:
     model = keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5), layers.Dense(1)])
     kinds = _named(model)
     names = {"layers/0": "Dense", "layers/1": "Dropout", "layers/2": "Dense"}
     assert {n: k for n, k in kinds.items() if n.startswith("layers/")} == names
 
 
-def test_functional_includes_inputs() -> None:
+def test_layers_of_a_functional_model_include_inputs() -> None:
     kinds = _named(models.functional())
     assert kinds == {
         "layers/0": "InputLayer",
@@ -45,7 +45,7 @@ def test_functional_includes_inputs() -> None:
     }
 
 
-def test_lists_and_dicts_of_layers() -> None:
+def test_layers_in_lists_and_dicts_are_named() -> None:
     kinds = _named(models.subclassed())
     for name, kind in {
         "blocks/0": "Dense",
@@ -59,7 +59,7 @@ def test_lists_and_dicts_of_layers() -> None:
         assert kinds[name] == kind
 
 
-def test_nested_models() -> None:
+def test_layers_of_nested_models_are_named() -> None:
     kinds = _named(models.nested())
     assert kinds["layers/1"] == "Sequential"
     assert kinds["layers/1/layers/0"] == "Sequential"
@@ -74,7 +74,7 @@ def test_shared_layer_has_one_name() -> None:
     assert sum(isinstance(layer, layers.Dense) for layer in listed) == 2
 
 
-def test_wrapped_layers() -> None:
+def test_wrapped_layers_are_named() -> None:
     kinds = _named(models.bidirectional())
     assert kinds["layers/0"] == "Bidirectional"
     assert {kinds["layers/0/forward_layer"], kinds["layers/0/backward_layer"]} == {"LSTM"}
@@ -106,7 +106,7 @@ def test_name_of_a_weight_starts_with_the_name_of_its_layer(name: str) -> None:
     model = _trained(case.build, case.inputs)
     tensors = [t for t in model_state(model) if t.section == "weights"]
     owners = owners_of(model, tensors)
-    # Keras does not see what a plain object holds: that is in no layer.
+    # Keras does not track the contents of a plain object: they are in no layer.
     assert set(owners) == {t.name for t in tensors if not t.name.startswith("settings/")}
     for tensor, (layer_name, layer) in owners.items():
         assert tensor.startswith(f"{layer_name}/") or layer is model, (tensor, layer_name)
@@ -121,7 +121,7 @@ def test_owners_are_the_innermost_layers() -> None:
     assert not any(n.startswith("optimizer/") for n in owners)
 
 
-def test_variables_that_keras_does_not_list() -> None:
+def test_variables_that_keras_does_not_list_have_an_owner() -> None:
     model = _trained(models.own_noise)
     owners = {n: (p, type(layer).__name__) for n, (p, layer) in owners_of(model, model_state(model)).items()}
     assert owners["layers/1/scale"] == owners["layers/1/random/state"] == ("layers/1", "OwnNoise")

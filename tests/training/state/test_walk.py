@@ -54,15 +54,15 @@ def test_names_and_fingerprint_are_equal_in_every_process(
     assert first.names == second.names == elsewhere[name].names
     assert len(set(first.names)) == len(first.names)
     assert first.fingerprint == second.fingerprint == elsewhere[name].fingerprint
-    # Otherwise the counters were not shifted, and nothing was tested.
+    # If these were equal, no counter was shifted and the test would check nothing.
     assert first.keras_names != second.keras_names != elsewhere[name].keras_names
 
 
 def test_another_seed_has_another_fingerprint(tmp_path: Path) -> None:
-    one = models.train(models.CASES["sequential"], tmp_path / "one")
-    other = models.train(models.CASES["sequential"], tmp_path / "other", seed=6)
-    assert one.names == other.names
-    assert one.fingerprint != other.fingerprint
+    first = models.train(models.CASES["sequential"], tmp_path / "one")
+    second = models.train(models.CASES["sequential"], tmp_path / "other", seed=6)
+    assert first.names == second.names
+    assert first.fingerprint != second.fingerprint
 
 
 def test_names_follow_the_structure() -> None:
@@ -153,14 +153,14 @@ def test_optimizers_within_an_optimizer_are_found(shared: bool) -> None:
     names = [t.name for t in tensors]
     last = "optimizer/inner_optimizers/0/momentums/layers/1/kernel"
     assert last in names
-    # Two optimizers and two weights: the list of the former is no list of slots.
+    # Two optimizers and two weights: the list of optimizers is not a list of slots.
     assert (last.replace("0", "1").replace("layers/1", "layers/0") in names) is not shared
 
 
 def test_variables_that_keras_does_not_list_are_found() -> None:
-    own = {t.name: t.section for t in model_state(models.own_noise())}
-    assert own["layers/1/scale"] == "weights"
-    assert own["layers/1/random/state"] == "seeds"
+    sections = {t.name: t.section for t in model_state(models.own_noise())}
+    assert sections["layers/1/scale"] == "weights"
+    assert sections["layers/1/random/state"] == "seeds"
     model = models.with_plain_object()
     model(models.data()[0])
     plain = {t.name: t.section for t in model_state(model)}
@@ -223,7 +223,7 @@ def test_long_chain_is_followed_to_its_end() -> None:
 def test_set_is_ordered_by_creation() -> None:
     digests = []
     for _ in range(2):
-        # 12 layers a model: counters cross 9 to 10 in one of them, 99 to 100 would do as well.
+        # 12 layers a model: one of their counters passes from 9 to 10, which changes the order by name.
         keras.utils.set_random_seed(5)
         model = models.compiled(models.WithSets())
         model(models.data()[0])
@@ -241,7 +241,7 @@ def test_entries_keyed_by_objects_are_named_by_index() -> None:
     assert names[0] == names[1] == ["gates/plain", "gates/0", "gates/1"]
 
 
-def test_cycles_end() -> None:
+def test_cycles_do_not_change_the_names() -> None:
     model = models.sequential()
     before = [t.name for t in model_state(model)]
     holder = models.Settings()
@@ -259,7 +259,7 @@ def _fail(*_: Any) -> Any:
 
 
 class _Trap:
-    """Everything that can be called without naming it fails, and draws from a generator before."""
+    """Each method that Python calls implicitly draws from a generator, then fails."""
 
     value = property(_fail)
     name = property(_fail)
@@ -366,16 +366,16 @@ def test_other_attributes_are_skipped(tmp_path: Path) -> None:
 
 
 def test_several_models_and_optimizers_are_named() -> None:
-    one, two = models.sequential(), models.sequential()
+    generator, discriminator = models.sequential(), models.sequential()
     extra = [keras.optimizers.SGD(), keras.optimizers.SGD()]
-    names = [t.name for t in model_state({"g": one, "d": two}, extra)]
+    names = [t.name for t in model_state({"g": generator, "d": discriminator}, extra)]
     assert "g/layers/0/kernel" in names
     assert "d/optimizer/learning_rate" in names
     assert "optimizer/0/learning_rate" in names
     assert "optimizer/1/learning_rate" in names
     slot = keras.optimizers.Adam()
-    slot.build(one.trainable_variables)
-    names = [t.name for t in model_state({"g": one}, {"own": slot})]
+    slot.build(generator.trainable_variables)
+    names = [t.name for t in model_state({"g": generator}, {"own": slot})]
     assert "own/momentums/g/layers/0/kernel" in names
 
 
@@ -392,12 +392,12 @@ def test_global_seed_generator_is_found_and_not_created() -> None:
 
 
 def _no_change(model: Any) -> None:
-    """Change what a training changes between two walks."""
+    """Change only what a training changes between two walks."""
     model.plain, model.note = 3, "text"
     model.train_on_batch(*models.data())
 
 
-def _born(model: Any) -> None:
+def _build_layer(model: Any) -> None:
     model.settings.extra[0].build((None, 4))
 
 
@@ -406,7 +406,7 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a layer in a list": lambda m: m.settings.extra.append(_built(layers.Dense(2))),
     "a layer in an empty list": lambda m: m.settings.nothing.append(_built(layers.Dense(2))),
     "a layer in place of another": lambda m: m.settings.extra.__setitem__(1, _built(layers.Dense(2))),
-    "a layer that is built": _born,
+    "a layer that is built": _build_layer,
     "an attribute of a plain object": lambda m: setattr(m.settings, "more", tf.Variable(1.0)),
     "a plain attribute that is a variable now": lambda m: setattr(m.settings, "number", tf.Variable(1.0)),
     "a slot that is filled": lambda m: setattr(m.slotted, "late", tf.Variable(1.0)),
@@ -415,14 +415,14 @@ CHANGES: dict[str, Callable[[Any], object]] = {
     "a plain entry that is a variable now": lambda m: m.numbers.__setitem__("one", tf.Variable(1.0)),
     "another optimizer": lambda m: m.compile("sgd", "mse"),
     "an optimizer's slot": lambda m: m.optimizer.add_variable_from_reference(m.layers[0].kernel, "slot"),
-    "a variable of its own": lambda m: setattr(m.layers[0], "kernel2", tf.Variable(1.0)),
-    "another tf.Variable behind one of Keras's": lambda m: setattr(
+    "a tf.Variable in a layer": lambda m: setattr(m.layers[0], "kernel2", tf.Variable(1.0)),
+    "another tf.Variable in a Keras variable": lambda m: setattr(
         m.layers[0].bias, "_value", tf.Variable(m.layers[0].bias.value)
     ),
     "a generator": lambda m: setattr(m.settings, "noise", keras.random.SeedGenerator(3)),
     "a metric": lambda m: setattr(m.settings, "spread", keras.metrics.Mean()),
     "the global generator": lambda m: keras.random.uniform(()),
-    "a variable that goes": lambda m: m.table.pop("a"),
+    "a removed variable": lambda m: m.table.pop("a"),
 }
 
 
