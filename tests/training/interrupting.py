@@ -10,7 +10,7 @@ import keras
 
 
 class Interrupted(Exception):
-    """Represents the end of a process."""
+    """Represent the end of a process."""
 
 
 class Interrupts(keras.callbacks.Callback):

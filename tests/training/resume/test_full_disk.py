@@ -19,7 +19,7 @@ OLDER = ["resume-epoch-2-step-0.h5", "resume-epoch-3-step-0.h5"]
 
 @pytest.fixture
 def trained(forkserver: ForkServer, tmp_path: Path) -> Callable[..., dict[str, Any]]:
-    """Run tests/scripts/full_disk.py in a process of its own, and return its report."""
+    """Run tests/scripts/full_disk.py in its own process, and return its report."""
 
     def train(*arguments: str) -> dict[str, Any]:
         process = tmp_path / "process"

@@ -36,7 +36,7 @@ Train = Callable[..., Launched]
 
 @pytest.fixture(scope="module")
 def train(forkserver: ForkServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Train]:
-    """Run tests/scripts/interrupted.py in a process of its own: KIND FOLDER EVERY [MOMENT]."""
+    """Run tests/scripts/interrupted.py in its own process: KIND FOLDER EVERY [MOMENT]."""
     before = Path.cwd()
     folder = tmp_path_factory.mktemp("resume")
     os.chdir(folder)
@@ -114,7 +114,8 @@ def test_resumed_run_equals_uninterrupted_run(
 def test_finished_run_is_returned_as_recorded(train: Train, whole: Callable[[str], dict[str, Any]]) -> None:
     expected = whole("mlp")
     ledger = Path("whole-mlp/ledger.jsonl").read_bytes()
-    launched = train("mlp", "whole-mlp", "epoch", "kill:0.0")  # there is no step at which it could be killed
+    # The run is finished: there is no step at which it could be killed.
+    launched = train("mlp", "whole-mlp", "epoch", "kill:0.0")
     assert launched.code == 0, launched.output
     again = result("whole-mlp")
     assert (again["fingerprint"], again["history"]) == (expected["fingerprint"], expected["history"])
@@ -332,7 +333,7 @@ def test_kept_epochs_survive_an_interruption(tmp_path: Path) -> None:
         keep: Any = [1, 3] if name == "some" else name
         with pytest.raises(ValueError, match="it fails"):
             _fit(tmp_path / name, callbacks=[_Fails(2)], keep=keep)
-        if name == "last":  # as if it was killed before it removed the previous one
+        if name == "last":  # as if killed before the previous snapshot was removed
             folder = tmp_path / "last/snapshots"
             (folder / "fit-1-epoch-1.h5").write_bytes((folder / "fit-1-epoch-2.h5").read_bytes())
         _fit(tmp_path / name, callbacks=[type("_Fails", (keras.callbacks.Callback,), {})()], keep=keep)

@@ -19,7 +19,7 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.resume import tensorboard_files
 
 pytestmark = [
-    # `pytest.warns` issues other warnings again, as if they came from here.
+    # `pytest.warns` issues other warnings again, with this file as their source.
     pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning"),
     # Keras's CSVLogger leaves its file open if a fit fails.
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),

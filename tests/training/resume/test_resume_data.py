@@ -30,7 +30,7 @@ def _seeded() -> None:
 
 
 class Rows(keras.utils.PyDataset):  # type: ignore[misc]
-    """Six batches, each a function of its index; the last one is smaller."""
+    """Six batches, each a function of its index; the last batch is smaller."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(**how)
@@ -70,7 +70,7 @@ class Turns(Rows):
 
 
 class Endless(Rows):
-    """Of unknown length."""
+    """Rows of unknown length."""
 
     @property
     def num_batches(self) -> None:
@@ -134,7 +134,7 @@ def _result(run: Any) -> dict[str, Any]:
 
 
 def _check_resumed(folder: Path, make: Callable[[], Any], moments: Any, **given: Any) -> None:
-    """Interrupt one run at each moment in turn, and compare its result with an uninterrupted run."""
+    """Interrupt one run at each moment, and compare its result with an uninterrupted run."""
     whole = _result(_fit(folder / "whole", make(), **given))
     for moment in moments:
         with pytest.raises(KeyboardInterrupt if moment.endswith("signal") else Interrupted):
@@ -159,7 +159,7 @@ def test_stream_continues_with_steps_per_epoch(kind: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("kind", ["turns", "shuffled"])
 def test_resume_after_last_step_of_epoch(kind: str, tmp_path: Path) -> None:
-    """During validation Keras has closed the epoch's data; at the last step it has not."""
+    """Keras closes the epoch's data before validation, but not at the last step."""
     validation = Turns if kind == "turns" else DATA["fixed"]
     given = {"validation_data": validation(), "snapshot_every": "epoch"}
     whole = _result(_fit(tmp_path / "whole", DATA[kind](), **given))
@@ -180,7 +180,7 @@ def test_snapshots_do_not_change_training_on_streams(tmp_path: Path) -> None:
         assert _result(_fit(tmp_path / kind / "plain", DATA[kind](), **plain)) == resumable
 
 
-def test_batches_of_py_dataset_are_in_our_order(tmp_path: Path) -> None:
+def test_batches_of_py_dataset_are_in_the_order_of_the_trainer(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Seen(Rows):
@@ -191,7 +191,7 @@ def test_batches_of_py_dataset_are_in_our_order(tmp_path: Path) -> None:
     off = {"resume": False, "snapshot_every": None, "epochs": 3}
     run = _fit(tmp_path / "run", Seen(), **off)
     assert run.fingerprint.startswith("kr1-smo-")
-    epochs = [seen[2 + 6 * n : 8 + 6 * n] for n in range(3)]  # after the two of the check
+    epochs = [seen[2 + 6 * n : 8 + 6 * n] for n in range(3)]  # after the two batches of the check
     assert all(sorted(epoch) == list(range(6)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 3
     fit = next(open_ledger(run.ledger).typed_records())

@@ -92,7 +92,7 @@ class Draws(keras.callbacks.Callback):
 
 
 class FirstStepReached(Exception):
-    """The state before the first step of a resumed run is recorded."""
+    """Raised after the state before the first step of a resumed run is recorded."""
 
 
 class StateRecorder(keras.callbacks.Callback):
@@ -142,7 +142,7 @@ def parts(model: Any, callbacks: list[Any]) -> dict[str, Any]:
 
 
 def differing(first: dict[str, Any], second: dict[str, Any]) -> list[str]:
-    """Return names of the parts that differ, or that only one of the two has."""
+    """Return names of the parts that differ, or that only one of the two contains."""
     return sorted(n for n in first.keys() | second.keys() if first.get(n, "none") != second.get(n, "none"))
 
 
@@ -274,7 +274,7 @@ def disable_restoring(part: str, monkeypatch: pytest.MonkeyPatch) -> None:
         )
 
 
-# Parts that differ together, as they hold the same value.
+# Parts that differ together, because they contain the same value.
 _TOGETHER = {"optimizer: optimizer/learning_rate": ["learning rate"]}
 
 
