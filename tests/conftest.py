@@ -147,8 +147,8 @@ def command(
 
     def run(*arguments: object) -> Answer:
         code = cli.main([str(a) for a in arguments])
-        said = capfd.readouterr()
-        return Answer(code, said.out, said.err)
+        captured = capfd.readouterr()
+        return Answer(code, captured.out, captured.err)
 
     yield run
     signal.signal(signal.SIGTERM, before)

@@ -41,16 +41,16 @@ class ForkServer:
     def __init__(self, *, hash_seed: str | None = None) -> None:
         own = {} if hash_seed is None else {"PYTHONHASHSEED": hash_seed}
         self._lock = threading.Lock()
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket, server_socket = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         # The messages of TensorFlow's import are needed only if it fails.
         self._messages = tempfile.TemporaryFile()  # noqa: SIM115
-        with theirs:
+        with server_socket:
             self._process = subprocess.Popen(
-                [sys.executable, __file__, str(theirs.fileno())],
+                [sys.executable, __file__, str(server_socket.fileno())],
                 env=os.environ | {"PYTHONPATH": _with_repository(), "TF_CPP_MIN_LOG_LEVEL": "3"} | own,
                 stdin=subprocess.DEVNULL,
                 stderr=self._messages,
-                pass_fds=[theirs.fileno()],
+                pass_fds=[server_socket.fileno()],
                 # The tests handle Ctrl-C themselves.
                 start_new_session=True,
             )
@@ -82,8 +82,8 @@ class ForkServer:
         if not answer:
             code = self._process.wait()
             self._messages.seek(0)
-            said = self._messages.read().decode(errors="replace")
-            raise RuntimeError(f"the fork server has ended with exit code {code}\n{said}")
+            message = self._messages.read().decode(errors="replace")
+            raise RuntimeError(f"the fork server has ended with exit code {code}\n{message}")
         return json.loads(answer)
 
     def close(self) -> None:

@@ -68,8 +68,8 @@ def training(*, fit: int = 0, epochs: int = 3, status: str = "finished", **extra
     number = record("fit", {}, fit=fit, extra=usual | extra)
     records = [replace(number, sections={"fit": digest(f"fit {fit}")})]
     records.append(record("start", state("start"), fit=fit, shapes=_SHAPES))
-    born = {"optimizer": {ITERATIONS: "0", RATE: "rate"}}
-    records.append(record("birth", born, fit=fit, epoch=0, shapes=_CREATED))
+    created = {"optimizer": {ITERATIONS: "0", RATE: "rate"}}
+    records.append(record("birth", created, fit=fit, epoch=0, shapes=_CREATED))
     for epoch in range(epochs):
         tensors = state(f"epoch {epoch}") | {"metrics": {"loss": f"loss {epoch}"}}
         records.append(record("epoch", tensors, fit=fit, epoch=epoch, metrics={"loss": 1.0 / (epoch + 1)}))

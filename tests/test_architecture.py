@@ -411,17 +411,17 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 def dead_links(document, text):
     """The links of a page into this repository that lead nowhere."""
-    found = []
+    dead = []
     for block in MarkdownIt("commonmark").enable("table").parse(text):
         for token in block.children or ():
             target = str(token.attrs.get("href") or token.attrs.get("src") or "")
             path, _, heading = target.partition("#")
             if not target or "://" in target:
                 continue
-            where = document.parent / path if path else document
-            if not where.exists() or (heading and heading not in headings(where)):
-                found.append(target)
-    return found
+            page = document.parent / path if path else document
+            if not page.exists() or (heading and heading not in headings(page)):
+                dead.append(target)
+    return dead
 
 
 def headings(document):
@@ -461,8 +461,8 @@ def test_the_package_loads_next_to_nothing():
 
 
 def test_the_door_loads_next_to_nothing():
-    found = loaded("import keras_repro.cli.main")
-    assert not found & (HEAVY | {"numpy", "rich", "blake3"})
+    modules = loaded("import keras_repro.cli.main")
+    assert not modules & (HEAVY | {"numpy", "rich", "blake3"})
 
 
 def test_a_name_brings_only_what_it_needs():
@@ -474,6 +474,6 @@ def test_comparing_loads_no_tensorflow(tmp_path):
     runs = [str(write(tmp_path / name, training())) for name in "ab"]
     code = "import sys\nfrom keras_repro.cli.main import main\n"
     code += "code = main(['compare', *sys.argv[1:]])\nassert code == 0, code"
-    found = loaded(code, *runs)
-    assert {"keras_repro", "numpy", "rich"} <= found
-    assert not found & HEAVY
+    modules = loaded(code, *runs)
+    assert {"keras_repro", "numpy", "rich"} <= modules
+    assert not modules & HEAVY

@@ -56,13 +56,13 @@ def test_example_is_identical_under_any_hash_seed(
     second = process(*verify, *more, PYTHONHASHSEED="99")
     answers = [started.communicate() for started in (first, second)]
     assert (first.returncode, second.returncode) == (0, 0), answers
-    found, again = (json.loads((folder / "out.json").read_text()) for folder in (here, elsewhere))
-    assert {"format", "verdict", "runs", "divergence", "notes"} <= set(found)
-    assert (found["format"], found["verdict"], found["divergence"]) == (1, "identical", None)
-    assert (len(found["runs"]), len(again["runs"])) == (3, 2)
-    (fingerprint,) = {run["fingerprint"] for run in found["runs"] + again["runs"]}
+    result, again = (json.loads((folder / "out.json").read_text()) for folder in (here, elsewhere))
+    assert {"format", "verdict", "runs", "divergence", "notes"} <= set(result)
+    assert (result["format"], result["verdict"], result["divergence"]) == (1, "identical", None)
+    assert (len(result["runs"]), len(again["runs"])) == (3, 2)
+    (fingerprint,) = {run["fingerprint"] for run in result["runs"] + again["runs"]}
     assert fingerprint.startswith("kr1-smr-")
-    ledgers = [open_ledger(run["ledger"]) for run in found["runs"] + again["runs"]]
+    ledgers = [open_ledger(run["ledger"]) for run in result["runs"] + again["runs"]]
     assert [sum(r.kind == "epoch" for r in ledger.typed_records()) for ledger in ledgers] == [50] * 5
     seeds = [s["achieved"] for f in ledgers for s in f.header["switches"] if s["name"] == "hash_seed"]
     assert seeds == [1, 2, 3, 99, 99]
@@ -118,10 +118,10 @@ def test_pinned_script_is_identical_and_modules_take_arguments_and_caps(
 
     # Without a seed the runs diverge; the time of a whole run is estimated all the same.
     assert capped.returncode == 1, capped_out + capped_err
-    found = json.loads((here / "out.json").read_text())
-    assert (found["verdict"], found["divergence"]["cause"]) == ("diverged", "initial_weights")
-    assert found["divergence"]["epoch"] is None
-    assert found["estimated_seconds"] > 0
+    result = json.loads((here / "out.json").read_text())
+    assert (result["verdict"], result["divergence"]["cause"]) == ("diverged", "initial_weights")
+    assert result["divergence"]["epoch"] is None
+    assert result["estimated_seconds"] > 0
     lines = capped_out.splitlines()
     assert lines[0] == "2 runs of: -m package.train --epochs 5 --runs 9 --"
     (look,) = (line for line in lines if line.startswith("note: the runs cover only"))
@@ -129,7 +129,7 @@ def test_pinned_script_is_identical_and_modules_take_arguments_and_caps(
         "note: the runs cover only the first 2 epochs of each fit and the first 3 steps of each epoch; "
         "the whole training would take about "
     )
-    ledger = open_ledger(found["runs"][0]["ledger"])
+    ledger = open_ledger(result["runs"][0]["ledger"])
     assert sum(r.kind == "epoch" for r in ledger.typed_records()) == 2
     (fit,) = (r for r in ledger.typed_records() if r.kind == "fit")
     assert fit.extra["arguments"]["epochs_requested"] == 6
@@ -160,10 +160,10 @@ def test_divergence_is_described_and_exits_with_1(command: Any, here: Path) -> N
     assert lines[-2].startswith("also: layers/")
     assert lines[-1].startswith("diverged: at epoch 1/2: weights differ, first in layers/0/")
     assert lines[-1].endswith("; the data given to fit differs")
-    found = json.loads((here / "o.json").read_text())
-    where = found["divergence"]
+    result = json.loads((here / "o.json").read_text())
+    where = result["divergence"]
     assert {"fit", "epoch", "step", "section", "tensor", "cause", "tensors"} <= set(where)
-    assert (found["format"], found["verdict"]) == (1, "diverged")
+    assert (result["format"], result["verdict"]) == (1, "diverged")
     assert (where["fit"], where["epoch"], where["section"], where["cause"]) == (
         0,
         0,
@@ -171,7 +171,7 @@ def test_divergence_is_described_and_exits_with_1(command: Any, here: Path) -> N
         "data_values",
     )
     assert {"section", "tensor"} <= set(where["tensors"][0])
-    assert [Path(run["ledger"]).exists() for run in found["runs"]] == [True, True]
+    assert [Path(run["ledger"]).exists() for run in result["runs"]] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -204,16 +204,16 @@ def test_first_differing_batch_is_reported_with_steps(
     )
     answer = command("verify", script, "--every", "step", "--runs", 3, "--json", "o.json")
     assert (answer.code, answer.err) == (1, "")
-    found = json.loads((here / "o.json").read_text())
+    result = json.loads((here / "o.json").read_text())
     fit = 1 if cause == "data_order" else 0
-    where = found["divergence"]
+    where = result["divergence"]
     assert (where["fit"], where["epoch"], where["step"], where["cause"]) == (fit, 0, 0, cause)
     assert where["explanation"] == explanation
     assert answer.out.splitlines()[-1].endswith(f"; {explanation}")
     assert ", by step 1: weights differ" in answer.out
     # The second run was stopped there, and no third one was started.
     assert "note: run 2 was stopped where it diverged: --keep-going lets all runs finish" in answer.out
-    assert len(found["runs"]) == 2
+    assert len(result["runs"]) == 2
 
 
 def test_leftovers_are_listed(command: Any) -> None:
@@ -290,17 +290,17 @@ def test_compare_exit_codes_and_json(command: Any, here: Path) -> None:
     same = command("compare", a, b / "ledger.jsonl", "--json", "same.json")
     assert (same.code, same.err) == (0, "")
     assert same.out.splitlines()[-1].startswith("identical: 2 runs, bit for bit, fingerprint kr1-smr-")
-    found = json.loads((here / "same.json").read_text())
-    assert (found["format"], found["verdict"], found["divergence"]) == (1, "identical", None)
-    assert len({run["fingerprint"] for run in found["runs"]}) == 1
+    result = json.loads((here / "same.json").read_text())
+    assert (result["format"], result["verdict"], result["divergence"]) == (1, "identical", None)
+    assert len({run["fingerprint"] for run in result["runs"]}) == 1
 
     diverged = command("compare", a, other, "--json", "diverged.json")
     assert (diverged.code, diverged.err) == (1, "")
     assert (
         "diverged: before the first epoch: initial weights differ, first in layers/0/kernel" in diverged.out
     )
-    found = json.loads((here / "diverged.json").read_text())
-    assert found["divergence"]["tensors"] == [{"section": "weights", "tensor": "layers/0/kernel"}]
+    result = json.loads((here / "diverged.json").read_text())
+    assert result["divergence"]["tensors"] == [{"section": "weights", "tensor": "layers/0/kernel"}]
 
     unlike = command("compare", a, make_run(here / "d", coverage="sm"), "--json", "unlike.json")
     refused(unlike, "incomparable: their fingerprints cover different things: ")
@@ -436,13 +436,13 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         (folder / "script.py").write_text("import keras\n")
         folder.chmod(0o555)
         monkeypatch.chdir(folder)
-        nobody = os.geteuid() == 0
-        if nobody:
+        is_root = os.geteuid() == 0
+        if is_root:
             os.seteuid(65534)
         try:
             yield folder
         finally:
-            if nobody:
+            if is_root:
                 os.seteuid(0)
             folder.chmod(0o755)
 

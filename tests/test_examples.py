@@ -75,9 +75,9 @@ def ran(test: doctest.DocTest, folder: Path, monkeypatch: pytest.MonkeyPatch) ->
         (folder / "check" / run).mkdir(parents=True)
         shutil.copy(GOLDEN, folder / "check" / run / "ledger.jsonl")
     monkeypatch.chdir(folder)
-    said: list[str] = []
-    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=said.append)
-    return "".join(said)
+    output: list[str] = []
+    doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test, out=output.append)
+    return "".join(output)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -84,8 +84,8 @@ def test_expectation_of_each_script_is_sound(case):
     assert set(case.place) <= {"line", "layer", "variable"}
     texts = [(case.script.parent / name).read_text() for name in case.files]
     for fragment in case.place.get("line", ()):
-        found = [line for text in texts for line in text.splitlines() if fragment in line]
-        assert len(found) == 1, (fragment, found)
+        matches = [line for text in texts for line in text.splitlines() if fragment in line]
+        assert len(matches) == 1, (fragment, matches)
 
 
 def test_scripts_do_not_mention_the_package():
@@ -148,9 +148,9 @@ def test_score_fails_if_a_case_is_missed_or_a_false_alarm(capsys):
     assert score._summary([replace(good, code=0), clean]) == 1
     assert score._summary([replace(good, code=2), clean]) == 1
     assert score._summary([good, replace(clean, code=1)]) == 1
-    said = capsys.readouterr().out
-    assert "found         0/1" in said
-    assert "false alarms  1/1" in said
+    output = capsys.readouterr().out
+    assert "found         0/1" in output
+    assert "false alarms  1/1" in output
 
 
 def test_bars(monkeypatch, capsys):

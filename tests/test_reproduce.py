@@ -66,13 +66,13 @@ def test_copied_folder_is_reproduced_bit_identical(
     assert lines[2] == "script: your file train.py, as recorded"
     assert lines[-1].startswith("grade: bitwise (")
     assert f"are bit-identical; both runs have the fingerprint {fingerprint}." in lines[-2]
-    found = json.loads((elsewhere / "out.json").read_text())
-    assert (found["verdict"], found["grade"]["name"], found["command"]) == (
+    data = json.loads((elsewhere / "out.json").read_text())
+    assert (data["verdict"], data["grade"]["name"], data["command"]) == (
         "identical",
         "bitwise",
         "train.py 2",
     )
-    assert Path(found["runs"][1]["ledger"]).parent.parent == Path(".keras_repro")
+    assert Path(data["runs"][1]["ledger"]).parent.parent == Path(".keras_repro")
 
 
 def test_changed_bit_of_the_data_is_listed_and_diverges(
@@ -206,21 +206,21 @@ def test_nothing_runs_without_consent(recorded: Path, command: Callable[..., Ans
     assert not (here / ".keras_repro").exists()
 
 
-@pytest.mark.parametrize(("said", "code"), [("n", 2), ("", 2), ("y", 0)])
+@pytest.mark.parametrize(("reply", "code"), [("n", 2), ("", 2), ("y", 0)])
 def test_user_at_a_terminal_is_asked(
     recorded: Path,
     command: Callable[..., Answer],
     here: Path,
     monkeypatch: pytest.MonkeyPatch,
-    said: str,
+    reply: str,
     code: int,
 ) -> None:
-    ours, theirs = pty.openpty()
-    os.write(ours, f"{said}\n".encode())
-    with open(theirs) as terminal:
+    controller, device = pty.openpty()
+    os.write(controller, f"{reply}\n".encode())
+    with open(device) as terminal:
         monkeypatch.setattr("sys.stdin", terminal)
         answer = command("reproduce", "run")
-    os.close(ours)
+    os.close(controller)
     assert answer.code == code, answer.err
     assert "Run this command here? [y/N] " in answer.out
     assert (here / ".keras_repro").exists() == (code == 0)

@@ -44,20 +44,20 @@ def versus(tmp_path):
 
 
 def test_identical(versus, tmp_path):
-    found = versus(training(), training())
-    assert found.verdict == "identical"
-    assert found.divergence is None
-    assert found.reason is None
-    assert found.notes == ()
-    assert found.compared == 7
-    assert found.covers == f"training; {UNSEEN}"
+    comparison = versus(training(), training())
+    assert comparison.verdict == "identical"
+    assert comparison.divergence is None
+    assert comparison.reason is None
+    assert comparison.notes == ()
+    assert comparison.compared == 7
+    assert comparison.covers == f"training; {UNSEEN}"
     fingerprint = open_ledger(tmp_path / "a").fingerprint
-    assert [dict(r) for r in found.runs] == [
+    assert [dict(r) for r in comparison.runs] == [
         {"ledger": str(tmp_path / n / "ledger.jsonl"), "fingerprint": fingerprint, "status": "finished"}
         for n in "ab"
     ]
-    assert str(found) == f"identical: training; {UNSEEN}; fingerprint {fingerprint}"
-    assert repr(found) == f"<Comparison {found}>"
+    assert str(comparison) == f"identical: training; {UNSEEN}; fingerprint {fingerprint}"
+    assert repr(comparison) == f"<Comparison {comparison}>"
 
 
 def test_json_form(versus):
@@ -93,24 +93,24 @@ def test_json_form(versus):
 def test_coverage_of_a_verdict(versus, after, covers):
     records = [*training(), *after, exit_record()]
     header = {"coverage": "smr"}
-    found = versus(records, records, a_header=header, b_header=header)
-    assert (found.verdict, found.covers) == ("identical", covers)
+    comparison = versus(records, records, a_header=header, b_header=header)
+    assert (comparison.verdict, comparison.covers) == ("identical", covers)
 
 
 def test_only_the_starts_are_equal(versus):
-    found = versus(training(epochs=0, status="killed")[:2], training(epochs=0, status="killed")[:2])
-    assert found.verdict == "identical"
-    assert found.covers == f"the start of a training; {UNSEEN}"
-    assert found.runs[0]["fingerprint"].endswith("-partial")
-    assert [n for n in found.notes if n.startswith("not finished: ")]
+    comparison = versus(training(epochs=0, status="killed")[:2], training(epochs=0, status="killed")[:2])
+    assert comparison.verdict == "identical"
+    assert comparison.covers == f"the start of a training; {UNSEEN}"
+    assert comparison.runs[0]["fingerprint"].endswith("-partial")
+    assert [n for n in comparison.notes if n.startswith("not finished: ")]
 
 
 def test_state_at_exit(versus):
     header = {"coverage": "smr"}
     records = [exit_record({"weights": {"model 0/layers/0/kernel": "x"}})]
-    found = versus(records, records, a_header=header, b_header=header)
-    assert found.verdict == "identical"
-    assert found.covers.startswith("the models' state at exit; ")
+    comparison = versus(records, records, a_header=header, b_header=header)
+    assert comparison.verdict == "identical"
+    assert comparison.covers.startswith("the models' state at exit; ")
 
 
 # Never identical without a digest in common.
@@ -128,34 +128,36 @@ def test_state_at_exit(versus):
     ids=["header only", "fit only", "nothing trained", "two exits", "models without state"],
 )
 def test_runs_without_common_records_are_incomparable(versus, records):
-    found = versus(records, records)
-    assert found.verdict == "incomparable"
-    assert found.reason == "they have no record of a training in common"
-    assert found.divergence is None
+    comparison = versus(records, records)
+    assert comparison.verdict == "incomparable"
+    assert comparison.reason == "they have no record of a training in common"
+    assert comparison.divergence is None
 
 
 def test_run_with_only_a_header_is_incomparable(versus, tmp_path):
     for a, b, ended in ((training(), [], "b"), ([], training(), "a")):
-        found = versus(a, b)
-        assert found.verdict == "incomparable"
-        assert found.reason == f"{tmp_path / ended / 'ledger.jsonl'} has no record in common with the other"
+        comparison = versus(a, b)
+        assert comparison.verdict == "incomparable"
+        assert (
+            comparison.reason == f"{tmp_path / ended / 'ledger.jsonl'} has no record in common with the other"
+        )
 
 
 def test_observed_and_enforced_are_not_compared(versus):
-    found = versus(training(), training(), b_header={"mode": "enforced"})
-    assert found.verdict == "incomparable"
-    assert found.reason == "one run is observed and the other enforced: two different trainings"
-    assert found.compared == 0
+    comparison = versus(training(), training(), b_header={"mode": "enforced"})
+    assert comparison.verdict == "incomparable"
+    assert comparison.reason == "one run is observed and the other enforced: two different trainings"
+    assert comparison.compared == 0
 
 
 def test_other_coverage_is_not_compared(versus):
-    found = versus(training(), training(), b_header={"coverage": "smo"})
-    assert found.verdict == "incomparable"
-    assert found.reason == (
+    comparison = versus(training(), training(), b_header={"coverage": "smo"})
+    assert comparison.verdict == "incomparable"
+    assert comparison.reason == (
         "their fingerprints cover different things: only the second covers order of the training data"
     )
-    found = versus(training(), training(), a_header={"coverage": "smr"}, b_header={"coverage": "smo"})
-    assert found.reason == (
+    comparison = versus(training(), training(), a_header={"coverage": "smr"}, b_header={"coverage": "smo"})
+    assert comparison.reason == (
         "their fingerprints cover different things: only the first covers results computed outside fit; "
         "only the second covers order of the training data"
     )
@@ -195,9 +197,9 @@ def test_diverged(versus, position, section, tensor, place):
     base.append(exit_record({"weights": {"model 1/k": "x"}}))
     header = {"coverage": "smr"}
     other = changed(base, position, section, tensor, "other")
-    found = versus(base, other, a_header=header, b_header=header)
-    assert found.verdict == "diverged"
-    divergence = found.divergence
+    comparison = versus(base, other, a_header=header, b_header=header)
+    assert comparison.verdict == "diverged"
+    divergence = comparison.divergence
     assert (divergence.section, divergence.tensor) == (section, tensor)
     assert divergence.tensors == ({"section": section, "tensor": tensor},)
     kind, *numbers = position.split()
@@ -205,8 +207,8 @@ def test_diverged(versus, position, section, tensor, place):
     assert divergence.epoch == (int(numbers[1]) if kind == "epoch" else None)
     assert divergence.index == (int(numbers[0]) if kind in ("evaluation", "prediction") else None)
     assert divergence.describe().startswith(place)
-    assert str(found) == f"diverged: {divergence.describe()}"
-    assert found.compared == [r.position for r in base].index(position)
+    assert str(comparison) == f"diverged: {divergence.describe()}"
+    assert comparison.compared == [r.position for r in base].index(position)
 
 
 def test_all_differing_tensors_are_listed(versus):
@@ -214,62 +216,68 @@ def test_all_differing_tensors_are_listed(versus):
     other = base
     for section, name in (("metrics", "loss"), ("optimizer", RATE), ("weights", BIAS), ("weights", KERNEL)):
         other = changed(other, "epoch 0 1", section, name, "other")
-    found = versus(base, other).divergence
-    listed = [(t["section"], t["tensor"]) for t in found.tensors]
+    divergence = versus(base, other).divergence
+    listed = [(t["section"], t["tensor"]) for t in divergence.tensors]
     # Sections in the order of causes, tensors in the structure's.
     assert listed == [("weights", KERNEL), ("weights", BIAS), ("optimizer", RATE), ("metrics", "loss")]
-    assert found.keras_name == "sequential/dense/kernel"
-    assert f"first in {KERNEL} (sequential/dense/kernel) and 3 more" in found.describe()
+    assert divergence.keras_name == "sequential/dense/kernel"
+    assert f"first in {KERNEL} (sequential/dense/kernel) and 3 more" in divergence.describe()
 
 
 def test_the_first_difference_counts(versus):
     base = training()
     other = changed(base, "epoch 0 2", "weights", BIAS, "late")
     other = changed(other, "epoch 0 1", "metrics", "loss", "early")
-    found = versus(base, other).divergence
-    assert (found.epoch, found.section) == (1, "metrics")
+    divergence = versus(base, other).divergence
+    assert (divergence.epoch, divergence.section) == (1, "metrics")
 
 
 def test_section_that_only_one_run_has(versus):
     base = training()
     other = changed(base, "epoch 0 0", "seeds", "dropout/state", "moved")
     for a, b in ((base, other), (other, base)):
-        found = versus(a, b).divergence
-        assert (found.section, found.tensor, found.cause) == ("seeds", "dropout/state", "random_state")
+        divergence = versus(a, b).divergence
+        assert (divergence.section, divergence.tensor, divergence.cause) == (
+            "seeds",
+            "dropout/state",
+            "random_state",
+        )
 
 
 def test_divergence_in_a_later_fit(versus):
     base = [*training(), *training(fit=1)]
-    found = versus(base, changed(base, "epoch 1 0", "weights", KERNEL, "other"))
-    assert (found.divergence.fit, found.divergence.epoch, found.divergence.fits) == (1, 0, 2)
-    assert found.divergence.describe().startswith("at epoch 1/3 of fit 2/2: weights differ")
+    comparison = versus(base, changed(base, "epoch 1 0", "weights", KERNEL, "other"))
+    assert (comparison.divergence.fit, comparison.divergence.epoch, comparison.divergence.fits) == (1, 0, 2)
+    assert comparison.divergence.describe().startswith("at epoch 1/3 of fit 2/2: weights differ")
 
 
 def test_the_first_of_several_fits_is_named(versus):
     """People count fits from 1, as they count epochs; of several, the first is named too."""
     base = [*training(), *training(fit=1)]
-    found = versus(base, changed(base, "start 0", "weights", KERNEL, "other"))
-    assert (found.divergence.fit, found.divergence.epoch) == (0, None)
-    assert found.divergence.describe().startswith("before the first epoch of fit 1/2: initial weights differ")
+    comparison = versus(base, changed(base, "start 0", "weights", KERNEL, "other"))
+    assert (comparison.divergence.fit, comparison.divergence.epoch) == (0, None)
+    assert comparison.divergence.describe().startswith(
+        "before the first epoch of fit 1/2: initial weights differ"
+    )
 
 
 # Another structure.
 
 
 def test_different_models_are_incomparable(versus):
-    found = versus(training(), other_shapes())
-    assert found.verdict == "incomparable"
-    assert found.reason == DIFFERENT_MODELS
-    assert found.divergence is None
-    assert str(found) == f"incomparable: {DIFFERENT_MODELS}"
+    comparison = versus(training(), other_shapes())
+    assert comparison.verdict == "incomparable"
+    assert comparison.reason == DIFFERENT_MODELS
+    assert comparison.divergence is None
+    assert str(comparison) == f"incomparable: {DIFFERENT_MODELS}"
 
 
 def test_different_models_of_one_script_have_diverged(versus):
-    found = versus(training(), other_shapes(), same_script=True)
-    assert found.verdict == "diverged"
-    assert found.divergence.cause == "configuration"
-    assert found.divergence.structure == DIFFERENT_MODELS
-    assert found.divergence.describe() == f"before the first epoch: {DIFFERENT_MODELS}"
+    comparison = versus(training(), other_shapes(), same_script=True)
+    assert comparison.verdict == "diverged"
+    assert comparison.divergence.cause == "configuration"
+    assert comparison.divergence.structure == DIFFERENT_MODELS
+    assert comparison.divergence.describe() == f"before the first epoch: {DIFFERENT_MODELS}"
 
 
 def test_unused_generator_in_one_run_is_no_other_model(versus):
@@ -278,8 +286,8 @@ def test_unused_generator_in_one_run_is_no_other_model(versus):
     other = changed(base, "start 0", "weights", KERNEL, "other")
     shapes = dict(base[1].shapes) | {"global_seed_generator/state": ["uint32", [2], ""]}
     latent = {"seeds": {"global_seed_generator/state": "0" * 32}}
-    found = versus(base, with_fields(other, "start 0", shapes=shapes, latent=latent))
-    assert (found.verdict, found.divergence.cause) == ("diverged", "initial_weights")
+    comparison = versus(base, with_fields(other, "start 0", shapes=shapes, latent=latent))
+    assert (comparison.verdict, comparison.divergence.cause) == ("diverged", "initial_weights")
 
 
 def test_additional_record_in_one_run(versus, tmp_path):
@@ -296,9 +304,9 @@ def test_additional_record_in_one_run(versus, tmp_path):
 def test_result_that_only_one_run_computed(versus):
     a = [*training(), result("evaluation"), exit_record()]
     b = [*training(), exit_record()]
-    found = versus(a, b, same_script=True)
+    comparison = versus(a, b, same_script=True)
     structure = "after the end, one continues with evaluation 1, the other with the exit"
-    assert found.divergence.structure == structure
+    assert comparison.divergence.structure == structure
 
 
 # One run shorter than the other.
@@ -317,20 +325,20 @@ def test_result_that_only_one_run_computed(versus):
 def test_one_run_was_killed(versus, tmp_path, kept, status, place, how):
     base = training(epochs=4)
     for a, b, name in ((base, base[:kept], "b"), (base[:kept], base, "a")):
-        found = versus(a, b)
-        assert found.verdict == "diverged"
-        assert found.compared == kept
+        comparison = versus(a, b)
+        assert comparison.verdict == "diverged"
+        assert comparison.compared == kept
         path = tmp_path / name / "ledger.jsonl"
-        assert found.divergence.ended == f"the same until {place}, then {path} ends: {how}"
-        assert found.divergence.describe() == found.divergence.ended
-        assert (found.divergence.cause, found.divergence.tensors) == ("unknown", ())
+        assert comparison.divergence.ended == f"the same until {place}, then {path} ends: {how}"
+        assert comparison.divergence.describe() == comparison.divergence.ended
+        assert (comparison.divergence.cause, comparison.divergence.tensors) == ("unknown", ())
 
 
 def test_one_run_has_a_further_fit(versus, tmp_path):
-    found = versus([*training(), *training(fit=1)], training())
+    comparison = versus([*training(), *training(fit=1)], training())
     path = tmp_path / "b" / "ledger.jsonl"
-    assert found.divergence.ended == f"the same until the end of fit 1/2, then {path} ends: it finished"
-    assert (found.divergence.fit, found.divergence.epoch) == (1, None)
+    assert comparison.divergence.ended == f"the same until the end of fit 1/2, then {path} ends: it finished"
+    assert (comparison.divergence.fit, comparison.divergence.epoch) == (1, None)
 
 
 def test_one_run_was_stopped_or_stopped_early(versus, tmp_path):
@@ -339,31 +347,31 @@ def test_one_run_was_stopped_or_stopped_early(versus, tmp_path):
     for status, how, cause in (("stopped", "was stopped", "unknown"), ("finished", "ended", "configuration")):
         short = with_fields([*whole[:5], training(epochs=2)[-1]], "end 0", extra={"status": status})
         for a, b in ((whole, short), (short, whole)):
-            found = versus(a, b)
-            assert found.verdict == "diverged"
+            comparison = versus(a, b)
+            assert comparison.verdict == "diverged"
             assert (
-                found.divergence.ended
+                comparison.divergence.ended
                 == f"the same until epoch 2/4, then one fit {how} and the other continued"
             )
-            assert (found.divergence.cause, found.divergence.epoch) == (cause, 2)
+            assert (comparison.divergence.cause, comparison.divergence.epoch) == (cause, 2)
 
 
 def test_incomplete_last_line_is_noted(versus, tmp_path):
     write(tmp_path / "c", training())
     path = tmp_path / "c" / "ledger.jsonl"
     path.write_bytes(path.read_bytes()[:-9])
-    found = compare(write(tmp_path / "d", training()), tmp_path / "c")
-    assert found.verdict == "diverged"
-    assert found.divergence.ended == f"the same until epoch 3/3, then {path} ends: it was killed"
-    assert found.notes == (f"{path}: the last line is incomplete and is ignored",)
+    comparison = compare(write(tmp_path / "d", training()), tmp_path / "c")
+    assert comparison.verdict == "diverged"
+    assert comparison.divergence.ended == f"the same until epoch 3/3, then {path} ends: it was killed"
+    assert comparison.notes == (f"{path}: the last line is incomplete and is ignored",)
 
 
 def test_two_unfinished_runs(versus, tmp_path):
-    found = versus(training(status="killed"), training(status="killed"))
-    assert found.verdict == "identical"
+    comparison = versus(training(status="killed"), training(status="killed"))
+    assert comparison.verdict == "identical"
     paths = ", ".join(str(tmp_path / n / "ledger.jsonl") for n in "ab")
-    assert found.notes == (f"not finished: {paths}; equal as far as recorded",)
-    assert found.runs[0]["fingerprint"].endswith("-partial")
+    assert comparison.notes == (f"not finished: {paths}; equal as far as recorded",)
+    assert comparison.runs[0]["fingerprint"].endswith("-partial")
 
 
 # Notes.
@@ -391,32 +399,32 @@ NOTES = (
 
 
 def test_latent_differences_are_notes(versus):
-    found = versus(with_latent(training(), "one"), with_latent(training(), "other"))
-    assert found.verdict == "identical"
-    assert found.notes == NOTES
+    comparison = versus(with_latent(training(), "one"), with_latent(training(), "other"))
+    assert comparison.verdict == "identical"
+    assert comparison.notes == NOTES
 
 
 def test_latent_value_of_only_one_run_is_noted(versus):
-    found = versus(training(), with_latent(training(), "other"))
-    assert found.verdict == "identical"
-    assert len(found.notes) == 4
-    assert found.notes[0] == NOTES[0]
+    comparison = versus(training(), with_latent(training(), "other"))
+    assert comparison.verdict == "identical"
+    assert len(comparison.notes) == 4
+    assert comparison.notes[0] == NOTES[0]
 
 
 def test_latent_notes_are_omitted_if_the_runs_diverge(versus):
     """An unseeded generator may be the cause, so it is not noted as without effect."""
     other = changed(training(), "epoch 0 0", "weights", KERNEL, "other")
-    found = versus(with_latent(training(), "one"), with_latent(other, "other"))
-    assert found.verdict == "diverged"
-    assert found.notes == ()
+    comparison = versus(with_latent(training(), "one"), with_latent(other, "other"))
+    assert comparison.verdict == "diverged"
+    assert comparison.notes == ()
 
 
 def test_logs_added_by_a_callback_are_noted(versus):
     a = with_fields(training(), "epoch 0 1", added={"clock": 1.0, "lr": 0.1})
     b = with_fields(training(), "epoch 0 1", added={"clock": 2.0, "lr": 0.1})
-    found = versus(a, b)
-    assert found.verdict == "identical"
-    assert found.notes == ("log clock, added by a callback, differs: not part of the chain",)
+    comparison = versus(a, b)
+    assert comparison.verdict == "identical"
+    assert comparison.notes == ("log clock, added by a callback, differs: not part of the chain",)
 
 
 def test_recorded_limits_of_a_run_are_noted(versus):
@@ -425,9 +433,9 @@ def test_recorded_limits_of_a_run_are_noted(versus):
         records, "epoch 0 0", extra={"stateful_random_operations": ["dropout/RandomUniform"]}
     )
     records = with_fields(records, "fit 0", extra={"notes": ["EarlyStopping after DeterminismCallback"]})
-    found = versus(records, records, a_header={"coverage": "smr"}, b_header={"coverage": "smr"})
-    assert found.verdict == "identical"
-    assert found.notes == (
+    comparison = versus(records, records, a_header={"coverage": "smr"}, b_header={"coverage": "smr"})
+    assert comparison.verdict == "identical"
+    assert comparison.notes == (
         "EarlyStopping after DeterminismCallback",
         "the training step contains a stateful random operation (dropout/RandomUniform), "
         "whose hidden counter is not recorded",
@@ -439,9 +447,9 @@ def test_recorded_limits_of_a_run_are_noted(versus):
 def test_environment_differences_are_noted(versus):
     header = {"environment": {"packages": {"keras": "3.15.1"}, "cpu": {"model": "old"}}}
     other = {"environment": {"packages": {"keras": "3.16.0"}, "cpu": {"model": "new"}}}
-    found = versus(training(), training(), a_header=header, b_header=other)
-    assert found.verdict == "identical"
-    assert found.notes == (
+    comparison = versus(training(), training(), a_header=header, b_header=other)
+    assert comparison.verdict == "identical"
+    assert comparison.notes == (
         "CPU model differs: old and new (not expected to be identical: these are not portable runs)",
         "keras differs: 3.15.1 and 3.16.0",
     )
@@ -451,8 +459,8 @@ def test_fields_that_are_not_in_the_chain(versus):
     """Paths, times and keys of a newer version do not change a verdict."""
     other = with_fields(training(), "epoch 0 1", extra={"seconds": 9, "newer": {}}, metrics={"loss": 0.0})
     header = {"version": "9", "seed": 1, "command": {"script": "x"}, "extra": {"site": 1}}
-    found = versus(training(), other, b_header=header)
-    assert (found.verdict, found.notes) == ("identical", ())
+    comparison = versus(training(), other, b_header=header)
+    assert (comparison.verdict, comparison.notes) == ("identical", ())
 
 
 # Ledgers that somebody else wrote.
@@ -464,15 +472,15 @@ def test_hostile_text_is_escaped(versus):
     a = [training()[0], record("start", {"weights": {HOSTILE: "1"}}, fit=0)]
     b = [training()[0], record("start", {"weights": {HOSTILE: "2"}}, fit=0)]
     shapes = ["float32", [1], HOSTILE + "\x9b"]
-    found = versus(
+    comparison = versus(
         with_fields(a, "start 0", shapes={HOSTILE: shapes}),
         with_fields(b, "start 0", shapes={HOSTILE: shapes}),
     )
-    assert found.divergence.tensor == HOSTILE
-    for text in (str(found), repr(found), found.divergence.describe()):
+    assert comparison.divergence.tensor == HOSTILE
+    for text in (str(comparison), repr(comparison), comparison.divergence.describe()):
         assert text.isprintable()
         assert r"\x1b]0;owned\x07\x1b[2J\u202egnp.exe\ud800\x0a\u200b" in text
-    json.dumps(found.to_dict()).encode("ascii")
+    json.dumps(comparison.to_dict()).encode("ascii")
 
 
 def test_hostile_structure_and_sections(versus, tmp_path):
@@ -481,9 +489,9 @@ def test_hostile_structure_and_sections(versus, tmp_path):
         record("start", {HOSTILE: {HOSTILE: "1"}}, fit=0, shapes={HOSTILE: [HOSTILE, [], ""]}),
     ]
     b = [training()[0], record("start", {HOSTILE: {HOSTILE: "2"}}, fit=0, shapes={HOSTILE: [3, [None], ""]})]
-    found = versus(a, b)
-    assert found.verdict == "incomparable"
-    assert str(found).isprintable()
+    comparison = versus(a, b)
+    assert comparison.verdict == "incomparable"
+    assert str(comparison).isprintable()
     again = compare_all([tmp_path / "a", tmp_path / "b"], same_script=True)
     assert again.divergence.describe().isprintable()
 
@@ -503,9 +511,9 @@ def test_fields_of_any_type(versus, extra, position):
     limits = {"stateful_random_operations": 5, "unsupported": {}, "unobserved": [], "status": 3}
     base = with_fields(with_fields(training(), "fit 0", extra=extra), "start 0", extra=limits)
     other = changed(training(), position, "weights", KERNEL, "other")
-    found = versus(base, other, a_header=header)
-    assert (found.divergence.kind, found.divergence.section) == (position.split()[0], "weights")
-    assert str(found).startswith("diverged: ")
+    comparison = versus(base, other, a_header=header)
+    assert (comparison.divergence.kind, comparison.divergence.section) == (position.split()[0], "weights")
+    assert str(comparison).startswith("diverged: ")
     assert versus(base, base, a_header=header).verdict == "identical"
 
 
@@ -528,11 +536,11 @@ def test_one_of_three_runs_diverges(tmp_path):
     base = training()
     runs = [base, base, changed(base, "epoch 0 1", "weights", KERNEL, "other")]
     paths = [write(tmp_path / f"run-{n}", records) for n, records in enumerate(runs, start=1)]
-    found = compare_all(paths)
-    assert found.verdict == "diverged"
-    assert found.divergence.epoch == 1
-    assert [r["ledger"] for r in found.runs] == [str(p / "ledger.jsonl") for p in paths]
-    assert found.notes == ("run 3 diverged from run 1; run 2 did not",)
+    comparison = compare_all(paths)
+    assert comparison.verdict == "diverged"
+    assert comparison.divergence.epoch == 1
+    assert [r["ledger"] for r in comparison.runs] == [str(p / "ledger.jsonl") for p in paths]
+    assert comparison.notes == ("run 3 diverged from run 1; run 2 did not",)
 
 
 def test_earliest_difference_of_three_runs_counts(tmp_path):
@@ -540,21 +548,21 @@ def test_earliest_difference_of_three_runs_counts(tmp_path):
     runs = [base]
     runs.append(changed(base, "epoch 0 2", "weights", KERNEL, "late"))
     runs.append(changed(base, "epoch 0 0", "weights", BIAS, "early"))
-    found = compare_all([write(tmp_path / str(n), records) for n, records in enumerate(runs)])
-    assert (found.divergence.epoch, found.divergence.tensor, found.compared) == (0, BIAS, 3)
+    comparison = compare_all([write(tmp_path / str(n), records) for n, records in enumerate(runs)])
+    assert (comparison.divergence.epoch, comparison.divergence.tensor, comparison.compared) == (0, BIAS, 3)
 
 
 def test_two_runs_agree_but_not_with_the_first(tmp_path):
     base = training()
     other = changed(base, "start 0", "weights", KERNEL, "other")
-    found = compare_all([write(tmp_path / str(n), r) for n, r in enumerate((base, other, other))])
-    assert found.verdict == "diverged"
-    assert found.notes == ()
+    comparison = compare_all([write(tmp_path / str(n), r) for n, r in enumerate((base, other, other))])
+    assert comparison.verdict == "diverged"
+    assert comparison.notes == ()
 
 
 def test_three_equal_runs(tmp_path):
-    found = compare_all([write(tmp_path / str(n), training()) for n in range(3)])
-    assert (found.verdict, len(found.runs), found.notes) == ("identical", 3, ())
+    comparison = compare_all([write(tmp_path / str(n), training()) for n in range(3)])
+    assert (comparison.verdict, len(comparison.runs), comparison.notes) == ("identical", 3, ())
 
 
 def test_one_of_three_runs_is_incomparable(tmp_path):
@@ -567,15 +575,15 @@ def test_one_of_three_runs_is_incomparable(tmp_path):
 def test_large_ledgers_are_not_held_in_memory(tmp_path):
     """400 epochs of 200 tensors, some 6 MB a file: each is read line by line."""
     tensors = {"weights": {f"layers/{i}/kernel": str(i) for i in range(200)}}
-    one = record("epoch", tensors, fit=0, epoch=0)
-    records = [with_fields([one], "epoch 0 0", epoch=e)[0] for e in range(400)]
+    first = record("epoch", tensors, fit=0, epoch=0)
+    records = [with_fields([first], "epoch 0 0", epoch=e)[0] for e in range(400)]
     paths = [write(tmp_path / name, records) for name in "ab"]
     assert sum((p / "ledger.jsonl").stat().st_size for p in paths) > 8_000_000
     tracemalloc.start()
     try:
-        found = compare(*paths)
+        comparison = compare(*paths)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert (found.verdict, found.compared) == ("identical", 400)
+    assert (comparison.verdict, comparison.compared) == ("identical", 400)
     assert peak < 6_000_000  # two buffers of a megabyte, and a few records

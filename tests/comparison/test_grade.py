@@ -64,9 +64,9 @@ def test_ulp(tmp_path: Path) -> None:
 
 
 def test_more_than_one_ulp_a_step(tmp_path: Path) -> None:
-    found = graded(tmp_path, by_ulps(101))
-    assert found.name == "different"
-    assert "layers/0/kernel differs by 101 of its ULPs; rounding explains at most 100" in found.reason
+    result = graded(tmp_path, by_ulps(101))
+    assert result.name == "different"
+    assert "layers/0/kernel differs by 101 of its ULPs; rounding explains at most 100" in result.reason
 
 
 def test_more_than_half_of_the_digits(tmp_path: Path) -> None:
@@ -95,9 +95,9 @@ def test_element_near_zero_is_measured_by_the_scale_of_its_tensor(tmp_path: Path
 
 def test_grade_ulp_needs_snapshots(tmp_path: Path) -> None:
     for number, keep in enumerate([(), (0,)]):
-        found = graded(tmp_path / str(number), by_ulps(1), keep=keep)
-        assert found.name == "different"
-        assert 'no snapshots to prove rounding (keep="last")' in found.reason
+        result = graded(tmp_path / str(number), by_ulps(1), keep=keep)
+        assert result.name == "different"
+        assert 'no snapshots to prove rounding (keep="last")' in result.reason
 
 
 def test_grade_ulp_needs_snapshots_of_the_last_epoch(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_grade_ulp_needs_snapshots_of_the_last_epoch(tmp_path: Path) -> None:
 def test_differences_that_are_no_rounding(tmp_path: Path) -> None:
     odd = KERNEL.copy()
     odd[0, 0] = np.nan
-    found = graded(tmp_path, odd)
-    assert found.name == "different"
-    assert "layers/0/kernel differs by a value that is not finite" in found.reason
+    result = graded(tmp_path, odd)
+    assert result.name == "different"
+    assert "layers/0/kernel differs by a value that is not finite" in result.reason
     counts = [{"t/table": np.arange(50)}, {"t/table": np.arange(50) + (np.arange(50) == 7)}]
     pair = [write_run(tmp_path / n, [counts[0], c], keep=(1,)) for n, c in zip("cd", counts, strict=True)]
     assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
@@ -128,10 +128,10 @@ def test_rounding_bounds() -> None:
 def test_early_end_or_other_structure_is_different(tmp_path: Path) -> None:
     states = [{"layers/0/kernel": KERNEL * np.float32(n)} for n in (1, 2, 3)]
     pair = [write_run(tmp_path / n, s, status="killed") for n, s in (("a", states), ("b", states[:2]))]
-    found = compare(*pair).grade
-    assert found is not None
-    assert found.name == "different"
-    assert found.reason.startswith("the same until epoch 1")
+    result = compare(*pair).grade
+    assert result is not None
+    assert result.name == "different"
+    assert result.reason.startswith("the same until epoch 1")
     other = write_run(tmp_path / "c", [{"layers/0/kernel": KERNEL[:5]}])
     result = compare(pair[0], other)
     assert result.grade is None

@@ -30,9 +30,9 @@ def cause(tmp_path):
 
     def find(a, b, *, same_script=False, a_header=None, b_header=None):
         runs = [write(tmp_path / "a", a, **(a_header or {})), write(tmp_path / "b", b, **(b_header or {}))]
-        found = compare_all(runs, same_script=same_script)
-        assert found.verdict == "diverged"
-        return found.divergence.cause, found.divergence.explanation
+        comparison = compare_all(runs, same_script=same_script)
+        assert comparison.verdict == "diverged"
+        return comparison.divergence.cause, comparison.divergence.explanation
 
     return find
 
@@ -88,8 +88,8 @@ def test_loop_with_only_its_end_recorded(cause):
     ):
         runs = [[exit_record({"weights": {KERNEL: text}}, seeds_set=seeds)] for text in texts]
         header = {"coverage": "smr"}
-        found = cause(*runs, same_script=True, a_header=header, b_header=header)
-        assert found == ("unknown", explanation)
+        result = cause(*runs, same_script=True, a_header=header, b_header=header)
+        assert result == ("unknown", explanation)
 
 
 def test_later_weight_differences_are_not_initial_weights(cause):
@@ -190,8 +190,8 @@ def test_controlled_order(cause):
 
 
 def test_random_state(cause):
-    found = cause(training(), diverged(section="seeds", tensor="layers/1/seed_generator/state at the start"))
-    assert found == (
+    result = cause(training(), diverged(section="seeds", tensor="layers/1/seed_generator/state at the start"))
+    assert result == (
         "random_state",
         "the random state of layers/1/seed_generator differs: "
         "it is unseeded, or was used a different number of times",
@@ -299,6 +299,6 @@ def test_deeply_nested_configuration(cause):
     one, other = 1, 2
     for _ in range(50):
         one, other = [one], [other]
-    found, explanation = cause(training(configuration=one), diverged(configuration=other))
-    assert found == "configuration"
+    result, explanation = cause(training(configuration=one), diverged(configuration=other))
+    assert result == "configuration"
     assert len(explanation) < 250

@@ -29,11 +29,15 @@ def test_live_comparison_of_equal_runs(tmp_path):
 def test_live_difference(tmp_path):
     reference = write(tmp_path / "reference", training())
     other = changed(training(), "epoch 0 1", "weights", KERNEL, "other")
-    found = live(reference, linked(tmp_path, other)[:5])
-    assert found[:4] == [None] * 4
-    assert isinstance(found[4], Divergence)
-    assert found[4] == compare(reference, tmp_path / "linked").divergence
-    assert (found[4].epoch, found[4].tensor, found[4].keras_name) == (1, KERNEL, "sequential/dense/kernel")
+    divergences = live(reference, linked(tmp_path, other)[:5])
+    assert divergences[:4] == [None] * 4
+    assert isinstance(divergences[4], Divergence)
+    assert divergences[4] == compare(reference, tmp_path / "linked").divergence
+    assert (divergences[4].epoch, divergences[4].tensor, divergences[4].keras_name) == (
+        1,
+        KERNEL,
+        "sequential/dense/kernel",
+    )
 
 
 def test_live_with_a_shorter_reference(tmp_path):
@@ -47,8 +51,8 @@ def test_live_with_a_shorter_reference(tmp_path):
         "later records are not compared"
     ]
     finished = write(tmp_path / "finished", training(epochs=2))
-    found = live(finished, linked(tmp_path, training(epochs=3), "longer"))
-    assert found[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
+    divergences = live(finished, linked(tmp_path, training(epochs=3), "longer"))
+    assert divergences[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
 
 
 def test_live_with_one_more_fit_than_the_reference(tmp_path):
@@ -60,8 +64,8 @@ def test_live_with_one_more_fit_than_the_reference(tmp_path):
 
 def test_live_with_another_model(tmp_path):
     reference = write(tmp_path / "reference", training())
-    found = live(reference, linked(tmp_path, other_shapes())[:2])
-    assert (found[1].cause, found[1].structure) == ("configuration", DIFFERENT_MODELS)
+    divergences = live(reference, linked(tmp_path, other_shapes())[:2])
+    assert (divergences[1].cause, divergences[1].structure) == ("configuration", DIFFERENT_MODELS)
 
 
 def test_live_with_an_incomparable_reference(tmp_path):

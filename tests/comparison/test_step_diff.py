@@ -32,10 +32,14 @@ def _ledger(
                     digests = {name: ledger_builders.digest(f"{step} {text}") for name, text in state.items()}
                     ledger.append_step(StepRecord(fit=0, epoch=1, step=step, loss=loss, state=digests))
                 if epoch is not None:
-                    held = {s: dict(t) for s, t in record.tensors.items()} | {"metrics": {}}
-                    held[epoch] = {"layers/0/kernel": ledger_builders.digest("other")}
+                    tensors = {s: dict(t) for s, t in record.tensors.items()} | {"metrics": {}}
+                    tensors[epoch] = {"layers/0/kernel": ledger_builders.digest("other")}
                     record = ledger_builders.record(
-                        "epoch", {s: t for s, t in held.items() if t}, fit=0, epoch=1, metrics={"loss": 0.5}
+                        "epoch",
+                        {s: t for s, t in tensors.items() if t},
+                        fit=0,
+                        epoch=1,
+                        metrics={"loss": 0.5},
                     )
             ledger.append(record)
     return folder
@@ -44,26 +48,28 @@ def _ledger(
 def test_first_differing_step_is_located(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
     other = {2: {"weights": "other"}, 3: {"weights": "other"}}
-    found = compare(base, _ledger(tmp_path / "b", other, epoch="weights")).divergence
-    assert found is not None
-    assert (found.fit, found.epoch, found.step) == (0, 1, 2)
-    assert found.describe().startswith("at epoch 2/3, by step 3: weights differ, first in layers/0/kernel")
-    assert found.to_dict()["step"] == 2
+    divergence = compare(base, _ledger(tmp_path / "b", other, epoch="weights")).divergence
+    assert divergence is not None
+    assert (divergence.fit, divergence.epoch, divergence.step) == (0, 1, 2)
+    assert divergence.describe().startswith(
+        "at epoch 2/3, by step 3: weights differ, first in layers/0/kernel"
+    )
+    assert divergence.to_dict()["step"] == 2
 
 
 def test_first_step_is_not_reported_as_initial_weights(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
-    found = compare(base, _ledger(tmp_path / "b", {0: {"seeds": "x"}}, epoch="weights")).divergence
-    assert found is not None
-    assert found.describe().startswith("at epoch 2/3, by step 1: weights differ")
+    divergence = compare(base, _ledger(tmp_path / "b", {0: {"seeds": "x"}}, epoch="weights")).divergence
+    assert divergence is not None
+    assert divergence.describe().startswith("at epoch 2/3, by step 1: weights differ")
 
 
 def test_only_steps_that_both_recorded_are_compared(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer", steps=[1, 3])
     changed = {0: {"weights": "x"}, 2: {"weights": "x"}, 3: {"weights": "x"}}
-    found = compare(base, _ledger(tmp_path / "b", changed, epoch="weights")).divergence
-    assert found is not None
-    assert found.step == 3
+    divergence = compare(base, _ledger(tmp_path / "b", changed, epoch="weights")).divergence
+    assert divergence is not None
+    assert divergence.step == 3
 
 
 @pytest.mark.parametrize(
@@ -71,9 +77,9 @@ def test_only_steps_that_both_recorded_are_compared(tmp_path: Path) -> None:
 )
 def test_metrics_count_if_those_of_the_epoch_differ(tmp_path: Path, epoch: str, step: int | None) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
-    found = compare(base, _ledger(tmp_path / "b", {1: {"metrics": "x"}}, epoch=epoch)).divergence
-    assert found is not None
-    assert found.step == step
+    divergence = compare(base, _ledger(tmp_path / "b", {1: {"metrics": "x"}}, epoch=epoch)).divergence
+    assert divergence is not None
+    assert divergence.step == step
 
 
 def test_no_step_is_located_if_none_differs_or_none_is_comparable(tmp_path: Path) -> None:
@@ -85,9 +91,9 @@ def test_no_step_is_located_if_none_differs_or_none_is_comparable(tmp_path: Path
         _ledger(tmp_path / "d", changed, epoch="weights", step_algorithm="xxh4-256"),
     ]
     for other in others:
-        found = compare(base, other).divergence
-        assert found is not None
-        assert (found.epoch, found.step) == (1, None)
+        divergence = compare(base, other).divergence
+        assert divergence is not None
+        assert (divergence.epoch, divergence.step) == (1, None)
 
 
 def test_steps_change_neither_verdict_nor_fingerprint(tmp_path: Path) -> None:
@@ -120,9 +126,9 @@ def _batches(
                     state = {"weights": ledger_builders.digest(f"{weights} {step}")}
                     state |= {"seeds": ledger_builders.digest(f"{seeds} {step}")}
                     ledger.append_step(StepRecord(fit=0, epoch=1, step=step, state=state, batch=digests))
-                held = {"weights": {"layers/0/kernel": ledger_builders.digest(weights)}}
-                held |= {"seeds": {"layers/1/seeds": ledger_builders.digest(seeds)}}
-                record = ledger_builders.record("epoch", held, fit=0, epoch=1, metrics={"loss": 0.5})
+                tensors = {"weights": {"layers/0/kernel": ledger_builders.digest(weights)}}
+                tensors |= {"seeds": {"layers/1/seeds": ledger_builders.digest(seeds)}}
+                record = ledger_builders.record("epoch", tensors, fit=0, epoch=1, metrics={"loss": 0.5})
             ledger.append(record)
     return folder
 
@@ -145,12 +151,12 @@ def test_batch_of_the_step_shows_the_cause(
     rows: Any, others: Any, options: Any, cause: str, message: str, tmp_path: Path
 ) -> None:
     base = _batches(tmp_path / "a", rows, **options)
-    found = compare(base, _batches(tmp_path / "b", others, weights="x", **options)).divergence
-    assert found is not None
-    assert (found.step, found.cause) == (0, cause)
-    assert found.explanation is not None
-    assert message in found.explanation
-    assert message in found.describe()
+    divergence = compare(base, _batches(tmp_path / "b", others, weights="x", **options)).divergence
+    assert divergence is not None
+    assert (divergence.step, divergence.cause) == (0, cause)
+    assert divergence.explanation is not None
+    assert message in divergence.explanation
+    assert message in divergence.describe()
 
 
 def test_batch_is_no_cause_if_a_generator_or_setting_differs(tmp_path: Path) -> None:
@@ -165,7 +171,7 @@ def test_batch_is_no_cause_if_a_generator_or_setting_differs(tmp_path: Path) -> 
 
 def test_equal_or_unobserved_batches_show_no_cause(tmp_path: Path) -> None:
     base = _ledger(tmp_path / "a", {}, epoch="optimizer")
-    found = compare(base, _ledger(tmp_path / "b", {2: {"weights": "x"}}, epoch="weights")).divergence
-    assert found is not None
-    assert (found.step, found.cause) == (2, "unknown")
-    assert "batch" not in str(found.explanation)
+    divergence = compare(base, _ledger(tmp_path / "b", {2: {"weights": "x"}}, epoch="weights")).divergence
+    assert divergence is not None
+    assert (divergence.step, divergence.cause) == (2, "unknown")
+    assert "batch" not in str(divergence.explanation)

@@ -51,9 +51,9 @@ def _kills(folder: Path, options: argparse.Namespace) -> int:
     until = time.monotonic() + 60 * options.minutes
     with ForkServer() as server:
         kills = Kills(server, folder, seed=options.seed)
-        ours = kills.scores(KINDS, count=options.count, until=until)
+        scores = kills.scores(KINDS, count=options.count, until=until)
         print("Killed at random moments", flush=True)
-        bad = print_table(ours)
+        bad = print_table(scores)
         if of_keras:
             print("\nThe same with Keras's own BackupAndRestore", flush=True)
             print_table(kills.scores(OF_KERAS, count=of_keras))

@@ -98,14 +98,14 @@ def test_this_machine_is_described():
     ],
 )
 def test_operations_have_a_reason_or_are_portable(operation, types, attributes, reason):
-    found = why_not_portable(operation, types, attributes)
-    assert found is None if reason is None else found.startswith(reason)
+    reason_found = why_not_portable(operation, types, attributes)
+    assert reason_found is None if reason is None else reason_found.startswith(reason)
 
 
 def test_promise_names_the_thread_counts():
     assert portable_pins.promise(1) == "portable over x86-64 with AVX2, at 1 thread"
     assert portable_pins.promise(4) == "portable over x86-64 with AVX2, at 4 threads"
-    for threads, same_at, said in (
+    for threads, same_at, counts in (
         (1, (1,), "1 thread"),
         (2, (1,), "2 threads"),
         (1, (1, 2), "1 or 2 threads"),
@@ -113,4 +113,4 @@ def test_promise_names_the_thread_counts():
         (3, (1, 2, 4), "3 threads"),
         (5, COUNTS, "any number of threads"),
     ):
-        assert portable_pins.promise(threads, same_at) == f"portable over x86-64 with AVX2, at {said}"
+        assert portable_pins.promise(threads, same_at) == f"portable over x86-64 with AVX2, at {counts}"

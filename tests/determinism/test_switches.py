@@ -32,18 +32,18 @@ from keras_repro.determinism import tf_runtime
 from keras_repro.determinism.switches import *
 from keras_repro.errors import SwitchError
 
-told = {}
+output = {}
 
-def tell(name, readings):
-    told[name] = {r.name: r.to_dict() for r in readings}
+def store(name, readings):
+    output[name] = {r.name: r.to_dict() for r in readings}
 
 """
 
 
 def run(body: str, *flags: str, argument: str = "", **variables: str) -> Any:
-    """What a fresh interpreter puts into `told`, in an environment without any switch's variable."""
+    """What a fresh interpreter puts into `output`, in an environment without any switch's variable."""
     kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG", "TMPDIR") if n in os.environ}
-    code = _PRELUDE + textwrap.dedent(body) + "\nprint(json.dumps(told))"
+    code = _PRELUDE + textwrap.dedent(body) + "\nprint(json.dumps(output))"
     done = subprocess.run(
         [sys.executable, *flags, "-c", f"import sys; sys.path[:0] = [{str(REPOSITORY)!r}]\n{code}", argument],
         env={**kept, "TF_CPP_MIN_LOG_LEVEL": "3", **variables},
@@ -72,39 +72,39 @@ def test_hash_seed_is_found_from_hashes(
     flags: tuple[str, ...], variable: str | None, achieved: object
 ) -> None:
     variables = {} if variable is None else {"PYTHONHASHSEED": variable}
-    told = run("tell('now', read_switches())", *flags, **variables)
-    reading = told["now"]["hash_seed"]
+    output = run("store('now', read_switches())", *flags, **variables)
+    reading = output["now"]["hash_seed"]
     assert reading["achieved"] == achieved
     assert reading["ok"] == (None if variable is None else str(achieved) == variable)
 
 
 def test_hash_seed_set_in_a_running_process_has_no_effect() -> None:
-    told = run(
+    output = run(
         """
         os.environ["PYTHONHASHSEED"] = "7"
-        tell("inside", read_switches())
+        store("inside", read_switches())
         try:
             apply_switches({"hash_seed": 8})
         except SwitchError as error:
-            told["error"] = str(error)
-        told["variable"] = os.environ["PYTHONHASHSEED"]
+            output["error"] = str(error)
+        output["variable"] = os.environ["PYTHONHASHSEED"]
         """,
         PYTHONHASHSEED="3",
     )
-    reading = told["inside"]["hash_seed"]
+    reading = output["inside"]["hash_seed"]
     assert (reading["requested"], reading["achieved"], reading["ok"]) == (7, 3, False)
     assert reading["fix"] == "start with: PYTHONHASHSEED=7 python ..."
-    assert told["error"] == (
+    assert output["error"] == (
         "switch hash_seed: 8 was requested after Python had started; the effective value is 3. "
         "Fix: start with: PYTHONHASHSEED=8 python ..."
     )
-    assert told["variable"] == "7"
+    assert output["variable"] == "7"
 
 
 def test_effective_hash_seed_may_be_requested_late() -> None:
-    told = run("tell('now', apply_switches({'hash_seed': 3, 'onednn': False}))", PYTHONHASHSEED="3")
-    assert told["now"]["hash_seed"]["ok"] is True
-    assert told["now"]["onednn"] == {
+    output = run("store('now', apply_switches({'hash_seed': 3, 'onednn': False}))", PYTHONHASHSEED="3")
+    assert output["now"]["hash_seed"]["ok"] is True
+    assert output["now"]["onednn"] == {
         "name": "onednn",
         "requested": False,
         "achieved": None,
@@ -116,25 +116,25 @@ def test_effective_hash_seed_may_be_requested_late() -> None:
 def test_every_pinned_switch_is_effective() -> None:
     """One process with the pinned variables, read before TensorFlow, after its import, and running."""
     variables = pinned_environment(42, threads=3)
-    told = run(
+    output = run(
         """
-        tell("python", read_switches())
-        told["loaded"] = "tensorflow" in sys.modules
+        store("python", read_switches())
+        output["loaded"] = "tensorflow" in sys.modules
         import tensorflow as tf
         tf_runtime.remember_environment()
-        tell("imported", read_switches())
-        told["early"] = tf_runtime.tensorflow_started()
+        store("imported", read_switches())
+        output["early"] = tf_runtime.tensorflow_started()
         tf.constant(1.0) + 1
-        tell("started", read_switches(json.loads(sys.argv[1])))
-        told["counts"] = [c.least for c in tf_runtime.thread_counts()]
+        store("started", read_switches(json.loads(sys.argv[1])))
+        output["counts"] = [c.least for c in tf_runtime.thread_counts()]
         """,
         argument=json.dumps(variables),
         **variables,
     )
-    assert told["loaded"] is False
-    assert told["early"] is False
-    assert told["counts"] == [3, 3]
-    running = told["started"]
+    assert output["loaded"] is False
+    assert output["early"] is False
+    assert output["counts"] == [3, 3]
+    running = output["started"]
     asked = {n: r for n, r in running.items() if r["requested"] is not None}
     assert set(BY_NAME) - set(asked) == {"onednn_isa", "graph_optimizer"}
     for name, reading in asked.items():
@@ -149,29 +149,29 @@ def test_every_pinned_switch_is_effective() -> None:
     assert running["xla_auto_jit"]["achieved"] is False
     assert running["intra_op_threads"]["achieved"] == running["inter_op_threads"]["achieved"] == 3
     for stage in ("python", "imported"):
-        assert all(r["ok"] is not False for r in told[stage].values())
-        assert told[stage]["intra_op_threads"]["achieved"] is None
+        assert all(r["ok"] is not False for r in output[stage].values())
+        assert output[stage]["intra_op_threads"]["achieved"] is None
 
 
 def test_switches_applied_before_the_import_are_effective() -> None:
-    told = run(
+    output = run(
         """
         asked = {
             "op_determinism": True, "intra_op_threads": 2, "inter_op_threads": 1, "onednn": False,
             "onednn_isa": "avx2", "xla_auto_jit": True, "blas_threads": 1,
         }
-        tell("before", apply_switches(asked))
+        store("before", apply_switches(asked))
         tf_runtime.start_tensorflow()
-        tell("running", read_switches(asked))
-        tell("unasked", read_switches())
+        store("running", read_switches(asked))
+        store("unasked", read_switches())
         """
     )
     for name in ("op_determinism", "intra_op_threads", "onednn", "xla_auto_jit", "blas_threads"):
-        assert told["before"][name]["ok"] is None
-    for readings in (told["running"], told["unasked"]):
-        found = {n: readings[n]["achieved"] for n in readings if readings[n]["ok"]}
+        assert output["before"][name]["ok"] is None
+    for readings in (output["running"], output["unasked"]):
+        achieved = {n: readings[n]["achieved"] for n in readings if readings[n]["ok"]}
         # The variables were set in the running process, in time: the readings are right.
-        assert found == {
+        assert achieved == {
             "op_determinism": True,
             "intra_op_threads": 2,
             "inter_op_threads": 1,
@@ -197,15 +197,15 @@ def forked() -> Any:
             os.environ.update(TF_ENABLE_ONEDNN_OPTS="0", TF_NUM_INTRAOP_THREADS="3")
             start()
             os.environ.update(TF_NUM_INTEROP_THREADS="9", TF_XLA_FLAGS="--tf_xla_auto_jit=2")
-            tell("readings", read_switches())
+            store("readings", read_switches())
 
         def looking():
             read_switches()
             context = sys.modules["tensorflow.python.eager.context"]
-            told["untouched"] = context._context is None
+            output["untouched"] = context._context is None
             os.environ.update(TF_DETERMINISTIC_OPS="1", TF_NUM_INTRAOP_THREADS="4")
             start()
-            tell("readings", read_switches())
+            store("readings", read_switches())
 
         def program():
             tf.config.threading.set_intra_op_parallelism_threads(3)
@@ -213,41 +213,41 @@ def forked() -> Any:
             tf.config.experimental.enable_op_determinism()
             tf.config.optimizer.set_experimental_options({"constant_folding": False})
             start()
-            tell("readings", read_switches())
+            store("readings", read_switches())
 
         def apply():
             asked = {"intra_op_threads": 3, "inter_op_threads": 2, "op_determinism": True,
                      "graph_optimizer": {"remapping": False}, "xla_auto_jit": False}
-            tell("applied", apply_switches(asked))
-            told["started"] = tf_runtime.tensorflow_started()
+            store("applied", apply_switches(asked))
+            output["started"] = tf_runtime.tensorflow_started()
             start()
-            tell("readings", read_switches(asked))
+            store("readings", read_switches(asked))
 
         def late():
             start()
             now = {r.name: r.achieved for r in read_switches()}
-            tell("same", apply_switches({n: now[n] for n in ("intra_op_threads", "onednn")}))
+            store("same", apply_switches({n: now[n] for n in ("intra_op_threads", "onednn")}))
             asked = {"intra_op_threads": 17, "onednn": not now["onednn"], "op_determinism": True}
             try:
                 apply_switches(asked)
             except SwitchError as error:
-                told["error"] = str(error)
-            told["kept"] = tf_runtime.op_determinism_enabled()
+                output["error"] = str(error)
+            output["kept"] = tf_runtime.op_determinism_enabled()
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                tell("readings", apply_switches(asked, strict=False))
-            told["warnings"] = [str(w.message) for w in caught]
-            told["files"] = [w.filename for w in caught]
+                store("readings", apply_switches(asked, strict=False))
+            output["warnings"] = [str(w.message) for w in caught]
+            output["files"] = [w.filename for w in caught]
 
         def no_boolean():
             os.environ["TF_DETERMINISTIC_OPS"] = "yes"
             start()
-            tell("readings", read_switches())
+            store("readings", read_switches())
 
         def affinity():
             os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
             start()
-            tell("readings", read_switches())
+            store("readings", read_switches())
 
         results = {}
         for scenario in (inside, looking, program, apply, late, no_boolean, affinity):
@@ -256,7 +256,7 @@ def forked() -> Any:
             if child == 0:
                 try:
                     scenario()
-                    os.write(writable, json.dumps(told).encode())
+                    os.write(writable, json.dumps(output).encode())
                     os._exit(0)
                 except BaseException as error:
                     os.write(writable, json.dumps({"failed": repr(error)}).encode())
@@ -265,83 +265,83 @@ def forked() -> Any:
             with open(readable) as file:
                 results[scenario.__name__] = json.loads(file.read() or '{"failed": "crashed"}')
             os.waitpid(child, 0)
-        told = results
+        output = results
         """
     )
 
 
-def _found(told: Any, name: str) -> tuple[Any, Any, Any]:
-    reading = told["readings"][name]
+def _reading(output: Any, name: str) -> tuple[Any, Any, Any]:
+    reading = output["readings"][name]
     return reading["requested"], reading["achieved"], reading["ok"]
 
 
 def test_variables_set_after_the_import_are_not_trusted(forked: Any) -> None:
-    told = forked["inside"]
+    output = forked["inside"]
     default = forked["late"]["same"]["onednn"]["achieved"]
     # The import fixes oneDNN, not the thread counts.
-    assert _found(told, "onednn") == (False, default, not default)
-    assert _found(told, "intra_op_threads") == (3, 3, True)
+    assert _reading(output, "onednn") == (False, default, not default)
+    assert _reading(output, "intra_op_threads") == (3, 3, True)
     # Set after the start: the threads that were started count.
-    assert _found(told, "inter_op_threads") == (9, cpu_count(), False)
-    assert told["readings"]["inter_op_threads"]["fix"].startswith(
+    assert _reading(output, "inter_op_threads") == (9, cpu_count(), False)
+    assert output["readings"]["inter_op_threads"]["fix"].startswith(
         "start with: TF_NUM_INTEROP_THREADS=9 python"
     )
     # Nothing proves what XLA has read: the value is unknown.
-    assert _found(told, "xla_auto_jit") == (True, None, None)
-    assert "it changed around the time when it is read" in told["readings"]["xla_auto_jit"]["fix"]
+    assert _reading(output, "xla_auto_jit") == (True, None, None)
+    assert "it changed around the time when it is read" in output["readings"]["xla_auto_jit"]["fix"]
 
 
 def test_reading_changes_nothing(forked: Any) -> None:
-    told = forked["looking"]
-    assert told["untouched"] is True
+    output = forked["looking"]
+    assert output["untouched"] is True
     # If reading had asked for op determinism, this variable would have come too late.
-    assert _found(told, "op_determinism") == (True, True, True)
-    assert _found(told, "intra_op_threads") == (4, 4, True)
+    assert _reading(output, "op_determinism") == (True, True, True)
+    assert _reading(output, "intra_op_threads") == (4, 4, True)
 
 
 def test_values_set_by_the_program_are_read(forked: Any) -> None:
-    told = forked["program"]
-    assert _found(told, "intra_op_threads") == (None, 3, None)
-    assert _found(told, "inter_op_threads") == (None, 2, None)
-    assert _found(told, "op_determinism") == (None, True, None)
-    assert _found(told, "graph_optimizer") == (None, {"constant_folding": False}, None)
-    assert told["readings"]["graph_optimizer"]["fix"].startswith("call tf.config.optimizer.")
+    output = forked["program"]
+    assert _reading(output, "intra_op_threads") == (None, 3, None)
+    assert _reading(output, "inter_op_threads") == (None, 2, None)
+    assert _reading(output, "op_determinism") == (None, True, None)
+    assert _reading(output, "graph_optimizer") == (None, {"constant_folding": False}, None)
+    assert output["readings"]["graph_optimizer"]["fix"].startswith("call tf.config.optimizer.")
 
 
 def test_switches_are_applied_before_the_runtime_starts(forked: Any) -> None:
-    told = forked["apply"]
-    assert told["started"] is False
-    assert told["applied"]["op_determinism"]["ok"] is True
-    assert told["applied"]["intra_op_threads"]["ok"] is None
-    assert _found(told, "intra_op_threads") == (3, 3, True)
-    assert _found(told, "inter_op_threads") == (2, 2, True)
-    assert _found(told, "op_determinism") == (True, True, True)
-    assert _found(told, "graph_optimizer") == ({"remapping": False}, {"remapping": False}, True)
-    assert _found(told, "xla_auto_jit") == (False, False, True)
+    output = forked["apply"]
+    assert output["started"] is False
+    assert output["applied"]["op_determinism"]["ok"] is True
+    assert output["applied"]["intra_op_threads"]["ok"] is None
+    assert _reading(output, "intra_op_threads") == (3, 3, True)
+    assert _reading(output, "inter_op_threads") == (2, 2, True)
+    assert _reading(output, "op_determinism") == (True, True, True)
+    assert _reading(output, "graph_optimizer") == ({"remapping": False}, {"remapping": False}, True)
+    assert _reading(output, "xla_auto_jit") == (False, False, True)
 
 
 def test_a_late_switch_is_an_error_with_its_fix(forked: Any) -> None:
-    told = forked["late"]
-    assert told["same"]["intra_op_threads"]["ok"] is True
-    first, second = told["error"].splitlines()
-    count = told["same"]["intra_op_threads"]["achieved"]
+    output = forked["late"]
+    assert output["same"]["intra_op_threads"]["ok"] is True
+    first, second = output["error"].splitlines()
+    count = output["same"]["intra_op_threads"]["achieved"]
     assert first == (
         "switch intra_op_threads: 17 was requested after TensorFlow's runtime had started; the "
         f"effective value is {count}. Fix: start with: TF_NUM_INTRAOP_THREADS=17 python ..."
     )
     assert second.startswith("switch onednn: ")
     assert "after TensorFlow was imported" in second
-    assert told["kept"] is False
+    assert output["kept"] is False
 
 
 def test_a_late_switch_is_a_warning_unless_strict(forked: Any) -> None:
-    told = forked["late"]
-    assert told["warnings"] == told["error"].splitlines()
-    assert set(told["files"]) == {"<string>"}
-    assert _found(told, "intra_op_threads")[2] is False
-    assert _found(told, "onednn")[2] is False
+    output = forked["late"]
+    assert output["warnings"] == output["error"].splitlines()
+    assert set(output["files"]) == {"<string>"}
+    assert _reading(output, "intra_op_threads")[2] is False
+    assert _reading(output, "onednn")[2] is False
     # Not too late on a CPU: it applies to models that are built from now on.
-    assert _found(told, "op_determinism") == (True, True, True)
+    assert _reading(output, "op_determinism") == (True, True, True)
 
 
 def test_a_variable_that_is_no_boolean_is_reported(forked: Any) -> None:
@@ -351,8 +351,8 @@ def test_a_variable_that_is_no_boolean_is_reported(forked: Any) -> None:
 
 
 def test_default_thread_count_is_the_number_of_usable_cpus(forked: Any) -> None:
-    assert _found(forked["affinity"], "intra_op_threads") == (None, 1, None)
-    assert _found(forked["affinity"], "inter_op_threads") == (None, 1, None)
+    assert _reading(forked["affinity"], "intra_op_threads") == (None, 1, None)
+    assert _reading(forked["affinity"], "inter_op_threads") == (None, 1, None)
 
 
 def test_an_unknown_switch_is_refused() -> None:

@@ -113,7 +113,7 @@ def test_reader_written_from_the_documentation(name, link):
         data = text.encode()
         return struct.pack("<q", len(data)) + data
 
-    found = bytes(32)
+    chain = bytes(32)
     text = (GOLDEN / f"{name}.jsonl").read_bytes()
     for number, line in enumerate(text[: text.rindex(b"\n") + 1].splitlines()):
         body, check = line[:-28], line[-28:]
@@ -123,15 +123,15 @@ def test_reader_written_from_the_documentation(name, link):
         if "link" not in record:
             continue
         position = [record[key] for key in ("kind", "fit", "epoch", "index") if key in record]
-        hashed = found + framed(" ".join(map(str, position)))
+        hashed = chain + framed(" ".join(map(str, position)))
         for section, digest in sorted(record.get("sections", {}).items()):
             hashed += framed(section) + framed(digest)
-        found = blake3.blake3(hashed).digest()
-        assert record["link"] == found.hex()
+        chain = blake3.blake3(hashed).digest()
+        assert record["link"] == chain.hex()
         for section, tensors in record.get("tensors", {}).items():
             joined = "".join(f"{len(n)}:{n}={tensors[n]};" for n in sorted(tensors))
             assert record["sections"][section] == blake3.blake3(joined.encode()).hexdigest()[:32]
-    assert found.hex() == link
+    assert chain.hex() == link
 
 
 def test_tensor_of_the_golden_ledger():
@@ -243,9 +243,9 @@ def test_what_is_in_the_chain(tmp_path):
         "epoch": ledger_builders.with_fields(base, "epoch 0 1", epoch=7),
         "index": ledger_builders.with_fields(base, "end 0", index=0),
     }
-    found = {name: fingerprint(name, records) for name, records in others.items()}
-    assert expected not in found.values()
-    assert len(set(found.values())) == len(others)
+    fingerprints = {name: fingerprint(name, records) for name, records in others.items()}
+    assert expected not in fingerprints.values()
+    assert len(set(fingerprints.values())) == len(others)
     assert fingerprint("coverage", base, coverage="smo") == expected.replace("-sm-", "-smo-")
 
 
@@ -450,8 +450,8 @@ def test_full_disk_keeps_earlier_records(tmp_path, room):
     """A limit on the file's size acts as the full disk: the write ends within a line."""
     records = [ledger_builders.record("epoch", {"w": {"k": str(e)}}, fit=0, epoch=e) for e in range(40)]
     with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
-        for one in records[:20]:
-            ledger.append(one)
+        for record in records[:20]:
+            ledger.append(record)
     size = os.path.getsize(tmp_path / "run" / "ledger.jsonl")
     shutil.rmtree(tmp_path / "run")
 
@@ -461,8 +461,8 @@ def test_full_disk_keeps_earlier_records(tmp_path, room):
         with LedgerWriter.create(tmp_path / "run", Header()) as ledger:
             done = 0
             try:
-                for one in records:
-                    ledger.append(one)
+                for record in records:
+                    ledger.append(record)
                     done += 1
             except LedgerError as error:
                 message = str(error)
@@ -505,9 +505,9 @@ from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.ledger.schema import Header, Record
 with LedgerWriter.create(sys.argv[1], Header()) as ledger:
     for epoch in range(1_000_000):
-        held = {"w": {f"layers/{i}/kernel": f"{i:032x}" for i in range(200)}}
+        tensors = {"w": {f"layers/{i}/kernel": f"{i:032x}" for i in range(200)}}
         sections = {"w": f"{epoch:032x}"}
-        ledger.append(Record(kind="epoch", fit=0, epoch=epoch, sections=sections, tensors=held))
+        ledger.append(Record(kind="epoch", fit=0, epoch=epoch, sections=sections, tensors=tensors))
         if epoch % 10 == 9:
             print(epoch, flush=True)
 """
@@ -518,13 +518,13 @@ def test_killed_writer_leaves_complete_lines(tmp_path, lines):
     command = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         for _ in range(lines):
-            told = int(child.stdout.readline())
+            written = int(child.stdout.readline())
         child.kill()
     assert child.returncode == -signal.SIGKILL
     ledger = open_ledger(tmp_path / "run")
     epochs = [r.epoch for r in ledger.typed_records()]
     assert epochs == list(range(len(epochs)))
-    assert len(epochs) > told
+    assert len(epochs) > written
     assert ledger.status == "killed"
     assert ledger.fingerprint.endswith("-partial")
 
@@ -543,8 +543,8 @@ def test_interrupted_at_any_point(tmp_path):
             for attempt in range(400):
                 try:
                     signal.setitimer(signal.ITIMER_REAL, 0.00002 + attempt * 0.000001)
-                    for one in records:
-                        ledger.append(one)
+                    for record in records:
+                        ledger.append(record)
                 except KeyboardInterrupt:
                     fired += 1
                 finally:
@@ -669,12 +669,12 @@ def test_steps_are_in_the_ledger_but_not_in_the_chain(tmp_path):
                 for step in steps:
                     ledger.append_step(step)
     plain = open_ledger(ledger_builders.write(tmp_path / "without", records))
-    found = open_ledger(tmp_path / "with")
-    assert found.fingerprint == plain.fingerprint
-    assert found.status == "finished"
-    assert [r.kind for r in found.typed_records()] == [r.kind for r in plain.typed_records()]
-    assert list(found.steps(0, 1)) == steps * 3
-    assert list(found.steps(0, 0)) == list(found.steps(1, 1)) == []
+    ledger = open_ledger(tmp_path / "with")
+    assert ledger.fingerprint == plain.fingerprint
+    assert ledger.status == "finished"
+    assert [r.kind for r in ledger.typed_records()] == [r.kind for r in plain.typed_records()]
+    assert list(ledger.steps(0, 1)) == steps * 3
+    assert list(ledger.steps(0, 0)) == list(ledger.steps(1, 1)) == []
 
 
 def test_invalid_step_is_an_error_when_steps_are_read(tmp_path):
@@ -682,10 +682,10 @@ def test_invalid_step_is_an_error_when_steps_are_read(tmp_path):
         for record in ledger_builders.training():
             ledger.append(record)
         ledger.append_step(StepRecord(fit=0, epoch=0, step=0, state={"weights": 7}))
-    found = open_ledger(tmp_path / "run")
-    assert found.status == "finished"
+    ledger = open_ledger(tmp_path / "run")
+    assert ledger.status == "finished"
     with pytest.raises(LedgerError, match=r"line \d+: a digest in it is not a text"):
-        list(found.steps(0, 0))
+        list(ledger.steps(0, 0))
 
 
 @pytest.mark.parametrize(

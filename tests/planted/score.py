@@ -104,8 +104,8 @@ class Result:
 
 def cases(names: Sequence[str] = ()) -> list[Case]:
     """All cases, or those whose names start with one of `names`."""
-    found = sorted(path.relative_to(HERE).with_suffix("") for path in HERE.glob("*/*.json"))
-    chosen = [str(n) for n in found if not names or str(n).startswith(tuple(names))]
+    paths = sorted(path.relative_to(HERE).with_suffix("") for path in HERE.glob("*/*.json"))
+    chosen = [str(n) for n in paths if not names or str(n).startswith(tuple(names))]
     return [read_case(name) for name in chosen]
 
 
@@ -124,7 +124,7 @@ def read_case(name: str) -> Case:
 
 def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
     """Whether a divergence names the line, the layer or the variable that a case asks for."""
-    said = {
+    names = {
         "layer": [divergence.get("layer")],
         "variable": [divergence.get("variable"), divergence.get("tensor")],
     }
@@ -132,7 +132,7 @@ def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
         if kind == "line":
             if _line_is_right(divergence.get("source"), case, right):
                 return True
-        elif any(_names(text, name) for text in said[kind] for name in right):
+        elif any(_names(text, name) for text in names[kind] for name in right):
             return True
     return False
 
@@ -178,18 +178,18 @@ def _run(case: Case) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / "project"
         shutil.copytree(case.script.parent, copy, ignore=shutil.ignore_patterns("*.json", "__pycache__"))
-        said = Path(folder) / "said.json"
+        output = Path(folder) / "output.json"
         out, err = io.StringIO(), io.StringIO()
         os.chdir(copy)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                options = ["--runs", "2", *EXPLAIN, "--json", str(said)]
+                options = ["--runs", "2", *EXPLAIN, "--json", str(output)]
                 code = cli.main(["verify", case.script.name, *options])
         finally:
             os.chdir(before)
         if code == 2 and "interrupted" in err.getvalue():
             raise KeyboardInterrupt  # the command catches it
-        data = json.loads(said.read_text()) if said.exists() else {}
+        data = json.loads(output.read_text()) if output.exists() else {}
     return Result(
         case=case,
         code=code,
@@ -200,9 +200,13 @@ def _run(case: Case) -> Result:
 
 
 def _row(result: Result) -> str:
-    case, said = result.case, str(result.divergence.get("cause") or "")
+    case, named_cause = result.case, str(result.divergence.get("cause") or "")
     verdict = {0: "same", 1: "differ"}.get(result.code, f"exit {result.code}")
-    cause = said if not EXPLAIN or result.cause_right or case.clean else f"{said} ({', '.join(case.causes)})"
+    cause = (
+        named_cause
+        if not EXPLAIN or result.cause_right or case.clean
+        else f"{named_cause} ({', '.join(case.causes)})"
+    )
     place = "" if case.clean or not EXPLAIN else "right" if result.place_right else "WRONG"
     row = f"{case.name:40} {verdict:9} {cause:34} {place:6} {result.seconds:5.1f}"
     if not result.found:
@@ -241,9 +245,9 @@ def _names(text: object, name: str) -> bool:
     return text is not None and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(text)) is not None
 
 
-def _line_is_right(said: object, case: Case, fragments: Sequence[str]) -> bool:
+def _line_is_right(location: object, case: Case, fragments: Sequence[str]) -> bool:
     """Whether a named line is in the same statement as one of the right fragments."""
-    source = _source(said)
+    source = _source(location)
     if source is None or Path(source[0]).name not in {Path(f).name for f in case.files}:
         return False
     for name in case.files:
@@ -254,11 +258,11 @@ def _line_is_right(said: object, case: Case, fragments: Sequence[str]) -> bool:
     return False
 
 
-def _source(said: object) -> tuple[str, int] | None:
+def _source(source: object) -> tuple[str, int] | None:
     """File and line of `{"file", "line"}` or `"script.py:12: code"`."""
-    if isinstance(said, Mapping) and said.get("file") and said.get("line"):
-        return str(said["file"]), int(said["line"])
-    match = re.match(r"(.+?):(\d+)", said) if isinstance(said, str) else None
+    if isinstance(source, Mapping) and source.get("file") and source.get("line"):
+        return str(source["file"]), int(source["line"])
+    match = re.match(r"(.+?):(\d+)", source) if isinstance(source, str) else None
     return (match[1], int(match[2])) if match else None
 
 

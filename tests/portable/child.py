@@ -42,9 +42,9 @@ def main() -> None:
         )
         with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(sys.stderr):
             run = trainer.fit(*case.data(), epochs=options.epochs, run_dir=Path(folder) / "run", verbose=0)
-            said = [r["portability"] for r in open_ledger(run.ledger).records() if "portability" in r]
+            portability = [r["portability"] for r in open_ledger(run.ledger).records() if "portability" in r]
         line = {"model": name, "fingerprint": run.fingerprint}
-        line |= {n: said[0][n] for n in ("level", "same_at", "because") if said}
+        line |= {n: portability[0][n] for n in ("level", "same_at", "because") if portability}
         print(json.dumps(line), flush=True)
 
 

@@ -10,10 +10,10 @@ import numpy as np
 def main() -> None:
     bits = np.random.Generator(np.random.PCG64(3))
     x = bits.integers(0, 2**24, (90, 700)) / 2**23 - 1
-    found = {"numpy": np.exp(x * 9), "blas": x @ x.T}
+    arrays = {"numpy": np.exp(x * 9), "blas": x @ x.T}
     if "--numpy" not in sys.argv:
-        found |= _of_tensorflow(x.astype("float32"))
-    print(json.dumps({n: hashlib.sha256(v.tobytes()).hexdigest()[:12] for n, v in found.items()}))
+        arrays |= _of_tensorflow(x.astype("float32"))
+    print(json.dumps({n: hashlib.sha256(v.tobytes()).hexdigest()[:12] for n, v in arrays.items()}))
 
 
 def _of_tensorflow(x: np.ndarray) -> dict[str, np.ndarray]:

@@ -48,8 +48,8 @@ def _probe(threads: int, thorough: bool, operations: list[str] | None) -> None:
     use_exact_functions()
     for case in cases(thorough=thorough):
         if operations is None or case.operation in operations:
-            said = {"operation": case.operation, "case": case.text, "threads": threads} | _tried(case)
-            print(json.dumps(said), flush=True)
+            result = {"operation": case.operation, "case": case.text, "threads": threads} | _tried(case)
+            print(json.dumps(result), flush=True)
 
 
 def _tried(case: Case) -> dict[str, Any]:

@@ -47,10 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for cpu in ["native"] if options.threads else options.cpus:
         threads = list(map(str, options.threads or [1]))
         for line in _lines(cpu, ["--threads", *threads, *more], options.keep):
-            said = json.loads(line)
-            where = str(said["threads"]) if options.threads else cpu
-            results[said["operation"], said["case"]][where] = (
-                said.get("digest") or f"failed: {said['failed']}"
+            result = json.loads(line)
+            where = str(result["threads"]) if options.threads else cpu
+            results[result["operation"], result["case"]][where] = (
+                result.get("digest") or f"failed: {result['failed']}"
             )
     print(report(results, listed=known_types()))
     return 0 if all(_same(of) or case in WRONG_IN_THE_EMULATOR for case, of in results.items()) else 1
@@ -80,7 +80,7 @@ def report(results: Results, *, listed: Iterable[str]) -> str:
     lines.append(f"the same: {', '.join(f'{o} {cases[o]}' for o in same) or 'none'}")
     for operation in sorted(different):
         lines.append(f"different: {operation}, {len(different[operation])} of {cases[operation]}")
-        lines += [f"    {one}" for one in different[operation]]
+        lines += [f"    {line}" for line in different[operation]]
     if kept_apart:
         lines.append(f"the emulator is wrong: {', '.join(kept_apart)}")
     missing = sorted(set(listed) - set(cases))

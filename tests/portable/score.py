@@ -47,7 +47,7 @@ EXAMPLE = "example"
 ALL = (*MODELS, *OPTIMIZERS, EXAMPLE)
 SEED = 42
 
-Said = dict[str, Any]
+Training = dict[str, Any]
 """What is known of one training: `fingerprint` or `failed`, and what the check says of threads."""
 
 Table = Mapping[str, Mapping[str, str]]
@@ -72,7 +72,7 @@ class Job:
         return f"{kind}-{self.cpu}" + (f"-{self.threads}-threads" if self.threads != 1 else "")
 
 
-def trained(job: Job, models: Sequence[str], *, keep: Path | None = None) -> dict[str, Said]:
+def trained(job: Job, models: Sequence[str], *, keep: Path | None = None) -> dict[str, Training]:
     """Trains models in one process; returns what came of each, by its name.
 
     Args:
@@ -82,21 +82,21 @@ def trained(job: Job, models: Sequence[str], *, keep: Path | None = None) -> dic
     with tempfile.TemporaryDirectory() as folder:
         lines = (keep or Path(folder)) / f"{job}.jsonl"
         lines.parent.mkdir(parents=True, exist_ok=True)
-        found = _read(lines, models)
-        ours = [m for m in models if m not in found and m != EXAMPLE]
-        if ours:
+        results = _read(lines, models)
+        untrained = [m for m in models if m not in results and m != EXAMPLE]
+        if untrained:
             options = ["--plain"] if job.plain else ["--threads", str(job.threads)]
             with open(lines, "a") as file:
-                done = _run(job.cpu, [str(HERE / "child.py"), *options, *ours], _environment(job), file)
-            found = _read(lines, models)
-            found |= {m: {"failed": f"exit code {done.returncode}"} for m in ours if m not in found}
+                done = _run(job.cpu, [str(HERE / "child.py"), *options, *untrained], _environment(job), file)
+            results = _read(lines, models)
+            results |= {m: {"failed": f"exit code {done.returncode}"} for m in untrained if m not in results}
             if done.returncode:
                 print(done.stderr[-2000:], file=sys.stderr)
-        if EXAMPLE in models and EXAMPLE not in found:
-            found[EXAMPLE] = {"model": EXAMPLE} | _of_the_example(job)
+        if EXAMPLE in models and EXAMPLE not in results:
+            results[EXAMPLE] = {"model": EXAMPLE} | _of_the_example(job)
             with open(lines, "a") as file:
-                file.write(json.dumps(found[EXAMPLE]) + "\n")
-    return found
+                file.write(json.dumps(results[EXAMPLE]) + "\n")
+    return results
 
 
 def fingerprints(cpu: str, models: Sequence[str]) -> dict[str, str]:
@@ -109,14 +109,14 @@ def table(rows: Table, models: Iterable[str]) -> str:
     cpus = list(rows)
     lines = [f"{'':<15}" + "".join(f"{c:<16}" for c in cpus)]
     for model in models:
-        held = [_short(rows[c].get(model, "-")) for c in cpus]
-        known = {h for h in held if h != "-"}
+        values = [_short(rows[c].get(model, "-")) for c in cpus]
+        known = {h for h in values if h != "-"}
         same = "one" if len(known) == 1 else f"{len(known)} different"
-        lines.append(f"{model:<15}" + "".join(f"{h:<16}" for h in held) + same)
+        lines.append(f"{model:<15}" + "".join(f"{h:<16}" for h in values) + same)
     return "\n".join(lines)
 
 
-def thread_table(rows: Mapping[int, Mapping[str, Said]], models: Iterable[str]) -> tuple[str, bool]:
+def thread_table(rows: Mapping[int, Mapping[str, Training]], models: Iterable[str]) -> tuple[str, bool]:
     """Fingerprints with several numbers of threads beside what the check says of them.
 
     Returns:
@@ -126,15 +126,15 @@ def thread_table(rows: Mapping[int, Mapping[str, Said]], models: Iterable[str]) 
     lines = [f"{'':<15}" + "".join(f"{c:<16}" for c in counts) + "the check says of these"]
     all_agree = True
     for model in models:
-        said = rows[counts[0]].get(model, {})
-        held = [_fingerprint(rows[c].get(model, {})) for c in counts]
-        same = [h == held[0] for h in held]
-        expected = [c in said.get("same_at", ()) for c in counts]
+        record = rows[counts[0]].get(model, {})
+        values = [_fingerprint(rows[c].get(model, {})) for c in counts]
+        same = [h == values[0] for h in values]
+        expected = [c in record.get("same_at", ()) for c in counts]
         agrees = same == expected
         all_agree = all_agree and agrees
         words = ", ".join(str(c) for c, e in zip(counts, expected, strict=True) if e)
         words = f"the same at {words}; {'agrees' if agrees else 'DOES NOT AGREE'}"
-        lines.append(f"{model:<15}" + "".join(f"{_short(h):<16}" for h in held) + words)
+        lines.append(f"{model:<15}" + "".join(f"{_short(h):<16}" for h in values) + words)
     return "\n".join(lines), all_agree
 
 
@@ -151,47 +151,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("no qemu-x86_64: install it (Debian: apt-get install qemu-user)", file=sys.stderr)
         return 2
     keep = None if options.keep is None else options.keep.resolve() / _state_of_the_code()
-    ours = [m for m in options.models if m in MODELS]
+    own_models = [m for m in options.models if m in MODELS]
     jobs = [(Job(c), options.models) for c in options.cpus]
     jobs += [(Job(c, plain=True), options.models) for c in options.cpus if options.plain]
-    there = {job for job, _ in jobs}
-    jobs += [(job, ours) for n in options.threads if (job := Job("native", threads=n)) not in there]
+    listed = {job for job, _ in jobs}
+    jobs += [(job, own_models) for n in options.threads if (job := Job("native", threads=n)) not in listed]
 
-    def one(job: Job, models: Sequence[str]) -> dict[str, Said]:
+    def one(job: Job, models: Sequence[str]) -> dict[str, Training]:
         began = time.monotonic()
-        found = trained(job, models, keep=keep)
+        result = trained(job, models, keep=keep)
         print(f"{job}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-        return found
+        return result
 
     with ThreadPoolExecutor(options.at_once) as pool:
         results = list(pool.map(lambda given: one(*given), jobs))
-    held = {str(job): found for (job, _), found in zip(jobs, results, strict=True)}
+    results_of = {str(job): result for (job, _), result in zip(jobs, results, strict=True)}
     good = True
     for title, plain in (("portable", False), ("without the mode, nothing pinned", True)):
         if not options.cpus or (plain and not options.plain):
             continue
         rows = {
-            c: {m: _fingerprint(s) for m, s in held[str(Job(c, plain=plain))].items()} for c in options.cpus
+            c: {m: _fingerprint(s) for m, s in results_of[str(Job(c, plain=plain))].items()}
+            for c in options.cpus
         }
         print(f"{title}\n{table(rows, options.models)}\n")
         if not plain:
             good = all(len({rows[c][m] for c in rows}) == 1 for m in options.models)
     if options.threads:
-        text, agrees = thread_table({n: held[str(Job("native", threads=n))] for n in options.threads}, ours)
+        text, agrees = thread_table(
+            {n: results_of[str(Job("native", threads=n))] for n in options.threads}, own_models
+        )
         print(f"threads, on this CPU\n{text}")
         good = good and agrees
-    failed = any("failed" in s for found in results for s in found.values())
+    failed = any("failed" in s for result in results for s in result.values())
     return 0 if good and not failed else 1
 
 
-def _read(file: Path, models: Sequence[str]) -> dict[str, Said]:
+def _read(file: Path, models: Sequence[str]) -> dict[str, Training]:
     """What was found before; a last line may be torn."""
-    found: dict[str, Said] = {}
+    results: dict[str, Training] = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         if line.startswith("{") and line.endswith("}"):
-            said = json.loads(line)
-            found |= {said["model"]: said} if said["model"] in models else {}
-    return found
+            record = json.loads(line)
+            results |= {record["model"]: record} if record["model"] in models else {}
+    return results
 
 
 def _state_of_the_code() -> str:
@@ -202,8 +205,8 @@ def _state_of_the_code() -> str:
     ):
         if file.name not in ("score.py", "probe.py", "probe_score.py"):
             digest.update(file.read_bytes())
-    for one in sorted(f"{d.metadata['Name']} {d.version}" for d in importlib.metadata.distributions()):
-        digest.update(one.encode())
+    for package in sorted(f"{d.metadata['Name']} {d.version}" for d in importlib.metadata.distributions()):
+        digest.update(package.encode())
     return digest.hexdigest()[:12]
 
 
@@ -213,7 +216,7 @@ def _environment(job: Job) -> dict[str, str]:
     return os.environ | pinned | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"}
 
 
-def _of_the_example(job: Job) -> Said:
+def _of_the_example(job: Job) -> Training:
     """What came of the example: pinned for this machine alone where `plain`."""
     pinned = pinned_environment(SEED) if job.plain else portable_environment(SEED, threads=job.threads)
     task = Task(
@@ -250,8 +253,8 @@ def _run(
     )
 
 
-def _fingerprint(said: Mapping[str, Any]) -> str:
-    return str(said.get("fingerprint") or f"failed: {said.get('failed', 'nothing said')}")
+def _fingerprint(record: Mapping[str, Any]) -> str:
+    return str(record.get("fingerprint") or f"failed: {record.get('failed', 'no message')}")
 
 
 def _short(fingerprint: str) -> str:

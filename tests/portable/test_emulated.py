@@ -24,9 +24,9 @@ def test_an_emulated_haswell_gives_the_same_bits():
     if shutil.which("qemu-x86_64") is None:
         assert not os.environ.get("CI"), "no qemu-x86_64: apt-get install qemu-user"
         pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
-    here, there = (score.fingerprints(cpu, ["mlp"])["mlp"] for cpu in ("native", "Haswell"))
-    assert here.startswith("kr1-smo-")
-    assert here == there
+    native, emulated = (score.fingerprints(cpu, ["mlp"])["mlp"] for cpu in ("native", "Haswell"))
+    assert native.startswith("kr1-smo-")
+    assert native == emulated
 
 
 def test_a_cpu_without_avx2_is_refused(tmp_path):
@@ -45,9 +45,9 @@ def test_a_cpu_without_avx2_is_refused(tmp_path):
         text=True,
         check=False,
     )
-    said = [line for line in done.stderr.splitlines() if not line.startswith("qemu-x86_64: warning")]
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("qemu-x86_64: warning")]
     assert (done.returncode, done.stdout) == (2, "")
-    assert " ".join(said) == (
+    assert " ".join(lines) == (
         "keras-repro: portable runs need an x86-64 CPU with AVX2: this CPU has no AVX2; "
         "leave out 'portable' here"
     )
@@ -57,10 +57,10 @@ def test_a_cpu_without_avx2_is_refused(tmp_path):
 def test_the_fingerprint_in_the_readme():
     installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     installed["tensorflow"] = installed.get("tensorflow") or installed["tensorflow-cpu"]
-    found = score.fingerprints("native", ["example"])["example"]
-    assert found.startswith("kr1-smr-")
+    fingerprint = score.fingerprints("native", ["example"])["example"]
+    assert fingerprint.startswith("kr1-smr-")
     if VERSIONS.items() <= installed.items():
-        assert found in (score.ROOT / "README.md").read_text()
+        assert fingerprint in (score.ROOT / "README.md").read_text()
 
 
 def test_tables_list_every_training():
@@ -85,5 +85,5 @@ def test_existing_results_are_not_trained_again(tmp_path):
     file = tmp_path / "portable-no-such-cpu.jsonl"
     file.write_text('{"model": "mlp", "fingerprint": "kr1-smo-1"}\n{"model": "cnn", "finge')
     assert score._read(file, ["mlp", "cnn"]) == {"mlp": {"model": "mlp", "fingerprint": "kr1-smo-1"}}
-    found = score.trained(score.Job("no-such-cpu"), ["mlp"], keep=tmp_path)
-    assert found["mlp"]["fingerprint"] == "kr1-smo-1"
+    results = score.trained(score.Job("no-such-cpu"), ["mlp"], keep=tmp_path)
+    assert results["mlp"]["fingerprint"] == "kr1-smo-1"

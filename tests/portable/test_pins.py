@@ -35,13 +35,13 @@ def portable(pinned):
     return digests(pinned)
 
 
-def differing(found, portable):
-    return {n for n in found if found[n] != portable[n]}
+def differing(changed, portable):
+    return {n for n in changed if changed[n] != portable[n]}
 
 
 def test_onednn_changes_bits(pinned, portable):
-    found = digests(pinned | {"TF_ENABLE_ONEDNN_OPTS": "0"})
-    assert differing(found, portable) == {"product", "convolution"}
+    changed = digests(pinned | {"TF_ENABLE_ONEDNN_OPTS": "0"})
+    assert differing(changed, portable) == {"product", "convolution"}
 
 
 @pytest.mark.parametrize(

@@ -26,12 +26,12 @@ def test_one_and_two_threads():
         text=True,
         check=True,
     )
-    said = [json.loads(line) for line in done.stdout.splitlines()]
-    assert not [s for s in said if "failed" in s]
-    by_case = {(s["operation"], s["case"]): {} for s in said}
-    for s in said:
+    results = [json.loads(line) for line in done.stdout.splitlines()]
+    assert not [s for s in results if "failed" in s]
+    by_case = {(s["operation"], s["case"]): {} for s in results}
+    for s in results:
         by_case[s["operation"], s["case"]][s["threads"]] = s["digest"]
-    assert len(said) == 2 * len(by_case)  # no two cases are named alike
+    assert len(results) == 2 * len(by_case)  # no two cases are named alike
     differing = {operation for (operation, _), of in by_case.items() if of[1] != of[2]}
     assert differing == {"Conv2DBackpropFilter"}
     assert [is_the_same_always(o) for o in TRIED] == [True, True, False, False, True]

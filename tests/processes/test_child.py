@@ -151,17 +151,17 @@ def test_fork_server_starts_the_same_as_a_fresh_interpreter(
     monkeypatch.setenv("OF_THE_CALLER", "its own value")
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     monkeypatch.setenv("PYTHONUNBUFFERED", "1")
-    said = []
+    outputs = []
     for launcher in (LAUNCHER, forkserver.launcher):
-        folder = here / f"run-{len(said)}"
+        folder = here / f"run-{len(outputs)}"
         folder.mkdir()
         plan = Plan(folder=folder, script="script.py", arguments=("--x",))
         outcome = launcher.start(plan, environment=os.environ).wait()
         assert outcome.code == 5
-        said.append(sorted((folder / "output.txt").read_text().splitlines()))
-    assert said[0] == said[1]
-    assert f"{here.resolve()} its own value" in said[0]
-    assert "True ''" in said[0]
+        outputs.append(sorted((folder / "output.txt").read_text().splitlines()))
+    assert outputs[0] == outputs[1]
+    assert f"{here.resolve()} its own value" in outputs[0]
+    assert "True ''" in outputs[0]
 
 
 def test_unseeded_children_of_the_fork_server_draw_differently(

@@ -43,8 +43,8 @@ def test_copy_holds_the_project_without_files_of_tools(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    with made() as held:
-        place = held.fresh()
+    with made() as copies:
+        place = copies.fresh()
         assert place.script == "train.py"
         assert below(place.cwd) == ["data", "data/back", "data/x.txt", "near", "out", "train.py"]
         assert (place.cwd / "data" / "x.txt").stat().st_mtime == 1
@@ -56,8 +56,8 @@ def test_links_lead_into_the_copy_or_outside_as_before(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    with made() as held:
-        place = held.fresh()
+    with made() as copies:
+        place = copies.fresh()
         (place.cwd / "data" / "back").write_text("written")
         assert (place.cwd / "train.py").read_text() == "written"
         assert (place.cwd / "out").read_text() == "outside"
@@ -68,35 +68,35 @@ def test_each_run_finds_the_original_folder_at_the_same_path(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    with made() as held:
-        first = held.fresh()
+    with made() as copies:
+        first = copies.fresh()
         (first.cwd / "left").mkdir(mode=0o500)
         (first.cwd / "train.py").write_text("changed")
         # Changes of the user meanwhile reach no run.
         (project / "new").touch()
-        held.keep_used()
-        second = held.fresh()
+        copies.keep_used()
+        second = copies.fresh()
         assert second == first
         assert not {"left", "new"} & set(below(second.cwd))
         assert (second.cwd / "train.py").read_text() == "print()"
-        held.restore_used()
-        assert held.latest() == first
+        copies.restore_used()
+        assert copies.latest() == first
         assert (first.cwd / "train.py").read_text() == "changed"
-        moved = held.fresh(elsewhere=True)
+        moved = copies.fresh(elsewhere=True)
         assert moved.cwd != first.cwd
-        assert below(moved.cwd) == below(held.fresh().cwd)
-        assert held.fresh(slot=1).cwd != held.fresh(slot=2).cwd
-        assert held.original(str(first.cwd / "train.py")) == str(project / "train.py")
-        assert held.original(str(moved.cwd / "train.py")) == str(project / "train.py")
-        assert held.original("/elsewhere") == "/elsewhere"
+        assert below(moved.cwd) == below(copies.fresh().cwd)
+        assert copies.fresh(slot=1).cwd != copies.fresh(slot=2).cwd
+        assert copies.original(str(first.cwd / "train.py")) == str(project / "train.py")
+        assert copies.original(str(moved.cwd / "train.py")) == str(project / "train.py")
+        assert copies.original("/elsewhere") == "/elsewhere"
 
 
 def test_whole_repository_is_copied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "src").mkdir()
     monkeypatch.chdir(project / "src")
-    with made("../train.py") as held:
-        place = held.fresh()
-        assert held.roots == (project,)
+    with made("../train.py") as copies:
+        place = copies.fresh()
+        assert copies.roots == (project,)
         assert (place.cwd.name, place.script) == ("src", "../train.py")
         assert (place.cwd / "../data/x.txt").read_text() == "data"
 
@@ -107,9 +107,9 @@ def test_script_in_another_folder_is_copied_too(
     (here / "work").mkdir()
     monkeypatch.chdir(here / "work")
     shutil.rmtree(project / ".git")
-    with made(str(project / "train.py")) as held:
-        place = held.fresh()
-        assert held.roots == (here / "work", project)
+    with made(str(project / "train.py")) as copies:
+        place = copies.fresh()
+        assert copies.roots == (here / "work", project)
         assert str(place.script).endswith("copies/here/project/train.py")
         assert place.cwd.name == "work"
 

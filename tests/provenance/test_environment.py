@@ -138,11 +138,11 @@ def test_only_listed_variables_are_recorded(monkeypatch: Any) -> None:
     monkeypatch.setenv("TZ", "Europe/Berlin")
     facts = gather()
     assert "hunter-two" not in json.dumps(facts)
-    found = facts["variables"]
-    assert found["TF_DETERMINISTIC_OPS"] == "1"
-    assert found["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
-    assert found["OMP_PLACES"] == "{0:4}"
-    assert found["TZ"] == "Europe/Berlin"
+    variables = facts["variables"]
+    assert variables["TF_DETERMINISTIC_OPS"] == "1"
+    assert variables["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
+    assert variables["OMP_PLACES"] == "{0:4}"
+    assert variables["TZ"] == "Europe/Berlin"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ def test_files_are_named_from_the_first_root_that_contains_them(here: Path, tmp_
     (elsewhere / "labels.csv").write_text("a,b\n")
     (elsewhere.parent / "outside.npy").write_text("x")
     paths = ["data/x.npy", elsewhere / "labels.csv", elsewhere.parent / "outside.npy", "data", "no_such_file"]
-    found = input_files.describe(paths, input_files.roots(elsewhere / "train.py"))
+    description = input_files.describe(paths, input_files.roots(elsewhere / "train.py"))
     x = {
         "root": "working folder",
         "path": "data/x.npy",
@@ -30,18 +30,18 @@ def test_files_are_named_from_the_first_root_that_contains_them(here: Path, tmp_
         "bytes": 4,
         "digest": "bb8c3eaa219465f5d51a3073a55c3382",
     }
-    files = sorted(found["files"], key=lambda f: f["path"])
-    assert (files, found["unnamed"]) == ([x, labels], 1)
+    files = sorted(description["files"], key=lambda f: f["path"])
+    assert (files, description["unnamed"]) == ([x, labels], 1)
 
 
 def test_linked_data_is_named_by_the_link(here: Path, tmp_path_factory: Any) -> None:
     elsewhere = tmp_path_factory.mktemp("large_disk")
     (elsewhere / "x.npy").write_bytes(b"\x01\x02\x03")
     (here / "data").symlink_to(elsewhere)
-    found = input_files.describe(["data/x.npy"], input_files.roots(None))
-    assert [(f["path"], f["bytes"]) for f in found["files"]] == [("data/x.npy", 3)]
+    description = input_files.describe(["data/x.npy"], input_files.roots(None))
+    assert [(f["path"], f["bytes"]) for f in description["files"]] == [("data/x.npy", 3)]
     (elsewhere / "x.npy").write_bytes(b"\x01\x02\x04")
-    assert input_files.changed_files(found, input_files.roots(None)) == [
+    assert input_files.changed_files(description, input_files.roots(None)) == [
         ChangedFile("data/x.npy", False, (3, 3))
     ]
 
@@ -51,18 +51,20 @@ def test_no_file_names_a_person(here: Path, monkeypatch: pytest.MonkeyPatch) -> 
     (here / "ada").mkdir()
     (here / "ada" / "x.npy").write_bytes(b"\x01")
     (here / "x\x1b[31m.npy").write_bytes(b"\x01")
-    found = input_files.describe(["ada/x.npy", "x\x1b[31m.npy"], input_files.roots(None))
-    assert found == {"files": [], "unnamed": 2}
+    description = input_files.describe(["ada/x.npy", "x\x1b[31m.npy"], input_files.roots(None))
+    assert description == {"files": [], "unnamed": 2}
 
 
 def test_changed_and_missing_files_are_distinguished(here: Path) -> None:
     for name in ("same.npy", "bit.npy", "longer.npy", "gone.npy"):
         (here / name).write_bytes(b"\x00" * 8)
-    found = input_files.describe(["same.npy", "bit.npy", "longer.npy", "gone.npy"], input_files.roots(None))
+    description = input_files.describe(
+        ["same.npy", "bit.npy", "longer.npy", "gone.npy"], input_files.roots(None)
+    )
     (here / "bit.npy").write_bytes(b"\x00" * 7 + b"\x01")
     (here / "longer.npy").write_bytes(b"\x00" * 9)
     (here / "gone.npy").unlink()
-    assert input_files.changed_files(found, input_files.roots(None)) == [
+    assert input_files.changed_files(description, input_files.roots(None)) == [
         ChangedFile("bit.npy", False, (8, 8)),
         ChangedFile("gone.npy", True, (8, None)),
         ChangedFile("longer.npy", False, (8, 9)),
@@ -72,12 +74,12 @@ def test_changed_and_missing_files_are_distinguished(here: Path) -> None:
 def test_files_beyond_the_limit_are_compared_by_size(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(input_files, "_MOST_BYTES", 4)
     (here / "large.npy").write_bytes(b"\x00" * 5)
-    found = input_files.describe(["large.npy"], input_files.roots(None))
-    assert found["files"][0]["digest"] is None
+    description = input_files.describe(["large.npy"], input_files.roots(None))
+    assert description["files"][0]["digest"] is None
     (here / "large.npy").write_bytes(b"\x01" * 5)
-    assert input_files.changed_files(found, input_files.roots(None)) == []
+    assert input_files.changed_files(description, input_files.roots(None)) == []
     (here / "large.npy").write_bytes(b"\x01" * 6)
-    assert [c.bytes for c in input_files.changed_files(found, input_files.roots(None))] == [(5, 6)]
+    assert [c.bytes for c in input_files.changed_files(description, input_files.roots(None))] == [(5, 6)]
 
 
 @pytest.mark.parametrize(

@@ -81,11 +81,11 @@ def test_bfloat16_is_hashed_by_its_bits():
 
 @pytest.mark.parametrize("bits", [0x7FC00000, 0xFFC00000, 0x7FC00001, 0x7FA00001, 0x7F800001])
 def test_nan_equals_only_the_same_nan(bits):
-    one = float32_of(0x3F800000, bits)
-    assert array_digest("w", one) == array_digest("w", one.copy())
+    array = float32_of(0x3F800000, bits)
+    assert array_digest("w", array) == array_digest("w", array.copy())
     # Byte-swapped without going through a float, which could make a signalling NaN quiet.
-    assert array_digest("w", one.view("<u4").byteswap().view(">f4")) == array_digest("w", one)
-    assert array_digest("w", float32_of(0x3F800000, bits ^ 2)) != array_digest("w", one)
+    assert array_digest("w", array.view("<u4").byteswap().view(">f4")) == array_digest("w", array)
+    assert array_digest("w", float32_of(0x3F800000, bits ^ 2)) != array_digest("w", array)
 
 
 def test_every_part_of_a_tensor_changes_the_digest():

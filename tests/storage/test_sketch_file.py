@@ -48,9 +48,9 @@ def read(path: Path) -> list[tuple[str, str, dict[str, list[float]]]]:
 
 def test_omitted_tensor_keeps_its_sketch(written: Path) -> None:
     expected = [(0, 0), (1, 0), (1, 2)]
-    found = read(written)
-    assert [f[:2] for f in found] == list(zip(STEPS, ["00" * 16, "11" * 16, "22" * 16], strict=True))
-    for (_, _, tensors), (kernel, count) in zip(found, expected, strict=True):
+    records = read(written)
+    assert [f[:2] for f in records] == list(zip(STEPS, ["00" * 16, "11" * 16, "22" * 16], strict=True))
+    for (_, _, tensors), (kernel, count) in zip(records, expected, strict=True):
         assert tensors[KERNEL.name] == rows_of(KERNEL, kernel).sum(axis=0).tolist()
         assert tensors[COUNT.name] == rows_of(COUNT, count).sum(axis=0).tolist()
 

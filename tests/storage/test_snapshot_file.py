@@ -48,13 +48,13 @@ def test_arrays_are_read_back_bit_identical(path: Path, whole: bool) -> None:
         assert snapshot.metadata == metadata
         assert list(snapshot.arrays) == list(ARRAYS)
         for name, array in ARRAYS.items():
-            found = snapshot.array(name)
-            assert snapshot.arrays[name][1] == found.shape == array.shape
+            restored = snapshot.array(name)
+            assert snapshot.arrays[name][1] == restored.shape == array.shape
             if name == "words":
-                assert found.tolist() == [[b"a", "\u00fcber".encode()], [b"", b"x" * 300]]
+                assert restored.tolist() == [[b"a", "\u00fcber".encode()], [b"", b"x" * 300]]
                 continue
-            assert found.dtype == array.dtype.newbyteorder("=")
-            assert found.tobytes() == array.astype(found.dtype).tobytes()
+            assert restored.dtype == array.dtype.newbyteorder("=")
+            assert restored.tobytes() == array.astype(restored.dtype).tobytes()
         with pytest.raises(KeyError):
             snapshot.array("other")
 
@@ -121,7 +121,7 @@ def external_link(file: h5py.File) -> None:
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("make", "message"),
     [
         (external, "0 in it is not stored as contiguous plain bytes"),
         (virtual, "0 in it is not stored as contiguous plain bytes"),
@@ -148,10 +148,10 @@ def external_link(file: h5py.File) -> None:
         ),
     ],
 )
-def test_other_hdf5_features_are_refused(path: Path, make: Callable[[h5py.File], Any], said: str) -> None:
+def test_other_hdf5_features_are_refused(path: Path, make: Callable[[h5py.File], Any], message: str) -> None:
     made(path, index_of(FLOATS), make)
     for whole in (False, True):
-        with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{said}"):
+        with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{message}"):
             Snapshot(path, whole=whole)
 
 

@@ -111,16 +111,20 @@ def main(arguments: Sequence[str]) -> int:
     try:
         for name in wanted:
             began = time.monotonic()
-            found = run(name, "all", servers.launcher)
-            said = {
-                v: tuple(o.name for o in found.with_verdict(v))
+            variations = run(name, "all", servers.launcher)
+            names_by_verdict = {
+                v: tuple(o.name for o in variations.with_verdict(v))
                 for v in ("differs", "could not run", "not tried")
             }
             result = Result(
-                name, said["differs"], said["could not run"], said["not tried"], time.monotonic() - began
+                name,
+                names_by_verdict["differs"],
+                names_by_verdict["could not run"],
+                names_by_verdict["not tried"],
+                time.monotonic() - began,
             )
             results.append(result)
-            mark = "right" if result.right else f"WRONG: {found.repeat.verdict} {result.could_not_run}"
+            mark = "right" if result.right else f"WRONG: {variations.repeat.verdict} {result.could_not_run}"
             print(
                 f"{name:18} differs under {', '.join(result.differs) or '-':18} {mark}"
                 f"  (not tried: {', '.join(result.not_tried) or '-'}) {result.seconds:5.1f} s",

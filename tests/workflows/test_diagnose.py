@@ -27,9 +27,9 @@ def explaining(
     monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, launcher=forkserver.launcher))
 
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
-        answer = command(*arguments, "--json", "said.json")
-        said = Path("said.json")
-        return answer, json.loads(said.read_text()) if said.exists() else {}
+        answer = command(*arguments, "--json", "output.json")
+        output = Path("output.json")
+        return answer, json.loads(output.read_text()) if output.exists() else {}
 
     return run
 
@@ -38,9 +38,9 @@ def summary(answer: Answer) -> dict[str, str]:
     """The five lines."""
     lines = answer.out.splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("cause:"))
-    found = dict(line.split(":", 1) for line in lines[first : first + 5])
-    assert list(found) == SUMMARY
-    return {name: text.strip() for name, text in found.items()}
+    fields = dict(line.split(":", 1) for line in lines[first : first + 5])
+    assert list(fields) == SUMMARY
+    return {name: text.strip() for name, text in fields.items()}
 
 
 def comment(source: dict[str, Any]) -> str:
@@ -82,9 +82,9 @@ def test_run_recorded_by_the_script_itself_is_diagnosed(
         assert child.outcome.code == 0, child.output
         (child.folder / "runs" / "own").rename(here / name)
         child.folder.rename(here / f"launched-{name}")
-    answer, said = explaining("diagnose", "a", "b")
+    answer, result = explaining("diagnose", "a", "b")
     assert (answer.code, answer.err) == (1, "")
-    divergence = said["divergence"]
+    divergence = result["divergence"]
     # The ledgers have one fit; it is the second of the script.
     assert (open_ledger("a").header["coverage"] == "sm") == (kind == "callback")
     assert divergence["cause"] == "data_values"
@@ -118,9 +118,9 @@ print("to the end")
 
 
 def test_divergence_at_step_250_of_300_is_diagnosed(written: Callable[..., str], explaining: Any) -> None:
-    answer, said = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", written(LATE))
+    answer, result = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", written(LATE))
     assert (answer.code, answer.err) == (1, "")
-    divergence = said["divergence"]
+    divergence = result["divergence"]
     assert (divergence["fit"], divergence["epoch"], divergence["step"]) == (0, 2, 49)
     assert {"cause", "layer", "operation", "source", "evidence", "fix"} <= set(divergence)
     assert divergence["cause"] == "data_values"
@@ -139,7 +139,7 @@ def test_divergence_at_step_250_of_300_is_diagnosed(written: Callable[..., str],
     )
     assert divergence["diagnosis"]["trainings"] <= 4
     # No training continued after the step.
-    folder = Path(said["runs"][0]["ledger"]).parents[1] / "diagnosis"
+    folder = Path(result["runs"][0]["ledger"]).parents[1] / "diagnosis"
     second = list(read_trace(folder / "2" / "trace.jsonl"))
     last = second[-1].checked
     assert isinstance(last, StepEndEvent)
@@ -183,10 +183,10 @@ def test_divergence_that_does_not_happen_again_is_reported(
     times: Path, written: Callable[..., str], explaining: Any
 ) -> None:
     script = written(CHANGES)
-    answer, said = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", script, "goes-on")
+    answer, result = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", script, "goes-on")
     assert (answer.code, answer.err) == (1, "")
     assert len(times.read_text()) == 2 + 4
-    divergence = said["divergence"]
+    divergence = result["divergence"]
     # The evidence of the two ledgers is kept.
     assert (divergence["cause"], divergence["diagnosis"]["trainings"]) == ("initial_weights", 4)
     assert summary(answer)["cause"] == (
@@ -216,10 +216,10 @@ def test_script_that_fails_in_the_diagnosis_is_reported(
 ) -> None:
     script = written(CHANGES)
     verify = ("verify", "--runs", "2", "--keep-hash-seed", "--run-dir", "runs")
-    answer, said = explaining(*verify, "--explain", script, way)
+    answer, result = explaining(*verify, "--explain", script, way)
     # The divergence of the runs is reported nevertheless.
     assert answer.code == 1
-    assert said["verdict"] == "diverged"
+    assert result["verdict"] == "diverged"
     *before, last = answer.err.splitlines()
     assert last.startswith(f"keras-repro: the cause was not found: {said_of_it}")
     assert before[-1:] == output
@@ -228,8 +228,8 @@ def test_script_that_fails_in_the_diagnosis_is_reported(
 
     if way == "fails later":
         return
-    answer, said = explaining("diagnose", "runs/run-1", "runs/run-2")
-    assert (answer.code, said) == (2, {})
+    answer, result = explaining("diagnose", "runs/run-1", "runs/run-2")
+    assert (answer.code, result) == (2, {})
     assert answer.err.splitlines()[-1].startswith(f"keras-repro: {said_of_it}")
 
 
@@ -287,9 +287,9 @@ def test_file_left_by_the_first_run_is_the_cause(
 ) -> None:
     name, reads, writes, cause = LEFT[kind]
     script = written(LEAVES.format(name=name, reads=reads, writes=writes))
-    answer, said = explaining("verify", "--explain", "--runs", "2", "--run-dir", "runs", script)
+    answer, result = explaining("verify", "--explain", "--runs", "2", "--run-dir", "runs", script)
     assert (answer.code, answer.err) == (1, "")
-    divergence = said["divergence"]
+    divergence = result["divergence"]
     assert (divergence["cause"], divergence["diagnosis"]["trainings"] <= 4) == (cause, True)
     assert "reads" in Path(script).read_text().splitlines()[divergence["source"]["line"] - 1]
     # The line is in the user's own file, not in the copy.
@@ -298,7 +298,7 @@ def test_file_left_by_the_first_run_is_the_cause(
     assert any(e.startswith(f"{name}: line ") for e in divergence["evidence"])
     assert not Path("runs/diagnosis/copies").exists()
     # The hash seeds differed, but they are not the cause, which is known.
-    assert not any("hash seed" in text for text in [*said["notes"], *answer.out.splitlines()[2:]])
+    assert not any("hash seed" in text for text in [*result["notes"], *answer.out.splitlines()[2:]])
 
 
 # --- verify stops a run that diverges
@@ -328,21 +328,24 @@ finally:
 
 
 def test_diverging_run_is_stopped_and_cleans_up(written: Callable[..., str], verified: Any) -> None:
-    found = verified(written(CLEANS_UP), runs=3)
-    assert [o.code for o in found.outcomes] == [0, 75]
-    assert (found.comparison.verdict, len(found.comparison.runs)) == ("diverged", 2)
+    verification = verified(written(CLEANS_UP), runs=3)
+    assert [o.code for o in verification.outcomes] == [0, 75]
+    assert (verification.comparison.verdict, len(verification.comparison.runs)) == ("diverged", 2)
     first, second = ((Path("runs") / name / "output.txt").read_text().split() for name in ("run-1", "run-2"))
     assert sorted(first) == ["atexit", "finally", "thread", "trained"]
     assert sorted(second) == ["atexit", "finally", "thread"]
     kinds = [r["kind"] for r in open_ledger("runs/run-2").records()]
     assert kinds.count("epoch") == 0
-    assert "run 2 was stopped where it diverged: --keep-going lets all runs finish" in found.comparison.notes
+    assert (
+        "run 2 was stopped where it diverged: --keep-going lets all runs finish"
+        in verification.comparison.notes
+    )
 
 
 def test_keep_going_lets_all_runs_finish(written: Callable[..., str], verified: Any) -> None:
-    found = verified(written(CLEANS_UP), runs=3, keep_going=True)
-    assert [o.code for o in found.outcomes] == [0, 0, 0]
-    assert (found.comparison.verdict, len(found.comparison.runs)) == ("diverged", 3)
+    verification = verified(written(CLEANS_UP), runs=3, keep_going=True)
+    assert [o.code for o in verification.outcomes] == [0, 0, 0]
+    assert (verification.comparison.verdict, len(verification.comparison.runs)) == ("diverged", 3)
     for number in (1, 2, 3):
         output = (Path("runs") / f"run-{number}" / "output.txt").read_text()
         assert sorted(output.split()) == ["atexit", "finally", "thread", "trained"]

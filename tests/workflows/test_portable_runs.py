@@ -13,8 +13,8 @@ LEVEL = "portable over x86-64 with AVX2, at 1 thread"
 def runs_of(tmp_path, *records, **header):
     cpus = ("a Haswell", "an EPYC")
     return [
-        write(tmp_path / f"run-{i}", held, environment={"cpu": {"model": cpu}}, **header)
-        for i, (held, cpu) in enumerate(zip(records, cpus, strict=True))
+        write(tmp_path / f"run-{i}", run, environment={"cpu": {"model": cpu}}, **header)
+        for i, (run, cpu) in enumerate(zip(records, cpus, strict=True))
     ]
 
 
@@ -27,17 +27,17 @@ def runs_of(tmp_path, *records, **header):
 )
 def test_portable_runs_on_two_cpus_are_compared(tmp_path, determinism, expected):
     other = changed(training(), "epoch 0 1", "weights", "layers/0/bias", "other")
-    for held, verdict in ((training(), "identical"), (other, "diverged")):
-        found = compare(*runs_of(tmp_path / verdict, training(), held, determinism=determinism))
-        said = f"CPU model differs: a Haswell and an EPYC ({expected})"
-        assert found.verdict == verdict
-        assert said in (found.notes if verdict == "identical" else found.divergence.explanation)
+    for second, verdict in ((training(), "identical"), (other, "diverged")):
+        comparison = compare(*runs_of(tmp_path / verdict, training(), second, determinism=determinism))
+        note = f"CPU model differs: a Haswell and an EPYC ({expected})"
+        assert comparison.verdict == verdict
+        assert note in (comparison.notes if verdict == "identical" else comparison.divergence.explanation)
 
 
 def test_portable_run_and_other_run_are_compared(tmp_path):
     a = write(tmp_path / "a", training(), determinism="portable")
-    found = compare(a, write(tmp_path / "b", training()))
-    assert (found.verdict, found.reason) == (
+    comparison = compare(a, write(tmp_path / "b", training()))
+    assert (comparison.verdict, comparison.reason) == (
         "incomparable",
         "one run is portable and the other bitwise: two different trainings",
     )
@@ -70,8 +70,10 @@ def test_page_describes_a_portable_run(tmp_path):
     bad = {"level": "not portable: 1 operation", "threads": 1, "findings": [finding]}
     command = {"script": "train.py", "module": None, "arguments": [], "hidden": 0}
     pages = []
-    for said in (good, bad, None):
-        records = with_fields(training(), "epoch 0 0", extra={"portability": said} if said else {})
+    for portability in (good, bad, None):
+        records = with_fields(
+            training(), "epoch 0 0", extra={"portability": portability} if portability else {}
+        )
         run = write(
             tmp_path / "run", records, determinism="portable", mode="enforced", seed=3, command=command
         )

@@ -12,10 +12,10 @@ from keras_repro.workflows.verify import Verification
 
 
 def divergence(verification: Verification) -> dict[str, Any]:
-    found = verification.to_dict()
-    assert found["verdict"] == "diverged"
-    assert len({run["fingerprint"] for run in found["runs"]}) == len(found["runs"])
-    return found["divergence"]
+    data = verification.to_dict()
+    assert data["verdict"] == "diverged"
+    assert len({run["fingerprint"] for run in data["runs"]}) == len(data["runs"])
+    return data["divergence"]
 
 
 def notes(verification: Verification) -> str:
@@ -23,8 +23,8 @@ def notes(verification: Verification) -> str:
 
 
 def test_seeded_script_is_identical(verified: Any) -> None:
-    found = verified("seeded.py", runs=3)
-    comparison = found.comparison
+    verification = verified("seeded.py", runs=3)
+    comparison = verification.comparison
     assert comparison.verdict == "identical"
     assert len({r["fingerprint"] for r in comparison.runs}) == 1
     assert comparison.runs[0]["fingerprint"].startswith("kr1-smr-")
@@ -33,9 +33,9 @@ def test_seeded_script_is_identical(verified: Any) -> None:
     assert comparison.compared == 10
     assert comparison.covers == "training, evaluation and predictions"
     assert comparison.notes == ()
-    assert [o.code for o in found.outcomes] == [0, 0, 0]
-    assert found.leftovers == ()
-    assert found.estimate is None
+    assert [o.code for o in verification.outcomes] == [0, 0, 0]
+    assert verification.leftovers == ()
+    assert verification.estimate is None
 
 
 @pytest.mark.parametrize(
@@ -49,39 +49,46 @@ def test_seeded_script_is_identical(verified: Any) -> None:
 def test_without_a_seed_the_initial_weights_differ(
     verified: Any, kind: str, record: str, tensor: str
 ) -> None:
-    found = divergence(verified("no_seed.py", kind))
-    assert found["cause"] == "initial_weights"
-    assert (found["kind"], found["fit"], found["epoch"]) == (record, 0, None)
-    assert (found["section"], found["tensor"]) == ("weights", tensor)
+    first_difference = divergence(verified("no_seed.py", kind))
+    assert first_difference["cause"] == "initial_weights"
+    assert (first_difference["kind"], first_difference["fit"], first_difference["epoch"]) == (record, 0, None)
+    assert (first_difference["section"], first_difference["tensor"]) == ("weights", tensor)
     # Biases start as zeros.
-    assert [t["tensor"].rsplit("/")[-1] for t in found["tensors"]] == ["kernel"] * len(found["tensors"])
+    assert [t["tensor"].rsplit("/")[-1] for t in first_difference["tensors"]] == ["kernel"] * len(
+        first_difference["tensors"]
+    )
     assert (
-        found["explanation"] == "no seed was set with Keras; call keras.utils.set_random_seed before building"
+        first_difference["explanation"]
+        == "no seed was set with Keras; call keras.utils.set_random_seed before building"
     )
 
 
 def test_seeds_that_keras_does_not_use_are_named(verified: Any) -> None:
-    found = verified("no_seed.py", "built", "others")
-    assert str(found.comparison) == (
+    verification = verified("no_seed.py", "built", "others")
+    assert str(verification.comparison) == (
         "diverged: before the first epoch: initial weights differ, first in layers/0/kernel "
         "(sequential/dense/kernel) and 1 more; seeds were set with tf.random.set_seed, from which "
         "Keras 3's initializers do not draw; call keras.utils.set_random_seed before building"
     )
-    assert divergence(found)["cause"] == "initial_weights"
+    assert divergence(verification)["cause"] == "initial_weights"
 
 
 def test_time_in_labels_diverges_in_the_first_epoch(verified: Any) -> None:
-    found = divergence(verified("seeded.py", "labels"))
-    assert (found["fit"], found["epoch"], found["cause"]) == (0, 0, "data_values")
-    assert found["explanation"] == "the data given to fit differs"
+    first_difference = divergence(verified("seeded.py", "labels"))
+    assert (first_difference["fit"], first_difference["epoch"], first_difference["cause"]) == (
+        0,
+        0,
+        "data_values",
+    )
+    assert first_difference["explanation"] == "the data given to fit differs"
 
 
 def test_noise_in_the_eighth_epoch_is_found_and_stopped_live(verified: Any, launched: Any) -> None:
-    found = verified("seeded.py", "weights", "--epochs", "10")
-    where = divergence(found)
+    verification = verified("seeded.py", "weights", "--epochs", "10")
+    where = divergence(verification)
     assert (where["fit"], where["epoch"], where["section"]) == (0, 7, "weights")
     assert where["epochs"] == 10
-    assert "diverged: at epoch 8/10: weights differ, first in layers/0/" in str(found.comparison)
+    assert "diverged: at epoch 8/10: weights differ, first in layers/0/" in str(verification.comparison)
 
     # The runs of `verify` cover results outside of fit: only the reference of a callback can be matched.
     reference = launched("seeded.py", "weights", "--epochs", "10", "--record", "first")
@@ -102,21 +109,21 @@ def test_noise_in_the_eighth_epoch_is_found_and_stopped_live(verified: Any, laun
 
 
 def test_only_the_unseeded_fold_is_named(verified: Any) -> None:
-    found = verified("cross_validation.py", keep_going=True)
-    where = divergence(found)
+    verification = verified("cross_validation.py", keep_going=True)
+    where = divergence(verification)
     assert (where["fit"], where["epoch"], where["cause"]) == (3, None, "initial_weights")
-    assert "of fit 4/5" in str(found.comparison)
-    a, b = (list(open_ledger(r["ledger"]).typed_records()) for r in found.comparison.runs)
+    assert "of fit 4/5" in str(verification.comparison)
+    a, b = (list(open_ledger(r["ledger"]).typed_records()) for r in verification.comparison.runs)
     differing = [(r.fit, r.index) for r, s in zip(a, b, strict=True) if r.sections != s.sections]
     # The records of that fit, and the prediction of its model.
     assert set(differing) == {(3, None), (None, 3)}
 
 
 def test_other_structure_is_a_divergence(verified: Any) -> None:
-    found = verified("random_size.py")
-    where = divergence(found)
+    verification = verified("random_size.py")
+    where = divergence(verification)
     assert (where["cause"], where["fit"], where["epoch"]) == ("configuration", 0, None)
-    assert "layers/0/kernel is float32[6, " in str(found.comparison)
+    assert "layers/0/kernel is float32[6, " in str(verification.comparison)
 
 
 def test_evaluation_on_a_random_subset_differs(verified: Any) -> None:
@@ -126,24 +133,24 @@ def test_evaluation_on_a_random_subset_differs(verified: Any) -> None:
 
 
 def test_difference_without_effect_is_a_note(verified: Any) -> None:
-    found = verified("no_effect.py", "dropout", "generator", "leftover", "clock", "restore")
-    assert found.comparison.verdict == "identical"
-    said = notes(found)
-    assert "layers/1/dropout/seed_generator" in said
-    assert "layers/1/keras_generator" in said
-    assert "layers/1/tensorflow_generator" in said
-    assert "was never used" in said
-    assert "left from before" in said
-    assert "the process's own generator (numpy) differs: without effect so far" in said
-    assert "log taken, added by a callback, differs" in said
-    assert len(found.comparison.notes) == 4
+    verification = verified("no_effect.py", "dropout", "generator", "leftover", "clock", "restore")
+    assert verification.comparison.verdict == "identical"
+    text = notes(verification)
+    assert "layers/1/dropout/seed_generator" in text
+    assert "layers/1/keras_generator" in text
+    assert "layers/1/tensorflow_generator" in text
+    assert "was never used" in text
+    assert "left from before" in text
+    assert "the process's own generator (numpy) differs: without effect so far" in text
+    assert "log taken, added by a callback, differs" in text
+    assert len(verification.comparison.notes) == 4
 
 
 def test_train_on_batch_is_recorded(verified: Any) -> None:
-    found = verified("custom_loop.py", "batches", "seeded")
-    assert found.comparison.verdict == "identical"
-    assert found.comparison.covers.startswith("steps outside fit;")
-    ledger = open_ledger(found.comparison.runs[0]["ledger"])
+    verification = verified("custom_loop.py", "batches", "seeded")
+    assert verification.comparison.verdict == "identical"
+    assert verification.comparison.covers.startswith("steps outside fit;")
+    ledger = open_ledger(verification.comparison.runs[0]["ledger"])
     assert [r.extra["steps"] for r in ledger.typed_records() if r.kind == "loop"] == [0, 1, 2, 4, 6]
 
 
@@ -157,10 +164,10 @@ def test_unseeded_train_on_batch_differs(verified: Any) -> None:
 
 
 def test_custom_loop_is_compared_at_exit(verified: Any) -> None:
-    found = verified("custom_loop.py", "tape", "seeded")
-    assert found.comparison.verdict == "identical"
-    assert found.comparison.covers.startswith("the models' state at exit;")
-    ledger = open_ledger(found.comparison.runs[0]["ledger"])
+    verification = verified("custom_loop.py", "tape", "seeded")
+    assert verification.comparison.verdict == "identical"
+    assert verification.comparison.covers.startswith("the models' state at exit;")
+    ledger = open_ledger(verification.comparison.runs[0]["ledger"])
     (record,) = ledger.typed_records()
     assert record.kind == "exit"
     assert [t.split("/", 1)[1] for t in record.tensors["weights"]] == [
@@ -172,20 +179,20 @@ def test_custom_loop_is_compared_at_exit(verified: Any) -> None:
 
 
 def test_unseeded_custom_loop_differs_at_exit(verified: Any) -> None:
-    found = verified("custom_loop.py", "tape")
-    assert divergence(found)["kind"] == "exit"
-    assert "at the script's exit: weights differ" in str(found.comparison)
+    verification = verified("custom_loop.py", "tape")
+    assert divergence(verification)["kind"] == "exit"
+    assert "at the script's exit: weights differ" in str(verification.comparison)
 
 
 def test_run_that_reads_leftovers_of_the_last_one_differs(verified: Any) -> None:
-    found = verified("../scripts/resumes.py", runs=3)
-    assert divergence(found)["cause"] == "initial_weights"
-    assert found.leftovers == ("last.weights.h5",)
+    verification = verified("../scripts/resumes.py", runs=3)
+    assert divergence(verification)["cause"] == "initial_weights"
+    assert verification.leftovers == ("last.weights.h5",)
 
 
 def test_run_folders_of_the_script_are_redirected(verified: Any, here: Any) -> None:
-    found = verified("records_itself.py")
-    assert found.comparison.verdict == "identical"
+    verification = verified("records_itself.py")
+    assert verification.comparison.verdict == "identical"
     for number in (1, 2):
         folder = here / "runs" / f"run-{number}"
         assert (folder / "output.txt").read_text() == "identical incomparable\n"
@@ -202,10 +209,10 @@ def test_differing_run_of_three_is_named(verified: Any, written: Any) -> None:
         "keras.utils.set_random_seed(1 if seen != 1 else 2)\n"
         "build().fit(X, Y, epochs=1, verbose=0)\n"
     )
-    found = verified(script, runs=3, keep_going=True)
-    assert found.to_dict()["divergence"]["explanation"] == "seeds differ: 1 and 2"
-    assert "run 2 diverged from run 1; run 3 did not" in found.comparison.notes
-    assert found.leftovers == ("started",)
+    verification = verified(script, runs=3, keep_going=True)
+    assert verification.to_dict()["divergence"]["explanation"] == "seeds differ: 1 and 2"
+    assert "run 2 diverged from run 1; run 3 did not" in verification.comparison.notes
+    assert verification.leftovers == ("started",)
 
 
 def test_runs_are_replaced_only_with_overwrite(verified: Any, here: Any) -> None:
@@ -260,7 +267,7 @@ def test_child_without_training_is_an_error(verified: Any, written: Any, lines: 
 def test_change_of_a_model_outside_of_fit_is_detected(
     verified: Any, written: Any, lines: str, section: str, words: str
 ) -> None:
-    found = verified(
+    verification = verified(
         written(
             "import os\nimport keras\nimport numpy as np\nfrom small import X, Y, build\n"
             "keras.utils.set_random_seed(1)\nmodel = build()\n"
@@ -269,13 +276,13 @@ def test_change_of_a_model_outside_of_fit_is_detected(
             "    kernel.assign_add(noise * np.ones(kernel.shape))\n" + lines
         )
     )
-    where = divergence(found)
-    assert str(found.comparison).startswith(f"diverged: at the script's exit: {words}, first in ")
+    where = divergence(verification)
+    assert str(verification.comparison).startswith(f"diverged: at the script's exit: {words}, first in ")
     assert (where["kind"], where["section"], where["cause"]) == ("exit", section, "unknown")
 
 
 def test_training_in_another_process_is_a_note(verified: Any, written: Any) -> None:
-    found = verified(
+    verification = verified(
         written(
             "import multiprocessing\nimport keras\nfrom small import X, Y, build\n"
             "if __name__ == '__main__':\n    keras.utils.set_random_seed(1)\n"
@@ -284,5 +291,5 @@ def test_training_in_another_process_is_a_note(verified: Any, written: Any) -> N
             "    process.start()\n    process.join()\n"
         )
     )
-    assert found.comparison.verdict == "identical"
-    assert "the script started processes of its own" in notes(found)
+    assert verification.comparison.verdict == "identical"
+    assert "the script started processes of its own" in notes(verification)

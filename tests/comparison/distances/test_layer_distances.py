@@ -41,8 +41,8 @@ def moved(before: State, by: float, *names: str) -> dict[str, np.ndarray]:
 
 def true_of(a: State, b: State, layer: str) -> float:
     names = [n for n in a if n.rpartition("/")[0] == layer]
-    apart = sum(np.square(a[n].astype("f8") - b[n]).sum() for n in names)
-    return float(np.sqrt(apart / sum(np.square(a[n].astype("f8")).sum() for n in names)))
+    squares = sum(np.square(a[n].astype("f8") - b[n]).sum() for n in names)
+    return float(np.sqrt(squares / sum(np.square(a[n].astype("f8")).sum() for n in names)))
 
 
 START = state()
@@ -55,13 +55,13 @@ def distances(a: str | os.PathLike[str], b: str | os.PathLike[str], **options: A
     return layer_distances.distances(open_ledger(a), open_ledger(b), **options)
 
 
-def found(tmp_path: Path, **options: object) -> LayerDistances:
+def example_distances(tmp_path: Path, **options: object) -> LayerDistances:
     pair = [write_run(tmp_path / name, s, **options) for name, s in (("a", A), ("b", B))]  # type: ignore[arg-type]
     return distances(*pair)
 
 
 def test_layers_by_epochs(tmp_path: Path) -> None:
-    result = found(tmp_path)
+    result = example_distances(tmp_path)
     assert result.epochs == ("start", "epoch 1", "epoch 2", "epoch 3")
     assert result.layers == LAYERS
     assert result.titles == ("dense_0", "dense_1", "cell")
@@ -79,7 +79,7 @@ def test_layers_by_epochs(tmp_path: Path) -> None:
 
 
 def test_snapshots_give_exact_distances(tmp_path: Path) -> None:
-    result = found(tmp_path, keep=(2, 3))
+    result = example_distances(tmp_path, keep=(2, 3))
     assert result.exact.all()
     for column in (2, 3):
         for i, layer in enumerate(LAYERS):
@@ -103,14 +103,14 @@ def test_divergence_and_end_only(tmp_path: Path) -> None:
 
 
 def test_snapshots_suffice_without_sketches(tmp_path: Path) -> None:
-    result = found(tmp_path, sketches=False, keep=(3,))
+    result = example_distances(tmp_path, sketches=False, keep=(3,))
     assert np.isnan(result.values[1, 2])
     assert math.isclose(result.values[0, 3], true_of(A[3], B[3], "layers/0"), rel_tol=1e-9)
     assert result.notes == tuple(f"{tmp_path / n} has no sketches of its weights" for n in "ab")
 
 
 def test_old_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
-    result = found(tmp_path, sketches=False)
+    result = example_distances(tmp_path, sketches=False)
     assert np.isnan(result.values[1, 2])
     assert (result.values[0] == 0).tolist() == [True, True, True, False]
     far = summarize_distances(result)
@@ -216,7 +216,7 @@ def test_snapshot_that_does_not_match_the_ledger(tmp_path: Path) -> None:
 
 
 def test_summary_at_the_divergence_and_at_the_end(tmp_path: Path) -> None:
-    far = summarize_distances(found(tmp_path, keep=(2, 3)))
+    far = summarize_distances(example_distances(tmp_path, keep=(2, 3)))
     assert far is not None
     assert (far.first.at, far.end.at) == ("epoch 2", "epoch 3")
     assert [layer.layer for layer in far.first.layers] == ["layers/1"]

@@ -16,9 +16,9 @@ NAN, INF = float("nan"), float("inf")
 
 def gap(a: Any, b: Any, dtype: str = "float32") -> tuple[int, float | None, int | None]:
     """Elements that differ, the largest difference, and the ULPs."""
-    found = distance(np.array(a, dtype), np.array(b, dtype))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
-    return found["elements"], found["largest"], found["ulps"]
+    result = distance(np.array(a, dtype), np.array(b, dtype))
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
+    return result["elements"], result["largest"], result["ulps"]
 
 
 @pytest.mark.parametrize(

@@ -207,10 +207,10 @@ def test_verdict_and_fingerprints_are_at_the_top(browser: Any, middle: Path) -> 
     assert browser.text(".lead").startswith(
         "At epoch 7/12: weights differ, first in layers/3/kernel (model/dense_3/kernel)"
     )
-    found = [f.rstrip() for f in re.findall(r"kr1-sm-[0-9a-f]{32}", browser.text(".runs"))]
+    fingerprints = [f.rstrip() for f in re.findall(r"kr1-sm-[0-9a-f]{32}", browser.text(".runs"))]
     folder = middle.parent
-    assert found == [r["fingerprint"] for r in compare(folder / "a", folder / "b").runs]
-    assert len(set(found)) == 2
+    assert fingerprints == [r["fingerprint"] for r in compare(folder / "a", folder / "b").runs]
+    assert len(set(fingerprints)) == 2
     assert browser.box("h1")["bottom"] < 200
 
 
@@ -364,18 +364,18 @@ def test_shorter_run_is_named_without_its_path(tmp_path: Path) -> None:
 def test_keyboard_moves_over_the_cells(browser: Any, middle: Path) -> None:
     browser.open(middle)
     browser.keys(Keys.TAB)
-    found = focused(browser)
-    assert found["at"] == (DIVERGENCE.layer, DIVERGENCE.epoch)
-    assert found["role"] == "gridcell"
-    assert found["outline"] == "solid"
+    cell = focused(browser)
+    assert cell["at"] == (DIVERGENCE.layer, DIVERGENCE.epoch)
+    assert cell["role"] == "gridcell"
+    assert cell["outline"] == "solid"
     ledgers = compare(middle.parent / "a", middle.parent / "b").ledgers
     known = distances(*ledgers).values[DIVERGENCE.layer, DIVERGENCE.epoch]
     shown = re.fullmatch(
-        r"dense_3 \(layers/3\), epoch 7: relative distance (\S+), estimated .*", found["label"]
+        r"dense_3 \(layers/3\), epoch 7: relative distance (\S+), estimated .*", cell["label"]
     )
     assert shown is not None
     assert float(shown[1]) == pytest.approx(known, rel=0.005)
-    assert browser.text("#readout") == found["label"]
+    assert browser.text("#readout") == cell["label"]
     steps = [
         ([Keys.ARROW_LEFT], (3, 6)),
         ([Keys.ARROW_UP], (2, 6)),
@@ -482,13 +482,13 @@ def test_colours_are_ordered_by_lightness(browser: Any, middle: Path) -> None:
             const style = getComputedStyle(document.documentElement);
             return [1, 2, 3, 4, 5, 6, 7, 8, 9].map((n) => style.getPropertyValue(`--k${n}`));
         """
-        found = []
+        lightnesses = []
         for colour in browser.run(code):
             red, green, blue = (int(colour.strip()[i : i + 2], 16) / 255 for i in (1, 3, 5))
             linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (red, green, blue)]
             luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-            found.append(116 * luminance ** (1 / 3) - 16)  # L* of CIELAB
-        return found
+            lightnesses.append(116 * luminance ** (1 / 3) - 16)  # L* of CIELAB
+        return lightnesses
 
     for dark in (False, True):
         steps = np.diff(lightness(dark)) * (1 if dark else -1)

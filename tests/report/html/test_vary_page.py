@@ -39,11 +39,11 @@ ALL = (
 
 
 def page(tmp_path: Path, *outcomes: VariationOutcome, repeat: VariationOutcome = REPEAT) -> Path:
-    found = Variations(
+    variations = Variations(
         repeat=repeat, outcomes=outcomes, baseline="/home/me/vary/baseline/ledger.jsonl", notes=("a note",)
     )
     path = tmp_path / "vary.html"
-    path.write_text(render_variations(found, script="train.py --lr 0.1"))
+    path.write_text(render_variations(variations, script="train.py --lr 0.1"))
     return path
 
 

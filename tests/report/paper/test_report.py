@@ -87,9 +87,9 @@ def write_run(
 
 def line(page: str, name: str) -> str:
     """Return the text after `- **name**: `."""
-    found = re.findall(rf"^- \*\*{re.escape(name)}\*\*(?: \(.*\))?: (.*)$", page, re.MULTILINE)
-    assert len(found) == 1, (name, page)
-    return found[0]
+    values = re.findall(rf"^- \*\*{re.escape(name)}\*\*(?: \(.*\))?: (.*)$", page, re.MULTILINE)
+    assert len(values) == 1, (name, page)
+    return values[0]
 
 
 def limitations(page: str) -> str:
@@ -166,9 +166,9 @@ def test_keras_repro_is_not_a_requirement(tmp_path: Path) -> None:
 
 def test_json_has_the_same_content(tmp_path: Path) -> None:
     run = write_run(tmp_path / "a", environment=ENVIRONMENT | {"os": None})
-    found = json.loads(json.dumps(report_data([run]), allow_nan=False))
-    assert (found["format"], found["verdict"], len(found["runs"])) == (1, None, 1)
-    (page,) = found["runs"]
+    data = json.loads(json.dumps(report_data([run]), allow_nan=False))
+    assert (data["format"], data["verdict"], len(data["runs"])) == (1, None, 1)
+    (page,) = data["runs"]
     ledger = open_ledger(run)
     assert (page["name"], page["status"], page["mode"]) == ("a", "finished", "observed")
     assert page["fingerprint"] == page["information"]["Fingerprint"] == ledger.fingerprint

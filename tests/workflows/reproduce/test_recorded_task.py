@@ -29,43 +29,45 @@ def runs(here: Path) -> Callable[..., list[Path]]:
         other = ledger_builders.changed(records, "epoch 0 1", "weights", ledger_builders.KERNEL, "other")
         environment = {"code": code_digest("train.py"), "variables": {}}
         made = []
-        for name, held, change in zip("ab", (records, other), (*changes, {}, {})[:2], strict=True):
+        for name, run_records, change in zip("ab", (records, other), (*changes, {}, {})[:2], strict=True):
             header = {"command": SCRIPT, "environment": environment} | both | change
             inputs = header.pop("inputs", None)
-            held = held if inputs is None else [*held, ledger_builders.exit_record(inputs=inputs)]
-            made.append(ledger_builders.write(here / name, held, **header))
+            run_records = (
+                run_records if inputs is None else [*run_records, ledger_builders.exit_record(inputs=inputs)]
+            )
+            made.append(ledger_builders.write(here / name, run_records, **header))
         return made
 
     return make
 
 
 def test_task_comes_from_the_header(runs: Callable[..., list[Path]]) -> None:
-    found = task_from_runs(runs(policies={"max_epochs": 2, "max_steps": 5}))
-    assert found == Task(
+    task = task_from_runs(runs(policies={"max_epochs": 2, "max_steps": 5}))
+    assert task == Task(
         script="train.py", arguments=("--epochs", "3"), keep_hash_seed=True, max_epochs=2, max_steps=5
     )
 
 
 def test_enforced_run_is_pinned_again(runs: Callable[..., list[Path]]) -> None:
-    found = task_from_runs(runs(mode="enforced", seed=7))
-    assert (found.seed, dict(found.pinned)) == (7, pinned_environment(7))
+    task = task_from_runs(runs(mode="enforced", seed=7))
+    assert (task.seed, dict(task.pinned)) == (7, pinned_environment(7))
 
 
 def test_observed_run_with_a_seed_is_not_pinned(runs: Callable[..., list[Path]]) -> None:
-    found = task_from_runs(runs(seed=7))
-    assert (found.seed, dict(found.pinned)) == (None, {})
+    task = task_from_runs(runs(seed=7))
+    assert (task.seed, dict(task.pinned)) == (None, {})
 
 
 def test_run_folder_in_arguments_is_no_difference(runs: Callable[..., list[Path]]) -> None:
-    one, two = ({"command": SCRIPT | {"arguments": ["--out", n, f"--log={n}"]}} for n in "ab")
-    assert task_from_runs(runs(one, two)).arguments == ("--out", "a", "--log=a")
+    first, second = ({"command": SCRIPT | {"arguments": ["--out", n, f"--log={n}"]}} for n in "ab")
+    assert task_from_runs(runs(first, second)).arguments == ("--out", "a", "--log=a")
 
 
 def test_hash_seeds_differ_if_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
     code = code_digest("train.py")
-    one, two = ({"environment": {"code": code, "variables": {"PYTHONHASHSEED": n}}} for n in "12")
-    assert not task_from_runs(runs(one, two)).keep_hash_seed
-    assert task_from_runs(runs(one, one)).keep_hash_seed
+    first, second = ({"environment": {"code": code, "variables": {"PYTHONHASHSEED": n}}} for n in "12")
+    assert not task_from_runs(runs(first, second)).keep_hash_seed
+    assert task_from_runs(runs(first, first)).keep_hash_seed
 
 
 def test_task_of_a_module(runs: Callable[..., list[Path]]) -> None:
@@ -170,9 +172,9 @@ def test_runs_that_cannot_be_run_again_are_refused(
     a, b = runs(*changes)
     then(here)
     # Relative, as a user gives them.
-    said = command("diagnose", a.relative_to(here), b.relative_to(here))
-    assert said.code == 2
-    assert said.err.splitlines() == [f"keras-repro: {message.format(here=here)}"]
+    answer = command("diagnose", a.relative_to(here), b.relative_to(here))
+    assert answer.code == 2
+    assert answer.err.splitlines() == [f"keras-repro: {message.format(here=here)}"]
     assert not (here / ".keras_repro").exists()
 
 
@@ -180,16 +182,16 @@ def test_identical_runs_need_no_script(
     runs: Callable[..., list[Path]], here: Path, command: Callable[..., Answer]
 ) -> None:
     a, _ = runs()
-    said = command("diagnose", a, a)
-    assert (said.code, said.err) == (0, "")
+    answer = command("diagnose", a, a)
+    assert (answer.code, answer.err) == (0, "")
     (here / "train.py").unlink()
     assert command("diagnose", a, a).code == 0
 
 
 def test_missing_run_is_refused(here: Path, command: Callable[..., Answer]) -> None:
-    said = command("diagnose", "a", "b")
-    assert said.code == 2
-    assert len(said.err.splitlines()) == 1
+    answer = command("diagnose", "a", "b")
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 1
     with pytest.raises(LedgerError):
         task_from_runs(["a", "b"])
 

@@ -26,8 +26,8 @@ def baseline(
 
 
 def test_hash_seed_is_changed() -> None:
-    found = changes.hash_seed(baseline({"PYTHONHASHSEED": "4294967295"}))
-    assert (found.text, found.variables) == ("4294967295 -> 0", {"PYTHONHASHSEED": "0"})
+    change = changes.hash_seed(baseline({"PYTHONHASHSEED": "4294967295"}))
+    assert (change.text, change.variables) == ("4294967295 -> 0", {"PYTHONHASHSEED": "0"})
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_number_of_threads_differs_from_the_baseline(
     achieved: Any, variable: Any, says: str, other: str
 ) -> None:
     environment = {} if variable is None else {"TF_NUM_INTRAOP_THREADS": variable}
-    found = changes.intra_threads(baseline(environment, switches={"intra_op_threads": achieved}))
-    assert (found.text, found.variables) == (says, {"TF_NUM_INTRAOP_THREADS": other})
+    change = changes.intra_threads(baseline(environment, switches={"intra_op_threads": achieved}))
+    assert (change.text, change.variables) == (says, {"TF_NUM_INTRAOP_THREADS": other})
 
 
 def test_inter_threads_changes_its_own_variable() -> None:
-    found = changes.inter_threads(baseline(switches={"intra_op_threads": 1, "inter_op_threads": 2}))
-    assert found.variables == {"TF_NUM_INTEROP_THREADS": "1"}
+    change = changes.inter_threads(baseline(switches={"intra_op_threads": 1, "inter_op_threads": 2}))
+    assert change.variables == {"TF_NUM_INTEROP_THREADS": "1"}
 
 
 @pytest.mark.parametrize(("cpus", "fewer"), [({0, 1}, [0]), ({2, 3, 5, 7, 9}, [2, 3])])
@@ -81,8 +81,8 @@ def test_onednn_is_toggled() -> None:
     ],
 )
 def test_instruction_set_is_below_the_effective_one(flags: tuple[str, ...], now: str, cap: str) -> None:
-    found = changes.instruction_set(baseline(flags=flags, switches={"onednn": True, "onednn_isa": now}))
-    assert found.variables == {"ONEDNN_MAX_CPU_ISA": cap}
+    change = changes.instruction_set(baseline(flags=flags, switches={"onednn": True, "onednn_isa": now}))
+    assert change.variables == {"ONEDNN_MAX_CPU_ISA": cap}
 
 
 @pytest.mark.parametrize(
@@ -105,12 +105,12 @@ def test_xla_is_toggled(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TF_XLA_FLAGS", raising=False)
     on = {"TF_XLA_FLAGS": "--tf_xla_auto_jit=2 --tf_xla_cpu_global_jit"}
     for jit in ((), (False,), (True, False)):
-        found = changes.xla(baseline(switches={"xla_auto_jit": False}, jit=jit))
-        assert (found.variables, found.varied) == (on, {})
-    found = changes.xla(baseline(switches={"xla_auto_jit": False}, jit=(True, True)))
-    assert (found.variables, found.varied) == ({}, {"jit": False})
-    found = changes.xla(baseline(switches={"xla_auto_jit": True}, jit=(True,)))
-    assert found.variables == {"TF_XLA_FLAGS": "--tf_xla_auto_jit=-1"}
+        change = changes.xla(baseline(switches={"xla_auto_jit": False}, jit=jit))
+        assert (change.variables, change.varied) == (on, {})
+    change = changes.xla(baseline(switches={"xla_auto_jit": False}, jit=(True, True)))
+    assert (change.variables, change.varied) == ({}, {"jit": False})
+    change = changes.xla(baseline(switches={"xla_auto_jit": True}, jit=(True,)))
+    assert change.variables == {"TF_XLA_FLAGS": "--tf_xla_auto_jit=-1"}
 
 
 def test_op_determinism_is_toggled() -> None:
@@ -150,10 +150,10 @@ def test_installed_locales_are_listed(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_time_zone_is_far_away() -> None:
-    found = changes.time_zone(baseline())
-    assert found.variables["TZ"] in ("LINT-14", "SST11")
+    change = changes.time_zone(baseline())
+    assert change.variables["TZ"] in ("LINT-14", "SST11")
     with pytest.raises(NotTriedError, match="already"):
-        changes.time_zone(baseline({"TZ": str(found.variables["TZ"])}))
+        changes.time_zone(baseline({"TZ": str(change.variables["TZ"])}))
 
 
 def test_variations_that_need_copies_are_not_tried_without() -> None:
@@ -162,15 +162,15 @@ def test_variations_that_need_copies_are_not_tried_without() -> None:
             change(baseline(copied=False))
     with pytest.raises(NotTriedError, match="leaves no files"):
         changes.leftover_files(baseline())
-    found = changes.leftover_files(baseline(leftovers=("last.keras",)))
-    assert (found.workspace, found.text) == ("used", "with 1 file of an earlier run")
+    change = changes.leftover_files(baseline(leftovers=("last.keras",)))
+    assert (change.workspace, change.text) == ("used", "with 1 file of an earlier run")
 
 
 def test_other_variables_are_set_and_removed() -> None:
-    found = changes.other_variables(
+    change = changes.other_variables(
         baseline({"EDITOR": "ed", "OLDPWD": "/", "HOME": "/root", "PATH": "/bin"})
     )
-    assert found.variables["EDITOR"] == "ed1"
-    assert found.variables["OLDPWD"] is None
-    assert not {"HOME", "PATH", "USER"} & set(found.variables)
-    assert len(str(found.variables["VARIED_BLOCK"])) > 30_000
+    assert change.variables["EDITOR"] == "ed1"
+    assert change.variables["OLDPWD"] is None
+    assert not {"HOME", "PATH", "USER"} & set(change.variables)
+    assert len(str(change.variables["VARIED_BLOCK"])) > 30_000

@@ -40,24 +40,24 @@ def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
     return vary
 
 
-def verdicts(found: Variations) -> dict[str, str]:
-    return {o.name: o.verdict for o in found.outcomes}
+def verdicts(variations: Variations) -> dict[str, str]:
+    return {o.name: o.verdict for o in variations.outcomes}
 
 
 @pytest.mark.parametrize("name", ["file-order", "leftover-files"])
 def test_script_differs_only_under_its_own_variation(forkserver: Any, name: str) -> None:
-    found = score.run(name, LATE, forkserver.launcher)
-    said = verdicts(found)
-    assert found.repeat.verdict == "repeats"
-    assert said.pop(name) == "differs"
+    variations = score.run(name, LATE, forkserver.launcher)
+    by_name = verdicts(variations)
+    assert variations.repeat.verdict == "repeats"
+    assert by_name.pop(name) == "differs"
     if name != "leftover-files":
-        assert said.pop("leftover-files") == "not tried"
-    assert set(said.values()) == {"repeats"}
-    (differs,) = found.with_verdict("differs")
+        assert by_name.pop("leftover-files") == "not tried"
+    assert set(by_name.values()) == {"repeats"}
+    (differs,) = variations.with_verdict("differs")
     assert differs.where == "epoch 1 of fit 1"
     assert differs.distance is not None
     assert differs.distance > 0.01
-    assert found.trainings == 2 + len(found.outcomes) - len(found.with_verdict("not tried"))
+    assert variations.trainings == 2 + len(variations.outcomes) - len(variations.with_verdict("not tried"))
 
 
 def test_each_variation_has_a_script() -> None:
@@ -113,13 +113,13 @@ def script(here: Path) -> str:
 
 
 def test_setting_of_the_script_itself_is_not_tried(varied: Any, script: str, here: Path) -> None:
-    found = varied(script, "intra-threads,op-determinism,working-directory", "threads", "determinism")
-    assert verdicts(found) == {
+    variations = varied(script, "intra-threads,op-determinism,working-directory", "threads", "determinism")
+    assert verdicts(variations) == {
         "intra-threads": "not tried",
         "op-determinism": "not tried",
         "working-directory": "repeats",
     }
-    assert found.outcomes[0].reason.startswith("the script sets it itself")
+    assert variations.outcomes[0].reason.startswith("the script sets it itself")
     # No file of the user has changed, and only ledgers are left.
     assert sorted(os.listdir(here)) == ["mine.txt", "runs", "train.py"]
     assert (here / "mine.txt").read_text() == "mine"
@@ -130,23 +130,25 @@ def test_setting_of_the_script_itself_is_not_tried(varied: Any, script: str, her
         "repeat",
         "working-directory",
     ]
-    for outcome in found.outcomes:
+    for outcome in variations.outcomes:
         assert outcome.ledger is not None
         assert open_ledger(outcome.ledger).status == "finished"
 
 
 def test_irreproducible_script_is_not_blamed_on_a_variation(varied: Any, script: str) -> None:
-    found = varied(script, "all", "random")
-    assert (found.repeat.verdict, found.repeat.where) == ("differs", "epoch 1 of fit 1")
-    assert set(verdicts(found).values()) == {"not tried"}
-    assert {o.reason for o in found.outcomes} == {"the script does not repeat even under the same conditions"}
-    assert found.trainings == 2
+    variations = varied(script, "all", "random")
+    assert (variations.repeat.verdict, variations.repeat.where) == ("differs", "epoch 1 of fit 1")
+    assert set(verdicts(variations).values()) == {"not tried"}
+    assert {o.reason for o in variations.outcomes} == {
+        "the script does not repeat even under the same conditions"
+    }
+    assert variations.trainings == 2
 
 
 def test_failure_is_no_difference(varied: Any, script: str) -> None:
-    found = varied(script, "variables,file-order", "fails")
-    assert verdicts(found) == {"file-order": "repeats", "variables": "could not run"}
-    failed = found.outcomes[-1]
+    variations = varied(script, "variables,file-order", "fails")
+    assert verdicts(variations) == {"file-order": "repeats", "variables": "could not run"}
+    failed = variations.outcomes[-1]
     assert failed.output.splitlines()[-1] == "ValueError: this build is none"
     assert failed.reason.startswith("failed with exit code 1")
 
@@ -167,19 +169,19 @@ def test_failing_baseline_reports_its_copy(varied: Any, here: Path) -> None:
 
 
 def test_write_by_absolute_path_is_noted(varied: Any, script: str, here: Path) -> None:
-    found = varied(script, "variables", "outside", str(here / "by_path.txt"))
-    assert found.notes == ("a run wrote to your own folder, where all other runs find it: by_path.txt",)
+    variations = varied(script, "variables", "outside", str(here / "by_path.txt"))
+    assert variations.notes == ("a run wrote to your own folder, where all other runs find it: by_path.txt",)
 
 
 def test_without_copies_runs_use_the_folder_itself(varied: Any, script: str, here: Path) -> None:
-    found = varied(script, "working-directory,leftover-files,variables", copy=False)
-    assert verdicts(found) == {
+    variations = varied(script, "working-directory,leftover-files,variables", copy=False)
+    assert verdicts(variations) == {
         "working-directory": "not tried",
         "leftover-files": "not tried",
         "variables": "repeats",
     }
     assert (here / "mine.txt").read_text() == "changed"
-    assert "left.txt" in found.notes[0]
+    assert "left.txt" in variations.notes[0]
 
 
 class Counting(VariationWatcher):
@@ -191,8 +193,8 @@ class Counting(VariationWatcher):
 
     def on_start(self, name: str, change: str, ledger: Path) -> None:
         self.running.append(name)
-        for one in self.running:
-            self.seen[one] = max(self.seen.get(one, 0), len(self.running))
+        for running in self.running:
+            self.seen[running] = max(self.seen.get(running, 0), len(self.running))
 
     def on_end(self, name: str, outcome: Any) -> None:
         if name in self.running:
@@ -202,21 +204,21 @@ class Counting(VariationWatcher):
 def test_variations_run_in_parallel_but_thread_variations_alone(varied: Any, script: str) -> None:
     watcher = Counting()
     names = "cpu-count,working-directory,file-order,leftover-files,variables"
-    found = varied(script, names, jobs=2, watcher=watcher)
-    assert {o.verdict for o in found.outcomes} <= {"repeats", "not tried"}
-    assert found.with_verdict("not tried") == tuple(
-        o for o in found.outcomes if o.name == "cpu-count" and len(os.sched_getaffinity(0)) < 2
+    variations = varied(script, names, jobs=2, watcher=watcher)
+    assert {o.verdict for o in variations.outcomes} <= {"repeats", "not tried"}
+    assert variations.with_verdict("not tried") == tuple(
+        o for o in variations.outcomes if o.name == "cpu-count" and len(os.sched_getaffinity(0)) < 2
     )
     assert watcher.seen.pop("file-order") == watcher.seen.pop("variables") == 2
     assert set(watcher.seen.values()) == {1}
-    assert found.notes == ()
+    assert variations.notes == ()
 
 
 def test_nothing_runs_in_parallel_unless_paths_do_not_matter(varied: Any, script: str) -> None:
     watcher = Counting()
-    found = varied(script, "file-order,variables", jobs=2, watcher=watcher)
+    variations = varied(script, "file-order,variables", jobs=2, watcher=watcher)
     assert set(watcher.seen.values()) == {1}
-    assert "not in parallel" in found.notes[0]
+    assert "not in parallel" in variations.notes[0]
 
 
 def test_runs_are_replaced_only_if_requested(varied: Any, script: str, here: Path) -> None:
@@ -235,10 +237,12 @@ def test_ctrl_c_ends_the_child_and_removes_the_copies(process: Any, script: str,
         time.sleep(0.05)
     assert (here / "runs" / "copies" / "here").exists()
     child.send_signal(signal.SIGINT)
-    _, said = child.communicate(timeout=60)
+    _, message = child.communicate(timeout=60)
     assert child.returncode == 2
-    assert said.startswith("keras-repro: interrupted: the child process has ended, the copies are removed, ")
-    assert said.count("\n") == 1
+    assert message.startswith(
+        "keras-repro: interrupted: the child process has ended, the copies are removed, "
+    )
+    assert message.count("\n") == 1
     assert sorted(os.listdir(here)) == ["mine.txt", "runs", "train.py"]
     assert os.listdir(here / "runs") == ["baseline"]
     assert (here / "mine.txt").read_text() == "mine"
@@ -249,8 +253,8 @@ def test_settings_before_the_start_of_python_take_effect(here: Path) -> None:
         (here / name).write_text((score.HERE / name).read_text())
     task = Task(script="by_hash_seed.py", keep_hash_seed=True)
     with VariationRunner(task, folder=Path("runs")) as runner:
-        found = runner.run(chosen("hash-seed,onednn"))
-    assert verdicts(found) == {"hash-seed": "differs", "onednn": "repeats"}
+        variations = runner.run(chosen("hash-seed,onednn"))
+    assert verdicts(variations) == {"hash-seed": "differs", "onednn": "repeats"}
     assert sys.flags.hash_randomization or os.environ.get("PYTHONHASHSEED")
     switches = [
         {s["name"]: s["achieved"] for s in open_ledger(Path("runs", name)).header["switches"]}
@@ -272,7 +276,7 @@ def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> C
 
 def test_command_writes_text_json_and_html(varying: Any, script: str, here: Path) -> None:
     answer = varying(
-        script, "--vary", "variables,file-order", "--json", "said.json", "--html", "page.html", "fails"
+        script, "--vary", "variables,file-order", "--json", "output.json", "--html", "page.html", "fails"
     )
     assert answer.code == 1
     lines = answer.out.splitlines()
@@ -282,7 +286,7 @@ def test_command_writes_text_json_and_html(varying: Any, script: str, here: Path
         "working in copies of .",
     ]
     assert lines[-1] == "some variations could not run; repeats under 1 of 2 variations"
-    data = json.loads((here / "said.json").read_text())
+    data = json.loads((here / "output.json").read_text())
     assert [v["verdict"] for v in data["variations"]] == ["repeats", "could not run"]
     assert data["repeat"]["verdict"] == "repeats"
     assert data["trainings"] == 4
@@ -293,15 +297,15 @@ def test_command_writes_text_json_and_html(varying: Any, script: str, here: Path
 def test_leftover_file_is_explained(varying: Any, here: Path) -> None:
     for name in ("by_leftover_files.py", "exact.py"):
         (here / name).write_text((score.HERE / name).read_text())
-    answer = varying("by_leftover_files.py", "--vary", "leftover-files", "--explain", "--json", "said.json")
+    answer = varying("by_leftover_files.py", "--vary", "leftover-files", "--explain", "--json", "output.json")
     assert answer.code == 1
-    (said,) = json.loads((here / "said.json").read_text())["variations"]
-    assert said["explanation"]["cause"] == "environment"
-    assert said["explanation"]["sentence"].startswith(
+    (variation,) = json.loads((here / "output.json").read_text())["variations"]
+    assert variation["explanation"]["cause"] == "environment"
+    assert variation["explanation"]["sentence"].startswith(
         "with other leftover-files (with 1 file of an earlier run)"
     )
-    assert said["explanation"]["source"]["file"] == str(here / "by_leftover_files.py")
-    assert said["explanation"]["fix"]
+    assert variation["explanation"]["source"]["file"] == str(here / "by_leftover_files.py")
+    assert variation["explanation"]["fix"]
 
 
 @pytest.mark.parametrize(
