@@ -34,7 +34,7 @@ SCRIPTS = TESTS / "scripts"
 
 @dataclass(frozen=True)
 class Child:
-    """One launched script that has ended."""
+    """A launched script that has ended."""
 
     outcome: Outcome
     output: str
@@ -78,7 +78,7 @@ def _op_determinism_ends_with_its_module() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def forkserver() -> Iterator[ForkServer]:
-    """The one server of this test session."""
+    """The fork server of this test session."""
     with ForkServer() as server:
         yield server
 
@@ -92,7 +92,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def written(here: Path) -> Callable[[str, str], str]:
-    """Writes a script and a copy of `small.py` to the working folder; returns the script's name."""
+    """Write a script and a copy of `small.py` to the working folder; return the script's name."""
 
     def write(text: str, name: str = "script.py") -> str:
         (here / "small.py").write_text((SCRIPTS / "small.py").read_text())
@@ -104,7 +104,7 @@ def written(here: Path) -> Callable[[str, str], str]:
 
 @pytest.fixture
 def verified(forkserver: ForkServer, here: Path) -> Callable[..., verification.Verification]:
-    """Verifies one of tests/scripts, or a script that was written, in forked children."""
+    """Verify one of tests/scripts, or a script that was written, in forked children."""
 
     def verify(script: str, *arguments: str, runs: int = 2, **options: Any) -> verification.Verification:
         return verification.verify(
@@ -120,7 +120,7 @@ def verified(forkserver: ForkServer, here: Path) -> Callable[..., verification.V
 
 @pytest.fixture
 def launched(forkserver: ForkServer, here: Path) -> Callable[..., Child]:
-    """Runs a script once, observed, in a forked child."""
+    """Run a script once, observed, in a forked child."""
 
     def launch(script: str | None, *arguments: str, **changed: Any) -> Child:
         folder = here / "run"
@@ -137,7 +137,7 @@ def launched(forkserver: ForkServer, here: Path) -> Callable[..., Child]:
 def command(
     forkserver: ForkServer, here: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Iterator[Callable[..., Answer]]:
-    """Runs `keras-repro` in this process; its children are forked."""
+    """Run `keras-repro` in this process; its children are forked."""
     from keras_repro.cli import main as cli
 
     for module, name in ((verification, "verify"), (reproduction, "reproduce")):
@@ -156,7 +156,7 @@ def command(
 
 @pytest.fixture
 def process(here: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Starts Python on its own, as a user's shell would: `process("-m", "keras_repro.cli", ...)`."""
+    """Start Python as a new process, as a user's shell would: `process("-m", "keras_repro.cli", ...)`."""
 
     def start(*arguments: object, **variables: str) -> subprocess.Popen[str]:
         path = os.pathsep.join(filter(None, [str(TESTS.parent), os.environ.get("PYTHONPATH")]))

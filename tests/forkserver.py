@@ -58,7 +58,7 @@ class ForkServer:
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
     ) -> ForkedProcess:
-        """Forks a child for `-m keras_repro.training.MODULE PLAN`, as `child.start_interpreter` would."""
+        """Fork a child for `-m keras_repro.training.MODULE PLAN`, as `child.start_interpreter` would."""
         option, module, *arguments = command
         assert (option, module.startswith(_MODULES)) == ("-m", True), command
         request = {
@@ -71,11 +71,11 @@ class ForkServer:
 
     @property
     def launcher(self) -> Launcher:
-        """Starts children as forks of this server."""
+        """Return a launcher that starts children as forks of this server."""
         return Launcher(self.start)
 
     def ask(self, request: Mapping[str, Any], descriptors: Sequence[int] = ()) -> Any:
-        """Sends one request and waits for its answer."""
+        """Send one request and wait for its answer."""
         with self._lock:
             socket.send_fds(self._socket, [json.dumps(request).encode()], descriptors)
             answer = self._socket.recv(_LONGEST_REQUEST)
@@ -87,7 +87,7 @@ class ForkServer:
         return json.loads(answer)
 
     def close(self) -> None:
-        """Ends the server and all its children."""
+        """End the server and all its children."""
         self._socket.close()
         self._process.wait()
         self._messages.close()
@@ -108,7 +108,7 @@ class ForkServerPool:
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
     ) -> ForkedProcess:
-        """Forks a child from the server whose hash seed is that of `environment`."""
+        """Fork a child from the server whose hash seed is that of `environment`."""
         seed = environment.get("PYTHONHASHSEED")
         if seed not in self._servers:
             self._servers[seed] = ForkServer(hash_seed=seed)
@@ -116,7 +116,7 @@ class ForkServerPool:
 
     @property
     def launcher(self) -> Launcher:
-        """Starts children as forks of these servers."""
+        """Return a launcher that starts children as forks of these servers."""
         return Launcher(self.start)
 
     def __enter__(self) -> ForkServerPool:
@@ -143,7 +143,7 @@ class ForkedProcess:
 
 
 def _with_repository() -> str:
-    """PYTHONPATH with the folder of keras_repro in front, also where the package is not installed."""
+    """Return PYTHONPATH with the folder of keras_repro first, for machines without the package."""
     here = str(Path(__file__).resolve().parents[1])
     return os.pathsep.join([here, *filter(None, [os.environ.get("PYTHONPATH")])])
 

@@ -1,4 +1,4 @@
-"""The architecture of docs/architecture.md, read from the code, and what is loaded when.
+"""The architecture of docs/architecture.md, read from the code, and the modules that imports load.
 
 Each rule has a test that breaks it.
 """
@@ -17,7 +17,7 @@ from markdown_it import MarkdownIt
 
 PACKAGE = Path(__file__).parents[1] / "keras_repro"
 
-# What each folder imports, itself aside; exactly that: an entry that nothing needs fails too.
+# The other folders that each folder imports, exactly: an entry that no module needs fails too.
 _TABLE = """
 cli: _version comparison determinism errors processes report/console storage workflows/vary
 cli/commands: cli comparison comparison/distances determinism errors ledger processes provenance report
@@ -121,7 +121,7 @@ def imported_folders(module, tree):
 
 
 def forbidden_imports(module, tree):
-    """Return what a module imports and its folder may not."""
+    """Return the folders that a module imports although its own folder may not."""
     folder = folder_of(module)
     if folder in TOP:
         return set()
@@ -403,14 +403,14 @@ def test_modules_with_private_names_name_the_checked_versions():
             assert re.search(r"checked with (Keras|TensorFlow) \d", text), module
 
 
-# What the documents point to.
+# Links of the documents.
 
 ROOT = PACKAGE.parent
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def dead_links(document, text):
-    """The links of a page into this repository that lead nowhere."""
+    """Return the links of a page to missing files or headings of this repository."""
     dead = []
     for block in MarkdownIt("commonmark").enable("table").parse(text):
         for token in block.children or ():
@@ -443,7 +443,7 @@ def test_a_dead_link_is_seen():
     assert dead_links(ROOT / "README.md", "[a](docs/ledger.md#the-header), [b](https://a.b/c#d)") == []
 
 
-# What a fresh interpreter has loaded afterwards.
+# Modules that a fresh interpreter has loaded after an import.
 
 HEAVY = {*FRAMEWORKS, "h5py", "matplotlib", "sklearn", "pandas"}
 

@@ -83,7 +83,7 @@ def test_example_is_identical_under_any_hash_seed(
 def test_pinned_script_is_identical_and_modules_take_arguments_and_caps(
     process: Any, written: Any, here: Path
 ) -> None:
-    # No seed, a set of words, a thread count that is the machine's: all pinned by --enforce.
+    # No seed, a set of words, and the machine's thread count: --enforce pins them all.
     written(
         "import sys\nimport keras\nimport tensorflow as tf\nfrom small import X, Y, build\n"
         "print(sys.argv[1:], list({'a', 'b', 'c', 'd', 'e'}), flush=True)\n"
@@ -116,7 +116,7 @@ def test_pinned_script_is_identical_and_modules_take_arguments_and_caps(
     printed = [[line for line in output.splitlines() if line.startswith("[")] for output in outputs]
     assert printed[0] == printed[1] != []
 
-    # Without a seed the runs diverge; the time of a whole run is estimated all the same.
+    # Without a seed the runs diverge; the time of a whole run is still estimated.
     assert capped.returncode == 1, capped_out + capped_err
     result = json.loads((here / "out.json").read_text())
     assert (result["verdict"], result["divergence"]["cause"]) == ("diverged", "initial_weights")

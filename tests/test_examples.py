@@ -24,7 +24,7 @@ MODULES = sorted(
     for path in (ROOT / "keras_repro").rglob("*.py")
     if ">>> " in path.read_text()
 )
-# What a user meets first.
+# The modules that a user meets first.
 PUBLIC = {
     *(
         "keras_repro",
@@ -46,7 +46,7 @@ def build_model() -> Any:
     return model
 
 
-# The names that an example takes as given, beside those of its module.
+# The names that an example may use, in addition to those of its module.
 GIVEN = {
     "kr": kr,
     "keras": keras,
@@ -70,7 +70,7 @@ def examples_of(module: str) -> list[doctest.DocTest]:
 
 
 def ran(test: doctest.DocTest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """What did not come out as the example says, in a folder with two recorded runs in it."""
+    """Return the failures of an example that runs in a folder with two recorded runs."""
     for run in ("run-1", "run-2"):
         (folder / "check" / run).mkdir(parents=True)
         shutil.copy(GOLDEN, folder / "check" / run / "ledger.jsonl")

@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom and says what its text says."""
+"""The notebook runs from top to bottom, and its output agrees with its text."""
 
 from pathlib import Path
 

@@ -30,7 +30,7 @@ UNSEEN = "what was computed outside fit was not recorded"
 
 @pytest.fixture
 def versus(tmp_path):
-    """Compares two lists of records."""
+    """Compare two lists of records."""
 
     def compare_records(a, b, *, same_script=False, a_header=None, b_header=None):
         left = write(tmp_path / "a", a, **(a_header or {}))
@@ -40,7 +40,7 @@ def versus(tmp_path):
     return compare_records
 
 
-# The same.
+# Identical runs.
 
 
 def test_identical(versus, tmp_path):
@@ -173,7 +173,7 @@ def test_run_compared_with_itself_is_noted(tmp_path):
     assert compare(run, tmp_path / "copy").notes == (f"{path} and {copy} {note}",)
 
 
-# Where they differ.
+# The place of the difference.
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_the_first_of_several_fits_is_named(versus):
     )
 
 
-# Another structure.
+# Different models.
 
 
 def test_different_models_are_incomparable(versus):
@@ -463,7 +463,7 @@ def test_fields_that_are_not_in_the_chain(versus):
     assert (comparison.verdict, comparison.notes) == ("identical", ())
 
 
-# Ledgers that somebody else wrote.
+# Ledgers of untrusted origin.
 
 HOSTILE = "\x1b]0;owned\x07\x1b[2J\u202egnp.exe\ud800\n\u200b"
 
@@ -529,7 +529,7 @@ def test_damaged_ledger_has_no_verdict(tmp_path):
         compare(good, tmp_path)
 
 
-# More than two.
+# More than two runs.
 
 
 def test_one_of_three_runs_diverges(tmp_path):
@@ -566,7 +566,7 @@ def test_three_equal_runs(tmp_path):
 
 
 def test_one_of_three_runs_is_incomparable(tmp_path):
-    """No verdict on the others hides it."""
+    """The verdict on the other runs does not hide it."""
     paths = [write(tmp_path / "a", training()), write(tmp_path / "b", training())]
     paths.append(write(tmp_path / "c", training(), mode="enforced"))
     assert compare_all(paths).verdict == "incomparable"

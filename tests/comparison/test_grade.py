@@ -163,7 +163,7 @@ def test_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
 
 
 def seeds(tmp_path: Path, losses: Mapping[str, float], **more: Any) -> list[Path]:
-    """Runs by their name, each with weights of its own and these final losses."""
+    """Write a run for each name, with its own weights and this final loss."""
     return [
         write_run(
             tmp_path / name,

@@ -26,7 +26,7 @@ LATE = "a seed is set, but after the model was built, or the weights do not depe
 
 @pytest.fixture
 def cause(tmp_path):
-    """The cause and explanation of the divergence of two lists of records."""
+    """Return the cause and explanation of the divergence of two lists of records."""
 
     def find(a, b, *, same_script=False, a_header=None, b_header=None):
         runs = [write(tmp_path / "a", a, **(a_header or {})), write(tmp_path / "b", b, **(b_header or {}))]
@@ -133,7 +133,7 @@ def test_number_of_epochs_alone_is_no_cause(cause):
 
 
 def test_nan_equals_itself(cause):
-    """NaN is not equal to itself: in a configuration it must not pose as the cause."""
+    """NaN is not equal to itself: a configuration with it must not become the cause."""
     same = {"configuration": {"epsilon": float("nan")}}
     assert cause(training(**same), diverged(**same)) == ("unknown", None)
 

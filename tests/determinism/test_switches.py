@@ -41,7 +41,7 @@ def store(name, readings):
 
 
 def run(body: str, *flags: str, argument: str = "", **variables: str) -> Any:
-    """What a fresh interpreter puts into `output`, in an environment without any switch's variable."""
+    """Return the `output` of a fresh interpreter, in an environment without any switch's variable."""
     kept = {n: os.environ[n] for n in ("PATH", "HOME", "LANG", "TMPDIR") if n in os.environ}
     code = _PRELUDE + textwrap.dedent(body) + "\nprint(json.dumps(output))"
     done = subprocess.run(

@@ -11,7 +11,7 @@ from keras_repro.determinism.thread_rules import (
     needs_shapes,
 )
 
-# What `tests/portable/probe.py --thorough` gave with 1, 2, 3, 4, 8 and 16 threads.
+# Results of `tests/portable/probe.py --thorough` with 1, 2, 3, 4, 8 and 16 threads.
 SAME = [
     ("MatMul", [(16, 784), (784, 32)], (16, 32)),
     ("MatMul", [(784, 16), (784, 32)], (16, 32)),  # transposed
@@ -60,7 +60,7 @@ def test_large_or_unknown_shapes_have_no_guarantee(operation, inputs, output):
     ],
 )
 def test_batched_products_are_shared_out_evenly(inputs, output, sizes, numbers):
-    """Each thread has to have as many of them as the others, whole."""
+    """Each thread must get the same number of whole products."""
     assert invariant_thread_counts("BatchMatMulV2", inputs, output, **sizes) == numbers
 
 

@@ -37,7 +37,7 @@ def put(run, lines):
 
 
 def sealed(data):
-    """A line with a fitting check, as whoever forges a ledger can make it."""
+    """Return a line with a valid check, as a forger of a ledger can make it."""
     body = data if isinstance(data, bytes) else json.dumps(data, separators=(",", ":"))[:-1].encode()
     return body + b',"check":"' + blake3.blake3(body).hexdigest()[:16].encode() + b'"}\n'
 
@@ -331,7 +331,7 @@ def test_changed_section_with_a_matching_line_check_is_found(run):
 
 
 def test_record_without_its_link_is_damage(run):
-    """What is in the chain cannot slip out of it unseen."""
+    """A record cannot be removed from the chain unnoticed."""
     lines = lines_of(run)
     data = json.loads(lines[4])
     del data["check"], data["link"]
@@ -430,11 +430,11 @@ def test_endless_line_is_refused(tmp_path):
         open_ledger(path)
 
 
-# Nothing lost.
+# Records survive failures.
 
 
 def forked(body):
-    """Runs `body` in a forked child; returns its wait status."""
+    """Run `body` in a forked child; return its wait status."""
     child = os.fork()
     if child == 0:
         status = 99
@@ -530,7 +530,7 @@ def test_killed_writer_leaves_complete_lines(tmp_path, lines):
 
 
 def test_interrupted_at_any_point(tmp_path):
-    """Ctrl-C may come inside a write: the line is whole and counted, or it is not there."""
+    """Ctrl-C may interrupt a write: the line is complete and counted, or it is missing."""
     records = [ledger_builders.record("epoch", {"w": {"k": str(e)}}, fit=0, epoch=e) for e in range(100)]
     fired = 0
 
@@ -590,7 +590,7 @@ NOBODY = 65534
 
 
 def unprivileged(body):
-    """Runs `body` in a child whom file permissions concern: root they do not."""
+    """Run `body` in a child without root's rights: file permissions do not limit root."""
 
     def as_nobody():
         if os.getuid() == 0:
@@ -604,7 +604,7 @@ def unprivileged(body):
 
 @pytest.fixture
 def open_path(tmp_path):
-    """A temporary folder to which every user may go."""
+    """A temporary folder that every user may enter."""
     for folder in [tmp_path, *tmp_path.parents]:
         if folder.stat().st_uid == os.getuid() and folder != Path(folder.anchor):
             folder.chmod(folder.stat().st_mode | 0o055)

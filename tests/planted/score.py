@@ -1,7 +1,7 @@
 """Score `keras-repro verify --explain` on the planted causes: verdicts, causes and places.
 
     python tests/planted/score.py                      all of them; exit code 1 below the bars
-    python tests/planted/score.py hash clean/uuid      those whose names start so
+    python tests/planted/score.py hash clean/uuid      those whose names start with these
 
 `NAME.json` next to each script `SOURCE/NAME.py` holds the expected result: `{"cause", "place", "why"}` with
 optional `file`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
@@ -155,7 +155,7 @@ def launcher() -> Iterator[Callable[[Case], Result]]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the cases, prints the table and the score; returns the exit code."""
+    """Run the cases, print the table and the score, and return the exit code."""
     parser = argparse.ArgumentParser(prog="score.py", description="score the planted causes")
     parser.add_argument("names", nargs="*", help="SOURCE or SOURCE/NAME, or how they start (default: all)")
     options = parser.parse_args(arguments)
@@ -241,7 +241,7 @@ def _several(value: str | list[str] | None) -> tuple[str, ...]:
 
 
 def _names(text: object, name: str) -> bool:
-    """Whether `text` holds `name` as a whole word or a whole part of a path."""
+    """Whether `text` contains `name` as a whole word or a whole part of a path."""
     return text is not None and re.search(rf"(?<!\w){re.escape(name)}(?!\w)", str(text)) is not None
 
 

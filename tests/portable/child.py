@@ -1,4 +1,4 @@
-"""Trains models of `models.py` in this process and prints what came of each, a JSON object a line.
+"""Train models of `models.py` in this process and print each result, one JSON object per line.
 
     python tests/portable/child.py [--plain] [--threads N] [--epochs N] NAME...
 

@@ -1,6 +1,6 @@
 """The models of `make portable-test`, each with an optimizer, and data from raw bits.
 
-The MLP is there with every optimizer of the table; the transformer block has both gelus.
+The MLP has a case for every optimizer of the table. The transformer block has both gelus.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Case:
         optimizer: returns the optimizer.
         loss: as for `compile`.
         shape: of one sample.
-        classes: how many, or 0 where the target is the sample itself.
+        classes: number of classes; 0 if the target is the sample itself.
     """
 
     build: Callable[[], keras.Model]

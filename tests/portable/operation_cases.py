@@ -1,4 +1,4 @@
-"""Single operations with values, for `probe.py`: what each type of the list of operations was tried with.
+"""Single operations with values, for `probe.py`: the cases of each type on the list of operations.
 
     for case in cases():
         case.operation, case.text, case.function, case.operands
@@ -25,11 +25,11 @@ _COUNT = 20_003
 
 @dataclass(frozen=True)
 class Case:
-    """One operation with what it works on.
+    """An operation with its operands.
 
     Attributes:
         operation: its type.
-        text: what was tried, beside the type.
+        text: the case in words, without the type.
         function: takes the operands as tensors.
         operands: arrays.
     """
@@ -41,7 +41,7 @@ class Case:
 
 
 def cases(*, thorough: bool = False) -> Iterator[Case]:
-    """All of them, always the same values.
+    """Yield all cases, always with the same values.
 
     Args:
         thorough: many more shapes, for the rules over threads.

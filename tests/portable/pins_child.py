@@ -1,4 +1,4 @@
-"""Prints digests of what each pin of a portable run is there for, as JSON; `--numpy` without TensorFlow."""
+"""Print digests of a value that each pin of a portable run fixes, as JSON; `--numpy` without TensorFlow."""
 
 import hashlib
 import json

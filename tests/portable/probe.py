@@ -1,8 +1,8 @@
-"""Runs single operations in this process and prints a digest of each result, a JSON object a line.
+"""Run single operations in this process and print a digest of each result, one JSON object per line.
 
     python tests/portable/probe.py [--threads 1 2 4] [--thorough] [--operations MatMul Sum ...]
 
-With several numbers of threads there is a forked process for each, one after the other.
+Several numbers of threads run one after another, each in a forked process.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def _probe(threads: int, thorough: bool, operations: list[str] | None) -> None:
 
 
 def _tried(case: Case) -> dict[str, Any]:
-    """The digest of a case's result, or what went wrong."""
+    """Return the digest of a case's result, or the error."""
     try:
         operands = [tf.constant(x) for x in case.operands]
         concrete = tf.function(case.function).get_concrete_function(*operands)
@@ -74,7 +74,7 @@ def _types(concrete: Any) -> set[str]:
 
 
 def _canonical(values: np.ndarray) -> bytes:
-    """The bytes, with one NaN for all of them."""
+    """Return the bytes, with all NaNs replaced by the same one."""
     if values.dtype.kind == "f":
         values = np.where(np.isnan(values), np.asarray(np.nan, values.dtype), values)
     return np.ascontiguousarray(values).tobytes()

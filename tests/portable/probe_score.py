@@ -1,10 +1,10 @@
-"""Clears the operations of the list: the bits of each on this CPU, on an emulated one, and over threads.
+"""Compare the bits of single operations on this CPU, on an emulated one, and with several threads.
 
-    python tests/portable/probe_score.py                          this CPU and Haswell: what is cleared
+    python tests/portable/probe_score.py                          this CPU and Haswell
     python tests/portable/probe_score.py --cpus native EPYC --keep FOLDER
-    python tests/portable/probe_score.py --threads 1 2 3 4 8 16   what depends on threads, on this CPU
+    python tests/portable/probe_score.py --threads 1 2 3 4 8 16   dependence on threads, on this CPU
 
-Prints which types came out the same and which did not, with the cases that differ, and which types of
+Print which types are the same and which differ, with the differing cases, and which types of
 `control.operations` were not tried. Some ten minutes of a core for each emulated CPU.
 """
 
@@ -26,11 +26,11 @@ sys.path.insert(0, str(HERE))
 from keras_repro.determinism.operation_catalogue import known_types  # noqa: E402
 from keras_repro.determinism.portable_pins import portable_environment  # noqa: E402
 
-# TensorFlow asks the CPU to take denormal operands for zeros; the emulator (qemu 7.2) does not in these two.
+# TensorFlow asks the CPU to treat denormal operands as zeros; the emulator (qemu 7.2) ignores it in these.
 WRONG_IN_THE_EMULATOR = {("Maximum", "float32 any bits"), ("Minimum", "float32 any bits")}
 
 Results = Mapping[tuple[str, str], Mapping[str, str]]
-"""Digests, or what went wrong, by operation and case, then by where it was run."""
+"""Digests or errors by operation and case, then by CPU or number of threads."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,11 +57,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def report(results: Results, *, listed: Iterable[str]) -> str:
-    """What came out the same and what did not, as text.
+    """Return which operations are the same and which differ, as text.
 
     Args:
-        results: of all cases.
-        listed: the types that ought to be tried.
+        results: the results of all cases.
+        listed: the types to try.
     """
     cases: dict[str, int] = defaultdict(int)
     different: dict[str, list[str]] = defaultdict(list)
@@ -93,7 +93,7 @@ def _same(of: Mapping[str, str]) -> bool:
 
 
 def _groups(of: Mapping[str, str]) -> str:
-    """Where the results are equal, such as `1 2 4 | 3 | 8`."""
+    """Return the groups with equal results, such as `1 2 4 | 3 | 8`."""
     groups: dict[str, list[str]] = defaultdict(list)
     for place, digest in of.items():
         groups[digest].append(place)
@@ -101,7 +101,7 @@ def _groups(of: Mapping[str, str]) -> str:
 
 
 def _lines(cpu: str, options: Sequence[str], keep: Path | None) -> list[str]:
-    """What the probe prints on a CPU, from the folder where it is there whole."""
+    """Return the output of the probe on a CPU, from the folder if it is already there."""
     file = None if keep is None else keep / f"probe-{cpu}-{'-'.join(o.strip('-') for o in options)}.jsonl"
     if file is not None and file.exists():
         return file.read_text().splitlines()

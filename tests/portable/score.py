@@ -1,10 +1,10 @@
-"""Trains the models of `models.py` on this CPU and on emulated ones, and compares their fingerprints.
+"""Train the models of `models.py` on this CPU and on emulated ones, and compare their fingerprints.
 
-    python tests/portable/score.py                              all; exit code 1 where portable runs differ
+    python tests/portable/score.py                              all; exit code 1 if portable runs differ
     python tests/portable/score.py --cpus native Haswell --models mlp cnn
     python tests/portable/score.py --plain                      also without the mode: a second table
     python tests/portable/score.py --threads 1 2 4              also with these threads, on this CPU: a third
-    python tests/portable/score.py --keep FOLDER                what is there already is not trained again
+    python tests/portable/score.py --keep FOLDER                models with results in it are not trained
 
 `example` among the models is examples/breast_cancer.py, run as `keras-repro run --portable` runs it. Emulated
 CPUs need qemu-x86_64 (Debian's qemu-user). All models on one of them take some five minutes of a core; two
@@ -48,7 +48,7 @@ ALL = (*MODELS, *OPTIMIZERS, EXAMPLE)
 SEED = 42
 
 Training = dict[str, Any]
-"""What is known of one training: `fingerprint` or `failed`, and what the check says of threads."""
+"""The result of one training: `fingerprint` or `failed`, and the check's result for threads."""
 
 Table = Mapping[str, Mapping[str, str]]
 
@@ -59,8 +59,8 @@ class Job:
 
     Attributes:
         cpu: `"native"`, or a CPU model as `qemu-x86_64 -cpu help` lists them.
-        plain: whether without the mode, and with nothing pinned.
-        threads: with how many threads.
+        plain: whether to train without the mode and without pins.
+        threads: number of threads.
     """
 
     cpu: str
@@ -73,11 +73,11 @@ class Job:
 
 
 def trained(job: Job, models: Sequence[str], *, keep: Path | None = None) -> dict[str, Training]:
-    """Trains models in one process; returns what came of each, by its name.
+    """Train models in one process; return their results by name.
 
     Args:
-        models: their names.
-        keep: a folder for what was found: what is in it is not trained again.
+        models: names of the models.
+        keep: a folder for results; models with results in it are not trained again.
     """
     with tempfile.TemporaryDirectory() as folder:
         lines = (keep or Path(folder)) / f"{job}.jsonl"
@@ -100,12 +100,12 @@ def trained(job: Job, models: Sequence[str], *, keep: Path | None = None) -> dic
 
 
 def fingerprints(cpu: str, models: Sequence[str]) -> dict[str, str]:
-    """Trains models portably on one CPU; returns the fingerprint of each, or what became of it."""
+    """Train models portably on one CPU; return the fingerprint or the failure of each."""
     return {m: _fingerprint(s) for m, s in trained(Job(cpu), models).items()}
 
 
 def table(rows: Table, models: Iterable[str]) -> str:
-    """The fingerprints as text, a row a model, cut to their first digits."""
+    """Return the fingerprints as text, one row per model, cut to their first digits."""
     cpus = list(rows)
     lines = [f"{'':<15}" + "".join(f"{c:<16}" for c in cpus)]
     for model in models:
@@ -117,10 +117,10 @@ def table(rows: Table, models: Iterable[str]) -> str:
 
 
 def thread_table(rows: Mapping[int, Mapping[str, Training]], models: Iterable[str]) -> tuple[str, bool]:
-    """Fingerprints with several numbers of threads beside what the check says of them.
+    """Return fingerprints with several numbers of threads, next to the check's result for them.
 
     Returns:
-        The table, and whether all of it agrees: the same bits exactly where the check says so.
+        The table, and whether all rows agree: the same bits exactly for the numbers in the check's result.
     """
     counts = list(rows)
     lines = [f"{'':<15}" + "".join(f"{c:<16}" for c in counts) + "the check says of these"]
@@ -188,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _read(file: Path, models: Sequence[str]) -> dict[str, Training]:
-    """What was found before; a last line may be torn."""
+    """Return earlier results; the last line may be incomplete."""
     results: dict[str, Training] = {}
     for line in file.read_text().splitlines() if file.exists() else ():
         if line.startswith("{") and line.endswith("}"):
@@ -198,7 +198,7 @@ def _read(file: Path, models: Sequence[str]) -> dict[str, Training]:
 
 
 def _state_of_the_code() -> str:
-    """Commits to what decides the fingerprints: our code, the models, and the packages' versions."""
+    """Return a digest of all that decides the fingerprints: our code, the models, the packages' versions."""
     digest = hashlib.sha256()
     for file in sorted(
         [*(ROOT / "keras_repro").rglob("*.py"), *HERE.glob("*.py"), *ROOT.glob("examples/*.py")]
@@ -217,7 +217,7 @@ def _environment(job: Job) -> dict[str, str]:
 
 
 def _of_the_example(job: Job) -> Training:
-    """What came of the example: pinned for this machine alone where `plain`."""
+    """Run the example and return its result; pinned for this machine only if `plain`."""
     pinned = pinned_environment(SEED) if job.plain else portable_environment(SEED, threads=job.threads)
     task = Task(
         script="examples/breast_cancer.py",

@@ -13,7 +13,7 @@ import pytest
 HERE = Path(__file__).resolve().parent
 _spec = importlib.util.spec_from_file_location("portable_score", HERE / "score.py")
 score = importlib.util.module_from_spec(_spec)
-sys.modules[_spec.name] = score  # its dataclass looks itself up there
+sys.modules[_spec.name] = score  # its dataclass looks up its own module there
 _spec.loader.exec_module(score)
 
 # Another version of one of these may compute other bits.
@@ -30,7 +30,7 @@ def test_an_emulated_haswell_gives_the_same_bits():
 
 
 def test_a_cpu_without_avx2_is_refused(tmp_path):
-    """Before anything of the script is run: the CPU itself is asked."""
+    """The CPU is checked before the script is run."""
     if shutil.which("qemu-x86_64") is None:
         pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
     (tmp_path / "train.py").write_text("open('ran', 'w')")

@@ -53,7 +53,7 @@ def test_onednn_changes_bits(pinned, portable):
     ],
 )
 def test_each_cap_changes_bits(pin, options, differs, pinned, portable):
-    """They hold back what a CPU has beyond AVX2; where it has nothing, they change nothing."""
+    """The caps disable instructions beyond AVX2; on a CPU without any, they change nothing."""
     without = {n: v for n, v in pinned.items() if n != pin}
     beyond = bool({n for n in numpy_features_beyond() if n.startswith(("AVX512", "X86_V4"))})
     assert differing(digests(without, *options), portable) == (differs if beyond else set())

@@ -22,7 +22,7 @@ from keras_repro.processes.protocol import Plan
 
 @pytest.fixture
 def run(here: Path) -> Callable[..., Outcome]:
-    """Runs some lines of Python as the child's module; the plan is in `sys.argv[1]`."""
+    """Run some lines of Python as the child's module; the plan is in `sys.argv[1]`."""
 
     def run_lines(lines: str, *, keep_output: bool = True, **wait: Any) -> Outcome:
         (here / "child.py").write_text(lines)

@@ -72,7 +72,7 @@ def test_each_run_finds_the_original_folder_at_the_same_path(
         first = copies.fresh()
         (first.cwd / "left").mkdir(mode=0o500)
         (first.cwd / "train.py").write_text("changed")
-        # Changes of the user meanwhile reach no run.
+        # Changes that the user makes meanwhile reach no run.
         (project / "new").touch()
         copies.keep_used()
         second = copies.fresh()

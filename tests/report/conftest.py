@@ -105,7 +105,7 @@ class Browser:
 
 @pytest.fixture(scope="session")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    """The browser; without one, tests are skipped, and fail in CI."""
+    """The browser; without one, tests are skipped, or fail in CI."""
     places = shutil.which("chromium"), shutil.which("chromedriver")
     if None in places:
         reason = "no chromium and chromedriver (on Debian: apt-get install chromium chromium-driver)"

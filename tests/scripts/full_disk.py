@@ -2,7 +2,7 @@
 
 FULL is `small`: a file system in memory that has room for two snapshots and a half, or a limit on the size of
 files where none can be mounted; or `filled`: the same with a file that takes the rest, in the third epoch.
-What came of it is printed.
+The result is printed.
 """
 
 import contextlib

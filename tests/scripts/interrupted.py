@@ -1,6 +1,6 @@
 """A training with much state, which can be interrupted at a chosen moment: KIND FOLDER EVERY [MOMENT [WITH]].
 
-WITH `keras` it is kept by Keras's own BackupAndRestore.
+If WITH is `keras`, Keras's own BackupAndRestore saves the state.
 """
 
 import json

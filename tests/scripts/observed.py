@@ -36,7 +36,7 @@ class Draws(keras.callbacks.Callback):
 
 
 def batches():
-    # Keras draws ahead in a thread of its own: the global generator would be raced for.
+    # Keras draws ahead in its own thread, which would race for the global generator.
     generator = np.random.default_rng(1)
     while True:
         rows = generator.integers(len(X), size=16)

@@ -1,4 +1,4 @@
-"""The line of the user's code behind a call."""
+"""The line of the user's code that made a call."""
 
 from __future__ import annotations
 

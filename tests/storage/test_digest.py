@@ -119,7 +119,7 @@ def test_strings_are_framed():
     assert array_digest("w", ["ab", "c"]) != array_digest("w", ["a", "bc"])
     assert array_digest("w", np.array(["a\0"], object)) != array_digest("w", ["a"])
     assert array_digest("w", [""]) != array_digest("w", np.array([], "U1"))
-    # TensorFlow hands out bytes where NumPy has text.
+    # TensorFlow returns bytes, NumPy has text.
     assert array_digest("w", np.array([b"gr\xc3\xb6\xc3\x9fe"], object)) == array_digest("w", ["größe"])
     assert array_digest("w", np.array(["b\ud800"], object)) != array_digest(
         "w", np.array(["b\udfff"], object)

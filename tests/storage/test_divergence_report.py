@@ -98,7 +98,7 @@ def test_record_is_read_back(record: JsonRecord) -> None:
     for text in (json.dumps(record.to_dict()), record.to_json()):
         restored = type(record).from_dict(json.loads(text))
         assert restored == record
-        assert restored.to_dict() == record.to_dict()  # also what equality ignores
+        assert restored.to_dict() == record.to_dict()  # also fields that equality ignores
 
 
 def test_differences_are_matched_by_key_in_order() -> None:

@@ -93,7 +93,7 @@ def test_event_is_read_back(event: CheckedEvent | ContextEvent, tmp_path: Path) 
     data = json.loads(json.dumps(event.to_dict()))
     restored = type(event).from_dict(data)
     assert restored == event
-    assert restored.to_dict() == event.to_dict()  # also what equality ignores
+    assert restored.to_dict() == event.to_dict()  # also fields that equality ignores
     with contextlib.closing(TraceWriter(tmp_path / "trace.jsonl")) as writer:
         writer.write(event)
     (interval,) = read_trace(tmp_path / "trace.jsonl")

@@ -1,4 +1,4 @@
-"""Makes its data in as many parts as there are CPUs, each part from a generator of its own."""
+"""Make one part of the data per CPU, each from its own generator."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Numbers the classes in the order in which their files are listed."""
+"""Number the classes in the order of the file listing."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Numbers the classes in the order of a set."""
+"""Number the classes in the order of a set."""
 
 from exact import train
 

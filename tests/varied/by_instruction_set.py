@@ -1,4 +1,4 @@
-"""Pads its data to the width of the instructions."""
+"""Pad the data to the width of the instructions."""
 
 import os
 

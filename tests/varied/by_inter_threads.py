@@ -1,4 +1,4 @@
-"""Makes its data in as many parts as operations run side by side, each part from a generator of its own."""
+"""Make one part of the data per operation that runs in parallel, each from its own generator."""
 
 import os
 

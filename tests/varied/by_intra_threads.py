@@ -1,4 +1,4 @@
-"""Takes as many threads as it is told, two if it is not, and learns a bias from many samples with them."""
+"""Learn a bias from many samples, with the threads of the environment variable, or two without it."""
 
 import os
 

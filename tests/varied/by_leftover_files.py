@@ -1,4 +1,4 @@
-"""Goes on from where the last run has stopped."""
+"""Continue from the number that the last run saved."""
 
 from pathlib import Path
 

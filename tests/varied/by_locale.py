@@ -1,4 +1,4 @@
-"""Takes its vocabulary by the user's language."""
+"""Choose the vocabulary by the user's language."""
 
 import locale
 

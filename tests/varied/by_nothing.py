@@ -1,4 +1,4 @@
-"""Depends on nothing but itself."""
+"""Depend on no condition."""
 
 from exact import train
 

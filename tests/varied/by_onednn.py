@@ -1,4 +1,4 @@
-"""Orders its data in blocks where oneDNN is there to like them."""
+"""Order the data in blocks if oneDNN is enabled."""
 
 import tensorflow  # noqa: F401
 from exact import train

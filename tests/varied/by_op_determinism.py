@@ -1,4 +1,4 @@
-"""Takes fewer workers where operations are to be deterministic."""
+"""Use fewer workers if op determinism is enabled."""
 
 import tensorflow  # noqa: F401
 from exact import train

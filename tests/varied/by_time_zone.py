@@ -1,4 +1,4 @@
-"""Takes a time of the day as a feature, as the clock on the wall shows it."""
+"""Use the local hour of a time as a feature."""
 
 from datetime import datetime
 

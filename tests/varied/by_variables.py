@@ -1,4 +1,4 @@
-"""Seeds itself with the number of the build."""
+"""Use the number of the build as the seed."""
 
 import os
 

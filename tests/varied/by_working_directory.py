@@ -1,4 +1,4 @@
-"""Takes the path of its data as part of the data."""
+"""Use the path of the data as part of the data."""
 
 from pathlib import Path
 

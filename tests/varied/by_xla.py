@@ -1,4 +1,4 @@
-"""Draws in a graph, where XLA has a generator of its own."""
+"""Draw in a graph; XLA has its own generator."""
 
 import tensorflow as tf
 from exact import train
@@ -8,7 +8,7 @@ seed = tf.Variable([1, 2])
 
 @tf.function
 def draw() -> tf.Tensor:
-    """Sixty-four numbers, through enough operations for XLA to take them up."""
+    """Return 64 numbers after enough operations for XLA to compile them."""
     numbers = tf.random.stateless_uniform([64], seed=seed)
     return tf.floor(numbers * 8.0) + 1.0 - tf.floor(numbers * 2.0)
 

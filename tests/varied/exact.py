@@ -1,6 +1,6 @@
 """A training in which nothing is rounded: every number in it has few bits.
 
-Whatever adds, multiplies or compiles it gives the same bits, so that it differs only with what it is given.
+Any way to add, multiply or compile gives the same bits, so only another argument changes the result.
 """
 
 import keras
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def train(number: int) -> None:
-    """Trains on labels that depend on a small number."""
+    """Train on labels that depend on a small number."""
     model = keras.Sequential(
         [keras.Input((4,)), keras.layers.Dense(1, use_bias=False, kernel_initializer="zeros")]
     )

@@ -44,7 +44,7 @@ class Servers:
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
     ) -> ForkedProcess:
-        """Forks a child."""
+        """Fork a child."""
         key = tuple(environment.get(name) for name in EARLY)
         if key not in self._servers:
             with _set({name: environment.get(name) for name in EARLY}):
@@ -53,11 +53,11 @@ class Servers:
 
     @property
     def launcher(self) -> Launcher:
-        """Starts children as forks of these servers."""
+        """Return a launcher that starts children as forks of these servers."""
         return Launcher(self.start)
 
     def close(self) -> None:
-        """Ends them all."""
+        """End all servers."""
         for server in self._servers.values():
             server.close()
 
@@ -105,7 +105,7 @@ def run(name: str, variations: str, launcher: Launcher) -> Variations:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs the scripts, prints a line for each; returns the exit code."""
+    """Run the scripts, print a line for each, and return the exit code."""
     wanted = arguments or names()
     servers, results = Servers(), []
     try:

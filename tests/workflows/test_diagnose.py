@@ -23,7 +23,7 @@ SUMMARY = ["cause", "where", "what", "line", "fix"]
 def explaining(
     command: Callable[..., Answer], forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
-    """Runs `keras-repro` in this process; its children, also of a diagnosis, are forked."""
+    """Run `keras-repro` in this process; its children, also of a diagnosis, are forked."""
     monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, launcher=forkserver.launcher))
 
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
@@ -35,7 +35,7 @@ def explaining(
 
 
 def summary(answer: Answer) -> dict[str, str]:
-    """The five lines."""
+    """Return the five lines of the summary by their names."""
     lines = answer.out.splitlines()
     first = next(i for i, line in enumerate(lines) if line.startswith("cause:"))
     fields = dict(line.split(":", 1) for line in lines[first : first + 5])
@@ -48,7 +48,7 @@ def comment(source: dict[str, Any]) -> str:
 
 
 def line_of(text: str, fragment: str) -> int:
-    """The number of the one line of a script that holds a fragment."""
+    """Return the number of the only line of a script that contains a fragment."""
     (number,) = [n for n, line in enumerate(text.splitlines(), start=1) if fragment in line]
     return number
 
@@ -147,7 +147,7 @@ def test_divergence_at_step_250_of_300_is_diagnosed(written: Callable[..., str],
     assert "to the end" not in (folder / "2" / "output.txt").read_text()
 
 
-# It depends on how often it ran before, which it counts outside of its folder: runs 1 and 2 diverge.
+# The script counts its runs outside of its folder and depends on the count: runs 1 and 2 diverge.
 CHANGES = """
 import os
 import sys
@@ -217,7 +217,7 @@ def test_script_that_fails_in_the_diagnosis_is_reported(
     script = written(CHANGES)
     verify = ("verify", "--runs", "2", "--keep-hash-seed", "--run-dir", "runs")
     answer, result = explaining(*verify, "--explain", script, way)
-    # The divergence of the runs is reported nevertheless.
+    # The divergence of the runs is still reported.
     assert answer.code == 1
     assert result["verdict"] == "diverged"
     *before, last = answer.err.splitlines()

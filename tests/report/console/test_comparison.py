@@ -19,7 +19,7 @@ FRAMEWORKS = {"frameworks": {"tensorflow": "2.21.0", "keras": "3.15.1"}}
 
 
 class Terminal(io.StringIO):
-    """A file that says it is a terminal."""
+    """A file that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -28,7 +28,7 @@ class Terminal(io.StringIO):
 def make_run(
     folder: Path, *, epochs: int = 3, diverges_at: int | None = None, fits: int = 1, **metrics: Any
 ) -> Path:
-    """Write a run; from epoch `diverges_at` on, its weights differ from those of other runs."""
+    """Write a run; its weights differ from those of other runs since epoch `diverges_at`."""
     header = Header(coverage="smr", environment=FRAMEWORKS, created=folder.name)
     with LedgerWriter.create(folder, header) as ledger:
         for fit in range(fits):

@@ -1,4 +1,4 @@
-"""The page of two runs in a real browser: content, mark, keyboard, and what it must never do."""
+"""The page of two runs in a real browser: content, mark, keyboard and security."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def write_run(
     metrics: dict[str, Any] | None = None,
     **header: Any,
 ) -> Path:
-    """Write a run; from `diverges_at` on, the weights of one layer are slightly different."""
+    """Write a run; since `diverges_at`, the weights of one layer are slightly different."""
     names = [f"layers/{i}/kernel" for i in range(len(layers))]
     shapes = {n: ["float32", [8, 8], f"model/{title}/kernel"] for n, title in zip(names, layers, strict=True)}
     fields: dict[str, Any] = {"coverage": "sm", "created": f"today {folder.name}", "environment": ENVIRONMENT}
@@ -474,7 +474,7 @@ def test_page_can_be_printed(browser: Any, middle: Path, large: Path) -> None:
 
 
 def test_colours_are_ordered_by_lightness(browser: Any, middle: Path) -> None:
-    """The order is visible without hues, and on a grey printer."""
+    """The order is visible without hues and in black-and-white print."""
 
     def lightness(dark: bool) -> list[float]:
         browser.open(middle, dark=dark)

@@ -1,4 +1,4 @@
-"""The page of a run: filled in from the ledger, or "not recorded"; and nobody else's markup in it."""
+"""The page of a run: each field is from the ledger or "not recorded", and text from a ledger is no markup."""
 
 from __future__ import annotations
 
@@ -186,7 +186,7 @@ def test_json_has_the_same_content(tmp_path: Path) -> None:
         "status": "pinned",
     }
     assert page["requirements"] == ["keras==3.15.1", "numpy==2.4.6", "tensorflow-cpu==2.21.0"]
-    # Line for line what the page says.
+    # The same lines as on the page.
     shown = re.findall(r"^- \*\*(.+?)\*\*: ", render_report([run]), re.MULTILINE)
     assert list(page["information"]) == shown
     assert report_data([run, run])["verdict"].startswith("Some of these are the same ledger")
@@ -367,7 +367,7 @@ def test_text_from_a_ledger_is_escaped(tmp_path: Path) -> None:
         assert not re.search(r"(?<!\\)\*\*b", page)
         assert not re.search(r"(?<!\\)\[a", page)
         assert "\n# h" not in page
-        # What a renderer makes of it: the page's own structure, and nothing else.
+        # The rendered page has its own structure only.
         html = MarkdownIt("commonmark").enable("table").render(page)
         tags = set(re.findall(r"<(\w+)", html))
         assert tags <= {"h1", "h2", "ul", "ol", "li", "strong", "code", "pre", "p", "details", "summary"} | {
@@ -375,7 +375,7 @@ def test_text_from_a_ledger_is_escaped(tmp_path: Path) -> None:
         }
         names = re.findall(r"<strong>(.*?)</strong>", html)
         assert set(names) <= set(re.findall(r"\*\*(.+?)\*\*:? ", page)) - {"b"}
-        # Nothing ends the block of packages but its own end.
+        # Only its own end closes the block of packages.
         block = page.partition("```text\n")[2].partition("\n```\n")[0]
         assert block.splitlines() == ["# (an entry that is not a package)"] * 2 + [
             "# (an entry that is not a package)",

@@ -22,7 +22,7 @@ COMMAND = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"],
 
 @pytest.fixture
 def recorded(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunSpec]:
-    """Makes the spec of a run of `train.py` on this machine, with changes of its header."""
+    """Make the spec of a run of `train.py` on this machine, with changes of its header."""
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     (here / "train.py").write_text("import os\nimport numpy as np\n")

@@ -21,7 +21,7 @@ SCRIPT = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], 
 
 @pytest.fixture
 def runs(here: Path) -> Callable[..., list[Path]]:
-    """Makes two runs of one script that diverge in epoch 2; each with its own changes of the header."""
+    """Make two runs of one script that diverge in epoch 2; each with its own changes of the header."""
     (here / "train.py").write_text("print('no training')\n")
 
     def make(*changes: dict[str, Any], **both: Any) -> list[Path]:

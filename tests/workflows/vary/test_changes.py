@@ -1,4 +1,4 @@
-"""What each variation changes against a baseline, from constructed conditions."""
+"""The change of each variation against a baseline, from constructed conditions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A script under changed conditions: each verdict is of its variation, and no file of the user changes."""
+"""A script under changed conditions: verdicts belong to their variation; no file of the user changes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ LATE = "intra-threads,cpu-count,working-directory,file-order,leftover-files,vari
 
 @pytest.fixture
 def varied(forkserver: Any, here: Path) -> Callable[..., Variations]:
-    """Varies the conditions of a script in the working folder, in forked children."""
+    """Vary the conditions of a script in the working folder, in forked children."""
 
     def vary(script: str, variations: str, *arguments: str, **options: Any) -> Variations:
         task = Task(script=script, arguments=arguments, keep_hash_seed=True)
@@ -185,7 +185,7 @@ def test_without_copies_runs_use_the_folder_itself(varied: Any, script: str, her
 
 
 class Counting(VariationWatcher):
-    """Counts how many run at one time."""
+    """Count the variations that run at the same time."""
 
     def __init__(self) -> None:
         self.running: list[str] = []
@@ -266,7 +266,7 @@ def test_settings_before_the_start_of_python_take_effect(here: Path) -> None:
 
 @pytest.fixture
 def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Runs `keras-repro verify --vary` in this process; its children are forked."""
+    """Run `keras-repro verify --vary` in this process; its children are forked."""
     monkeypatch.setattr(
         "keras_repro.workflows.vary.runner.VariationRunner",
         functools.partial(VariationRunner, launcher=forkserver.launcher),
