@@ -81,10 +81,13 @@ class ForkServer:
             answer = self._socket.recv(_LONGEST_REQUEST)
         if not answer:
             code = self._process.wait()
-            self._messages.seek(0)
-            message = self._messages.read().decode(errors="replace")
-            raise RuntimeError(f"the fork server has ended with exit code {code}\n{message}")
+            raise RuntimeError(f"the fork server has ended with exit code {code}\n{self.messages()}")
         return json.loads(answer)
+
+    def messages(self) -> str:
+        """Return the standard error of the server and of its children without an output of their own."""
+        descriptor = self._messages.fileno()
+        return os.pread(descriptor, os.fstat(descriptor).st_size, 0).decode(errors="replace")
 
     def close(self) -> None:
         """End the server and all its children."""

@@ -82,19 +82,29 @@ def test_script_interrupted_anywhere_is_resumed(run: Run, here: Path) -> None:
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ("fit", "the script calls Model.fit directly, which cannot be resumed: use kr.ReproducibleTrainer"),
+        (
+            "fit",
+            "the script calls Model.fit directly, which cannot be resumed: "
+            "use kr.ReproducibleTrainer(...).fit(...) (docs/resume.md), or omit --resume",
+        ),
         (
             "batches",
-            "the script calls train_on_batch directly, which cannot be resumed: use kr.ReproducibleTrainer",
+            "the script calls train_on_batch directly, which cannot be resumed: "
+            "use kr.ReproducibleTrainer(...).fit(...) (docs/resume.md), or omit --resume",
         ),
-        ("nothing", "the script never called kr.ReproducibleTrainer.fit, so there is nothing to resume: use"),
+        (
+            "nothing",
+            "the script never called kr.ReproducibleTrainer.fit, so there is nothing to resume: "
+            "use the trainer (docs/resume.md) or omit --resume",
+        ),
     ],
+    ids=["fit", "batches", "nothing"],
 )
-def test_script_without_trainer_is_refused(
-    run: Run, how: str, message: str, capfd: pytest.CaptureFixture[str]
-) -> None:
-    answer = run("plain_fit.py", how)
-    assert answer.code == 2
+def test_script_without_trainer_is_refused(run: Run, how: str, message: str, forkserver: ForkServer) -> None:
+    before = forkserver.messages()
+    assert run("plain_fit.py", how).code == 2
+    messages = forkserver.messages().removeprefix(before)
+    assert messages.splitlines()[-1] == f"keras-repro: {message}"
     assert not (Path(".keras_repro") / "plain_fit-resumable" / "ledger.jsonl").exists()
 
 
