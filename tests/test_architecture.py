@@ -138,13 +138,13 @@ def cycles(graph):
     """Return the groups of nodes that reach each other, of a graph given as `{node: neighbours}`."""
 
     def reached(start):
-        found, pending = set(), [start]
+        reachable, pending = set(), [start]
         while pending:
             for other in graph.get(pending.pop(), ()):
-                if other not in found:
-                    found.add(other)
+                if other not in reachable:
+                    reachable.add(other)
                     pending.append(other)
-        return found
+        return reachable
 
     reach = {node: reached(node) for node in graph}
     groups = {frozenset(o for o in reach[n] if n in reach.get(o, ())) for n in graph if n in reach[n]}

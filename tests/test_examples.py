@@ -65,8 +65,8 @@ def _as_it_was() -> Iterator[None]:
 
 def examples_of(module: str) -> list[doctest.DocTest]:
     finder = doctest.DocTestFinder(exclude_empty=True)
-    found = finder.find(importlib.import_module(module), extraglobs=GIVEN)
-    return [test for test in found if test.examples]
+    tests = finder.find(importlib.import_module(module), extraglobs=GIVEN)
+    return [test for test in tests if test.examples]
 
 
 def ran(test: doctest.DocTest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:

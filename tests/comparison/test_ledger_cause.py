@@ -296,9 +296,9 @@ def test_training_outside_of_recorded_fits(cause):
 
 
 def test_deeply_nested_configuration(cause):
-    one, other = 1, 2
+    first, second = 1, 2
     for _ in range(50):
-        one, other = [one], [other]
-    result, explanation = cause(training(configuration=one), diverged(configuration=other))
+        first, second = [first], [second]
+    result, explanation = cause(training(configuration=first), diverged(configuration=second))
     assert result == "configuration"
     assert len(explanation) < 250

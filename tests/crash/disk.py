@@ -55,8 +55,8 @@ class Change:
     @property
     def words(self) -> str:
         """Description of the change."""
-        what = f" {len(self.data)} bytes at {self.offset}" if self.kind == "write" else ""
-        return f"{self.kind} {self.path}{what}{' to ' * bool(self.target)}{self.target}"
+        details = f" {len(self.data)} bytes at {self.offset}" if self.kind == "write" else ""
+        return f"{self.kind} {self.path}{details}{' to ' * bool(self.target)}{self.target}"
 
 
 class RecordedDisk:

@@ -129,14 +129,18 @@ def after_the_machine(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
                 yield Left(point, words, tree, kept)
 
 
-def _pending(made: Sequence[Change]) -> list[int]:
+def _pending(changes: Sequence[Change]) -> list[int]:
     """Return the indices of changes that are not durable yet."""
     pending: list[int] = []
-    for index, change in enumerate(made):
+    for index, change in enumerate(changes):
         if change.kind == "fsync":
-            pending = [i for i in pending if made[i].file != change.file or made[i].kind not in _OF_DATA]
+            pending = [
+                i for i in pending if changes[i].file != change.file or changes[i].kind not in _OF_DATA
+            ]
         elif change.kind == "fsync names":
-            pending = [i for i in pending if made[i].kind in _OF_DATA or _folder(made[i]) != change.path]
+            pending = [
+                i for i in pending if changes[i].kind in _OF_DATA or _folder(changes[i]) != change.path
+            ]
         else:
             pending.append(index)
     return pending
@@ -149,16 +153,16 @@ def _folder(change: Change) -> str:
     return str(PurePosixPath(change.target or change.path).parent)
 
 
-def _arrivals(made: Sequence[Change], pending: Sequence[int]) -> Iterator[tuple[str, list[Change]]]:
+def _arrivals(changes: Sequence[Change], pending: Sequence[int]) -> Iterator[tuple[str, list[Change]]]:
     """Yield the subsets of pending changes that may arrive."""
 
     def with_only(arrived: Sequence[int], partly: Mapping[int, Change] | None = None) -> list[Change]:
-        gone = set(pending) - set(arrived)
-        return [(partly or {}).get(i, c) for i, c in enumerate(made) if i not in gone]
+        missing = set(pending) - set(arrived)
+        return [(partly or {}).get(i, c) for i, c in enumerate(changes) if i not in missing]
 
     yield "no pending change", with_only([])
     for place, index in enumerate(pending):
-        change = made[index]
+        change = changes[index]
         yield f"up to {change.words}", with_only(pending[: place + 1])
         yield f"all but {change.words}", with_only([i for i in pending if i != index])
         yield f"only {change.words}", with_only([index])

@@ -70,7 +70,7 @@ def test_unrecorded_write_is_detected(tmp_path: Path) -> None:
 def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, ...]]:
     """Return the changes that a function makes to a folder."""
 
-    def of(function: Callable[[Path], None]) -> tuple[Change, ...]:
+    def record(function: Callable[[Path], None]) -> tuple[Change, ...]:
         folder = tmp_path / "folder"
         folder.mkdir()
         with RecordedDisk(folder) as disk:
@@ -78,7 +78,7 @@ def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, 
         assert NOTHING.after(disk.changes) == Tree.read(folder)
         return tuple(disk.changes)
 
-    return of
+    return record
 
 
 def test_states_of_a_file_that_is_renamed_into_place(changes: Any) -> None:

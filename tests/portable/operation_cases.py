@@ -310,7 +310,7 @@ def _one_convolution(
 ) -> Iterator[Case]:
     more: dict[str, Any] = {"strides": strides, "padding": "SAME"}
     forward = getattr(R, name)
-    to_input, to_filter = (getattr(R, f"{name}Backprop{what}{version}") for what in ("Input", "Filter"))
+    to_input, to_filter = (getattr(R, f"{name}Backprop{side}{version}") for side in ("Input", "Filter"))
     text = f"float32 {x.shape} {f.shape} {strides[1]}"
     yield Case(name, text, lambda x, f: forward(input=x, filter=f, **more), (x, f))
     yield Case(

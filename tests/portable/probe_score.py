@@ -42,18 +42,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--keep", type=Path, help="a folder for what was found; what is there is not run again"
     )
     options = parser.parse_args(arguments)
-    more = ["--thorough"] if options.thorough else []
+    thorough = ["--thorough"] if options.thorough else []
     results: dict[tuple[str, str], dict[str, str]] = defaultdict(dict)
     for cpu in ["native"] if options.threads else options.cpus:
         threads = list(map(str, options.threads or [1]))
-        for line in _lines(cpu, ["--threads", *threads, *more], options.keep):
+        for line in _lines(cpu, ["--threads", *threads, *thorough], options.keep):
             result = json.loads(line)
             where = str(result["threads"]) if options.threads else cpu
             results[result["operation"], result["case"]][where] = (
                 result.get("digest") or f"failed: {result['failed']}"
             )
     print(report(results, listed=known_types()))
-    return 0 if all(_same(of) or case in WRONG_IN_THE_EMULATOR for case, of in results.items()) else 1
+    return (
+        0
+        if all(_same(by_place) or case in WRONG_IN_THE_EMULATOR for case, by_place in results.items())
+        else 1
+    )
 
 
 def report(results: Results, *, listed: Iterable[str]) -> str:
@@ -66,18 +70,18 @@ def report(results: Results, *, listed: Iterable[str]) -> str:
     cases: dict[str, int] = defaultdict(int)
     different: dict[str, list[str]] = defaultdict(list)
     kept_apart: list[str] = []
-    for (operation, case), of in results.items():
+    for (operation, case), by_place in results.items():
         cases[operation] += 1
-        if _same(of):
+        if _same(by_place):
             continue
         if (operation, case) in WRONG_IN_THE_EMULATOR:
             kept_apart.append(f"{operation} ({case})")
         else:
-            different[operation].append(f"{case}: {_groups(of)}")
-    places = ", ".join(dict.fromkeys(p for of in results.values() for p in of))
-    same = sorted(o for o in cases if o not in different)
+            different[operation].append(f"{case}: {_groups(by_place)}")
+    places = ", ".join(dict.fromkeys(p for by_place in results.values() for p in by_place))
+    equal = sorted(o for o in cases if o not in different)
     lines = [f"compared: {places}; {sum(cases.values())} cases of {len(cases)} types"]
-    lines.append(f"the same: {', '.join(f'{o} {cases[o]}' for o in same) or 'none'}")
+    lines.append(f"the same: {', '.join(f'{o} {cases[o]}' for o in equal) or 'none'}")
     for operation in sorted(different):
         lines.append(f"different: {operation}, {len(different[operation])} of {cases[operation]}")
         lines += [f"    {line}" for line in different[operation]]
@@ -88,14 +92,14 @@ def report(results: Results, *, listed: Iterable[str]) -> str:
     return "\n".join(lines)
 
 
-def _same(of: Mapping[str, str]) -> bool:
-    return len(set(of.values())) == 1 and not any(v.startswith("failed") for v in of.values())
+def _same(by_place: Mapping[str, str]) -> bool:
+    return len(set(by_place.values())) == 1 and not any(v.startswith("failed") for v in by_place.values())
 
 
-def _groups(of: Mapping[str, str]) -> str:
+def _groups(by_place: Mapping[str, str]) -> str:
     """Return the groups with equal results, such as `1 2 4 | 3 | 8`."""
     groups: dict[str, list[str]] = defaultdict(list)
-    for place, digest in of.items():
+    for place, digest in by_place.items():
         groups[digest].append(place)
     return " | ".join(" ".join(g) + (f" ({d})" if d.startswith("failed") else "") for d, g in groups.items())
 

@@ -157,14 +157,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listed = {job for job, _ in jobs}
     jobs += [(job, own_models) for n in options.threads if (job := Job("native", threads=n)) not in listed]
 
-    def one(job: Job, models: Sequence[str]) -> dict[str, Training]:
+    def train(job: Job, models: Sequence[str]) -> dict[str, Training]:
         began = time.monotonic()
         result = trained(job, models, keep=keep)
         print(f"{job}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
         return result
 
     with ThreadPoolExecutor(options.at_once) as pool:
-        results = list(pool.map(lambda given: one(*given), jobs))
+        results = list(pool.map(lambda job: train(*job), jobs))
     results_of = {str(job): result for (job, _), result in zip(jobs, results, strict=True)}
     good = True
     for title, plain in (("portable", False), ("without the mode, nothing pinned", True)):

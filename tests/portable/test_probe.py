@@ -32,7 +32,7 @@ def test_one_and_two_threads():
     for s in results:
         by_case[s["operation"], s["case"]][s["threads"]] = s["digest"]
     assert len(results) == 2 * len(by_case)  # each case has its own name
-    differing = {operation for (operation, _), of in by_case.items() if of[1] != of[2]}
+    differing = {operation for (operation, _), digests in by_case.items() if digests[1] != digests[2]}
     assert differing == {"Conv2DBackpropFilter"}
     assert [is_the_same_always(o) for o in TRIED] == [True, True, False, False, True]
 

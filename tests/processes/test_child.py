@@ -36,7 +36,7 @@ def run(here: Path) -> Callable[..., Outcome]:
     return run_lines
 
 
-def gone(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -106,8 +106,8 @@ def test_interruption_ends_the_child_and_its_children(run: Any, here: Path) -> N
         )
     assert (here / "interrupted").exists()
     child, other = map(int, (here / "started").read_text().split())
-    assert gone(child)
-    until(lambda: gone(other))
+    assert has_ended(child)
+    until(lambda: has_ended(other))
 
 
 def test_child_that_ignores_interrupts_is_killed(
@@ -126,7 +126,7 @@ def test_child_that_ignores_interrupts_is_killed(
             "open('part', 'w').write(str(os.getpid()))\nos.rename('part', 'pid')\ntime.sleep(100)\n",
             poll=poll,
         )
-    assert gone(int((here / "pid").read_text()))
+    assert has_ended(int((here / "pid").read_text()))
 
 
 def test_missing_interpreter_is_reported(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:

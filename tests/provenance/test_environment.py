@@ -221,8 +221,8 @@ def test_public_arguments(
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "x.csv").touch()
     monkeypatch.chdir(tmp_path)
-    wanted = [a if s is None else s for a, s in zip(arguments, shown or arguments, strict=True)]
-    assert redact_arguments(arguments) == (wanted, sum(H in w for w in wanted))
+    expected = [a if s is None else s for a, s in zip(arguments, shown or arguments, strict=True)]
+    assert redact_arguments(arguments) == (expected, sum(H in w for w in expected))
 
 
 def test_script_path_is_redacted(tmp_path: Path, monkeypatch: Any) -> None:

@@ -136,9 +136,9 @@ REPRODUCIBLE = [
 ]
 
 
-@pytest.mark.parametrize(("line", "wanted"), CHANGED)
-def test_line_is_changed(line: str, wanted: str) -> None:
-    assert suggest_fix(line) == wanted
+@pytest.mark.parametrize(("line", "expected"), CHANGED)
+def test_line_is_changed(line: str, expected: str) -> None:
+    assert suggest_fix(line) == expected
 
 
 @pytest.mark.parametrize(("line", "word"), ADVISED)
@@ -158,8 +158,8 @@ def test_reproducible_line_has_no_fix(line: str) -> None:
     assert suggest_fix(line) is None
 
 
-@pytest.mark.parametrize(("line", "wanted"), CHANGED)
-def test_changed_line_is_valid_python(line: str, wanted: str) -> None:
+@pytest.mark.parametrize(("line", "expected"), CHANGED)
+def test_changed_line_is_valid_python(line: str, expected: str) -> None:
     fix = str(suggest_fix(line))
     for text in (line, fix):
         ast.parse(text + ("\n    pass" if text.endswith(":") else ""))

@@ -75,8 +75,8 @@ class Result:
     @property
     def right(self) -> bool:
         """Whether it differs only under the variation of its name, or that is not possible here."""
-        wanted = () if self.name == "nothing" or self.name in self.not_tried else (self.name,)
-        return self.differs == wanted and not self.could_not_run
+        expected = () if self.name == "nothing" or self.name in self.not_tried else (self.name,)
+        return self.differs == expected and not self.could_not_run
 
 
 def names() -> list[str]:
@@ -106,10 +106,10 @@ def run(name: str, variations: str, launcher: Launcher) -> Variations:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the scripts, print a line for each, and return the exit code."""
-    wanted = arguments or names()
+    chosen_names = arguments or names()
     servers, results = Servers(), []
     try:
-        for name in wanted:
+        for name in chosen_names:
             began = time.monotonic()
             variations = run(name, "all", servers.launcher)
             names_by_verdict = {

@@ -183,8 +183,8 @@ def classes_at(browser: Any, row: int, column: int, *, rows: int, columns: int) 
         const found = document.elementsFromPoint(x, y).filter((e) => e.closest('.known path'));
         return found.map((e) => e.getAttribute('class'));
     """
-    found: list[str] = browser.run(code, (column + 0.5) / columns, (row + 0.5) / rows)
-    return found
+    classes: list[str] = browser.run(code, (column + 0.5) / columns, (row + 0.5) / rows)
+    return classes
 
 
 def focused(browser: Any) -> dict[str, Any]:
@@ -597,9 +597,9 @@ def test_large_page_is_complete_and_small(browser: Any, large: Path) -> None:
     assert mark["top"] == pytest.approx(cells["top"] + 37 * cells["height"] / 100, abs=2)
     shape = {"rows": 100, "columns": 301}
     for row, column in ((37, 149), (37, 150), (36, 150), (36, 151), (0, 186), (0, 187), (99, 300)):
-        apart = column - 150 - abs(row - 37)
-        exponent = -8 + apart / 20
-        expected = "k0" if apart < 0 else f"k{max(1, math.floor(exponent + 1e-9) + 9)}"
+        steps = column - 150 - abs(row - 37)
+        exponent = -8 + steps / 20
+        expected = "k0" if steps < 0 else f"k{max(1, math.floor(exponent + 1e-9) + 9)}"
         assert classes_at(browser, row, column, **shape) == [expected], (row, column)
     browser.keys(Keys.TAB, Keys.END)
     assert focused(browser)["at"] == (37, 300)

@@ -31,7 +31,7 @@ def test_hash_seed_is_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("achieved", "variable", "says", "other"),
+    ("achieved", "variable", "text", "other"),
     [
         (8, None, "8 -> 1", "1"),
         (1, None, "1 -> 2", "2"),
@@ -40,11 +40,11 @@ def test_hash_seed_is_changed() -> None:
     ],
 )
 def test_number_of_threads_differs_from_the_baseline(
-    achieved: Any, variable: Any, says: str, other: str
+    achieved: Any, variable: Any, text: str, other: str
 ) -> None:
     environment = {} if variable is None else {"TF_NUM_INTRAOP_THREADS": variable}
     change = changes.intra_threads(baseline(environment, switches={"intra_op_threads": achieved}))
-    assert (change.text, change.variables) == (says, {"TF_NUM_INTRAOP_THREADS": other})
+    assert (change.text, change.variables) == (text, {"TF_NUM_INTRAOP_THREADS": other})
 
 
 def test_inter_threads_changes_its_own_variable() -> None:
