@@ -217,7 +217,7 @@ def test_cycles_are_found():
     assert cycles({"a": {"b"}, "b": {"c"}, "c": set()}) == []
 
 
-def test_training_is_apart_from_what_examines_runs():
+def test_training_is_separate_from_the_examination_of_runs():
     above = {"workflows", "root_cause", "report"}
     for folder, others in IMPORTS.items():
         tops = {other.split("/")[0] for other in others}
@@ -248,7 +248,7 @@ def test_no_module_imports_the_public_names():
             assert "keras_repro" not in {name for name, _, _ in imports(tree_of(module))}, module
 
 
-def test_public_names():
+def test_public_names_are_listed():
     import keras_repro
 
     assert len(keras_repro.__all__) < 12
@@ -387,7 +387,7 @@ def test_names_of_the_package_are_no_private_names_of_a_framework():
     assert names == {"_Kind", "_field", "_method", "_attribute", "_local"}
 
 
-def test_each_exception_of_the_seam_is_needed():
+def test_each_exception_for_private_names_is_needed():
     used = set()
     for module in (m for m in MODULES if not in_seam(m)):
         used |= {f"{ast.unparse(receiver)}.{name}" for receiver, name in private_uses(tree_of(module))[1]}
@@ -433,11 +433,11 @@ def headings(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda d: d.name)
-def test_links_lead_somewhere(document):
+def test_links_have_a_target(document):
     assert dead_links(document, document.read_text()) == []
 
 
-def test_a_dead_link_is_seen():
+def test_dead_links_are_found():
     text = "[a](docs/limits.md) ![b](docs/no.svg)\n\n| [c](README.md#no) |\n|---|\n| [d](no.md) [e](#no) |\n"
     assert dead_links(ROOT / "README.md", text) == ["docs/no.svg", "README.md#no", "no.md", "#no"]
     assert dead_links(ROOT / "README.md", "[a](docs/ledger.md#the-header), [b](https://a.b/c#d)") == []
@@ -455,17 +455,17 @@ def loaded(code, *arguments):
     return {name.split(".")[0] for name in json.loads(output.splitlines()[-1])}
 
 
-def test_the_package_loads_next_to_nothing():
+def test_package_loads_only_the_standard_library():
     bare = loaded("pass")
     assert loaded("import keras_repro") - bare <= {"keras_repro", *sys.stdlib_module_names}
 
 
-def test_the_door_loads_next_to_nothing():
+def test_command_line_loads_no_heavy_package():
     modules = loaded("import keras_repro.cli.main")
     assert not modules & (HEAVY | {"numpy", "rich", "blake3"})
 
 
-def test_a_name_brings_only_what_it_needs():
+def test_public_names_load_no_heavy_package():
     assert not loaded("import keras_repro as kr; kr.derive(1, 'a'); kr.ReproError") & HEAVY
     assert not loaded("import keras_repro as kr; kr.compare, kr.Comparison, kr.Divergence") & HEAVY
 

@@ -284,7 +284,7 @@ def test_interrupted_verify_ends_its_child_and_keeps_the_ledger(
 # --- compare
 
 
-def test_compare_exit_codes_and_json(command: Any, here: Path) -> None:
+def test_compare_has_its_exit_codes_and_json(command: Any, here: Path) -> None:
     a, b = make_run(here / "a"), make_run(here / "b")
     other = make_run(here / "c", weights="11")
     same = command("compare", a, b / "ledger.jsonl", "--json", "same.json")
@@ -307,7 +307,7 @@ def test_compare_exit_codes_and_json(command: Any, here: Path) -> None:
     assert json.loads((here / "unlike.json").read_text())["verdict"] == "incomparable"
 
 
-def test_report_as_markdown_and_json(command: Any, here: Path) -> None:
+def test_report_is_written_as_markdown_and_json(command: Any, here: Path) -> None:
     run = make_run(here / "a")
     answer = command("report", run, "--json", "page.json")
     assert (answer.code, answer.err) == (0, "")
@@ -455,7 +455,7 @@ def test_read_only_folder_is_an_error(command: Any, read_only: Path) -> None:
     refused(command("run", "script.py", "--run-dir", "x"), "cannot make run folder x: Permission denied")
 
 
-def test_help_and_version(command: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_help_and_version_are_printed(command: Any, capfd: pytest.CaptureFixture[str]) -> None:
     outputs = []
     for arguments in (["--version"], ["--help"], ["verify", "--help"], ["compare", "--help"]):
         with pytest.raises(SystemExit) as ended:

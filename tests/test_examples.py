@@ -88,13 +88,13 @@ def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert ran(test, tmp_path / str(number), monkeypatch) == ""
 
 
-def test_what_a_user_meets_first_has_an_example() -> None:
+def test_public_classes_and_modules_have_an_example() -> None:
     for module in PUBLIC:
         assert module in {test.name for test in examples_of(module)}
     for name in ("ReproducibleTrainer", "DeterminismCallback", "Recorder"):
         assert ">>> " in getattr(kr, name).__doc__
 
 
-def test_a_wrong_example_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_example_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, None)
     assert "Expected:\n    3\nGot:\n    2\n" in ran(test, tmp_path, monkeypatch)

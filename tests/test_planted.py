@@ -55,7 +55,7 @@ def run():
 
 
 @pytest.mark.parametrize("name", SAMPLE)
-def test_sample(run, name):
+def test_sampled_cases_are_explained(run, name):
     result = run(read_case(name))
     assert result.found, result.error
     if score.EXPLAIN and not result.case.clean:
@@ -126,7 +126,7 @@ LINE = 1 + CASE.script.read_text().splitlines().index("h = keras.layers.BatchNor
         ({"tensor": "layers/2/kernels"}, False),
     ],
 )
-def test_place(divergence, right):
+def test_place_is_judged(divergence, right):
     assert place_is_right(divergence, CASE) is right
 
 
@@ -153,7 +153,7 @@ def test_score_fails_if_a_case_is_missed_or_a_false_alarm(capsys):
     assert "false alarms  1/1" in output
 
 
-def test_bars(monkeypatch, capsys):
+def test_score_fails_below_the_bars(monkeypatch, capsys):
     monkeypatch.setattr(score, "EXPLAIN", ("--explain",))
     good = Result(
         case=CASE, code=1, divergence={"cause": "data_order", "layer": "Dense"}, error="", seconds=1.0

@@ -43,7 +43,7 @@ def versus(tmp_path):
 # Identical runs.
 
 
-def test_identical(versus, tmp_path):
+def test_equal_runs_are_identical(versus, tmp_path):
     comparison = versus(training(), training())
     assert comparison.verdict == "identical"
     assert comparison.divergence is None
@@ -60,7 +60,7 @@ def test_identical(versus, tmp_path):
     assert repr(comparison) == f"<Comparison {comparison}>"
 
 
-def test_json_form(versus):
+def test_result_is_written_as_json(versus):
     base = training()
     data = versus(base, changed(base, "epoch 0 1", "weights", BIAS, "other")).to_dict()
     assert json.loads(json.dumps(data, allow_nan=False)) == data
@@ -90,14 +90,14 @@ def test_json_form(versus):
         ([result("evaluation"), result("prediction")], "training, evaluation and predictions"),
     ],
 )
-def test_coverage_of_a_verdict(versus, after, covers):
+def test_verdict_names_its_coverage(versus, after, covers):
     records = [*training(), *after, exit_record()]
     header = {"coverage": "smr"}
     comparison = versus(records, records, a_header=header, b_header=header)
     assert (comparison.verdict, comparison.covers) == ("identical", covers)
 
 
-def test_only_the_starts_are_equal(versus):
+def test_equal_starts_are_identical_and_unfinished(versus):
     comparison = versus(training(epochs=0, status="killed")[:2], training(epochs=0, status="killed")[:2])
     assert comparison.verdict == "identical"
     assert comparison.covers == f"the start of a training; {UNSEEN}"
@@ -105,7 +105,7 @@ def test_only_the_starts_are_equal(versus):
     assert [n for n in comparison.notes if n.startswith("not finished: ")]
 
 
-def test_state_at_exit(versus):
+def test_state_at_exit_is_compared(versus):
     header = {"coverage": "smr"}
     records = [exit_record({"weights": {"model 0/layers/0/kernel": "x"}})]
     comparison = versus(records, records, a_header=header, b_header=header)
@@ -192,7 +192,7 @@ def test_run_compared_with_itself_is_noted(tmp_path):
         ("exit", "weights", "model 1/k", "at the script's exit: weights differ, first in "),
     ],
 )
-def test_diverged(versus, position, section, tensor, place):
+def test_first_difference_is_located(versus, position, section, tensor, place):
     base = [*training(), result("evaluation"), result("prediction"), result("prediction", 1)]
     base.append(exit_record({"weights": {"model 1/k": "x"}}))
     header = {"coverage": "smr"}
@@ -224,7 +224,7 @@ def test_all_differing_tensors_are_listed(versus):
     assert f"first in {KERNEL} (sequential/dense/kernel) and 3 more" in divergence.describe()
 
 
-def test_the_first_difference_counts(versus):
+def test_first_difference_counts(versus):
     base = training()
     other = changed(base, "epoch 0 2", "weights", BIAS, "late")
     other = changed(other, "epoch 0 1", "metrics", "loss", "early")
@@ -232,7 +232,7 @@ def test_the_first_difference_counts(versus):
     assert (divergence.epoch, divergence.section) == (1, "metrics")
 
 
-def test_section_that_only_one_run_has(versus):
+def test_section_that_only_one_run_has_diverges(versus):
     base = training()
     other = changed(base, "epoch 0 0", "seeds", "dropout/state", "moved")
     for a, b in ((base, other), (other, base)):
@@ -244,14 +244,14 @@ def test_section_that_only_one_run_has(versus):
         )
 
 
-def test_divergence_in_a_later_fit(versus):
+def test_divergence_in_a_later_fit_names_the_fit(versus):
     base = [*training(), *training(fit=1)]
     comparison = versus(base, changed(base, "epoch 1 0", "weights", KERNEL, "other"))
     assert (comparison.divergence.fit, comparison.divergence.epoch, comparison.divergence.fits) == (1, 0, 2)
     assert comparison.divergence.describe().startswith("at epoch 1/3 of fit 2/2: weights differ")
 
 
-def test_the_first_of_several_fits_is_named(versus):
+def test_first_of_several_fits_is_named(versus):
     """People count fits from 1, as they count epochs; of several, the first is named too."""
     base = [*training(), *training(fit=1)]
     comparison = versus(base, changed(base, "start 0", "weights", KERNEL, "other"))
@@ -290,7 +290,7 @@ def test_unused_generator_in_one_run_is_no_other_model(versus):
     assert (comparison.verdict, comparison.divergence.cause) == ("diverged", "initial_weights")
 
 
-def test_additional_record_in_one_run(versus, tmp_path):
+def test_additional_record_in_one_run_is_a_divergence(versus, tmp_path):
     base = training()
     for position in ("birth 0 0", "epoch 0 0"):
         other = [r for r in base if r.position != position]
@@ -301,7 +301,7 @@ def test_additional_record_in_one_run(versus, tmp_path):
         )
 
 
-def test_result_that_only_one_run_computed(versus):
+def test_result_that_only_one_run_computed_is_a_divergence(versus):
     a = [*training(), result("evaluation"), exit_record()]
     b = [*training(), exit_record()]
     comparison = versus(a, b, same_script=True)
@@ -322,7 +322,7 @@ def test_result_that_only_one_run_computed(versus):
         (1, "killed", "the start", "it was killed"),
     ],
 )
-def test_one_run_was_killed(versus, tmp_path, kept, status, place, how):
+def test_killed_run_diverges_at_its_end(versus, tmp_path, kept, status, place, how):
     base = training(epochs=4)
     for a, b, name in ((base, base[:kept], "b"), (base[:kept], base, "a")):
         comparison = versus(a, b)
@@ -334,14 +334,14 @@ def test_one_run_was_killed(versus, tmp_path, kept, status, place, how):
         assert (comparison.divergence.cause, comparison.divergence.tensors) == ("unknown", ())
 
 
-def test_one_run_has_a_further_fit(versus, tmp_path):
+def test_further_fit_in_one_run_is_a_divergence(versus, tmp_path):
     comparison = versus([*training(), *training(fit=1)], training())
     path = tmp_path / "b" / "ledger.jsonl"
     assert comparison.divergence.ended == f"the same until the end of fit 1/2, then {path} ends: it finished"
     assert (comparison.divergence.fit, comparison.divergence.epoch) == (1, None)
 
 
-def test_one_run_was_stopped_or_stopped_early(versus, tmp_path):
+def test_stopped_fit_diverges_at_its_last_epoch(versus, tmp_path):
     whole = training(epochs=4)
     # The state at the end is that of the last epoch recorded.
     for status, how, cause in (("stopped", "was stopped", "unknown"), ("finished", "ended", "configuration")):
@@ -366,7 +366,7 @@ def test_incomplete_last_line_is_noted(versus, tmp_path):
     assert comparison.notes == (f"{path}: the last line is incomplete and is ignored",)
 
 
-def test_two_unfinished_runs(versus, tmp_path):
+def test_two_unfinished_runs_may_be_identical(versus, tmp_path):
     comparison = versus(training(status="killed"), training(status="killed"))
     assert comparison.verdict == "identical"
     paths = ", ".join(str(tmp_path / n / "ledger.jsonl") for n in "ab")
@@ -455,7 +455,7 @@ def test_environment_differences_are_noted(versus):
     )
 
 
-def test_fields_that_are_not_in_the_chain(versus):
+def test_fields_outside_the_chain_change_no_verdict(versus):
     """Paths, times and keys of a newer version do not change a verdict."""
     other = with_fields(training(), "epoch 0 1", extra={"seconds": 9, "newer": {}}, metrics={"loss": 0.0})
     header = {"version": "9", "seed": 1, "command": {"script": "x"}, "extra": {"site": 1}}
@@ -483,7 +483,7 @@ def test_hostile_text_is_escaped(versus):
     json.dumps(comparison.to_dict()).encode("ascii")
 
 
-def test_hostile_structure_and_sections(versus, tmp_path):
+def test_hostile_structure_and_sections_are_printable(versus, tmp_path):
     a = [
         training()[0],
         record("start", {HOSTILE: {HOSTILE: "1"}}, fit=0, shapes={HOSTILE: [HOSTILE, [], ""]}),
@@ -505,7 +505,7 @@ def test_hostile_structure_and_sections(versus, tmp_path):
     ],
 )
 @pytest.mark.parametrize("position", ["start 0", "epoch 0 0", "end 0"])
-def test_fields_of_any_type(versus, extra, position):
+def test_fields_of_any_type_have_a_verdict(versus, extra, position):
     """What is not in the chain may be of any type: there is still a verdict."""
     header = {"environment": {"packages": 5, "cpu": [], "gpu": {"model": 1}}, "switches": ({"name": []},)}
     limits = {"stateful_random_operations": 5, "unsupported": {}, "unobserved": [], "status": 3}
@@ -552,7 +552,7 @@ def test_earliest_difference_of_three_runs_counts(tmp_path):
     assert (comparison.divergence.epoch, comparison.divergence.tensor, comparison.compared) == (0, BIAS, 3)
 
 
-def test_two_runs_agree_but_not_with_the_first(tmp_path):
+def test_difference_from_the_first_run_is_enough(tmp_path):
     base = training()
     other = changed(base, "start 0", "weights", KERNEL, "other")
     comparison = compare_all([write(tmp_path / str(n), r) for n, r in enumerate((base, other, other))])
@@ -560,12 +560,12 @@ def test_two_runs_agree_but_not_with_the_first(tmp_path):
     assert comparison.notes == ()
 
 
-def test_three_equal_runs(tmp_path):
+def test_three_equal_runs_are_identical(tmp_path):
     comparison = compare_all([write(tmp_path / str(n), training()) for n in range(3)])
     assert (comparison.verdict, len(comparison.runs), comparison.notes) == ("identical", 3, ())
 
 
-def test_one_of_three_runs_is_incomparable(tmp_path):
+def test_one_of_three_runs_may_be_incomparable(tmp_path):
     """The verdict on the other runs does not hide it."""
     paths = [write(tmp_path / "a", training()), write(tmp_path / "b", training())]
     paths.append(write(tmp_path / "c", training(), mode="enforced"))

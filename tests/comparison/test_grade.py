@@ -51,11 +51,11 @@ def by_ulps(number: float) -> np.ndarray:
     return other
 
 
-def test_bitwise(tmp_path: Path) -> None:
+def test_equal_runs_have_grade_bitwise(tmp_path: Path) -> None:
     assert graded(tmp_path, KERNEL) == Grade("bitwise", "all digests of 4 records agree")
 
 
-def test_ulp(tmp_path: Path) -> None:
+def test_rounding_differences_have_grade_ulp(tmp_path: Path) -> None:
     assert graded(tmp_path, by_ulps(100)) == Grade(
         "ulp",
         "weights differ by at most 100 ULPs of their tensor's scale (most: layers/0/kernel); rounding "
@@ -63,13 +63,13 @@ def test_ulp(tmp_path: Path) -> None:
     )
 
 
-def test_more_than_one_ulp_a_step(tmp_path: Path) -> None:
+def test_more_than_one_ulp_a_step_is_different(tmp_path: Path) -> None:
     result = graded(tmp_path, by_ulps(101))
     assert result.name == "different"
     assert "layers/0/kernel differs by 101 of its ULPs; rounding explains at most 100" in result.reason
 
 
-def test_more_than_half_of_the_digits(tmp_path: Path) -> None:
+def test_more_than_half_of_the_digits_is_different(tmp_path: Path) -> None:
     assert graded(tmp_path / "1", by_ulps(4096), steps=10**6).name == "ulp"
     assert graded(tmp_path / "2", by_ulps(4097), steps=10**6).name == "different"
     assert graded(tmp_path / "3", by_ulps(4096), steps=None).name == "ulp"
@@ -107,7 +107,7 @@ def test_grade_ulp_needs_snapshots_of_the_last_epoch(tmp_path: Path) -> None:
     assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
 
 
-def test_differences_that_are_no_rounding(tmp_path: Path) -> None:
+def test_differences_that_are_no_rounding_are_different(tmp_path: Path) -> None:
     odd = KERNEL.copy()
     odd[0, 0] = np.nan
     result = graded(tmp_path, odd)
@@ -118,7 +118,7 @@ def test_differences_that_are_no_rounding(tmp_path: Path) -> None:
     assert compare(*pair).grade.name == "different"  # type: ignore[union-attr]
 
 
-def test_rounding_bounds() -> None:
+def test_rounding_bound_depends_on_dtype_and_steps() -> None:
     assert [rounding_bound("float32", s) for s in (None, 0, 1, 5000)] == [4096, 1, 1, 4096]
     assert [rounding_bound(d, None) for d in ("bfloat16", "float16", "float64", "int32", "string")] == [
         16, 32, 1 << 26, 0, 0,
@@ -141,7 +141,7 @@ def test_early_end_or_other_structure_is_different(tmp_path: Path) -> None:
     assert again.reason.startswith("different models: ")
 
 
-def test_only_results_differ(tmp_path: Path) -> None:
+def test_difference_of_metrics_alone_is_different(tmp_path: Path) -> None:
     states = [{"layers/0/kernel": KERNEL}] * 2
     pair = [write_run(tmp_path / n, states, metrics=[{"loss": loss}]) for n, loss in (("a", 0.5), ("b", 0.6))]
     result = compare(*pair)
@@ -153,7 +153,7 @@ def test_only_results_differ(tmp_path: Path) -> None:
     )
 
 
-def test_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
+def test_runs_without_sketches_and_snapshots_are_graded(tmp_path: Path) -> None:
     a, b = write(tmp_path / "a", training()), write(tmp_path / "b", training(epochs=2, status="stopped"))
     assert compare(a, a).grade == Grade("bitwise", "all digests of 7 records agree")
     assert compare(a, b).grade.name == "different"  # type: ignore[union-attr]
@@ -176,7 +176,7 @@ def seeds(tmp_path: Path, losses: Mapping[str, float], **more: Any) -> list[Path
     ]
 
 
-def test_statistical(tmp_path: Path) -> None:
+def test_difference_within_noise_has_grade_statistical(tmp_path: Path) -> None:
     a, b, c, *noise = seeds(tmp_path, {"a": 1.0, "b": 1.6, "c": 2.3, "1": 0.9, "2": 1.0, "3": 1.1})
     # s = 0.1, t of 2 degrees of freedom = 4.303, sqrt(2): 0.6085.
     floor = NoiseFloor.of([open_ledger(n) for n in noise])

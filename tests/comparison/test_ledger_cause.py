@@ -70,7 +70,7 @@ def test_cause_is_unknown_without_evidence(cause):
     ],
 )
 @pytest.mark.parametrize("position", ["start 0", "birth 0 0"])
-def test_initial_weights(cause, seeds, others, explanation, position):
+def test_initial_weights_are_explained_by_seeds(cause, seeds, others, explanation, position):
     base = training(seeds_set=seeds)
     other = changed(training(seeds_set=others), position, "weights", KERNEL, "other")
     if position.startswith("birth"):
@@ -78,7 +78,7 @@ def test_initial_weights(cause, seeds, others, explanation, position):
     assert cause(base, other) == ("initial_weights", explanation)
 
 
-def test_loop_with_only_its_end_recorded(cause):
+def test_loop_with_only_its_end_recorded_has_unknown_cause(cause):
     """A loop diverges although its weights are seeded: the seed is not the cause."""
     texts = ("one", "other")
     for seeds, explanation in (
@@ -96,7 +96,7 @@ def test_later_weight_differences_are_not_initial_weights(cause):
     assert cause(training(seeds_set={}), diverged(seeds_set={})) == ("unknown", None)
 
 
-def test_optimizer_setting(cause):
+def test_optimizer_setting_is_configuration(cause):
     explanation = "an optimizer's setting or state differs before the first step"
     assert cause(training(), diverged("birth 0 0", "optimizer", RATE)) == ("configuration", explanation)
 
@@ -120,7 +120,7 @@ def test_optimizer_setting(cause):
         ),
     ],
 )
-def test_configuration(cause, other, explanation):
+def test_differing_configuration_is_the_cause(cause, other, explanation):
     assert cause(training(), diverged(**other)) == ("configuration", explanation)
 
 
@@ -150,7 +150,7 @@ def test_nan_equals_itself(cause):
         ),
     ],
 )
-def test_data(cause, other, expected):
+def test_differing_data_are_the_cause(cause, other, expected):
     for a, b, kinds in (
         (training(), diverged(data=other), ("arrays", "tf.data")),
         (training(data=other), diverged(), ("tf.data", "arrays")),
@@ -158,12 +158,12 @@ def test_data(cause, other, expected):
         assert cause(a, b) == (expected[0], expected[1].format(*kinds))
 
 
-def test_data_without_a_digest(cause):
+def test_data_without_a_digest_are_no_cause(cause):
     stream = {"kind": "tf.data", "order": "not ours"}
     assert cause(training(data=stream), diverged(data=stream)) == ("unknown", None)
 
 
-def test_validation_data(cause):
+def test_validation_data_explain_metrics_only(cause):
     base = {"validation_data": DATA}
     values = {"validation_data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
     order = {"validation_data": DATA | {"digest": "f" * 32}}
@@ -177,7 +177,7 @@ def test_validation_data(cause):
     assert cause(training(**base), diverged(**values)) == ("unknown", None)
 
 
-def test_controlled_order(cause):
+def test_controlled_order_is_explained_by_the_trainer(cause):
     ordered = changed(training(), "epoch 0 0", "order", "order", "one")
     other = changed(changed(ordered, "epoch 0 0", "order", "order", "two"), "epoch 0 0", "weights", BIAS, "x")
     explanation = "the seed, batch size or shuffle policy of the trainer differs"
@@ -189,7 +189,7 @@ def test_controlled_order(cause):
     assert cause(ordered, data) == ("data_values", "the data given to fit differs")
 
 
-def test_random_state(cause):
+def test_random_state_is_a_cause(cause):
     result = cause(training(), diverged(section="seeds", tensor="layers/1/seed_generator/state at the start"))
     assert result == (
         "random_state",
@@ -214,7 +214,7 @@ def test_cause_in_a_later_fit_is_its_own_data(cause):
     assert cause(a, b) == ("unknown", None)
 
 
-def test_evaluation_data(cause):
+def test_evaluation_data_are_a_cause(cause):
     header = {"coverage": "smr"}
     headers = {"a_header": header, "b_header": header}
     base = [*training(), result("evaluation")]
@@ -256,7 +256,7 @@ def header_of(**changes):
         ),
     ],
 )
-def test_environment(cause, change, note):
+def test_environment_is_the_cause_if_no_nearer_one_is_known(cause, change, note):
     headers = {"a_header": header_of(), "b_header": header_of(**change)}
     assert environment_differences(header_of(), header_of(**change)) == [note]
     assert cause(training(), diverged(), **headers) == ("environment", note)
@@ -274,20 +274,20 @@ def test_environment(cause, change, note):
         {"new switch": 1},
     ],
 )
-def test_environment_differences_without_effect_on_bits(cause, change):
+def test_environment_without_effect_on_bits_is_no_cause(cause, change):
     headers = {"a_header": header_of(), "b_header": header_of(**change)}
     assert environment_differences(header_of(), header_of(**change)) == []
     assert cause(training(), diverged(), **headers) == ("unknown", None)
 
 
-def test_hash_seeds_of_verify(cause):
+def test_hash_seeds_of_verify_are_no_cause(cause):
     """Each of its children has its own, on purpose: two runs that a user made may be compared for it."""
     headers = {"a_header": header_of(), "b_header": header_of(hash_seed="2")}
     assert cause(training(), diverged(), **headers) == ("environment", "switch hash_seed differs: 1 and 2")
     assert cause(training(), diverged(), same_script=True, **headers) == ("unknown", None)
 
 
-def test_training_outside_of_recorded_fits(cause):
+def test_records_without_a_fit_are_explained(cause):
     """Records without a `fit` before them, as a newer or foreign writer may leave them."""
     a, b = (record("epoch", {"weights": {KERNEL: text}}, fit=0, epoch=0) for text in "ab")
     assert cause([a], [b]) == ("unknown", None)
@@ -295,7 +295,7 @@ def test_training_outside_of_recorded_fits(cause):
     assert cause([a], [b]) == ("initial_weights", None)
 
 
-def test_deeply_nested_configuration(cause):
+def test_deeply_nested_configuration_is_shortened(cause):
     first, second = 1, 2
     for _ in range(50):
         first, second = [first], [second]

@@ -21,12 +21,12 @@ def linked(tmp_path, records, name="linked"):
         return [ledger.append(r) for r in records]
 
 
-def test_live_comparison_of_equal_runs(tmp_path):
+def test_equal_records_have_no_divergence(tmp_path):
     reference = write(tmp_path / "reference", training())
     assert live(reference, linked(tmp_path, training())) == [None] * 7
 
 
-def test_live_difference(tmp_path):
+def test_difference_is_found_at_its_record(tmp_path):
     reference = write(tmp_path / "reference", training())
     other = changed(training(), "epoch 0 1", "weights", KERNEL, "other")
     divergences = live(reference, linked(tmp_path, other)[:5])
@@ -40,7 +40,7 @@ def test_live_difference(tmp_path):
     )
 
 
-def test_live_with_a_shorter_reference(tmp_path):
+def test_shorter_reference_ends_the_comparison(tmp_path):
     reference = write(tmp_path / "reference", training(status="killed")[:4])
     records = linked(tmp_path, [*training(), *training(fit=1)])
     path = reference / "ledger.jsonl"
@@ -55,20 +55,20 @@ def test_live_with_a_shorter_reference(tmp_path):
     assert divergences[5].ended == "the same until epoch 2/2, then one fit ended and the other continued"
 
 
-def test_live_with_one_more_fit_than_the_reference(tmp_path):
+def test_fit_beyond_the_reference_is_not_compared(tmp_path):
     reference = write(tmp_path / "reference", [*training(), *training(fit=1)])
     records = linked(tmp_path, [*training(), *training(fit=1), *training(fit=2)])
     with pytest.warns(UserWarning, match=r"the same until the end of fit 2/2, .* ends: it finished; later"):
         assert live(reference, records) == [None] * 21
 
 
-def test_live_with_another_model(tmp_path):
+def test_another_model_diverges_by_configuration(tmp_path):
     reference = write(tmp_path / "reference", training())
     divergences = live(reference, linked(tmp_path, other_shapes())[:2])
     assert (divergences[1].cause, divergences[1].structure) == ("configuration", DIFFERENT_MODELS)
 
 
-def test_live_with_an_incomparable_reference(tmp_path):
+def test_incomparable_reference_is_refused(tmp_path):
     with pytest.raises(LedgerError, match="nowhere"):
         LiveComparison(tmp_path / "nowhere")
     with pytest.raises(LedgerError, match="it has no record"):

@@ -81,7 +81,7 @@ def changes(tmp_path: Path) -> Callable[[Callable[[Path], None]], tuple[Change, 
     return record
 
 
-def test_states_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
+def test_file_that_is_renamed_into_place_is_never_torn(changes: Any) -> None:
     def renamed(folder: Path) -> None:
         with atomic_files.atomic_write(folder / "a") as temporary:
             temporary.touch()
@@ -94,7 +94,7 @@ def test_states_of_a_file_that_is_renamed_into_place(changes: Any) -> None:
     assert [set(s.tree.files) for s in after_the_machine(NOTHING, made)] == [set(), part, {"a"}]
 
 
-def test_states_of_a_write_that_is_not_durable(changes: Any) -> None:
+def test_write_that_is_not_durable_may_arrive_in_part(changes: Any) -> None:
     def written(folder: Path) -> None:
         descriptor = os.open(folder / "a", os.O_WRONLY | os.O_CREAT)
         os.write(descriptor, b"0123")

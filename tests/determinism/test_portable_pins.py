@@ -61,7 +61,7 @@ def test_other_machines_are_not_portable(machine, avx2, reason):
     assert portable_pins.why_not_portable(machine, avx2) == reason
 
 
-def test_an_unsuitable_machine_is_refused(monkeypatch):
+def test_unsuitable_machine_is_refused(monkeypatch):
     monkeypatch.setattr(platform, "machine", lambda: "aarch64")
     message = "portable runs need an x86-64 CPU with AVX2: this machine is aarch64"
     with pytest.raises(SwitchError, match=message):

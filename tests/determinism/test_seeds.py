@@ -23,7 +23,7 @@ def test_seeds_keep_their_golden_values(arguments, expected):
     assert derive(*arguments) == expected
 
 
-def test_a_large_seed_keeps_its_golden_value():
+def test_large_seed_keeps_its_golden_value():
     expected = 104149865159202338163757569282568092818543565125671392007329139610395661291861
     assert derive(42, "dropout", bits=256) == expected
     assert derive(42, "dropout", bits=1) == 1

@@ -320,7 +320,7 @@ def test_switches_are_applied_before_the_runtime_starts(forked: Any) -> None:
     assert _reading(output, "xla_auto_jit") == (False, False, True)
 
 
-def test_a_late_switch_is_an_error_with_its_fix(forked: Any) -> None:
+def test_late_switch_is_an_error_with_its_fix(forked: Any) -> None:
     output = forked["late"]
     assert output["same"]["intra_op_threads"]["ok"] is True
     first, second = output["error"].splitlines()
@@ -334,7 +334,7 @@ def test_a_late_switch_is_an_error_with_its_fix(forked: Any) -> None:
     assert output["kept"] is False
 
 
-def test_a_late_switch_is_a_warning_unless_strict(forked: Any) -> None:
+def test_late_switch_is_a_warning_unless_strict(forked: Any) -> None:
     output = forked["late"]
     assert output["warnings"] == output["error"].splitlines()
     assert set(output["files"]) == {"<string>"}
@@ -344,7 +344,7 @@ def test_a_late_switch_is_a_warning_unless_strict(forked: Any) -> None:
     assert _reading(output, "op_determinism") == (True, True, True)
 
 
-def test_a_variable_that_is_no_boolean_is_reported(forked: Any) -> None:
+def test_variable_that_is_no_boolean_is_reported(forked: Any) -> None:
     reading = forked["no_boolean"]["readings"]["op_determinism"]
     assert (reading["requested"], reading["ok"]) == ("yes", False)
     assert reading["fix"].startswith("expected True or False (in a variable: 1 or 0); start with:")
@@ -355,7 +355,7 @@ def test_default_thread_count_is_the_number_of_usable_cpus(forked: Any) -> None:
     assert _reading(forked["affinity"], "inter_op_threads") == (None, 1, None)
 
 
-def test_an_unknown_switch_is_refused() -> None:
+def test_unknown_switch_is_refused() -> None:
     with pytest.raises(SwitchError, match=r"no switch 'hash'; the switches are: hash_seed, op_det"):
         read_switches({"hash": 1})
     with pytest.raises(SwitchError, match="no switch 'TF_NOTHING'"):

@@ -10,7 +10,7 @@ from keras_repro.ledger.chain import FIRST_LINK, fingerprint, next_link
 NAMES = st.text(alphabet="a:=;12\n\0ß\ud800", max_size=6)
 
 
-def test_golden_link() -> None:
+def test_link_has_its_golden_value() -> None:
     link = next_link("ab" * 32, "epoch 0 3", {"weights": "0" * 32, "metrics": "1" * 32})
     assert link == "200e92cd8770924c748028fb774d70688c1c78fba02cf9ff3f0f13092a678777"
 
@@ -24,11 +24,11 @@ def test_different_records_have_different_links(a, b) -> None:  # type: ignore[n
     assert (next_link(FIRST_LINK, *a) == next_link(FIRST_LINK, *b)) == (a == b)
 
 
-def test_link_depends_on_the_one_before() -> None:
+def test_link_depends_on_the_previous_link() -> None:
     sections = {"weights": "0" * 32}
     assert next_link("00" * 32, "epoch 0 0", sections) != next_link("01" + "00" * 31, "epoch 0 0", sections)
 
 
-def test_fingerprint() -> None:
+def test_fingerprint_has_coverage_and_link() -> None:
     assert fingerprint("ab" * 32, "smr") == "kr1-smr-abababababababababababababababab"
     assert fingerprint("ab" * 32, "s", partial=True) == "kr1-s-abababababababababababababababab-partial"

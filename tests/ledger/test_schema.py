@@ -90,7 +90,7 @@ def test_empty_fields_are_omitted_and_zeros_are_not():
         (Record(kind="exit"), "exit"),
     ],
 )
-def test_positions(record, position):
+def test_positions_name_their_record(record, position):
     assert record.position == position
 
 
@@ -190,14 +190,14 @@ def test_record_without_a_kind_is_refused():
         (object(), "object"),
     ],
 )
-def test_numbers_in_json(value, expected):
+def test_special_numbers_are_strings_in_json(value, expected):
     plain = plain_number(value)
     assert plain == expected
     assert type(plain) is type(expected)
     json.dumps(plain, allow_nan=False)
 
 
-def test_letters_of_coverage():
+def test_coverage_has_its_letters():
     assert set(COVERAGE) == set("smor")
 
 
@@ -215,7 +215,7 @@ def test_step_records_round_trip(record):
     assert StepRecord.from_dict(read) == record
 
 
-def test_step_record_in_the_ledger():
+def test_step_record_omits_empty_fields():
     assert STEPS[0].to_dict() == {
         "kind": "step",
         "fit": 0,

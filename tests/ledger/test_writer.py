@@ -54,7 +54,7 @@ def run(tmp_path):
 # The golden ledgers, and a reader written from docs/ledger.md alone.
 
 
-def test_golden_finished():
+def test_golden_finished_ledger_is_read():
     ledger = open_ledger(GOLDEN / "finished.jsonl")
     assert ledger.fingerprint == "kr1-smr-eef309e0a75b157847097b0ddc043253"
     assert ledger.status == "finished"
@@ -66,7 +66,7 @@ def test_golden_finished():
     assert ledger.header["a_newer_key"] == "is kept and ignored"
 
 
-def test_golden_killed():
+def test_golden_killed_ledger_is_read():
     ledger = open_ledger(GOLDEN / "killed.jsonl")
     assert ledger.fingerprint == "kr1-smo-8f63dda4004be6190260d3f1120083a2-partial"
     assert ledger.status == "killed"
@@ -108,7 +108,7 @@ def test_golden_headers_have_the_fields_of_new_ones():
         ("killed", "8f63dda4004be6190260d3f1120083a2ec7800fde6379555a9bc148954d862e0"),
     ],
 )
-def test_reader_written_from_the_documentation(name, link):
+def test_independent_reader_agrees_with_the_documentation(name, link):
     def framed(text):
         data = text.encode()
         return struct.pack("<q", len(data)) + data
@@ -134,7 +134,7 @@ def test_reader_written_from_the_documentation(name, link):
     assert chain.hex() == link
 
 
-def test_tensor_of_the_golden_ledger():
+def test_tensor_of_the_golden_ledger_has_its_digest():
     """The example of docs/ledger.md, from its bytes."""
     values = struct.pack("<6f", 0, 1, 2, 3, 4, 5)
     framed = b""
@@ -178,7 +178,7 @@ def test_ledger_is_opened_by_file_or_folder(run):
         ("smr", ["finished", "exit stopped"], "stopped"),
     ],
 )
-def test_status_and_partial_fingerprint(tmp_path, coverage, last, status):
+def test_unfinished_ledger_has_a_partial_fingerprint(tmp_path, coverage, last, status):
     with LedgerWriter.create(tmp_path / "run", Header(coverage=coverage)) as ledger:
         ledger.append(Record(kind="start", fit=0))
         for number, how in enumerate(last):
@@ -194,14 +194,14 @@ def test_status_and_partial_fingerprint(tmp_path, coverage, last, status):
     assert read.fingerprint == (whole if status == "finished" else f"{whole}-partial")
 
 
-def test_only_a_header(tmp_path):
+def test_ledger_with_only_a_header_counts_as_killed(tmp_path):
     read = open_ledger(ledger_builders.write(tmp_path / "run", []))
     assert read.fingerprint is None
     assert read.status == "killed"
     assert list(read.records()) == []
 
 
-def test_numbers_that_json_lacks(tmp_path):
+def test_numbers_that_json_lacks_are_written_as_text(tmp_path):
     extra = {"configuration": {"clipnorm": float("inf"), "rates": [float("nan"), -float("inf"), 1.5, 2]}}
     run = ledger_builders.write(tmp_path / "run", [Record(kind="fit", fit=0, extra=extra)])
     for line in lines_of(run):
@@ -210,7 +210,7 @@ def test_numbers_that_json_lacks(tmp_path):
     assert configuration == {"clipnorm": "inf", "rates": ["nan", "-inf", 1.5, 2]}
 
 
-def test_what_is_in_the_chain(tmp_path):
+def test_chain_depends_on_position_and_sections_only(tmp_path):
     """Only position and sections: a newer keras_repro may record more."""
     base = ledger_builders.training()
     expected = open_ledger(ledger_builders.write(tmp_path / "base", base)).fingerprint
@@ -382,7 +382,7 @@ def test_other_files_are_no_ledgers(tmp_path, content, message):
         {"link": ["x"]},
     ],
 )
-def test_fields_of_wrong_types(run, change):
+def test_fields_of_wrong_types_are_errors(run, change):
     lines = lines_of(run)
     data = json.loads(lines[4]) | change
     del data["check"]
@@ -391,7 +391,7 @@ def test_fields_of_wrong_types(run, change):
         all_of(run)
 
 
-def test_name_with_half_a_surrogate_pair(tmp_path):
+def test_name_with_half_a_surrogate_pair_is_read_back(tmp_path):
     run = ledger_builders.write(
         tmp_path / "run", [ledger_builders.record("epoch", {"\ud800": {"\udfff": "x"}}, fit=0)]
     )
@@ -478,7 +478,7 @@ def test_full_disk_keeps_earlier_records(tmp_path, room):
     assert (tmp_path / "run" / "ledger.jsonl").read_bytes().endswith(b"\n")
 
 
-def test_disk_without_room_for_the_header(tmp_path):
+def test_disk_without_room_for_the_header_is_an_error(tmp_path):
     def body():
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))
@@ -529,7 +529,7 @@ def test_killed_writer_leaves_complete_lines(tmp_path, lines):
     assert ledger.fingerprint.endswith("-partial")
 
 
-def test_interrupted_at_any_point(tmp_path):
+def test_interrupted_writer_keeps_complete_lines(tmp_path):
     """Ctrl-C may interrupt a write: the line is complete and counted, or it is missing."""
     records = [ledger_builders.record("epoch", {"w": {"k": str(e)}}, fit=0, epoch=e) for e in range(100)]
     fired = 0

@@ -20,7 +20,7 @@ _spec.loader.exec_module(score)
 VERSIONS = {"tensorflow": "2.21.0", "keras": "3.15.1", "numpy": "2.4.6", "scikit-learn": "1.9.1"}
 
 
-def test_an_emulated_haswell_gives_the_same_bits():
+def test_emulated_haswell_gives_the_same_bits():
     if shutil.which("qemu-x86_64") is None:
         assert not os.environ.get("CI"), "no qemu-x86_64: apt-get install qemu-user"
         pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
@@ -29,7 +29,7 @@ def test_an_emulated_haswell_gives_the_same_bits():
     assert native == emulated
 
 
-def test_a_cpu_without_avx2_is_refused(tmp_path):
+def test_cpu_without_avx2_is_refused(tmp_path):
     """The CPU is checked before the script is run."""
     if shutil.which("qemu-x86_64") is None:
         pytest.skip("no qemu-x86_64 here: apt-get install qemu-user")
@@ -54,7 +54,7 @@ def test_a_cpu_without_avx2_is_refused(tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_the_fingerprint_in_the_readme():
+def test_readme_has_the_fingerprint_of_the_example():
     installed = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions()}
     installed["tensorflow"] = installed.get("tensorflow") or installed["tensorflow-cpu"]
     fingerprint = score.fingerprints("native", ["example"])["example"]
@@ -71,7 +71,7 @@ def test_tables_list_every_training():
     ]
 
 
-def test_the_table_of_threads():
+def test_table_of_threads_shows_disagreement():
     rows = {n: {"mlp": {"fingerprint": f"kr1-smo-{'a' * 32}", "same_at": [1, 2]}} for n in (1, 2, 4)}
     text, agrees = score.thread_table(rows, ["mlp"])
     assert not agrees

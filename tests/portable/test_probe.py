@@ -18,7 +18,7 @@ _spec.loader.exec_module(probe_score)
 TRIED = ["Tanh", "Softmax", "_FusedMatMul", "Conv2DBackpropFilter", "Rsqrt"]
 
 
-def test_one_and_two_threads():
+def test_only_listed_operations_differ_with_two_threads():
     done = subprocess.run(
         [sys.executable, str(HERE / "probe.py"), "--threads", "1", "2", "--operations", *TRIED],
         env=os.environ | portable_environment(1) | {"PYTHONPATH": os.pathsep.join(sys.path)},
@@ -37,7 +37,7 @@ def test_one_and_two_threads():
     assert [is_the_same_always(o) for o in TRIED] == [True, True, False, False, True]
 
 
-def test_results_of_the_probe():
+def test_report_lists_equal_and_different_operations():
     results = {
         ("Tanh", "a"): {"native": "1", "Haswell": "1"},
         ("Rsqrt", "a"): {"native": "1", "Haswell": "2"},

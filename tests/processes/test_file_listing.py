@@ -27,7 +27,7 @@ def test_unchanged_folder_has_no_changes(here):
     assert listed(here).changed_since(before) == []
 
 
-def test_new_and_changed_files(here):
+def test_new_and_changed_files_are_listed(here):
     before = listed(here)
     (here / "work" / "model.keras").write_text("weights")
     (here / "work" / "data" / "cache").mkdir()

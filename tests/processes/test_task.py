@@ -21,7 +21,7 @@ def test_missing_script_is_refused(name: str, message: str) -> None:
         check_task(Task(script=name))
 
 
-def test_environment_of_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_child_has_the_environment_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONHASHSEED", "77")
     monkeypatch.setenv("OF_THE_CALLER", "kept")
     task = Task(script="a.py", max_epochs=2, max_steps=3)

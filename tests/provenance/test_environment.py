@@ -158,7 +158,9 @@ def test_only_listed_variables_are_recorded(monkeypatch: Any) -> None:
         ("KERAS_BACKEND", "/home/ada", "<hidden>"),
     ],
 )
-def test_values_of_variables(name: str, value: str, shown: str | None, monkeypatch: Any) -> None:
+def test_private_values_of_variables_are_hidden(
+    name: str, value: str, shown: str | None, monkeypatch: Any
+) -> None:
     monkeypatch.setenv(name, value)
     assert gather()["variables"][name] == (value if shown is None else shown)
 
@@ -215,7 +217,7 @@ H = "<hidden>"
         (["--" + "a" * 60], [H]),
     ],
 )
-def test_public_arguments(
+def test_arguments_that_may_be_private_are_hidden(
     arguments: list[str], shown: list[str | None] | None, tmp_path: Path, monkeypatch: Any
 ) -> None:
     (tmp_path / "data").mkdir()

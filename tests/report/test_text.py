@@ -11,7 +11,7 @@ def test_numbers_are_shown_unchanged() -> None:
     assert shown(3) == 3
 
 
-def test_shortened_texts() -> None:
+def test_long_texts_are_shortened() -> None:
     assert cut("abc", 3) == "abc"
     assert cut("abcd", 3) == "abc... (1 more character)"
     assert shorten_middle("a_long_name_of_layer_37", 15) == "a_long...yer_37"

@@ -74,7 +74,7 @@ def test_frames_are_innermost_first() -> None:
     assert (user_frame(None), user_call_site(None), list(frames_from(None))) == (None, None, [])
 
 
-def test_libraries_our_own_and_generated_code_are_not_the_users() -> None:
+def test_code_of_libraries_is_not_the_users() -> None:
     import keras_repro
 
     for file in (json.__file__, keras_repro.__file__, "<string>", "/tmp/__autograph_generated_file1.py"):

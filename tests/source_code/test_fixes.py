@@ -142,12 +142,12 @@ def test_line_is_changed(line: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(("line", "word"), ADVISED)
-def test_advice_in_words(line: str, word: str) -> None:
+def test_unfixable_line_has_advice(line: str, word: str) -> None:
     assert word in str(suggest_fix(line))
 
 
 @pytest.mark.parametrize("line", SEED_FIRST)
-def test_advice_to_seed_first(line: str) -> None:
+def test_advice_is_to_seed_first(line: str) -> None:
     fix = str(suggest_fix(line))
     assert fix.startswith("keras.utils.set_random_seed(42)")
     ast.parse(fix.partition("#")[0])

@@ -58,7 +58,7 @@ def file(tmp_path: Path) -> str:
         (99, ""),
     ],
 )
-def test_text_of_the_statement_at_a_line(file: str, line: int, text: str) -> None:
+def test_statement_at_a_line_has_its_text(file: str, line: int, text: str) -> None:
     assert statement_text(file, line) == text
 
 

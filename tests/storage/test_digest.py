@@ -45,11 +45,11 @@ def float32_of(*bits):
         ("größe", np.array([1], "uint8"), "5b431bdc00f1b5baf6633ca8b8e0d9eb"),
     ],
 )
-def test_golden_arrays(name, array, expected):
+def test_arrays_have_golden_digests(name, array, expected):
     assert array_digest(name, array) == expected
 
 
-def test_hashed_bytes():
+def test_hashed_bytes_are_framed():
     content = blake3.blake3(struct.pack("<6f", 0, 1, 2, 3, 4, 5)).digest()
     framed = struct.pack("<q", 6) + b"tensor" + struct.pack("<q", 1) + b"k"
     framed += struct.pack("<q", 7) + b"float32" + struct.pack("<3q", 2, 2, 3) + content
@@ -138,7 +138,7 @@ NAMES = st.text(alphabet="a:=;12\n\0ß\ud800", max_size=6)
 DIGESTS = st.text(alphabet="0123456789abcdef", min_size=32, max_size=32)
 
 
-def test_golden_sections():
+def test_sections_have_golden_digests():
     assert section_digest({}) == "af1349b9f5f9a1a6a0404dea36dcc949"
     assert section_digest({"b": "1" * 32, "a": "0" * 32}) == "51ee313a668351db5353460c29ced8d3"
     assert section_digest({"a": "0" * 32, "b": "1" * 32}) == "51ee313a668351db5353460c29ced8d3"
@@ -167,13 +167,13 @@ def test_names_cannot_imitate_framing(a, b):
 X = np.arange(12, dtype="float32").reshape(4, 3)
 
 
-def test_golden_rows():
+def test_rows_have_golden_digests():
     assert rows_digest([X]) == "eb12a149f2600db13881278c1f395cad"
     assert rows_digest([X, np.arange(4)]) == "6b591eae2c29a9bedeec874addcc2b9f"
     assert rows_digest([np.zeros((0, 3))]) == "9e33d3ceda35a1414026bdf6515edfdb"
 
 
-def test_rows_without_a_digest():
+def test_rows_without_a_digest_give_an_empty_text():
     assert rows_digest([]) == ""
     assert rows_digest([np.float32(1)]) == ""
     assert rows_digest([X, np.array(["a", "b", "c", "d"])]) == ""
@@ -194,7 +194,7 @@ def test_rows_digest_ignores_the_order(case):
     assert rows_digest([x[order], y[order]]) == rows_digest([x, y])
 
 
-def test_rows_digest_sees_other_rows():
+def test_rows_digest_changes_with_the_rows():
     y = np.array([0, 1, 0, 1])
     base = rows_digest([X, y])
     order = [2, 3, 0, 1]  # keeps y as it is
@@ -226,7 +226,7 @@ def test_same_bytes_in_another_shape_or_dtype_are_other_rows():
     assert rows_digest([y]) == rows_digest([y.astype(">i4")])
 
 
-def test_rows_of_bfloat16_and_large_arrays():
+def test_rows_of_bfloat16_and_large_arrays_have_digests():
     assert rows_digest([X.astype(BFLOAT16)]) == rows_digest([X[::-1].astype(BFLOAT16)])
     # More than one block of rows.
     large = np.arange(5_000_000, dtype="uint32").reshape(-1, 5)

@@ -112,6 +112,6 @@ def test_differences_are_matched_by_key_in_order() -> None:
     ]
 
 
-def test_differences_of_a_kind() -> None:
+def test_differences_are_selected_by_kind() -> None:
     assert differences_of(REPORT.differences, WeightsEvent) == [EVENT_OF_ONE]
     assert differences_of(REPORT.differences, LineEvent)[0].either == LINE

@@ -27,7 +27,7 @@ def weights(seed: int, shape: tuple[int, ...] = SHAPE) -> np.ndarray:
 # Golden: the signs and the order of the sums are part of the format.
 
 
-def test_golden() -> None:
+def test_sketch_has_golden_values() -> None:
     values = (np.arange(100_003) % 257 - 128).astype("f4") / np.float32(64)
     row = sketch_rows(values, "float32")[0]
     assert row[1:5].tolist() == [-212.515625, 305.203125, 349.265625, 313.171875]
@@ -90,7 +90,7 @@ CHANGES = [dense, outer_product, one_row, one_column, a_block, three_elements, a
     # With 1,021 columns, all elements of a column would fall into the same sum without the rotation.
     [*((change, SHAPE) for change in CHANGES), (one_column, (32, 1021)), (one_column, (40, 984))],
 )
-def test_within_30_percent(
+def test_estimates_are_within_30_percent(
     change: Callable[[np.ndarray, np.random.Generator], np.ndarray], shape: tuple[int, ...]
 ) -> None:
     rng = np.random.default_rng(7)
@@ -129,7 +129,7 @@ def test_change_of_one_element_by_one_ulp_is_exact(dtype: str, size: int) -> Non
         ("int64", -(2**62), 2**62), ("uint64", 0, 2**63), ("bool", 0, 2),
     ],
 )  # fmt: skip
-def test_whole_numbers(dtype: str, low: int, high: int) -> None:
+def test_distances_of_whole_numbers_are_estimated(dtype: str, low: int, high: int) -> None:
     rng = np.random.default_rng(3)
     a = rng.integers(low, high, 50_000, dtype="int64" if low < 0 or high < 2**33 else "uint64").astype(dtype)
     b = a.copy()
@@ -145,7 +145,7 @@ def test_whole_numbers(dtype: str, low: int, high: int) -> None:
 @pytest.mark.parametrize(
     "dtype", ["complex64", "complex128", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"]
 )
-def test_further_dtypes(dtype: str) -> None:
+def test_distances_of_further_dtypes_are_estimated(dtype: str) -> None:
     kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
     a = (np.arange(5000) % 7).astype(kind)
     b = (np.arange(5000) % 5).astype(kind)
@@ -196,7 +196,7 @@ def test_nonfinite_elements_leave_only_the_norm() -> None:
             assert np.isnan(sketched_distance(sketch_rows(a, "float32"), rows, size))
 
 
-def test_very_large_and_very_small_numbers() -> None:
+def test_distances_of_extreme_numbers_are_estimated() -> None:
     for scale in (1e300, 1e-300):
         a = np.linspace(1, 2, 50_000) * scale
         assert np.isclose(sketch_rows(a, "float64")[0, 0], np.linalg.norm(a / scale) * scale)
@@ -204,7 +204,7 @@ def test_very_large_and_very_small_numbers() -> None:
                    (np.linalg.norm(a / scale) * scale) - 1) < 0.3  # fmt: skip
 
 
-def test_many_pairs_at_once() -> None:
+def test_many_pairs_are_estimated_at_once() -> None:
     tensors = [weights(i, (2000,)) for i in range(6)]
     rows = np.stack([sketch_rows(t, "float32") for t in tensors])
     at_once = sketched_distance(rows[:3], rows[3:], np.full(3, 2000))

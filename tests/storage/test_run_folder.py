@@ -87,7 +87,7 @@ print(new_folder("trainer"))
 """
 
 
-def test_redirected_folders(tmp_path):
+def test_run_folders_of_a_child_are_redirected(tmp_path):
     """Run folders of a launched script are made below its run: two children do not find each other's."""
     below, start = tmp_path / "below", tmp_path / "start"
     start.mkdir()

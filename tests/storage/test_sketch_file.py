@@ -63,7 +63,7 @@ def test_tensor_of_another_shape_replaces_the_one_of_its_name(tmp_path: Path) ->
     assert [r.tensors for r in SketchFile(tmp_path / "s").records()] == [(KERNEL,), (other,)]
 
 
-def test_size(written: Path) -> None:
+def test_file_is_small(written: Path) -> None:
     # 32 numbers per tensor, 64 for 64-bit numbers.
     assert written.stat().st_size < 8 * 32 * (2 + 3 * 2) + 400
 

@@ -60,7 +60,7 @@ def example_distances(tmp_path: Path, **options: object) -> LayerDistances:
     return distances(*pair)
 
 
-def test_layers_by_epochs(tmp_path: Path) -> None:
+def test_distances_are_a_grid_of_layers_and_epochs(tmp_path: Path) -> None:
     result = example_distances(tmp_path)
     assert result.epochs == ("start", "epoch 1", "epoch 2", "epoch 3")
     assert result.layers == LAYERS
@@ -92,7 +92,7 @@ def test_snapshots_give_exact_distances(tmp_path: Path) -> None:
     assert (kernel.largest, kernel.of) == (gaps.max(), 15_000)
 
 
-def test_divergence_and_end_only(tmp_path: Path) -> None:
+def test_distances_may_be_limited_to_divergence_and_end(tmp_path: Path) -> None:
     middle = [*B[:3], moved(A[3], 1e-4, *SHAPES)]
     pair = [write_run(tmp_path / n, [*s, s[-1] | {}], keep=range(9)) for n, s in (("a", A), ("b", middle))]
     # The last epoch differs again, so the one before it is in the middle.
@@ -109,7 +109,7 @@ def test_snapshots_suffice_without_sketches(tmp_path: Path) -> None:
     assert result.notes == tuple(f"{tmp_path / n} has no sketches of its weights" for n in "ab")
 
 
-def test_old_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
+def test_runs_without_sketches_and_snapshots_have_unknown_distances(tmp_path: Path) -> None:
     result = example_distances(tmp_path, sketches=False)
     assert np.isnan(result.values[1, 2])
     assert (result.values[0] == 0).tolist() == [True, True, True, False]
@@ -124,7 +124,7 @@ def test_old_runs_without_sketches_and_snapshots(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dtype", "by"), [("float16", 1e-2), ("bfloat16", 1e-1), ("float64", 1e-12), ("int32", 3)]
 )
-def test_dtypes(tmp_path: Path, dtype: str, by: float) -> None:
+def test_estimates_are_close_for_every_dtype(tmp_path: Path, dtype: str, by: float) -> None:
     kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
     a = (RNG.normal(size=(100, 100)) * (1 if dtype != "int32" else 1000)).astype(kind)
     b = (a.astype("f8") + RNG.normal(size=a.shape) * by).astype(kind)
@@ -146,13 +146,13 @@ def test_integer_weights_do_not_hide_the_others(tmp_path: Path) -> None:
     assert 0.3 < distances(*pair).values[0, 0] < 0.7
 
 
-def test_relative_to_zeros(tmp_path: Path) -> None:
+def test_distance_from_zeros_is_absolute(tmp_path: Path) -> None:
     a, b = {"x/bias": np.zeros(50, "f4")}, {"x/bias": np.full(50, 2, "f4")}
     pair = [write_run(tmp_path / n, [s]) for n, s in (("a", a), ("b", b))]
     assert 0.7 < distances(*pair).values[0, 0] < 1.3
 
 
-def test_not_finite(tmp_path: Path) -> None:
+def test_weights_that_are_not_finite_have_no_distance(tmp_path: Path) -> None:
     odd = dict(A[2]) | {"layers/1/kernel": np.full((50, 300), np.nan, "f4")}
     pair = [write_run(tmp_path / "a", A[:3]), write_run(tmp_path / "b", [*A[:2], odd])]
     result = distances(*pair)
@@ -162,7 +162,7 @@ def test_not_finite(tmp_path: Path) -> None:
     assert json.dumps(compare(*pair).to_dict(), allow_nan=False)
 
 
-def test_other_shapes_and_names(tmp_path: Path) -> None:
+def test_tensors_of_other_shapes_or_names_have_no_distance(tmp_path: Path) -> None:
     other = dict(START) | {"layers/1/kernel": np.zeros((3, 3), "f4"), "layers/9/kernel": np.ones(3, "f4")}
     pair = [write_run(tmp_path / "a", [START]), write_run(tmp_path / "b", [other])]
     result = distances(*pair)
@@ -175,7 +175,7 @@ def test_end_is_a_column_if_it_differs_from_the_last_epoch(tmp_path: Path) -> No
     assert distances(*pair).epochs == ("start", "epoch 1", "end")
 
 
-def test_several_fits_and_runs_of_different_lengths(tmp_path: Path) -> None:
+def test_runs_of_different_lengths_are_compared_at_common_epochs(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / "a", A[:2]), write_run(tmp_path / "b", A)]
     # The final weights are compared, although one run trained for longer.
     assert distances(*pair).epochs == ("start", "epoch 1", "end")
@@ -192,7 +192,7 @@ def test_several_fits_and_runs_of_different_lengths(tmp_path: Path) -> None:
     assert distances(late, late).epochs == ("start", "epoch 1", "epoch 2", "epoch 3")
 
 
-def test_sketches_of_another_ledger(tmp_path: Path) -> None:
+def test_sketches_of_another_ledger_are_refused(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / n, s) for n, s in (("a", A), ("b", B))]
     (pair[1] / "sketches.bin").write_bytes((pair[0] / "sketches.bin").read_bytes())
     with pytest.raises(LedgerError, match=r"sketches.bin is not of this ledger: other weights at epoch 2$"):
@@ -204,7 +204,7 @@ def test_sketches_of_another_ledger(tmp_path: Path) -> None:
     assert result.notes[-1].endswith("sketches.bin is not of this ledger: other weights at epoch 2")
 
 
-def test_snapshot_that_does_not_match_the_ledger(tmp_path: Path) -> None:
+def test_snapshot_that_does_not_match_the_ledger_is_ignored(tmp_path: Path) -> None:
     pair = [write_run(tmp_path / n, s, keep=(3,)) for n, s in (("a", A), ("b", B))]
     file = pair[1] / "snapshots" / "fit-1-3.h5"
     whole = file.read_bytes()
@@ -215,7 +215,7 @@ def test_snapshot_that_does_not_match_the_ledger(tmp_path: Path) -> None:
     assert abs(result.values[0, 3] / true_of(A[3], B[3], "layers/0") - 1) < 0.3
 
 
-def test_summary_at_the_divergence_and_at_the_end(tmp_path: Path) -> None:
+def test_summary_covers_the_divergence_and_the_end(tmp_path: Path) -> None:
     far = summarize_distances(example_distances(tmp_path, keep=(2, 3)))
     assert far is not None
     assert (far.first.at, far.end.at) == ("epoch 2", "epoch 3")

@@ -69,7 +69,7 @@ def test_other_bits_of_the_same_value_count_as_a_difference() -> None:
     assert distance(np.array([NAN], "<f4"), other_nan)["elements"] == 1
 
 
-def test_nan_and_infinity() -> None:
+def test_nan_and_infinity_are_compared() -> None:
     assert gap([NAN, 2.0], [NAN, 2.0]) == (0, None, None)
     assert gap([NAN], [1.0]) == (1, None, None)
     assert gap([NAN, 1.0], [1.0, 1.5]) == (2, 0.5, 4194304)
@@ -79,7 +79,7 @@ def test_nan_and_infinity() -> None:
     assert gap([INF, 1.0], [0.0, 1.25]) == (2, 0.25, 2139095040)
 
 
-def test_large_tensor_with_differences_far_apart() -> None:
+def test_differences_far_apart_in_a_large_tensor_are_counted() -> None:
     a = np.zeros((300, 1000), "float32")
     b = a.copy()
     b[7, 3], b[299, 999] = -2.0, 1e-3
@@ -92,7 +92,7 @@ def test_strides_make_no_difference() -> None:
     assert distance(a[:, ::2], np.ascontiguousarray(a[:, ::2]) + np.float32(1))["elements"] == 6
 
 
-def test_other_dtypes_and_shapes() -> None:
+def test_other_dtypes_and_shapes_have_no_ulps() -> None:
     assert gap([1, 2, 3], [1, 0, 9], "int64") == (2, None, None)
     assert gap([True, False], [True, True], "bool") == (1, None, None)
     assert gap([1 + 1j], [1 + 2j], "complex64") == (1, None, None)
@@ -121,7 +121,7 @@ def test_exact_distance_has_index_and_size_of_largest_difference() -> None:
 @pytest.mark.parametrize(
     ("dtype", "ulp"), [("float16", 2**-10), ("bfloat16", 2**-7), ("float32", 2**-23), ("float64", 2**-52)]
 )
-def test_exact_distance_of_one_ulp(dtype: str, ulp: float) -> None:
+def test_exact_distance_resolves_one_ulp(dtype: str, ulp: float) -> None:
     a = np.array([1.0, 0.0, -1.5]).astype(getattr(ml_dtypes, dtype, dtype))
     b = a.copy()
     b.view(f"u{b.itemsize}")[2] += 1
@@ -130,7 +130,7 @@ def test_exact_distance_of_one_ulp(dtype: str, ulp: float) -> None:
     assert result.index == (2,)
 
 
-def test_exact_distance_of_values_that_are_not_finite_or_no_float() -> None:
+def test_exact_distance_covers_values_that_are_not_finite_or_no_float() -> None:
     a = np.array([1.0, np.inf, 2.0], "f4")
     result = exact_distance("w", a, np.array([1.5, np.inf, np.nan], "f4"))
     assert (result.elements, result.index, result.largest, result.scaled) == (2, (2,), 0.5, None)

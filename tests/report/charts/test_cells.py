@@ -53,11 +53,11 @@ def drawn(values: np.ndarray) -> np.ndarray:
         (NAN, None),
     ],
 )
-def test_a_class_is_a_decade(value: float, number: int | None) -> None:
+def test_class_is_a_decade(value: float, number: int | None) -> None:
     assert class_of(value) == number
 
 
-def test_classes_in_words() -> None:
+def test_classes_have_words() -> None:
     assert [class_in_words(n) for n in (None, 0, 1, 2, 3, 7, 8, 9)] == [
         "distance unknown",
         "identical, bit for bit",
@@ -136,6 +136,6 @@ def test_values_reach_the_script_bit_for_bit() -> None:
     assert 1e38 < read[5] < math.inf
 
 
-def test_names_of_groups() -> None:
+def test_groups_are_named_by_first_and_last() -> None:
     names = ["start", "epoch 1", "epoch 2"]
     assert [group_name(names, i, 2) for i in (0, 1)] == ["start to epoch 1", "epoch 2"]

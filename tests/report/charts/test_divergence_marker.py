@@ -30,7 +30,7 @@ def cell(epochs: list[str], **fields: Any) -> GridCell | None:
         ({"kind": "end"}, 13),
     ],
 )
-def test_column_with_one_fit(fields: dict[str, Any], column: int) -> None:
+def test_column_is_the_epoch_of_one_fit(fields: dict[str, Any], column: int) -> None:
     assert cell(ONE_FIT, **fields) == GridCell(row=None, column=column)
 
 
@@ -43,7 +43,7 @@ def test_column_with_one_fit(fields: dict[str, Any], column: int) -> None:
         ({"epoch": 1, "fit": 1}, 5),
     ],
 )
-def test_column_with_several_fits(fields: dict[str, Any], column: int) -> None:
+def test_column_is_the_epoch_of_its_fit(fields: dict[str, Any], column: int) -> None:
     assert cell(FITS, **fields) == GridCell(row=None, column=column)
 
 
@@ -82,7 +82,7 @@ def test_no_divergence_has_no_cell() -> None:
     assert diverging_cell(None, epochs=ONE_FIT, layers=LAYERS) is None
 
 
-def test_mark_on_a_grouped_map() -> None:
+def test_mark_is_on_its_group() -> None:
     values = np.zeros((1000, 1000))
     cells = cells_of(values, values == 0)  # 5 layers and 3 epochs a cell
     mark = marker_for(GridCell(row=999, column=500), cells, row=4, epoch="epoch 500")

@@ -58,7 +58,7 @@ def printed(runs: list[Path], file: io.StringIO | None = None) -> str:
     return file.getvalue()
 
 
-def test_identical_runs(tmp_path: Path) -> None:
+def test_identical_runs_are_a_table_with_a_verdict(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name) for name in "abc"]
     out = printed(runs)
     lines = [line.rstrip() for line in out.splitlines()]
@@ -74,7 +74,7 @@ def test_identical_runs(tmp_path: Path) -> None:
     assert "\x1b" not in out
 
 
-def test_diverged_runs(tmp_path: Path) -> None:
+def test_diverged_runs_show_the_first_difference(tmp_path: Path) -> None:
     out = printed([make_run(tmp_path / "a"), make_run(tmp_path / "b", diverges_at=1)])
     rows = [line.split() for line in out.splitlines()]
     assert [row[-1] == row[-2] for row in rows[1:4]] == [True, False, False]
@@ -84,7 +84,7 @@ def test_diverged_runs(tmp_path: Path) -> None:
     ]
 
 
-def test_run_compared_with_itself(tmp_path: Path) -> None:
+def test_run_compared_with_itself_is_named(tmp_path: Path) -> None:
     """Nothing was repeated, so the verdict claims nothing."""
     run = make_run(tmp_path / "a")
     note, _, verdict = printed([run, run]).splitlines()[-3:]
@@ -94,7 +94,7 @@ def test_run_compared_with_itself(tmp_path: Path) -> None:
     )
 
 
-def test_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_table_fits_a_narrow_terminal_without_colour(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "50")
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("TERM", "xterm")
@@ -147,13 +147,13 @@ def test_epochs_of_several_fits_have_the_number_of_the_fit(tmp_path: Path) -> No
     assert [row.split("  ")[0] for row in rows] == ["fit 1: 1", "fit 1: 2", "fit 2: 1", "fit 2: 2"]
 
 
-def test_run_that_ended_early(tmp_path: Path) -> None:
+def test_run_that_ended_early_has_no_later_digests(tmp_path: Path) -> None:
     out = printed([make_run(tmp_path / "a", epochs=3), make_run(tmp_path / "b", epochs=2)])
     assert out.splitlines()[3].split()[-1] == "-"
     assert out.splitlines()[-1].startswith("diverged: the same until epoch 2")
 
 
-def test_values_that_are_not_plain_numbers(tmp_path: Path) -> None:
+def test_values_that_are_not_plain_numbers_are_printed(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, precision="nan", matrix=[[1.0, 2.0], [3.0, 4.0]]) for name in "ab"]
     first = printed(runs).splitlines()[1].split("  ")
     assert "nan" in [cell.strip() for cell in first]

@@ -70,7 +70,7 @@ def test_fixes_are_whole_lines_and_the_most_serious_comes_first(width: int) -> N
     )
 
 
-def test_all_pinned() -> None:
+def test_all_pinned_switches_are_counted() -> None:
     lines = printed([Reading(s.name, True, True, True) for s in SWITCHES], 80).splitlines()
     assert lines[-1] == f"{len(SWITCHES)} of {len(SWITCHES)} switches pinned."
 

@@ -45,7 +45,7 @@ def printed(result: Variations, *, width: int | None = None) -> list[str]:
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
 
-def test_table_at_60_columns() -> None:
+def test_table_fits_60_columns() -> None:
     assert printed(ALL, width=60) == [
         "",
         "variation          result         diverges at        how far",
@@ -80,7 +80,7 @@ def test_last_line_is_the_verdict() -> None:
     assert not any("locale" in line for line in printed(never))
 
 
-def test_unknown_and_zero_distances() -> None:
+def test_unknown_and_zero_distances_are_distinct() -> None:
     for distance, shown in ((None, "?"), (0.0, "0")):
         rows = printed(replace(ALL, outcomes=(replace(DIFFERS, distance=distance),)))
         assert rows[3].split()[-1] == shown

@@ -237,7 +237,7 @@ def test_expected_result_is_that_of_the_last_evaluation(tmp_path: Path) -> None:
     assert "3. Expected binary_accuracy: 0.9 (evaluation 1)\n" in page
 
 
-def test_limitations_of_a_pinned_run(tmp_path: Path) -> None:
+def test_pinned_run_has_its_limitations(tmp_path: Path) -> None:
     text = limitations(render_report([write_run(tmp_path / "a", coverage="smor")]))
     assert text.strip().splitlines() == [
         "- Results may differ in the last digits on another CPU model than EPYC 9; oneDNN chose its "
@@ -383,7 +383,7 @@ def test_text_from_a_ledger_is_escaped(tmp_path: Path) -> None:
         ]
 
 
-def test_identical_fingerprints(tmp_path: Path) -> None:
+def test_identical_fingerprints_are_reported(tmp_path: Path) -> None:
     runs = [
         write_run(tmp_path / "a"),
         write_run(tmp_path / "b", created="2026-11-23T00:00:00+00:00"),
@@ -410,7 +410,9 @@ def _changed(folder: Path, **changed: Any) -> Path:
         ({"status": None, "records": []}, "Not all of these runs finished"),
     ],
 )
-def test_runs_that_are_not_identical(changed: dict[str, Any], verdict: str, tmp_path: Path) -> None:
+def test_runs_that_are_not_identical_are_reported(
+    changed: dict[str, Any], verdict: str, tmp_path: Path
+) -> None:
     page = render_report([write_run(tmp_path / "a"), _changed(tmp_path / "b", **changed)])
     assert verdict in page
     assert "identical" not in page

@@ -48,7 +48,7 @@ def test_nothing_differs_on_the_machine_of_the_run(recorded: Callable[..., RunSp
     assert differences(recorded()) == []
 
 
-def test_the_recipe_is_what_was_recorded(recorded: Callable[..., RunSpec]) -> None:
+def test_recipe_has_the_recorded_values(recorded: Callable[..., RunSpec]) -> None:
     spec = recorded(policies={"max_epochs": 2, "max_steps": "x", "batch_size": 32})
     assert (spec.command, spec.hidden, spec.seed) == ("train.py --epochs 3", 0, None)
     assert (dict(spec.policies), spec.of_whole_script) == ({"max_epochs": 2}, True)
@@ -160,7 +160,7 @@ def test_unconditionally_imported_package_must_be_installed(
     assert missing == ["package no_such_package", "package no_such_other"]
 
 
-def test_changed_data_is_told_from_missing_data(recorded: Callable[..., RunSpec], here: Path) -> None:
+def test_changed_and_missing_data_are_distinguished(recorded: Callable[..., RunSpec], here: Path) -> None:
     for name in ("x.npy", "y.npy", "own.py"):
         (here / name).write_bytes(b"\x00" * 4000)
     spec = recorded(inputs=describe(["x.npy", "y.npy", "own.py"], roots("train.py")))

@@ -70,7 +70,7 @@ def test_hash_seeds_differ_if_those_of_the_runs_did(runs: Callable[..., list[Pat
     assert task_from_runs(runs(first, first)).keep_hash_seed
 
 
-def test_task_of_a_module(runs: Callable[..., list[Path]]) -> None:
+def test_task_may_run_a_module(runs: Callable[..., list[Path]]) -> None:
     command = {"script": None, "module": "json.tool", "arguments": [], "hidden": 0}
     assert task_from_runs(runs(command=command)) == Task(module="json.tool", keep_hash_seed=True)
 

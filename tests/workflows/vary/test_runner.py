@@ -321,7 +321,9 @@ def test_leftover_file_is_explained(varying: Any, here: Path) -> None:
         (("--vary", "locale", "--html", "no/such.html"), "cannot write no/such.html"),
     ],
 )
-def test_misuse(varying: Any, script: str, arguments: tuple[str, ...], message: str) -> None:
+def test_misuse_is_refused_in_one_line(
+    varying: Any, script: str, arguments: tuple[str, ...], message: str
+) -> None:
     answer = varying(script, *arguments)
     assert answer.code == 2
     assert message in answer.err
