@@ -3,9 +3,9 @@
     with ForkServer() as server:
         verify(Task(script="train.py"), folder=..., launcher=server.launcher)
 
-It forks before TensorFlow's runtime starts: nothing in it may list devices or run an operation. What acts
-when the interpreter or TensorFlow is loaded (PYTHONHASHSEED, most TF_*) is the server's own in its children;
-a `ForkServerPool` has a server for each hash seed.
+It forks before TensorFlow's runtime starts: nothing in it may list devices or run an operation. Children
+have the server's value of each variable that acts when the interpreter or TensorFlow is loaded
+(PYTHONHASHSEED, most TF_*). A `ForkServerPool` has a server for each hash seed.
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ class ForkedProcess:
         self._code: int | None = None
 
     def poll(self) -> int | None:
-        """The exit code, negative for a signal, None while it runs."""
+        """Return the exit code, negative for a signal, or None while the child runs."""
         if self._code is None:
             self._code = self._server.ask({"poll": self.pid})
         return self._code

@@ -161,16 +161,21 @@ def test_divergence_is_described_and_exits_with_1(command: Any, here: Path) -> N
     assert lines[-1].startswith("diverged: at epoch 1/2: weights differ, first in layers/0/")
     assert lines[-1].endswith("; the data given to fit differs")
     result = json.loads((here / "o.json").read_text())
-    where = result["divergence"]
-    assert {"fit", "epoch", "step", "section", "tensor", "cause", "tensors"} <= set(where)
+    first_difference = result["divergence"]
+    assert {"fit", "epoch", "step", "section", "tensor", "cause", "tensors"} <= set(first_difference)
     assert (result["format"], result["verdict"]) == (1, "diverged")
-    assert (where["fit"], where["epoch"], where["section"], where["cause"]) == (
+    assert (
+        first_difference["fit"],
+        first_difference["epoch"],
+        first_difference["section"],
+        first_difference["cause"],
+    ) == (
         0,
         0,
         "weights",
         "data_values",
     )
-    assert {"section", "tensor"} <= set(where["tensors"][0])
+    assert {"section", "tensor"} <= set(first_difference["tensors"][0])
     assert [Path(run["ledger"]).exists() for run in result["runs"]] == [True, True]
 
 
@@ -206,9 +211,14 @@ def test_first_differing_batch_is_reported_with_steps(
     assert (answer.code, answer.err) == (1, "")
     result = json.loads((here / "o.json").read_text())
     fit = 1 if cause == "data_order" else 0
-    where = result["divergence"]
-    assert (where["fit"], where["epoch"], where["step"], where["cause"]) == (fit, 0, 0, cause)
-    assert where["explanation"] == explanation
+    first_difference = result["divergence"]
+    assert (
+        first_difference["fit"],
+        first_difference["epoch"],
+        first_difference["step"],
+        first_difference["cause"],
+    ) == (fit, 0, 0, cause)
+    assert first_difference["explanation"] == explanation
     assert answer.out.splitlines()[-1].endswith(f"; {explanation}")
     assert ", by step 1: weights differ" in answer.out
     # The second run was stopped there, and no third one was started.
@@ -534,13 +544,13 @@ def until(condition: Callable[[], Any]) -> None:
 
 
 @pytest.fixture(autouse=True)
-def ended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_process_left(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """End the processes that a failing test leaves."""
     started: list[subprocess.Popen[Any]] = []
-    made = subprocess.Popen.__init__
+    start = subprocess.Popen.__init__
 
     def note(self: Any, *args: Any, **kwargs: Any) -> None:
-        made(self, *args, **kwargs)
+        start(self, *args, **kwargs)
         started.append(self)
 
     monkeypatch.setattr(subprocess.Popen, "__init__", note)

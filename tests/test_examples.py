@@ -69,7 +69,7 @@ def examples_of(module: str) -> list[doctest.DocTest]:
     return [test for test in tests if test.examples]
 
 
-def ran(test: doctest.DocTest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def failures_of(test: doctest.DocTest, folder: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return the failures of an example that runs in a folder with two recorded runs."""
     for run in ("run-1", "run-2"):
         (folder / "check" / run).mkdir(parents=True)
@@ -85,7 +85,7 @@ def test_examples_run(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     tests = examples_of(module)
     assert tests
     for number, test in enumerate(tests):
-        assert ran(test, tmp_path / str(number), monkeypatch) == ""
+        assert failures_of(test, tmp_path / str(number), monkeypatch) == ""
 
 
 def test_public_classes_and_modules_have_an_example() -> None:
@@ -97,4 +97,4 @@ def test_public_classes_and_modules_have_an_example() -> None:
 
 def test_wrong_example_is_detected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     test = doctest.DocTestParser().get_doctest(">>> 1 + 1\n3\n", {}, "wrong", None, None)
-    assert "Expected:\n    3\nGot:\n    2\n" in ran(test, tmp_path, monkeypatch)
+    assert "Expected:\n    3\nGot:\n    2\n" in failures_of(test, tmp_path, monkeypatch)

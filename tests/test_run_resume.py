@@ -66,10 +66,10 @@ def test_script_interrupted_anywhere_is_resumed(run: Run, here: Path) -> None:
         assert _results() == expected
         assert open_ledger("run").fingerprint == whole.fingerprint
         assert list(open_ledger("run").records())[: len(before)] == before
-        made = Path("steps.txt").read_text().split()
-        assert sorted(set(made)) == sorted(steps)
+        steps_made = Path("steps.txt").read_text().split()
+        assert sorted(set(steps_made)) == sorted(steps)
         # After a signal no step is repeated; after the kill the snapshot of 1.0.1 is restored.
-        assert len(made) - len(steps) == (2 if how == "KILL" else 0)
+        assert len(steps_made) - len(steps) == (2 if how == "KILL" else 0)
         Path("steps.txt").unlink()
         Path("interrupted").unlink()
     ledgers = {p: p.read_bytes() for p in Path("run").rglob("ledger.jsonl")}

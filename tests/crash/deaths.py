@@ -67,9 +67,9 @@ def deaths(
         if code != -signal.SIGKILL:
             score.bad.append(f"at change {number}, {words}: the exit code is {code}: {output[-300:]}")
             continue
-        made = changes_of(folder / f"stopped-{number}-process" / "log")
-        before, tree = recorded.start.after(made[:-1]), Tree.read(folder / f"stopped-{number}")
-        if tree != recorded.start.after([*made[:-1], _part(made[-1], number)]):
+        logged = changes_of(folder / f"stopped-{number}-process" / "log")
+        before, tree = recorded.start.after(logged[:-1]), Tree.read(folder / f"stopped-{number}")
+        if tree != recorded.start.after([*logged[:-1], _part(logged[-1], number)]):
             score.bad.append(f"at change {number}, {words}: the folder differs from the computed state")
             continue
         problem = points.problem_with(Left(number, words, tree, before.files), score, resume="each")

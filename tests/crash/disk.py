@@ -87,13 +87,13 @@ class RecordedDisk:
 
     def __enter__(self) -> RecordedDisk:
         for name in _OS:
-            seen: Callable[..., Any] = getattr(self, f"_{name}")
-            setattr(os, name, seen)
+            recording: Callable[..., Any] = getattr(self, f"_{name}")
+            setattr(os, name, recording)
         return self
 
     def __exit__(self, *error: object) -> None:
-        for name, own in _OS.items():
-            setattr(os, name, own)
+        for name, original in _OS.items():
+            setattr(os, name, original)
 
     def _new(self, name: str) -> int:
         self._made += 1

@@ -103,30 +103,30 @@ class Left:
 def after_the_process(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
     """Yield the states if the process dies at each change in turn."""
     for point in range(len(changes) + 1):
-        made = changes[:point]
-        tree = start.after(made)
+        done = changes[:point]
+        tree = start.after(done)
         yield Left(point, "all arrived", tree, tree.files)
         last = changes[point] if point < len(changes) else None
         if last is not None and last.kind == "write":
             for share in _TORN:
                 torn = replace(last, data=last.data[: _part(last, share)])
                 words = f"of {last.words} the first {len(torn.data)}"
-                yield Left(point + 1, words, start.after([*made, torn]), tree.files)
+                yield Left(point + 1, words, start.after([*done, torn]), tree.files)
 
 
 def after_the_machine(start: Tree, changes: Sequence[Change]) -> Iterator[Left]:
     """Yield the possible states if the machine dies at each change in turn."""
     seen: set[tuple[tuple[tuple[str, bytes], ...], frozenset[str], int]] = set()
     for point in range(1, len(changes) + 1):
-        made = list(changes[:point])
-        pending = _pending(made)
-        kept = start.after([c for i, c in enumerate(made) if i not in pending]).files
-        for words, chosen in _arrivals(made, pending):
+        done = list(changes[:point])
+        pending = _pending(done)
+        durable = start.after([c for i, c in enumerate(done) if i not in pending]).files
+        for words, chosen in _arrivals(done, pending):
             tree = start.after(chosen)
-            key = (tuple(sorted(tree.files.items())), tree.folders, len(kept.get("ledger.jsonl", b"")))
+            key = (tuple(sorted(tree.files.items())), tree.folders, len(durable.get("ledger.jsonl", b"")))
             if key not in seen:
                 seen.add(key)
-                yield Left(point, words, tree, kept)
+                yield Left(point, words, tree, durable)
 
 
 def _pending(changes: Sequence[Change]) -> list[int]:

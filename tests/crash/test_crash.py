@@ -86,12 +86,12 @@ def test_file_that_is_renamed_into_place_is_never_torn(changes: Any) -> None:
         with atomic_files.atomic_write(folder / "a") as temporary:
             temporary.touch()
 
-    made = changes(renamed)
-    assert [c.kind for c in made] == ["create", "fsync", "rename", "fsync names"]
+    recorded = changes(renamed)
+    assert [c.kind for c in recorded] == ["create", "fsync", "rename", "fsync names"]
     part = {"a.part"}
-    processes = [set(s.tree.files) for s in after_the_process(NOTHING, made)]
+    processes = [set(s.tree.files) for s in after_the_process(NOTHING, recorded)]
     assert processes == [set(), part, part, {"a"}, {"a"}]
-    assert [set(s.tree.files) for s in after_the_machine(NOTHING, made)] == [set(), part, {"a"}]
+    assert [set(s.tree.files) for s in after_the_machine(NOTHING, recorded)] == [set(), part, {"a"}]
 
 
 def test_write_that_is_not_durable_may_arrive_in_part(changes: Any) -> None:
@@ -100,8 +100,8 @@ def test_write_that_is_not_durable_may_arrive_in_part(changes: Any) -> None:
         os.write(descriptor, b"0123")
         os.close(descriptor)
 
-    made = changes(written)
-    machines = [s.tree.files.get("a") for s in after_the_machine(NOTHING, made)]
+    recorded = changes(written)
+    machines = [s.tree.files.get("a") for s in after_the_machine(NOTHING, recorded)]
     assert set(machines) == {None, b"", b"0123", b"01", b"\0\0\0\0", b"01\0\0", b"\0\x0023"}
-    processes = [s.tree.files.get("a") for s in after_the_process(NOTHING, made)]
+    processes = [s.tree.files.get("a") for s in after_the_process(NOTHING, recorded)]
     assert processes == [None, b"", b"0", b"01", b"012", b"0123"]

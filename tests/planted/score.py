@@ -213,9 +213,9 @@ def _row(result: Result) -> str:
         row += f"  <- {'FALSE ALARM' if case.clean else 'NOT FOUND'} {result.error[-1500:]}"
     elif EXPLAIN and not case.clean and not (result.cause_right and result.place_right):
         source = _source(result.divergence.get("source"))
-        said_place = f"{source[0]}:{source[1]}" if source else "no line"
+        place_named = f"{source[0]}:{source[1]}" if source else "no line"
         named = result.divergence.get("layer"), result.divergence.get("variable")
-        row += f"  <- said: {said_place}, {', '.join(str(n) for n in named if n)}"
+        row += f"  <- named: {place_named}, {', '.join(str(n) for n in named if n)}"
     return row
 
 

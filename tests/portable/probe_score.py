@@ -48,8 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         threads = list(map(str, options.threads or [1]))
         for line in _lines(cpu, ["--threads", *threads, *thorough], options.keep):
             result = json.loads(line)
-            where = str(result["threads"]) if options.threads else cpu
-            results[result["operation"], result["case"]][where] = (
+            place = str(result["threads"]) if options.threads else cpu
+            results[result["operation"], result["case"]][place] = (
                 result.get("digest") or f"failed: {result['failed']}"
             )
     print(report(results, listed=known_types()))

@@ -31,7 +31,9 @@ def project(here: Path) -> Path:
     return root
 
 
-def made(script: str | None = "train.py", folder: str = ".keras_repro/train-1") -> WorkspaceCopies:
+def workspace_copies(
+    script: str | None = "train.py", folder: str = ".keras_repro/train-1"
+) -> WorkspaceCopies:
     return WorkspaceCopies(script, Path(folder) / "copies", exclude=Path(folder))
 
 
@@ -43,7 +45,7 @@ def test_copy_holds_the_project_without_files_of_tools(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    with made() as copies:
+    with workspace_copies() as copies:
         place = copies.fresh()
         assert place.script == "train.py"
         assert below(place.cwd) == ["data", "data/back", "data/x.txt", "near", "out", "train.py"]
@@ -56,7 +58,7 @@ def test_links_lead_into_the_copy_or_outside_as_before(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    with made() as copies:
+    with workspace_copies() as copies:
         place = copies.fresh()
         (place.cwd / "data" / "back").write_text("written")
         assert (place.cwd / "train.py").read_text() == "written"
@@ -68,7 +70,7 @@ def test_each_run_finds_the_original_folder_at_the_same_path(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(project)
-    with made() as copies:
+    with workspace_copies() as copies:
         first = copies.fresh()
         (first.cwd / "left").mkdir(mode=0o500)
         (first.cwd / "train.py").write_text("changed")
@@ -94,7 +96,7 @@ def test_each_run_finds_the_original_folder_at_the_same_path(
 def test_whole_repository_is_copied(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "src").mkdir()
     monkeypatch.chdir(project / "src")
-    with made("../train.py") as copies:
+    with workspace_copies("../train.py") as copies:
         place = copies.fresh()
         assert copies.roots == (project,)
         assert (place.cwd.name, place.script) == ("src", "../train.py")
@@ -107,7 +109,7 @@ def test_script_in_another_folder_is_copied_too(
     (here / "work").mkdir()
     monkeypatch.chdir(here / "work")
     shutil.rmtree(project / ".git")
-    with made(str(project / "train.py")) as copies:
+    with workspace_copies(str(project / "train.py")) as copies:
         place = copies.fresh()
         assert copies.roots == (here / "work", project)
         assert str(place.script).endswith("copies/here/project/train.py")
@@ -121,11 +123,11 @@ def test_too_large_folder_is_refused_with_its_largest_part(
     monkeypatch.setattr(copy_survey, "MOST_BYTES", 10_000)
     (project / "data" / "large").write_bytes(bytes(20_000))
     with pytest.raises(LaunchError, match=r"too large to be copied .* data holds 20 KB .* --no-copy"):
-        made()
+        workspace_copies()
     monkeypatch.setattr(copy_survey, "MOST_BYTES", 1 << 30)
     monkeypatch.setattr(copy_survey, "MOST_FILES", 2)
     with pytest.raises(LaunchError, match="or 2 files"):
-        made()
+        workspace_copies()
 
 
 def test_missing_disk_space_is_reported_before_copying(
@@ -135,7 +137,10 @@ def test_missing_disk_space_is_reported_before_copying(
     monkeypatch.setattr(
         workspace.shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1 << 30, 1 << 30, 5)
     )
-    with pytest.raises(LaunchError, match=r"no room for three copies .* 5 B are free; .* --run-dir"), made():
+    with (
+        pytest.raises(LaunchError, match=r"no room for three copies .* 5 B are free; .* --run-dir"),
+        workspace_copies(),
+    ):
         pass
     assert not (project / ".keras_repro" / "train-1" / "copies").exists()
 
@@ -147,6 +152,6 @@ def test_full_disk_leaves_no_copies(project: Path, monkeypatch: pytest.MonkeyPat
         raise OSError(28, "No space left on device", str(target))
 
     monkeypatch.setattr(folder_copy.shutil, "copy2", full)
-    with pytest.raises(LaunchError, match=r"cannot copy .*No space left on device"), made():
+    with pytest.raises(LaunchError, match=r"cannot copy .*No space left on device"), workspace_copies():
         pass
     assert not (project / ".keras_repro" / "train-1" / "copies").exists()

@@ -18,9 +18,9 @@ def model(named=False, **arguments):
     inputs = {n: keras.Input((6,), name=n) for n in "ab"} if named else keras.Input((6,))
     merged = keras.layers.Concatenate()([inputs["a"], inputs["b"]]) if named else inputs
     hidden = keras.layers.Dropout(0.3)(keras.layers.Dense(8, activation="relu")(merged))
-    made = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(hidden))
-    made.compile("adam", "sparse_categorical_crossentropy", **({"jit_compile": False} | arguments))
-    return made
+    result = keras.Model(inputs, keras.layers.Dense(2, activation="softmax")(hidden))
+    result.compile("adam", "sparse_categorical_crossentropy", **({"jit_compile": False} | arguments))
+    return result
 
 
 def dataset():
@@ -78,10 +78,10 @@ def main():
     results = {}
     for name, (build, arguments) in CASES.items():
         keras.utils.set_random_seed(11)
-        made = build()
-        made.fit(**arguments(), epochs=2, verbose=0)
-        results[name] = StateReader(made).digests()
-        assert not hasattr(made.train_function, "function"), name
+        trained = build()
+        trained.fit(**arguments(), epochs=2, verbose=0)
+        results[name] = StateReader(trained).digests()
+        assert not hasattr(trained.train_function, "function"), name
     with open("result.json", "w") as file:
         json.dump(results, file)
 

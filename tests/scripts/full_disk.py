@@ -1,7 +1,7 @@
 """A training whose disk is full in the middle of a snapshot: FOLDER FULL ON_ERROR BACKGROUND.
 
 FULL is `small`: a file system in memory that has room for two snapshots and a half, or a limit on the size of
-files where none can be mounted; or `filled`: the same with a file that takes the rest, in the third epoch.
+files if none can be mounted; or `filled`: the same with a file that takes the rest, in the third epoch.
 The result is printed.
 """
 

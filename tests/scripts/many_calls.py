@@ -20,12 +20,12 @@ class OwnFit(keras.Model):
 
 keras.utils.set_random_seed(9)
 model = build(dropout=0.1)
-seen = []
+calls = []
 
 
 class Seen(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
-        seen.append(self)
+        calls.append(self)
 
 
 single = Seen()
@@ -34,7 +34,7 @@ model.fit(X, Y, 32, 2, 0, [Seen()], 0.25, None, False)
 listed = keras.callbacks.CallbackList([Seen()], add_history=True, model=model, epochs=1, verbose=0, steps=3)
 model.fit(X, Y, epochs=1, verbose=0, callbacks=listed)
 model.fit(X, Y, epochs=1, verbose=0, callbacks=(Seen(),))
-assert len(seen) == 5, seen
+assert len(calls) == 5, calls
 assert [type(c).__name__ for c in listed.callbacks] == ["Seen", "History"], listed.callbacks
 
 own = OwnFit()

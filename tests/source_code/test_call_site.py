@@ -50,17 +50,17 @@ def test_library_frames_are_skipped() -> None:
 
 
 def test_constructor_of_the_object_is_skipped() -> None:
-    made = Derived()
-    assert made.site is not None
-    assert made.inner is not None
-    assert made.site.function == "test_constructor_of_the_object_is_skipped"
-    assert made.inner.function == "__init__"
+    derived = Derived()
+    assert derived.site is not None
+    assert derived.inner is not None
+    assert derived.site.function == "test_constructor_of_the_object_is_skipped"
+    assert derived.inner.function == "__init__"
 
 
 def test_calling_object_is_the_innermost_of_the_types() -> None:
-    made = Derived()
-    assert made.owner(Base) is made
-    assert made.owner(int | str) is None
+    derived = Derived()
+    assert derived.owner(Base) is derived
+    assert derived.owner(int | str) is None
     assert calling_object(None, Base) is None
 
 

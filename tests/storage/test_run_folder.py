@@ -65,8 +65,8 @@ def test_two_processes_get_different_folders(tmp_path):
     code += "for _ in range(50): print(new_folder('run', base=Path(sys.argv[1])))"
     command = [sys.executable, "-c", code, str(tmp_path / "base")]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    made = [line for child in children for line in child.communicate()[0].split()]
-    assert sorted(made) == sorted(str(tmp_path / "base" / f"run-{n}") for n in range(1, 151))
+    names = [line for child in children for line in child.communicate()[0].split()]
+    assert sorted(names) == sorted(str(tmp_path / "base" / f"run-{n}") for n in range(1, 151))
 
 
 REDIRECTED = """

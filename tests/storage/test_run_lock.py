@@ -12,7 +12,7 @@ from keras_repro.storage.run_lock import RunLock
 
 HOLDS = (
     "import sys, time; from pathlib import Path; from keras_repro.storage.run_lock import RunLock\n"
-    "lock = RunLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
+    "lock = RunLock(Path(sys.argv[1])); print('locked', flush=True); sys.stdin.read()"
 )
 
 
@@ -21,7 +21,7 @@ def test_other_process_is_refused_until_this_one_ends(tmp_path: Path) -> None:
         [sys.executable, "-c", HOLDS, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert child.stdout is not None
-    assert child.stdout.readline() == b"held\n"
+    assert child.stdout.readline() == b"locked\n"
     with pytest.raises(RunFolderError, match=f"is in use by process {child.pid}: wait for it to end"):
         RunLock(tmp_path)
     child.kill()

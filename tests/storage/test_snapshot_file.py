@@ -86,7 +86,7 @@ def test_file_with_another_digest_is_refused(path: Path, whole: bool) -> None:
         Snapshot(path, digest=digest, whole=whole)
 
 
-def made(path: Path, index: Any, make: Callable[[h5py.File], Any] = lambda file: None) -> Path:
+def write_file(path: Path, index: Any, make: Callable[[h5py.File], Any] = lambda file: None) -> Path:
     with h5py.File(path, "w") as file:
         text = index if isinstance(index, bytes) else json.dumps(index).encode()
         file.create_dataset("index", data=np.frombuffer(text, "u1"))
@@ -94,8 +94,8 @@ def made(path: Path, index: Any, make: Callable[[h5py.File], Any] = lambda file:
     return path
 
 
-def index_of(*arrays: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"format": 1, "arrays": list(arrays), "metadata": {}} | more
+def index_of(*arrays: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    return {"format": 1, "arrays": list(arrays), "metadata": {}} | changes
 
 
 FLOATS = {"name": "a", "dtype": "float32", "shape": [25]}
@@ -149,7 +149,7 @@ def external_link(file: h5py.File) -> None:
     ],
 )
 def test_other_hdf5_features_are_refused(path: Path, make: Callable[[h5py.File], Any], message: str) -> None:
-    made(path, index_of(FLOATS), make)
+    write_file(path, index_of(FLOATS), make)
     for whole in (False, True):
         with pytest.raises(SnapshotError, match=rf"^cannot read {path}: .*{message}"):
             Snapshot(path, whole=whole)
@@ -176,20 +176,20 @@ def test_other_hdf5_features_are_refused(path: Path, make: Callable[[h5py.File],
     ],
 )
 def test_inconsistent_index_is_refused(path: Path, index: Any) -> None:
-    made(path, index, lambda f: f.create_dataset("0", data=PLAIN))
+    write_file(path, index, lambda f: f.create_dataset("0", data=PLAIN))
     with pytest.raises(SnapshotError, match=rf"^cannot read {path}: [^\n]+$"):
         Snapshot(path)
 
 
 def test_two_arrays_of_one_name_are_refused(path: Path) -> None:
-    made(path, index_of(FLOATS, FLOATS), lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"])
+    write_file(path, index_of(FLOATS, FLOATS), lambda f: [f.create_dataset(n, data=PLAIN) for n in "01"])
     with pytest.raises(SnapshotError, match="two of its arrays have the same name"):
         Snapshot(path)
 
 
 def test_damaged_strings_are_refused(path: Path) -> None:
     described = {"name": "a", "dtype": "string", "shape": [2]}
-    made(path, index_of(described), lambda f: f.create_dataset("0", data=np.full(20, 255, "u1")))
+    write_file(path, index_of(described), lambda f: f.create_dataset("0", data=np.full(20, 255, "u1")))
     with Snapshot(path) as snapshot, pytest.raises(SnapshotError, match="its strings are damaged"):
         snapshot.array("a")
 

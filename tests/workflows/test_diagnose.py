@@ -183,7 +183,7 @@ def test_divergence_that_does_not_happen_again_is_reported(
     times: Path, written: Callable[..., str], explaining: Any
 ) -> None:
     script = written(CHANGES)
-    answer, result = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", script, "goes-on")
+    answer, result = explaining("verify", "--explain", "--runs", "2", "--keep-hash-seed", script, "continues")
     assert (answer.code, answer.err) == (1, "")
     assert len(times.read_text()) == 2 + 4
     divergence = result["divergence"]

@@ -85,9 +85,13 @@ def test_time_in_labels_diverges_in_the_first_epoch(verified: Any) -> None:
 
 def test_noise_in_the_eighth_epoch_is_found_and_stopped_live(verified: Any, launched: Any) -> None:
     verification = verified("seeded.py", "weights", "--epochs", "10")
-    where = divergence(verification)
-    assert (where["fit"], where["epoch"], where["section"]) == (0, 7, "weights")
-    assert where["epochs"] == 10
+    first_difference = divergence(verification)
+    assert (first_difference["fit"], first_difference["epoch"], first_difference["section"]) == (
+        0,
+        7,
+        "weights",
+    )
+    assert first_difference["epochs"] == 10
     assert "diverged: at epoch 8/10: weights differ, first in layers/0/" in str(verification.comparison)
 
     # The runs of `verify` cover results outside of fit: only the reference of a callback can be matched.
@@ -110,8 +114,12 @@ def test_noise_in_the_eighth_epoch_is_found_and_stopped_live(verified: Any, laun
 
 def test_only_the_unseeded_fold_is_named(verified: Any) -> None:
     verification = verified("cross_validation.py", keep_going=True)
-    where = divergence(verification)
-    assert (where["fit"], where["epoch"], where["cause"]) == (3, None, "initial_weights")
+    first_difference = divergence(verification)
+    assert (first_difference["fit"], first_difference["epoch"], first_difference["cause"]) == (
+        3,
+        None,
+        "initial_weights",
+    )
     assert "of fit 4/5" in str(verification.comparison)
     a, b = (list(open_ledger(r["ledger"]).typed_records()) for r in verification.comparison.runs)
     differing = [(r.fit, r.index) for r, s in zip(a, b, strict=True) if r.sections != s.sections]
@@ -121,15 +129,24 @@ def test_only_the_unseeded_fold_is_named(verified: Any) -> None:
 
 def test_other_structure_is_a_divergence(verified: Any) -> None:
     verification = verified("random_size.py")
-    where = divergence(verification)
-    assert (where["cause"], where["fit"], where["epoch"]) == ("configuration", 0, None)
+    first_difference = divergence(verification)
+    assert (first_difference["cause"], first_difference["fit"], first_difference["epoch"]) == (
+        "configuration",
+        0,
+        None,
+    )
     assert "layers/0/kernel is float32[6, " in str(verification.comparison)
 
 
 def test_evaluation_on_a_random_subset_differs(verified: Any) -> None:
-    where = divergence(verified("random_subset.py"))
-    assert (where["kind"], where["index"], where["fit"], where["epoch"]) == ("evaluation", 0, None, None)
-    assert where["cause"] == "data_values"
+    first_difference = divergence(verified("random_subset.py"))
+    assert (
+        first_difference["kind"],
+        first_difference["index"],
+        first_difference["fit"],
+        first_difference["epoch"],
+    ) == ("evaluation", 0, None, None)
+    assert first_difference["cause"] == "data_values"
 
 
 def test_difference_without_effect_is_a_note(verified: Any) -> None:
@@ -155,10 +172,15 @@ def test_train_on_batch_is_recorded(verified: Any) -> None:
 
 
 def test_unseeded_train_on_batch_differs(verified: Any) -> None:
-    where = divergence(verified("custom_loop.py", "batches"))
-    assert (where["kind"], where["index"], where["step"], where["section"]) == ("loop", 0, 0, "weights")
-    assert where["cause"] == "initial_weights"
-    assert where["explanation"] == (
+    first_difference = divergence(verified("custom_loop.py", "batches"))
+    assert (
+        first_difference["kind"],
+        first_difference["index"],
+        first_difference["step"],
+        first_difference["section"],
+    ) == ("loop", 0, 0, "weights")
+    assert first_difference["cause"] == "initial_weights"
+    assert first_difference["explanation"] == (
         "no seed was set with Keras; call keras.utils.set_random_seed before building"
     )
 
@@ -276,9 +298,13 @@ def test_change_of_a_model_outside_of_fit_is_detected(
             "    kernel.assign_add(noise * np.ones(kernel.shape))\n" + lines
         )
     )
-    where = divergence(verification)
+    first_difference = divergence(verification)
     assert str(verification.comparison).startswith(f"diverged: at the script's exit: {words}, first in ")
-    assert (where["kind"], where["section"], where["cause"]) == ("exit", section, "unknown")
+    assert (first_difference["kind"], first_difference["section"], first_difference["cause"]) == (
+        "exit",
+        section,
+        "unknown",
+    )
 
 
 def test_training_in_another_process_is_a_note(verified: Any, written: Any) -> None:

@@ -16,8 +16,8 @@ NAN, INF = math.nan, math.inf
 
 def chart(a: Sequence[float | None], b: Sequence[float | None] | None = None) -> Chart:
     epochs = [f"epoch {i + 1}" for i in range(len(a))]
-    both = tuple(a), tuple(a if b is None else b)
-    return chart_of("loss", *both, epochs=epochs, places=axis_of(epochs, ()).places)
+    curves = tuple(a), tuple(a if b is None else b)
+    return chart_of("loss", *curves, epochs=epochs, places=axis_of(epochs, ()).places)
 
 
 def points(path: str) -> list[tuple[float, float]]:

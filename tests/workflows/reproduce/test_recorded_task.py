@@ -168,9 +168,9 @@ REFUSED = {
 def test_runs_that_cannot_be_run_again_are_refused(
     name: str, runs: Callable[..., list[Path]], here: Path, command: Callable[..., Answer]
 ) -> None:
-    changes, then, message = REFUSED[name]
+    changes, prepare, message = REFUSED[name]
     a, b = runs(*changes)
-    then(here)
+    prepare(here)
     # Relative, as a user gives them.
     answer = command("diagnose", a.relative_to(here), b.relative_to(here))
     assert answer.code == 2
