@@ -54,6 +54,8 @@ def position_text(
         return f"epoch {epoch + 1}" + (f"/{epochs}" if epochs else "") + of_fit
     if kind in ("fit", "start"):
         return f"the start{of_fit}"
+    if kind == "exit":
+        return "the script's exit"
     if kind == "birth":
         return f"the first step{of_fit}" if index is None else f"the first step of loop {index + 1}"
     return f"{kind} {index + 1}" if index is not None else f"the {kind}{of_fit}"

@@ -305,7 +305,7 @@ def test_result_that_only_one_run_computed_is_a_divergence(versus):
     a = [*training(), result("evaluation"), exit_record()]
     b = [*training(), exit_record()]
     comparison = versus(a, b, same_script=True)
-    structure = "after the end, one continues with evaluation 1, the other with the exit"
+    structure = "after the end, one continues with evaluation 1, the other with the script's exit"
     assert comparison.divergence.structure == structure
 
 

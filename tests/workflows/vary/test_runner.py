@@ -155,7 +155,7 @@ def test_failure_is_no_difference(varied: Any, script: str) -> None:
 
 def test_result_after_training_in_only_one_run_differs(varied: Any, script: str) -> None:
     (outcome,) = varied(script, "variables", "late").outcomes
-    assert (outcome.verdict, outcome.where, outcome.distance) == ("differs", "the exit", 0.0)
+    assert (outcome.verdict, outcome.where, outcome.distance) == ("differs", "the script's exit", 0.0)
 
 
 def test_failing_baseline_reports_its_copy(varied: Any, here: Path) -> None:
