@@ -39,7 +39,7 @@ demo: $(DEMO)
 	@$(BIN)/keras-repro verify examples/breast_cancer.py --runs 3
 
 test: $(TEST)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 planted: $(TEST)
 	@$(BIN)/python tests/planted/score.py $(NAMES)

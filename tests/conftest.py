@@ -31,6 +31,29 @@ from forkserver import ForkServer  # noqa: E402
 
 SCRIPTS = TESTS / "scripts"
 
+# Two processes share the files of tests. The slowest start first, so that no process ends alone with them.
+_SLOWEST_FILES = [
+    "portable/test_emulated.py",
+    "test_cli.py",
+    "training/resume/test_resume.py",
+    "training/resume/test_resume_data.py",
+    "workflows/test_diagnose.py",
+    "test_planted.py",
+    "training/recording/test_batch_observer.py",
+    "workflows/vary/test_runner.py",
+    "training/replay/test_replay.py",
+    "workflows/test_verify.py",
+    "training/resume/test_resume_callbacks.py",
+    "crash/test_crash.py",
+    "test_run_resume.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests of slow files to the front; the order within a file stays."""
+    ranks = {TESTS / name: rank for rank, name in enumerate(_SLOWEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
 
 @dataclass(frozen=True)
 class Child:

@@ -181,7 +181,7 @@ class EventLog:
         if method in ("evaluate", "predict") and not self.keras_depth and getattr(model, "built", False):
             self.note(WeightsEvent(method=method, digest=self._weights(model)))
         line = user_call_site(frame)
-        if line is not None and method != "made":
+        if line is not None and method != "create_model":
             self.note(CallEvent(method=method, source=line))
 
     def position(self, model: Any) -> StepPosition:

@@ -161,13 +161,13 @@ def test_full_disk_ends_the_recording_and_not_the_training(launched: Any, writte
         (
             "process = multiprocessing.get_context('fork').Process(target=train)\n"
             "process.start()\nprocess.join()\nassert process.exitcode == 0\n",
-            "no training in this process; one in a process that the script starts is not observed",
+            "no training in this process; training in a process that the script starts is not observed",
         ),
         (
             "subprocess.run([sys.executable, '-c', 'pass'], check=True)\n",
-            "no training in this process; one in a process that the script starts is not observed",
+            "no training in this process; training in a process that the script starts is not observed",
         ),
-        ("pass\n", "no Keras training was seen in it: nothing to compare"),
+        ("pass\n", "no Keras training was observed: nothing to compare"),
         ("build()\n", None),
     ],
 )
@@ -230,7 +230,7 @@ MODEL_OF_LAYERS = "model = keras.Sequential(layers)\ndef step"
 def test_process_that_calls_exec_leaves_no_record(launched: Any, written: Any) -> None:
     child = launched(written("import os, sys\nos.execv(sys.executable, [sys.executable, '-c', 'pass'])\n"))
     assert child.outcome.code == 0
-    with pytest.raises(LaunchError, match=r"^run 1: it left no record: .* os\.exec, .*; output kept in "):
+    with pytest.raises(LaunchError, match=r"^run 1: no record was written: .* os\.exec, .*; output kept in "):
         raise_for_outcome(child.outcome, child.folder, name="run 1")
 
 

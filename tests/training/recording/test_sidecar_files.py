@@ -88,7 +88,7 @@ def test_distances_of_trained_pairs_match_the_true_ones(tmp_path: Path, dtype: s
     near = trained(tmp_path / "c", near)
     ratios = []
     for folder, states in (("b", other), ("c", near)):
-        measured = distances(tmp_path / "a", tmp_path / folder)
+        measured = distances(open_ledger(tmp_path / "a"), open_ledger(tmp_path / folder))
         assert measured.layers == ("layers/0", "layers/1", "layers/2", "layers/3")
         assert measured.epochs == ("start", "epoch 1", "epoch 2", "epoch 3")
         for i, layer in enumerate(measured.layers):
