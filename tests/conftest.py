@@ -81,14 +81,15 @@ class Answer:
     err: str
 
 
-@pytest.fixture(scope="module", autouse=True)
+@pytest.fixture(autouse=True)
 def _collections_skip_what_stays() -> None:
-    """Exclude all objects of the imports and of earlier modules from garbage collections.
+    """Exclude objects of imports and of earlier tests from garbage collections, once there are many.
 
     `keras.utils.clear_session` runs a full collection, which takes a second with a million objects.
     """
-    gc.collect()
-    gc.freeze()
+    if len(gc.get_objects(generation=2)) > 30_000:
+        gc.collect()
+        gc.freeze()
 
 
 @pytest.fixture(scope="module", autouse=True)
