@@ -23,7 +23,8 @@ from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import array_digest, section_digest
 from keras_repro.storage.linear_sketch import NUMBERS
-from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
+from keras_repro.storage.run_folder import SKETCHES_NAME
+from keras_repro.storage.sketch_file import SketchedTensor, SketchWriter
 
 
 def main() -> None:

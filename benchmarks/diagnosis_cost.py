@@ -26,7 +26,8 @@ from typing import Any
 
 from keras_repro.processes.child import Launcher, start_interpreter
 from keras_repro.processes.task import Task
-from keras_repro.storage.trace_file import TRACE_NAME, StepEndEvent, read_trace
+from keras_repro.storage.run_folder import TRACE_NAME
+from keras_repro.storage.trace_file import StepEndEvent, read_trace
 from keras_repro.workflows.diagnose import diagnose
 from keras_repro.workflows.verify import verify
 

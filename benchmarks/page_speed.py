@@ -25,7 +25,8 @@ import numpy as np
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import array_digest, section_digest
-from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
+from keras_repro.storage.run_folder import SKETCHES_NAME
+from keras_repro.storage.sketch_file import SketchedTensor, SketchWriter
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ import pytest
 from keras_repro.determinism.tf_runtime import set_op_determinism
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import Outcome
-from keras_repro.processes.protocol import OUTPUT_NAME
 from keras_repro.processes.task import Task
+from keras_repro.storage.run_folder import OUTPUT_NAME
 from keras_repro.workflows import verify as verification
 from keras_repro.workflows.reproduce import reproduce as reproduction
 

@@ -54,7 +54,7 @@ training/probes: determinism ledger processes source_code storage training/backe
     training/graph training/recording training/replay training/state utils
 training/recording: _version comparison determinism errors ledger provenance storage training/backends
     training/data training/portable training/state
-training/replay: comparison/distances determinism errors processes source_code storage training/backends
+training/replay: comparison/distances determinism errors source_code storage training/backends
     training/data training/graph training/state utils
 training/resume: determinism errors ledger storage training/backends training/data/plans training/graph
     training/recording training/state utils

@@ -12,7 +12,8 @@ from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.storage.digest import array_digest, content_digest, section_digest, tensor_digest
 from keras_repro.storage.linear_sketch import parts_of, sketch_rows
-from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
+from keras_repro.storage.run_folder import SKETCHES_NAME
+from keras_repro.storage.sketch_file import SketchedTensor, SketchWriter
 from keras_repro.storage.snapshot_file import write_snapshot
 
 State = Mapping[str, np.ndarray]

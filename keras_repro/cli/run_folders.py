@@ -25,8 +25,7 @@ def parent_folder(options: argparse.Namespace, name: str) -> Path:
 
 def single_run_folder(options: argparse.Namespace, name: str) -> Path:
     """Make the folder of one run, that of `--run-dir` or a new one with this name, without old records."""
-    from keras_repro.processes.protocol import UNOBSERVED
-    from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, new_folder
+    from keras_repro.storage.run_folder import LEDGER_NAME, UNOBSERVED, make_run_folder, new_folder
 
     if options.run_dir is None:
         return new_folder(name)

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from keras_repro.errors import LaunchError
-from keras_repro.processes.protocol import CHILD_MODULE, OUTPUT_NAME, Plan
+from keras_repro.processes.protocol import CHILD_MODULE, Plan
+from keras_repro.storage.run_folder import OUTPUT_NAME
 
 POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0

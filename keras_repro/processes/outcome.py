@@ -10,8 +10,8 @@ from typing import Any
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import Outcome
-from keras_repro.processes.protocol import OUTPUT_NAME, RECORDING_FAILED
-from keras_repro.storage.run_folder import LEDGER_NAME
+from keras_repro.processes.protocol import RECORDING_FAILED
+from keras_repro.storage.run_folder import LEDGER_NAME, OUTPUT_NAME
 
 _LAST_LINES = 15
 _NOTHING_TRAINED = "no Keras training was observed: nothing to compare"

@@ -1,4 +1,4 @@
-"""The protocol between a parent process and its child: plan, exit codes and file names.
+"""The protocol between a parent process and its child: plan and exit codes.
 
 Both sides import this module: the child before the script, so nothing here loads a framework.
 """
@@ -11,14 +11,6 @@ from pathlib import Path
 from typing import Any
 
 CHILD_MODULE = "keras_repro.training.instrumentation.child_main"
-
-# Files that a child writes to its run folder. The last two are of a diagnosing child: the evidence at the
-# divergence, and the values of the replayed step.
-OUTPUT_NAME = "output.txt"
-DIVERGENCE_NAME = "divergence.json"
-TAPS_NAME = "taps.npz"
-# A forked process that trains leaves an empty file whose name is this prefix and its process number.
-UNOBSERVED = "unobserved-"
 
 # Exit codes of a child, above those of scripts.
 RECORDING_FAILED = 74  # the script ended well, its recording did not (EX_IOERR of sysexits.h)

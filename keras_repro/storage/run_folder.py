@@ -10,9 +10,22 @@ from pathlib import Path
 
 from keras_repro.errors import RunFolderError
 
-LEDGER_NAME = "ledger.jsonl"
-SNAPSHOTS_NAME = "snapshots"
 DEFAULT_FOLDER = ".keras_repro"
+
+# The files of a run.
+LEDGER_NAME = "ledger.jsonl"
+SKETCHES_NAME = "sketches.bin"
+SNAPSHOTS_NAME = "snapshots"  # a folder
+PROCESSES_NAME = "processes.txt"
+# Further files of a launched script. The last four are of a diagnosing child: the trace, the evidence at the
+# divergence, the values of the replayed step, and the state before it.
+OUTPUT_NAME = "output.txt"
+TRACE_NAME = "trace.jsonl"
+DIVERGENCE_NAME = "divergence.json"
+TAPS_NAME = "taps.npz"
+STATE_BEFORE_NAME = "before.h5"
+# A forked process that trains leaves an empty file whose name is this prefix and its process number.
+UNOBSERVED = "unobserved-"
 
 _redirection: list[tuple[Path, Path]] = []
 

@@ -2,7 +2,7 @@
 
     >>> import tempfile, pathlib, numpy as np
     >>> from keras_repro.storage.linear_sketch import sketch_rows
-    >>> path = pathlib.Path(tempfile.mkdtemp()) / SKETCHES_NAME
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "sketches.bin"
     >>> with SketchWriter(path) as writer:
     ...     kernel = SketchedTensor("layers/0/kernel", "float32", (2, 3))
     ...     rows = sketch_rows(np.ones((2, 3), "float32"), "float32")
@@ -33,8 +33,6 @@ from keras_repro.errors import LedgerError
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
 from keras_repro.utils.closeable import Closeable
-
-SKETCHES_NAME = "sketches.bin"
 
 _MAGIC = b"KRSKETCH" + struct.pack("<II", 1, NUMBERS)
 _HEAD = struct.Struct("<II8s")  # kind, payload size, check of these two

@@ -26,8 +26,6 @@ from keras_repro.errors import LedgerError
 from keras_repro.utils.json_record import JsonRecord, decode
 from keras_repro.utils.source_line import SourceLine
 
-TRACE_NAME = "trace.jsonl"
-
 Tensors = Mapping[str, Mapping[str, str]]  # digests by section and name
 
 

@@ -20,21 +20,14 @@ from keras_repro.errors import LaunchError
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 from keras_repro.processes.outcome import raise_for_outcome
-from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TAPS_NAME, TARGET_REACHED
+from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
 from keras_repro.processes.task import ChildEnvironment, Task
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.engine import explain
 from keras_repro.storage.divergence_report import DivergenceReport
-from keras_repro.storage.run_folder import make_run_folder
-from keras_repro.storage.trace_file import (
-    TRACE_NAME,
-    BatchEvent,
-    ConstructionEvent,
-    FitEvent,
-    VariableEvent,
-    read_trace,
-)
+from keras_repro.storage.run_folder import DIVERGENCE_NAME, TAPS_NAME, TRACE_NAME, make_run_folder
+from keras_repro.storage.trace_file import BatchEvent, ConstructionEvent, FitEvent, VariableEvent, read_trace
 
 MOST_TRAININGS = 4
 

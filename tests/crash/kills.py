@@ -30,7 +30,8 @@ from forkserver import ForkServer
 
 from keras_repro.errors import ReproError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.protocol import OUTPUT_NAME, Plan
+from keras_repro.processes.protocol import Plan
+from keras_repro.storage.run_folder import OUTPUT_NAME
 
 _SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "interrupted.py"
 _KILLS_OF_A_RUN = 4

@@ -15,7 +15,8 @@ from keras_repro.errors import LedgerError
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
-from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchFile, SketchRecord
+from keras_repro.storage.run_folder import SKETCHES_NAME
+from keras_repro.storage.sketch_file import SketchFile, SketchRecord
 
 _STATES = ("start", "epoch", "end")
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import wrapt
 
-from keras_repro.processes.protocol import UNOBSERVED, Plan
+from keras_repro.processes.protocol import Plan
+from keras_repro.storage.run_folder import UNOBSERVED
 from keras_repro.training.backends.active import backend
 
 # Methods of a model, and the methods of `ScriptSession` that wrap them.

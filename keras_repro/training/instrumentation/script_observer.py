@@ -16,9 +16,9 @@ import wrapt
 
 from keras_repro.determinism.tf_runtime import remember_environment
 from keras_repro.errors import ReproError, ResumeError
-from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, UNOBSERVED, Plan
+from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, Plan
 from keras_repro.provenance import input_files
-from keras_repro.storage.run_folder import LEDGER_NAME, redirect_runs
+from keras_repro.storage.run_folder import LEDGER_NAME, UNOBSERVED, redirect_runs
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.instrumentation.keras_hooks import KerasHooks
 from keras_repro.training.instrumentation.process_counter import ProcessCounter

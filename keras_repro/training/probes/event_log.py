@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_repro.ledger.schema import Record
-from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
+from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.divergence_report import (
     Difference,
@@ -25,8 +25,8 @@ from keras_repro.storage.divergence_report import (
     StateEvidence,
     context_differences,
 )
+from keras_repro.storage.run_folder import DIVERGENCE_NAME, TRACE_NAME
 from keras_repro.storage.trace_file import (
-    TRACE_NAME,
     CallEvent,
     CheckedEvent,
     ContextEvent,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from keras_repro.errors import ReproError
 from keras_repro.ledger.schema import Record
-from keras_repro.storage.sketch_file import SKETCHES_NAME
+from keras_repro.storage.run_folder import SKETCHES_NAME
 from keras_repro.training.recording.recording_options import Keep
 from keras_repro.training.recording.sketch_recorder import SketchedWeights, SketchRecorder
 from keras_repro.training.recording.weight_snapshots import WeightSnapshots

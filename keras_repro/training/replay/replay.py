@@ -21,8 +21,8 @@ import xxhash
 
 from keras_repro.comparison.distances.tensor_distance import distance
 from keras_repro.determinism.seeds import restore_rng_state
-from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.storage.divergence_report import ReplayReport, TapDistance, TappedReport, TapReport
+from keras_repro.storage.run_folder import STATE_BEFORE_NAME, TAPS_NAME
 from keras_repro.training.data.batch_feed import iterator_like
 from keras_repro.training.replay.recorded_step import RecordedStep
 from keras_repro.training.replay.tap_file import TapValues
@@ -50,7 +50,7 @@ def replay(step: RecordedStep, folder: Path) -> ReplayReport:
         folder: gets the values of the taps, to be compared with those of another process.
     """
     report = repeat(lambda: step.function(step.feed()), step.reader, step.before, step.generators, step.after)
-    before = folder / "before.h5"
+    before = folder / STATE_BEFORE_NAME
     step.before.move_to(before)  # the taps need the memory
     report = _tap(step, folder, report)
     # Restoring the state after the step would need a second copy.

@@ -17,10 +17,10 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_repro.storage.run_folder import PROCESSES_NAME
 from keras_repro.training.backends.active import backend
 
 _FOLDERS = ("train", "validation")
-_PROCESSES_NAME = "processes.txt"
 
 
 def this_process() -> str:
@@ -71,7 +71,7 @@ def note_process(folder: Path, *, continues: bool) -> list[str]:
     Returns:
         All processes of the run, as event files name them.
     """
-    path = folder / _PROCESSES_NAME
+    path = folder / PROCESSES_NAME
     before = path.read_text().split() if continues and path.exists() else []
     processes = list(dict.fromkeys([*before, this_process()]))
     path.write_text("\n".join(processes) + "\n")

@@ -26,7 +26,8 @@ from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.report.html.compare_page import render_comparison
 from keras_repro.storage.linear_sketch import sketch_rows
-from keras_repro.storage.sketch_file import SKETCHES_NAME, SketchedTensor, SketchWriter
+from keras_repro.storage.run_folder import SKETCHES_NAME
+from keras_repro.storage.sketch_file import SketchedTensor, SketchWriter
 
 DESK, PHONE, SMALL_PHONE = 1280, 390, 320
 LAYERS, EPOCHS = 6, 12

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from conftest import Child
 
+from keras_repro.storage.run_folder import TRACE_NAME
 from keras_repro.storage.trace_file import (
-    TRACE_NAME,
     BatchEvent,
     CallEvent,
     CheckedEvent,

@@ -10,16 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from keras_repro.processes.protocol import DIVERGED, DIVERGENCE_NAME, TARGET_REACHED
+from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
 from keras_repro.storage.divergence_report import Difference, DivergenceReport, StateEvidence
-from keras_repro.storage.trace_file import (
-    TRACE_NAME,
-    Interval,
-    StepBeginEvent,
-    StepPosition,
-    WeightsEvent,
-    read_trace,
-)
+from keras_repro.storage.run_folder import DIVERGENCE_NAME, TRACE_NAME
+from keras_repro.storage.trace_file import Interval, StepBeginEvent, StepPosition, WeightsEvent, read_trace
 
 CHILD = """
 import json, sys

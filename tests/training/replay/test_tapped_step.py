@@ -15,8 +15,8 @@ from keras import layers
 from training import models
 
 from keras_repro.determinism.seeds import capture_rng_state
-from keras_repro.processes.protocol import TAPS_NAME
 from keras_repro.storage.divergence_report import ReplayReport, TappedReport
+from keras_repro.storage.run_folder import TAPS_NAME
 from keras_repro.training.replay import tapped_step
 from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep
 from keras_repro.training.replay.replay import replay

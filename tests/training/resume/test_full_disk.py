@@ -12,7 +12,8 @@ import pytest
 from conftest import SCRIPTS
 from forkserver import ForkServer
 
-from keras_repro.processes.protocol import OUTPUT_NAME, Plan
+from keras_repro.processes.protocol import Plan
+from keras_repro.storage.run_folder import OUTPUT_NAME
 
 OLDER = ["resume-epoch-2-step-0.h5", "resume-epoch-3-step-0.h5"]
 

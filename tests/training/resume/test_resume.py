@@ -20,7 +20,8 @@ from training import models
 import keras_repro as kr
 from keras_repro.errors import ReproError, ResumeError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.protocol import OUTPUT_NAME, Plan
+from keras_repro.processes.protocol import Plan
+from keras_repro.storage.run_folder import OUTPUT_NAME
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from conftest import SCRIPTS, TESTS
 from forkserver import ForkServer
 
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes.protocol import OUTPUT_NAME, Plan
+from keras_repro.processes.protocol import Plan
+from keras_repro.storage.run_folder import OUTPUT_NAME
 
 EXAMPLE = str(TESTS.parent / "examples" / "digits_cnn.py")
 # 45 steps per epoch, a snapshot every 10 steps.
