@@ -48,7 +48,7 @@ training/data/plans: storage training/backends training/data training/data/order
 training/graph: determinism source_code training/backends utils
 training/instrumentation: comparison determinism errors ledger processes provenance source_code storage
     training/backends training/data training/portable training/probes training/recording training/resume
-    training/state
+    training/state utils
 training/portable: determinism errors training/backends training/graph
 training/probes: determinism ledger processes source_code storage training/backends training/data
     training/graph training/recording training/replay training/state utils

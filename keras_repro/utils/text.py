@@ -31,6 +31,11 @@ def one_line_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {shown}"
 
 
+def error_line(message: object) -> str:
+    """Return a message of the program in one line, as it is printed on standard error."""
+    return f"keras-repro: {escape_control_chars(message)}"
+
+
 def escape_control_chars(text: object) -> str:
     """Return the text in one line with control characters escaped. Idempotent."""
     return _CONTROL.sub(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 from keras_repro.cli.exit_codes import OK
@@ -11,13 +10,14 @@ from keras_repro.cli.output_files import write_json, write_text
 
 
 def command(options: argparse.Namespace) -> int:
+    from keras_repro.report.console.terminal import print_document
     from keras_repro.report.paper.report import render_report, report_data
 
     runs = [Path(r) for r in options.run]
     text = render_report(runs)
     write_json(options, report_data(runs))
     if options.output is None:
-        sys.stdout.write(text)
+        print_document(text)
     else:
         write_text(options.output, text)
     return OK

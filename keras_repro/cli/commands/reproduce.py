@@ -12,6 +12,8 @@ from keras_repro.cli.run_folders import interruption_reported, single_run_folder
 from keras_repro.errors import ReproError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from keras_repro.comparison.divergence import Divergence
     from keras_repro.workflows.reproduce.reproduce import Preparation
 
@@ -29,7 +31,7 @@ def command(options: argparse.Namespace) -> int:
     )
     print_preparation(preparation, console)
     _check_missing(preparation, options)
-    _ask(options)
+    _ask(options, console)
     folder = single_run_folder(options, "reproduction")
 
     def on_divergence(divergence: Divergence) -> None:
@@ -56,12 +58,12 @@ def _check_missing(preparation: Preparation, options: argparse.Namespace) -> Non
     raise ReproError(f"cannot reproduce {options.run}: {reasons}{hint}")
 
 
-def _ask(options: argparse.Namespace) -> None:
+def _ask(options: argparse.Namespace, console: Console) -> None:
     """Ask before running the command of a ledger, which may come from an untrusted source."""
     if options.yes:
         return
     if not sys.stdin.isatty():
         raise ReproError("aborted: pass --yes to run the recorded command without asking")
-    print("Run this command here? [y/N] ", end="", flush=True)
+    console.print("Run this command here? [y/N] ", end="")
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise ReproError("aborted: nothing was run")

@@ -23,6 +23,7 @@ def command(options: argparse.Namespace) -> int:
     from keras_repro.processes.child import LAUNCHER
     from keras_repro.processes.outcome import raise_for_outcome
     from keras_repro.processes.protocol import NOT_RESUMABLE
+    from keras_repro.report.console.terminal import make_console, print_line
 
     task = task_from_options(options)
     check_output_file(options.json)
@@ -42,7 +43,7 @@ def command(options: argparse.Namespace) -> int:
         return 128 + number
     raise_for_outcome(outcome, folder, name=script_words(options))
     ledger = open_ledger(folder)
-    print(f"recorded in {folder}, fingerprint {ledger.fingerprint}")
+    print_line(make_console(), f"recorded in {folder}, fingerprint {ledger.fingerprint}")
     write_json(options, {"format": 1, "ledger": str(ledger.path), "fingerprint": ledger.fingerprint})
     return OK
 

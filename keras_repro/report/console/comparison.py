@@ -9,7 +9,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from keras_repro.comparison.distances.summary import DistanceAt, DistanceSummary, LayerDistance
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
@@ -18,7 +17,7 @@ from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 from keras_repro.report import environment_text
-from keras_repro.report.console.terminal import print_line
+from keras_repro.report.console.terminal import print_line, styled
 from keras_repro.report.text import shorten_middle
 from keras_repro.storage.digest import section_digest
 from keras_repro.utils.text import escape_control_chars, first_few
@@ -116,7 +115,7 @@ def _print_epochs(ledgers: Sequence[LedgerReader], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("epoch", justify="right", no_wrap=True)
     for name in columns:
-        table.add_column(escape_control_chars(name), justify="right", no_wrap=True)
+        table.add_column(name, justify="right", no_wrap=True)
     for number in range(len(ledgers)):
         table.add_column(f"run {number + 1}", no_wrap=True)
     for row in _selected(rows):
@@ -124,8 +123,7 @@ def _print_epochs(ledgers: Sequence[LedgerReader], console: Console) -> None:
             table.add_row("...")
             continue
         digests = [
-            Text(digest or "-", style="" if digest == row.digests[0] else "bold red")
-            for digest in row.digests
+            styled((digest or "-", "" if digest == row.digests[0] else "bold red")) for digest in row.digests
         ]
         table.add_row(row.name, *(_number(row.metrics.get(name)) for name in columns), *digests)
     console.print(table)

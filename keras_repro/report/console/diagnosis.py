@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.text import Text
 
-from keras_repro.report.console.terminal import print_line, shown_path
+from keras_repro.report.console.terminal import print_line, shown_path, styled
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.utils.text import escape_control_chars
 
 
 def print_explanation(explanation: Explanation, console: Console) -> None:
     """Print why two runs diverged: cause, position, layer or variable, source line, fix, evidence."""
     for name, text in _summary(explanation).items():
-        line = Text.assemble((f"{name + ':':<9}", "bold"), escape_control_chars(text))
-        console.print(line, soft_wrap=True)
+        console.print(styled((f"{name + ':':<9}", "bold"), (text, "")), soft_wrap=True)
     for heading, details in (("evidence", explanation.evidence), ("ruled out", explanation.ruled_out)):
         if details:
             print_line(console, f"{heading}:", "dim")

@@ -16,12 +16,10 @@ from typing import Any
 from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
-from rich.text import Text
 
 from keras_repro.determinism.switches import SWITCHES, Reading
 from keras_repro.report import environment_text
-from keras_repro.report.console.terminal import print_line
-from keras_repro.utils.text import escape_control_chars
+from keras_repro.report.console.terminal import print_line, styled
 
 _STYLES = {"pinned": "green", "NOT IN EFFECT": "bold red", "not pinned": "yellow"}
 _PURPOSES = {s.name: s.what for s in SWITCHES}
@@ -55,7 +53,7 @@ def _machine(environment: Mapping[str, Any]) -> Table:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in rows.items():
-        grid.add_row(f"{name:<10}", Text(escape_control_chars(value or environment_text.NOT_RECORDED)))
+        grid.add_row(f"{name:<10}", value or environment_text.NOT_RECORDED)
     return grid
 
 
@@ -66,10 +64,7 @@ def _table(readings: Sequence[Reading]) -> Table:
     for reading in readings:
         status = _status(reading)
         values = map(environment_text.switch_value, (reading.requested, reading.achieved))
-        table.add_row(
-            *(Text(escape_control_chars(text)) for text in (reading.name, *values)),
-            Text(status, style=_STYLES.get(status, "dim")),
-        )
+        table.add_row(reading.name, *values, styled((status, _STYLES.get(status, "dim"))))
     return table
 
 
@@ -81,10 +76,10 @@ def _print_fixes(readings: Sequence[Reading], console: Console) -> None:
         style = "bold red" if reading.ok is False else "bold"
         purpose = f": {_PURPOSES[reading.name]}" if reading.name in _PURPOSES else ""
         console.print()
-        console.print(Text.assemble((escape_control_chars(reading.name), style), purpose))
+        console.print(styled((reading.name, style), (purpose, "")))
         fix = reading.fix.removesuffix(_FIX_OF_ALL)
         if console.is_terminal:
-            console.print(Padding(Text(escape_control_chars(fix)), (0, 0, 0, 2)))
+            console.print(Padding(fix, (0, 0, 0, 2)))
         else:
             print_line(console, f"  {fix}")
 
@@ -96,9 +91,9 @@ def _print_summary(readings: Sequence[Reading], console: Console) -> None:
     text = f"{pinned} of {total} switches pinned."
     if missed:
         names = ", ".join(r.name for r in readings if r.ok is False)
-        text = f"Requested and NOT in effect: {escape_control_chars(names)}. {text}"
+        text = f"Requested and NOT in effect: {names}. {text}"
     console.print()
-    console.print(Text(text, style="bold red" if missed else "bold"))
+    console.print(styled((text, "bold red" if missed else "bold")))
     if pinned < total:
         console.print("To pin all of them before Python starts: keras-repro run SCRIPT")
 

@@ -8,13 +8,30 @@ from statistics import fmean
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
+from rich.text import Text
 
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.task import Watcher
 from keras_repro.report.console.ledger_tail import LedgerTail
-from keras_repro.report.console.terminal import print_line, shown_path
+from keras_repro.report.console.terminal import print_line, shown_path, styled
 from keras_repro.report.text import counted
+
+
+class PlainColumn(ProgressColumn):
+    """Show a text in live lines.
+
+    Args:
+        template: a format string with the fields of the `rich.progress.Task` `task`.
+    """
+
+    def __init__(self, template: str) -> None:
+        super().__init__()
+        self._template = template
+
+    def render(self, task: Task) -> Text:
+        """Return the text for a line."""
+        return styled((self._template.format(task=task), ""))
 
 
 class LiveDisplay:
@@ -54,9 +71,9 @@ class ProgressWatcher(LiveDisplay, Watcher):
     def __init__(self, console: Console, runs: int) -> None:
         super().__init__(
             console,
-            TextColumn("{task.description}"),
+            PlainColumn("{task.description}"),
             BarColumn(bar_width=None),
-            TextColumn("{task.fields[epochs]} {task.fields[left]}"),
+            PlainColumn("{task.fields[epochs]} {task.fields[left]}"),
             expand=True,
         )
         self._runs = runs

@@ -8,12 +8,11 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
 
 from keras_repro.report import environment_text
 from keras_repro.report.console.terminal import print_line, shown_path
 from keras_repro.report.text import counted
-from keras_repro.utils.text import escape_control_chars, first_few
+from keras_repro.utils.text import first_few
 from keras_repro.utils.untrusted_json import as_mapping
 from keras_repro.workflows.reproduce.environment_diff import NOT_SET, EnvironmentDifference
 from keras_repro.workflows.reproduce.reproduce import Preparation, Reproduction
@@ -107,8 +106,7 @@ def _print_differences(differences: Sequence[EnvironmentDifference], console: Co
     for _ in range(4):
         table.add_column(overflow="fold")
     for difference in differences:
-        cells = (difference.what, difference.then, difference.here or "-", difference.implies)
-        table.add_row(*(Text(escape_control_chars(cell)) for cell in cells))
+        table.add_row(difference.what, difference.then, difference.here or "-", difference.implies)
     console.print(table)
 
 

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import SpinnerColumn, TaskID, TextColumn
+from rich.progress import SpinnerColumn, TaskID
 from rich.table import Table
-from rich.text import Text
 
 from keras_repro.report.console.ledger_tail import LedgerTail
-from keras_repro.report.console.progress import LiveDisplay
-from keras_repro.report.console.terminal import print_line, shown_path
-from keras_repro.utils.text import escape_control_chars
+from keras_repro.report.console.progress import LiveDisplay, PlainColumn
+from keras_repro.report.console.terminal import print_line, shown_path, styled
 from keras_repro.workflows.vary.catalogue import Variation
 from keras_repro.workflows.vary.results import BASELINE, REPEAT, VariationOutcome, Variations
 from keras_repro.workflows.vary.watcher import VariationWatcher
@@ -40,8 +38,8 @@ def print_variations(result: Variations, console: Console) -> None:
     table.add_column("how far", justify="right", no_wrap=True)
     outcomes = result.outcomes if result.repeat.verdict == "repeats" else ()
     for outcome in (result.repeat, *outcomes):
-        verdict = Text(outcome.verdict, style=_STYLES[outcome.verdict])
-        table.add_row(outcome.name, verdict, escape_control_chars(outcome.where), _distance(outcome))
+        verdict = styled((outcome.verdict, _STYLES[outcome.verdict]))
+        table.add_row(outcome.name, verdict, outcome.where, _distance(outcome))
     console.print()
     console.print(table)
     for outcome in outcomes:
@@ -105,7 +103,7 @@ class VaryWatcher(LiveDisplay, VariationWatcher):
     """
 
     def __init__(self, console: Console) -> None:
-        super().__init__(console, SpinnerColumn(), TextColumn("{task.description}"))
+        super().__init__(console, SpinnerColumn(), PlainColumn("{task.description}"))
         self._running: dict[str, _RunningVariation] = {}
 
     def on_start(self, name: str, change: str, ledger: Path) -> None:
@@ -121,7 +119,7 @@ class VaryWatcher(LiveDisplay, VariationWatcher):
                 run.tail.read()
                 taken = time.monotonic() - run.began
                 text = f"{name} ({run.change}): {run.tail.position}, {taken:.0f} s"
-                self._progress.update(run.task, description=escape_control_chars(text))
+                self._progress.update(run.task, description=text)
 
     def on_end(self, name: str, outcome: VariationOutcome) -> None:
         """Replace the live line of a run by a line that stays."""

@@ -17,6 +17,7 @@ from keras_repro.errors import PortabilityError, ResumeError, RunFolderError
 from keras_repro.processes.protocol import NOT_RESUMABLE, Plan
 from keras_repro.training.instrumentation.run_script import run_as_main
 from keras_repro.training.instrumentation.script_observer import ScriptObserver
+from keras_repro.utils.text import error_line
 
 
 def main(arguments: list[str]) -> int:
@@ -29,7 +30,7 @@ def main(arguments: list[str]) -> int:
     try:
         observer = ScriptObserver(plan)
     except RunFolderError as in_use:
-        print(f"keras-repro: {in_use}", file=sys.stderr)
+        print(error_line(in_use), file=sys.stderr)
         return NOT_RESUMABLE
     code = 0
     error: BaseException | None = None
@@ -62,7 +63,7 @@ def _exit_code(request: SystemExit) -> int:
 def _print_error(error: BaseException) -> None:
     """Print the traceback from the script's frames on, without ours."""
     if isinstance(error, PortabilityError | ResumeError):
-        print(f"keras-repro: {error}", file=sys.stderr)
+        print(error_line(error), file=sys.stderr)
         return
     trace, ours = error.__traceback__, (__name__, run_as_main.__module__)
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in ours:

@@ -23,6 +23,7 @@ from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.instrumentation.keras_hooks import KerasHooks
 from keras_repro.training.instrumentation.process_counter import ProcessCounter
 from keras_repro.training.probes.file_access import InputFiles
+from keras_repro.utils.text import error_line
 
 _NOTHING_TO_RESUME = (
     "the script never called kr.ReproducibleTrainer.fit, so there is nothing to resume: use the trainer "
@@ -100,7 +101,7 @@ class ScriptObserver:
         # A second Ctrl-C must not damage the record of the first one.
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         if self._script_resume is not None and code == 0 and not self._script_resume.fits:
-            print(f"keras-repro: {_NOTHING_TO_RESUME}", file=sys.stderr)
+            print(error_line(_NOTHING_TO_RESUME), file=sys.stderr)
             return NOT_RESUMABLE
         try:
             problem = self._record_end(code, error)
@@ -110,7 +111,7 @@ class ScriptObserver:
             return NOT_RESUMABLE
         if problem is not None:
             with contextlib.suppress(Exception):  # the script may have closed standard error
-                print(f"keras-repro: {problem}", file=sys.stderr)
+                print(error_line(problem), file=sys.stderr)
             return code or RECORDING_FAILED
         return code
 

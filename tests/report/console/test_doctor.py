@@ -7,7 +7,6 @@ import re
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from keras_repro.determinism.switches import SWITCHES, Reading
 from keras_repro.report.console.doctor import render_doctor
@@ -34,7 +33,7 @@ READINGS = [
 
 
 def printed(readings: list[Reading], width: int, **options: Any) -> str:
-    console = Console(file=io.StringIO(), width=width, highlight=False, emoji=False, **options)
+    console = make_console(io.StringIO(), width=width, **options)
     render_doctor(readings, ENVIRONMENT, console)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()

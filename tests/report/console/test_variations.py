@@ -6,8 +6,6 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
-from rich.console import Console
-
 from keras_repro.report.console.terminal import make_console
 from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
 from keras_repro.workflows.vary.catalogue import CATALOGUE
@@ -40,7 +38,7 @@ ALL = Variations(
 
 def printed(result: Variations, *, width: int | None = None) -> list[str]:
     file = io.StringIO()
-    console = make_console(file) if width is None else Console(file=file, width=width)
+    console = make_console(file) if width is None else make_console(file, width=width)
     print_variations(result, console)
     return [line.rstrip() for line in file.getvalue().splitlines()]
 
