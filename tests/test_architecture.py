@@ -19,7 +19,7 @@ PACKAGE = Path(__file__).parents[1] / "keras_repro"
 
 # The other folders that each folder imports, exactly: an entry that no module needs fails too.
 _TABLE = """
-cli: _version comparison determinism errors processes report/console storage workflows/vary
+cli: _version comparison determinism errors processes report/console storage utils workflows/vary
 cli/commands: cli comparison comparison/distances determinism errors ledger processes provenance report
     report/charts report/console report/html report/paper root_cause workflows workflows/reproduce
     workflows/vary

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -401,6 +402,12 @@ def test_hostile_text_in_a_ledger_is_escaped(command: Any, here: Path) -> None:
             ("verify", "a.py", "--runs", "1"),
             "argument --runs: needs a whole number from 2, received '1' (see 'keras-repro verify --help')",
         ),
+        (
+            ("verify", "a.py", "--runs", "99999999999999"),
+            "argument --runs: needs a whole number up to 10000, received '99999999999999'",
+        ),
+        (("run", "a.py", "--pin-seed", "4294967296"), "argument --pin-seed: needs a whole number up to 4294"),
+        (("run", "a.py", "--max-steps", "9" * 5000), "argument --max-steps: needs a whole number up to 9223"),
         (("verify", "a.py", "--max-epochs", "x"), "argument --max-epochs: needs a whole number from 1"),
         (("verify", "a.py", "--runs"), "argument --runs: expected one argument"),
         (
@@ -525,15 +532,43 @@ def test_training_in_another_process_is_reported(process: Any, here: Path) -> No
     )
 
 
-def test_closed_pipe_exits_with_2_without_a_traceback(process: Any, here: Path) -> None:
-    a, b = make_run(here / "a"), make_run(here / "b")
-    started = process(*CLI, "compare", a, b)
-    assert started.stdout is not None
-    started.stdout.close()
-    assert started.wait() == 2
-    assert started.stderr is not None
-    assert "Traceback" not in started.stderr.read()
-    started.stderr.close()
+@pytest.mark.parametrize("closing", ["| true", ">&-", "> /dev/full", ">&- 2>&-", "> /dev/full 2>&1"])
+def test_answer_that_nobody_can_read_exits_with_2(here: Path, closing: str) -> None:
+    make_run(here / "a")
+    make_run(here / "b", weights="11")
+    script = f"""
+        set -o pipefail
+        {sys.executable} -m keras_repro.cli compare a b {closing}
+        echo "compare: $?"
+        {sys.executable} -m keras_repro.cli report a {closing}
+        echo "report: $?"
+    """
+    variables = os.environ | {"PYTHONPATH": str(TESTS.parent)}
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=variables)
+    assert done.stdout == "compare: 2\nreport: 2\n"
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("error", [ZeroDivisionError("x\x1b[2J\ny"), MemoryError(), RecursionError("deep")])
+def test_unexpected_error_exits_with_2_and_keeps_its_traceback(
+    command: Any, here: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    def command_with_a_mistake(options: object) -> int:
+        raise error
+
+    monkeypatch.setattr("keras_repro.cli.commands.compare.command", command_with_a_mistake)
+    monkeypatch.setattr(tempfile, "tempdir", str(here))
+    answer = command("compare", "a", "b")
+    refused(answer, f"internal error: {type(error).__name__}: ")
+    assert "\x1b" not in answer.err
+    (kept,) = here.glob("keras-repro-error-*.txt")
+    assert answer.err.endswith(f"; the traceback is in {kept}\n")
+    assert "in command_with_a_mistake\n    raise error\n" in kept.read_text()
+    with monkeypatch.context() as without_temporary_folder:
+        without_temporary_folder.setattr(tempfile, "tempdir", str(here / "none"))
+        answer = command("compare", "a", "b")
+    refused(answer, f"internal error: {type(error).__name__}: ")
+    assert answer.err.endswith("; its traceback could not be kept\n")
 
 
 def until(condition: Callable[[], Any]) -> None:

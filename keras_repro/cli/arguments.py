@@ -11,6 +11,10 @@ from keras_repro._version import __version__
 from keras_repro.errors import ReproError
 
 _DEFAULT_RUNS = 3
+_MOST_RUNS = 10_000
+_MOST_THREADS = 4096
+_LARGEST_SEED = 2**32 - 1  # of Python's hash seed and of NumPy
+_LARGEST = 2**63 - 1
 _SCRIPT_USAGE = "keras-repro {} [OPTIONS] (SCRIPT | -m MODULE) [ARGUMENTS OF THE SCRIPT]"
 _SCRIPT_EPILOG = "Options may follow SCRIPT. Everything after -- is passed to the script unchanged."
 
@@ -92,17 +96,17 @@ def _commands() -> dict[str, _Command]:
         run_dir,
         force,
         json_file,
-        _option("--pin-seed", "pin this seed (default: 42)", type=_at_least(0), default=42),
+        _option("--pin-seed", "pin this seed (default: 42)", type=_within(0, _LARGEST_SEED), default=42),
         _flag("--portable", "produce the same bits on any x86-64 CPU with AVX2 (slower)"),
         _option(
             "--threads",
             "set the threads that a portable run is guaranteed for (default: 1)",
-            type=_at_least(1),
+            type=_within(1, _MOST_THREADS),
             default=1,
         ),
         _flag("--allow-unportable", "train even if the model is not portable, and record why"),
-        _option("--max-epochs", "limit the epochs of every fit", type=_at_least(1)),
-        _option("--max-steps", "limit the steps of every epoch", type=_at_least(1)),
+        _option("--max-epochs", "limit the epochs of every fit", type=_within(1)),
+        _option("--max-steps", "limit the steps of every epoch", type=_within(1)),
         _option(
             "--every",
             "record state and batch of every step, or of every N-th one",
@@ -127,7 +131,7 @@ def _commands() -> dict[str, _Command]:
             "run a script several times in fresh processes and compare the runs",
             [
                 *script_options,
-                _option("--runs", runs_help, type=_at_least(2)),
+                _option("--runs", runs_help, type=_within(2, _MOST_RUNS)),
                 _flag("--enforce", "pin every seed and switch"),
                 _flag("--keep-hash-seed", "use the same hash seed for all runs"),
                 _flag("--keep-going", "let all runs finish, even after they diverge"),
@@ -140,7 +144,7 @@ def _commands() -> dict[str, _Command]:
                 _option(
                     "--jobs",
                     "run up to this many independent variations at once (default: 1)",
-                    type=_at_least(1),
+                    type=_within(1, _MOST_THREADS),
                 ),
                 _flag("--no-copy", "run variations in the folder itself, not in copies of it"),
                 html_file,
@@ -267,15 +271,17 @@ def _every(text: str) -> str | int:
     return number
 
 
-def _at_least(smallest: int) -> Callable[[str], int]:
+def _within(smallest: int, largest: int = _LARGEST) -> Callable[[str], int]:
     def parse_number(text: str) -> int:
         if (number := _whole_number(text)) < smallest:
             raise argparse.ArgumentTypeError(f"needs a whole number from {smallest}, received {text!r}")
+        if number > largest:
+            raise argparse.ArgumentTypeError(f"needs a whole number up to {largest}, received {text[:40]!r}")
         return number
 
     return parse_number
 
 
 def _whole_number(text: str) -> int:
-    """Return the number that a text holds, -1 if it holds none."""
-    return int(text) if text.isdecimal() else -1
+    """Return the number that a text holds, -1 if it holds none. Digits after the 20th are ignored."""
+    return int(text[:20]) if text.isdecimal() else -1

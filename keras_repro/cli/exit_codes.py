@@ -1,11 +1,13 @@
 """Decide the exit code of every command.
 
-0: identical, or no finding. 1: a difference, or a finding. 2: a usage error, or unreadable input.
+0: identical, or no finding. 1: a difference, or a finding. 2: a usage error, unreadable input, an answer that
+could not be written because standard output was closed, or an internal error.
 In addition, `run --resume` exits with 128 plus the number of the signal that interrupted the script.
 """
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,7 +25,8 @@ def fail(message: object, output: str = "") -> int:
     """Print one line on standard error; return the exit code of an error."""
     from keras_repro.report.console.terminal import print_error
 
-    sys.stdout.flush()
+    with contextlib.suppress(AttributeError, OSError):  # it may be closed
+        sys.stdout.flush()
     print_error(message, output)
     return ERROR
 

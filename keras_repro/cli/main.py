@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -11,6 +12,7 @@ from typing import Any, NoReturn
 
 from keras_repro.cli.arguments import parse
 from keras_repro.cli.exit_codes import ERROR, fail
+from keras_repro.cli.internal_error import internal_error_message
 from keras_repro.errors import ReproError
 
 
@@ -24,6 +26,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     # Schedulers stop a job with SIGTERM: end child processes and keep ledgers as for Ctrl-C.
     signal.signal(signal.SIGTERM, _interrupt)
     try:
+        try:
+            return _run(arguments)
+        finally:
+            for stream in filter(None, (sys.stdout, sys.stderr)):
+                stream.flush()
+    except OSError:  # the answer could not be printed
+        _discard_output()
+        return ERROR
+
+
+def _run(arguments: list[str]) -> int:
+    try:
         options = parse(arguments)
         command = import_module(f"keras_repro.cli.commands.{options.command}")
         return int(command.command(options))
@@ -32,12 +46,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return fail("interrupted: the child process has ended, its records are kept")
     except BrokenPipeError:
-        # The reader has closed the pipe: keep Python from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ERROR
+        raise
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
-        return fail(f"I/O error: {file}{error.strerror}")
+        return fail(f"I/O error: {file}{error.strerror or error}")
+    except Exception as error:
+        return fail(internal_error_message(error))
+
+
+def _discard_output() -> None:
+    """Discard what is still to be printed and cannot be: Python would exit with 120."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            os.dup2(null, stream.fileno())
+    os.close(null)
 
 
 def _interrupt(number: int, frame: Any) -> NoReturn:
