@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import NOT_IN_A_THREAD, DiagnosisCase
+from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.divergence_report import LayerDescription
 from keras_repro.storage.trace_file import HookEvent, StepBeginEvent

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from keras_repro.root_cause.evidence import SET_SEED, DiagnosisCase
+from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares
 from keras_repro.source_code.dataflow import SourceModel

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from keras_repro.root_cause.evidence import DiagnosisCase, Evidence
+from keras_repro.root_cause.diagnosis_case import DiagnosisCase
+from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.before_training import configuration, initial_values, seed_generators
 from keras_repro.root_cause.rules.between_steps import between_steps

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keras_repro.root_cause.evidence import DiagnosisCase
+from keras_repro.root_cause.diagnosis_case import DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.storage.divergence_report import LayerDescription

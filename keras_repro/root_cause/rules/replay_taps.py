@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from keras_repro.comparison.distances.tensor_distance import distance
-from keras_repro.root_cause.evidence import DiagnosisCase
+from keras_repro.root_cause.diagnosis_case import DiagnosisCase
 from keras_repro.storage.divergence_report import (
     LayerDescription,
     OperationReport,

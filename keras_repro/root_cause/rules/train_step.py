@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.root_cause.evidence import DiagnosisCase, seeds_set
+from keras_repro.root_cause.diagnosis_case import DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.input_data import step_draws_data
 from keras_repro.root_cause.rules.replay_taps import (
