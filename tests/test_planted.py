@@ -17,6 +17,7 @@ SAMPLE = (
     "clean/ordered_threads",
     "dropout/shared_layer",
     "hash/hashing_trick",
+    "initialization/data_and_weights",
     "initialization/new_head_reseeded",
     "operation/gradient_noise",
     "shuffling/fit_shuffles",
@@ -61,6 +62,7 @@ def test_sampled_cases_are_explained(run, name):
     if score.EXPLAIN and not result.case.clean:
         assert result.cause_right, result.divergence
         assert result.place_right, result.divergence
+        assert result.fix_right, result.divergence
 
 
 def test_each_source_has_enough_cases():
@@ -71,7 +73,7 @@ def test_each_source_has_enough_cases():
 
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
 def test_expectation_of_each_script_is_sound(case):
-    known = {"cause", "place", "file", "why"}
+    known = {"cause", "place", "file", "fix", "also", "why"}
     data = json.loads(case.script.with_suffix(".json").read_text())
     assert set(data) <= ({"clean", "why"} if case.clean else known)
     assert case.why.endswith(".")
@@ -83,7 +85,7 @@ def test_expectation_of_each_script_is_sound(case):
     assert case.place
     assert set(case.place) <= {"line", "layer", "variable"}
     texts = [(case.script.parent / name).read_text() for name in case.files]
-    for fragment in case.place.get("line", ()):
+    for fragment in (*case.place.get("line", ()), *case.also):
         matches = [line for text in texts for line in text.splitlines() if fragment in line]
         assert len(matches) == 1, (fragment, matches)
 
@@ -151,6 +153,16 @@ def test_score_fails_if_a_case_is_missed_or_a_false_alarm(capsys):
     output = capsys.readouterr().out
     assert "found         0/1" in output
     assert "false alarms  1/1" in output
+
+
+def test_fix_and_further_sources_are_judged():
+    case = replace(CASE, fix=("seed=42",), also=("x = draw",))
+    also = [{"source": {"code": "x = draw()"}, "fix": None}]
+    divergence = {"fix": "f(seed=42)", "diagnosis": {"also": also}}
+    result = Result(case=case, code=1, divergence=divergence, error="", seconds=1.0)
+    assert result.fix_right
+    assert not replace(result, divergence=divergence | {"fix": None}).fix_right
+    assert not replace(result, divergence=divergence | {"diagnosis": {"also": []}}).fix_right
 
 
 def test_score_fails_below_the_bars(monkeypatch, capsys):

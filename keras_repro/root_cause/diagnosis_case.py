@@ -9,6 +9,7 @@ from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.root_line import find_root_line
 from keras_repro.root_cause.suspects import (
+    ENTROPY,
     OWN_GENERATORS,
     Suspect,
     entropy_suspects,
@@ -17,6 +18,7 @@ from keras_repro.root_cause.suspects import (
     thread_suspects,
 )
 from keras_repro.source_code.dataflow import SourceModel
+from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
 from keras_repro.storage.divergence_report import (
     Difference,
     E,
@@ -256,6 +258,18 @@ class DiagnosisCase:
             sinks = tuple(s.source for s in near)
             return self._root_of(sinks, interval=self.report.interval) or near[0].source
         return self._root_of(sinks, strict=strict)
+
+    def draws_unseeded(self, source: SourceLine | None) -> bool:
+        """Return whether a line drew from a generator of the process that no seed had set."""
+        return source is not None and any(
+            s.at == (source.file, source.line) and OWN_GENERATORS & set(s.names) - self._seeded
+            for s in self.suspects
+        )
+
+    def is_source(self, source: SourceLine) -> bool:
+        """Return whether a line is a source of nondeterminism by itself, by its text or its values."""
+        asks = any(s.at == (source.file, source.line) and ENTROPY in s.names for s in self.suspects)
+        return asks or self.draws_unseeded(source) or nondeterminism_level(source.code) == SOURCE
 
     def background_thread_line(self) -> SourceLine | None:
         """Return the line from which the values in other threads were computed."""

@@ -14,6 +14,18 @@ from keras_repro.utils.source_line import SourceLine
 
 
 @dataclass(frozen=True, kw_only=True)
+class FurtherSource:
+    """A line that makes the runs differ independently of the cause, and what to change in it."""
+
+    source: SourceLine
+    fix: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON form."""
+        return {"source": self.source.to_dict(), "fix": self.fix}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
     """The result of a diagnosis.
 
@@ -32,6 +44,7 @@ class Explanation:
         evidence: what was observed, a line each.
         ruled_out: what was found to agree, a line each.
         fix: what to change, as one line of code if possible.
+        also: other lines that must be changed too, each with its fix.
         trainings: number of trainings of the diagnosis.
     """
 
@@ -49,13 +62,19 @@ class Explanation:
     evidence: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
     fix: str | None = None
+    also: tuple[FurtherSource, ...] = ()
     trainings: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""
         source = None if self.source is None else self.source.to_dict()
-        lists = {"evidence": list(self.evidence), "ruled_out": list(self.ruled_out)}
-        return {**asdict(self), **lists, "source": source}
+        return {
+            **asdict(self),
+            "source": source,
+            "evidence": list(self.evidence),
+            "ruled_out": list(self.ruled_out),
+            "also": [further.to_dict() for further in self.also],
+        }
 
     def to_divergence(self) -> dict[str, Any]:
         """Return what the `divergence` of a comparison's JSON form gains; it keeps its fit and epoch."""

@@ -45,6 +45,8 @@ class SourceModel:
         if node is None:
             return set()
         parts = [node] if isinstance(node, ast.FunctionDef | ast.ClassDef) else head_of(node)
+        # A name that it sets is not read.
+        parts = [p for p in parts if not (isinstance(p, ast.Name) and isinstance(p.ctx, ast.Store))]
         return {name for part in parts for name in _loads(part)}
 
     def set_by(self, file: str, line: int) -> set[str]:

@@ -187,6 +187,7 @@ class VariableEvent(TraceEvent, tag="variable", identity=("name",), compared=("d
         optimizer: class of the optimizer that created it, empty if none did.
         source: the line that constructed the layer or optimizer, or else the variable.
         is_seed: whether it is the state of a seed generator.
+        is_unseeded: whether its initializer took its seed from Python's generator.
     """
 
     name: str
@@ -195,6 +196,7 @@ class VariableEvent(TraceEvent, tag="variable", identity=("name",), compared=("d
     optimizer: str = ""
     source: SourceLine | None = None
     is_seed: bool = False
+    is_unseeded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@
     python tests/planted/score.py hash clean/uuid      those whose names start with these
 
 `NAME.json` next to each script `SOURCE/NAME.py` holds the expected result: `{"cause", "place", "why"}` with
-optional `file`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
+optional `file`, `fix` and `also`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ sys.path.insert(0, str(HERE.parent))
 
 from forkserver import ForkServerPool  # noqa: E402
 
-CAUSE_BAR, PLACE_BAR = 0.95, 0.85
+CAUSE_BAR, PLACE_BAR, FIX_BAR = 0.95, 0.85, 0.9
 
 # Options that ask for the cause; without them only the verdict is scored.
 EXPLAIN: tuple[str, ...] = ("--explain",)
@@ -53,6 +53,8 @@ class Case:
         place: the correct `line`, `layer` or `variable`; any one is enough.
         files: names of the files that contain the lines of `place`.
         why: one sentence for people.
+        fix: text in a correct fix; any one is enough; empty if any fix is accepted.
+        also: text in the lines that must be named as further sources.
     """
 
     name: str
@@ -61,6 +63,8 @@ class Case:
     place: Mapping[str, tuple[str, ...]]
     files: tuple[str, ...]
     why: str
+    fix: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
     @property
     def script(self) -> Path:
@@ -101,6 +105,17 @@ class Result:
         """Whether the line, the layer or the variable is right."""
         return self.found and place_is_right(self.divergence, self.case)
 
+    @property
+    def fix_right(self) -> bool:
+        """Whether the fix and the further sources are those that the case asks for, if it does."""
+        diagnosis = self.divergence.get("diagnosis") or {}
+        lines = [further["source"]["code"] for further in diagnosis.get("also", ())]
+        fix = str(self.divergence.get("fix"))
+        wanted = self.case.fix
+        return (not wanted or any(text in fix for text in wanted)) and all(
+            any(text in line for line in lines) for text in self.case.also
+        )
+
 
 def cases(names: Sequence[str] = ()) -> list[Case]:
     """All cases, or those whose names start with one of `names`."""
@@ -119,6 +134,8 @@ def read_case(name: str) -> Case:
         place={kind: _several(right) for kind, right in data.get("place", {}).items()},
         files=_several(data.get("file")) or (f"{Path(name).name}.py",),
         why=data["why"],
+        fix=_several(data.get("fix")),
+        also=_several(data.get("also")),
     )
 
 
@@ -216,6 +233,8 @@ def _row(result: Result) -> str:
         place_named = f"{source[0]}:{source[1]}" if source else "no line"
         named = result.divergence.get("layer"), result.divergence.get("variable")
         row += f"  <- named: {place_named}, {', '.join(str(n) for n in named if n)}"
+    elif EXPLAIN and not case.clean and not result.fix_right:
+        row += f"  <- fix: {result.divergence.get('fix')}"
     return row
 
 
@@ -232,6 +251,11 @@ def _summary(results: Sequence[Result]) -> int:
         if EXPLAIN and planted:
             print(f"{name:13} {right}/{len(planted)} ({right / len(planted):.0%}, bar {bar:.0%})")
             good &= right >= bar * len(planted)
+    with_fix = [r for r in planted if r.case.fix or r.case.also]
+    if EXPLAIN and with_fix:
+        right = sum(r.fix_right for r in with_fix)
+        print(f"fix right     {right}/{len(with_fix)} ({right / len(with_fix):.0%}, bar {FIX_BAR:.0%})")
+        good &= right >= FIX_BAR * len(with_fix)
     print(f"false alarms  {false_alarms}/{len(results) - len(planted)}")
     return 0 if good else 1
 

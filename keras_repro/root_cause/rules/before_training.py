@@ -54,7 +54,8 @@ def initial_values(case: DiagnosisCase) -> Explanation | None:
     tensor = _tensor_named_as(variable, tensors)
     owner = case.owner(tensor)
     line = (owner.source if owner else None) or variable.source
-    root = case.root_line(line, strict=True)
+    takes_seed = variable.is_unseeded and case.draws_unseeded(line)
+    root = line if takes_seed else case.root_line(line, strict=True)
     seeds = seeds_set(case)
     fix = suggest_fix(root.code) if root is not None else None
     sentence = "weights were created from values that differ"

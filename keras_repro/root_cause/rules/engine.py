@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from keras_repro.root_cause.diagnosis_case import DiagnosisCase
 from keras_repro.root_cause.evidence import Evidence
-from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.explanation import Explanation, FurtherSource
 from keras_repro.root_cause.rules.before_training import configuration, initial_values, seed_generators
 from keras_repro.root_cause.rules.between_steps import between_steps
 from keras_repro.root_cause.rules.conclusion import conclude
-from keras_repro.root_cause.rules.input_data import input_data
+from keras_repro.root_cause.rules.input_data import given_data, input_data
 from keras_repro.root_cause.rules.outside_fit import results, structure
 from keras_repro.root_cause.rules.train_step import several_threads, train_step
+from keras_repro.utils.source_line import SourceLine
 
 _RULES: tuple[Callable[[DiagnosisCase], Explanation | None], ...] = (
     configuration,
@@ -40,7 +41,21 @@ def explain(evidence: Evidence) -> Explanation:
     if found is None:
         source = case.root_line()
         found = case.explanation("unknown", "the cause of the difference was not found", source=source)
-    return _under_conditions(conclude(case, found), evidence.varied)
+    concluded = conclude(case, found)
+    return _under_conditions(replace(concluded, also=_further_sources(case, concluded)), evidence.varied)
+
+
+def _further_sources(case: DiagnosisCase, explanation: Explanation) -> tuple[FurtherSource, ...]:
+    """Return the sources of other differences before the first step, which its line does not explain."""
+    if explanation.cause not in ("initial_weights", "random_state"):
+        return ()
+    sources: dict[SourceLine, FurtherSource] = {}
+    for rule in (initial_values, seed_generators, given_data):
+        found = rule(case)
+        further = None if found is None else conclude(case, found)
+        if further and further.source and case.is_source(further.source):
+            sources[further.source] = FurtherSource(source=further.source, fix=further.fix)
+    return tuple(further for line, further in sources.items() if line != explanation.source)
 
 
 def _under_conditions(explanation: Explanation, varied: str | None) -> Explanation:

@@ -24,6 +24,11 @@ from keras_repro.utils.source_line import SourceLine
 
 def input_data(case: DiagnosisCase) -> Explanation | None:
     """Explain different data given to fit, or a different batch."""
+    return given_data(case) or _batch(case)
+
+
+def given_data(case: DiagnosisCase) -> Explanation | None:
+    """Explain different data given to fit, to an evaluation or to a prediction."""
     for what, event, reference in _described_data(case):
         left, right = event or {}, reference or {}
         if left.get("digest") == right.get("digest") or not left.get("digest"):
@@ -36,7 +41,7 @@ def input_data(case: DiagnosisCase) -> Explanation | None:
             source=root or next(iter(case.method_calls()), None),
             evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
         )
-    return _batch(case)
+    return None
 
 
 _Description = Mapping[str, Any] | None  # of data, as the ledger has it

@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from keras_repro.source_code.call_site import calling_object, user_call_site
+from keras_repro.source_code.call_site import calling_object, frames_from, user_call_site
 from keras_repro.storage.trace_file import VariableEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.construction_sites import ConstructionSites
@@ -85,5 +85,14 @@ class VariableProbe(InitialValues):
                 optimizer=owner_class if is_optimizer else "",
                 source=site or user_call_site(sys._getframe(1)),
                 is_seed=variable.dtype.is_integer and variable.shape.rank == 1,
+                is_unseeded=_has_unseeded_initializer(sys._getframe(1)),
             )
         )
+
+
+def _has_unseeded_initializer(frame: Any) -> bool:
+    """Return whether the variable that is created in a frame has a random initializer without a seed."""
+    given = (f.f_locals.get("initializer") for f in frames_from(frame))
+    initializer = next((i for i in given if isinstance(i, keras.initializers.Initializer)), None)
+    is_kerases = type(initializer).__module__.startswith("keras.")  # no code of the user's is called
+    return is_kerases and initializer is not None and initializer.get_config().get("seed", 0) is None

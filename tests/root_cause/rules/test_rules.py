@@ -19,7 +19,9 @@ from keras_repro.storage.divergence_report import (
 )
 from keras_repro.storage.trace_file import (
     BatchEvent,
+    CallEvent,
     CheckedEvent,
+    FitEvent,
     Interval,
     LineEvent,
     RecordEvent,
@@ -139,3 +141,59 @@ def test_step_whose_replay_differs_is_explained_by_an_operation() -> None:
     assert (explanation.cause, explanation.sentence) == ("operation", "an operation does not repeat itself")
     assert explanation.ruled_out == ("the state before the step was the same", "the batch was the same")
     assert explanation.evidence[:2] == ("1 tensor differs: k", "digests of k: b and a")
+
+
+UNSEEDED = """
+x = np.random.rand(9, 2)
+model = keras.Sequential([keras.layers.Dense(3, kernel_initializer=START)])
+model.fit(x)
+"""
+
+
+@pytest.mark.parametrize(("is_unseeded", "line", "also"), [(True, 3, [2]), (False, 2, [])])
+def test_line_that_draws_the_seed_comes_before_the_line_of_the_data(
+    tmp_path: Path, is_unseeded: bool, line: int, also: list[int]
+) -> None:
+    path = tmp_path / "train.py"
+    path.write_text(UNSEEDED.replace("START", "'he_normal'" if is_unseeded else "Constant(x[0])"))
+    at = {number: SourceLine(file=str(path), line=number) for number in (3, 4)}
+
+    def line_event(number: int, digest: str, *names: str) -> LineEvent:
+        digests = dict.fromkeys(names, digest)
+        return LineEvent(file=str(path), line=number, digests=digests, runs=((number, digest),))
+
+    def events(digest: str) -> list[Any]:
+        # Also the second line draws a seed: perhaps for another initializer.
+        names = ("random",) if is_unseeded else ("random", "x")
+        return [
+            line_event(2, digest, "x", "np.random"),
+            line_event(3, digest, *names),
+            VariableEvent(
+                name="dense/kernel", digest=digest, layer="Dense", source=at[3], is_unseeded=is_unseeded
+            ),
+            FitEvent(
+                position="fit 0",
+                data={"digest": digest * 12},
+                validation_data=None,
+                configuration=None,
+                arguments=None,
+            ),
+        ]
+
+    event, reference = (
+        RecordEvent(position="start 0", record_kind="start", tensors={"weights": {"layers/0/kernel": d}})
+        for d in "ab"
+    )
+    call = CallEvent(method="fit", source=at[4])
+    differences = [
+        Difference(interval=0, event=e, reference=r) for e, r in zip(events("a"), events("b"), strict=True)
+    ]
+    report = DivergenceReport(interval=0, event=event, reference=reference, differences=tuple(differences))
+    first = [Interval(context=(*events("b"), call), checked=reference)]
+    second = [Interval(context=(*events("a"), call), checked=event)]
+    explanation = explain(Evidence(first=first, second=second, report=report))
+    assert explanation.cause == "initial_weights"
+    assert explanation.source is not None
+    assert explanation.source.line == line
+    assert [further.source.line for further in explanation.also] == also
+    assert [further["source"]["line"] for further in explanation.to_dict()["also"]] == also
