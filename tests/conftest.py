@@ -21,7 +21,6 @@ from keras_repro.processes.child import Outcome
 from keras_repro.processes.task import Task
 from keras_repro.storage.run_folder import OUTPUT_NAME
 from keras_repro.workflows import verify as verification
-from keras_repro.workflows.reproduce import reproduce as reproduction
 
 TESTS = Path(__file__).resolve().parent
 # `--import-mode=importlib` does not add it.
@@ -163,8 +162,9 @@ def command(
 ) -> Iterator[Callable[..., Answer]]:
     """Run `keras-repro` in this process; its children are forked."""
     from keras_repro.cli import main as cli
+    from keras_repro.cli.commands import reproduce, verify
 
-    for module, name in ((verification, "verify"), (reproduction, "reproduce")):
+    for module, name in ((verify, "verify"), (reproduce, "reproduce")):
         forked = partial(getattr(module, name), launcher=forkserver.launcher)
         monkeypatch.setattr(module, name, forked)
     before = signal.getsignal(signal.SIGTERM)

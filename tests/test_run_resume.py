@@ -20,7 +20,6 @@ from forkserver import ForkServer
 
 from keras_repro.errors import RunFolderError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.processes import child as launch
 from keras_repro.storage.run_lock import RunLock
 
 Run = Callable[..., Answer]
@@ -29,7 +28,7 @@ Run = Callable[..., Answer]
 @pytest.fixture
 def run(command: Run, here: Path, forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Call `keras-repro run --resume`; the script runs in a forked child."""
-    monkeypatch.setattr(launch, "LAUNCHER", forkserver.launcher)
+    monkeypatch.setattr("keras_repro.cli.commands.run.LAUNCHER", forkserver.launcher)
     for name in ("two_fits.py", "plain_fit.py", "small.py"):
         shutil.copy(SCRIPTS / name, name)
     return partial(command, "run", "--resume")

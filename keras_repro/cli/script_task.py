@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
+from keras_repro.determinism.portable_pins import Portability, portable_environment
+from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import ReproError
-
-if TYPE_CHECKING:
-    from keras_repro.processes.task import Task
+from keras_repro.processes.task import Task, check_task
 
 
 def task_from_options(options: argparse.Namespace) -> Task:
@@ -17,10 +16,6 @@ def task_from_options(options: argparse.Namespace) -> Task:
     Raises:
         ReproError: the options do not fit together, or there is no such script.
     """
-    from keras_repro.determinism.portable_pins import Portability, portable_environment
-    from keras_repro.determinism.switches import pinned_environment
-    from keras_repro.processes.task import Task, check_task
-
     pinned, portability = pinned_environment(options.pin_seed) if options.enforce else {}, None
     if options.portable:
         if not options.enforce:

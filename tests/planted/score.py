@@ -38,7 +38,7 @@ CAUSE_BAR, PLACE_BAR, FIX_BAR = 0.95, 0.85, 0.9
 # Options that ask for the cause; without them only the verdict is scored.
 EXPLAIN: tuple[str, ...] = ("--explain",)
 
-# Modules of keras_repro.workflows whose function of the same name starts processes.
+# Commands whose function of the same name starts processes.
 LAUNCHING = ("verify",) if not EXPLAIN else ("verify", "diagnose")
 
 
@@ -157,7 +157,7 @@ def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
 @contextlib.contextmanager
 def launcher() -> Iterator[Callable[[Case], Result]]:
     """Yield a function that runs `keras-repro verify` on a case, in forked children."""
-    modules = [importlib.import_module(f"keras_repro.workflows.{name}") for name in LAUNCHING]
+    modules = [importlib.import_module(f"keras_repro.cli.commands.{name}") for name in LAUNCHING]
     originals = [getattr(module, name) for module, name in zip(modules, LAUNCHING, strict=True)]
     before = signal.getsignal(signal.SIGTERM)
     with ForkServerPool() as pool:

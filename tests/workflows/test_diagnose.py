@@ -14,7 +14,7 @@ from forkserver import ForkServer
 
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.trace_file import StepEndEvent, StepPosition, read_trace
-from keras_repro.workflows import diagnose as diagnosis
+from keras_repro.workflows.diagnose import diagnose
 
 SUMMARY = ["cause", "where", "what", "line", "fix"]
 
@@ -24,7 +24,8 @@ def explaining(
     command: Callable[..., Answer], forkserver: ForkServer, monkeypatch: pytest.MonkeyPatch
 ) -> Any:
     """Run `keras-repro` in this process; its children, also of a diagnosis, are forked."""
-    monkeypatch.setattr(diagnosis, "diagnose", partial(diagnosis.diagnose, launcher=forkserver.launcher))
+    forked = partial(diagnose, launcher=forkserver.launcher)
+    monkeypatch.setattr("keras_repro.cli.commands.diagnose.diagnose", forked)
 
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
         answer = command(*arguments, "--json", "output.json")

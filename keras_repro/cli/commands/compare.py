@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
 
 from keras_repro.cli.exit_codes import comparison_exit_code
 from keras_repro.cli.output_files import write_json, write_text
-
-if TYPE_CHECKING:
-    from keras_repro.comparison.result import Comparison
+from keras_repro.comparison.compare import compare
+from keras_repro.comparison.distances.layer_distances import distances
+from keras_repro.comparison.result import Comparison
+from keras_repro.errors import LedgerError
+from keras_repro.report.charts.png import write_png
+from keras_repro.report.console.comparison import print_comparison
+from keras_repro.report.console.terminal import make_console
+from keras_repro.report.html.compare_page import render_comparison
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.comparison.compare import compare
-    from keras_repro.report.console.comparison import print_comparison
-    from keras_repro.report.console.terminal import make_console
-
     comparison = compare(options.a, options.b, noise=options.noise)
     write_json(options, comparison.to_dict())
     if options.html is not None or options.png is not None:
@@ -27,18 +27,11 @@ def command(options: argparse.Namespace) -> int:
 
 def _draw(options: argparse.Namespace, comparison: Comparison) -> None:
     """Write the page and the picture."""
-    from keras_repro.comparison.distances.layer_distances import distances
-    from keras_repro.errors import LedgerError
-
     try:
         layer_distances = distances(*comparison.ledgers)
     except LedgerError:  # The ledgers are intact, so a sidecar file is not: draw without distances.
         layer_distances = None
     if options.html is not None:
-        from keras_repro.report.html.compare_page import render_comparison
-
         write_text(options.html, render_comparison(comparison, layer_distances))
     if options.png is not None:
-        from keras_repro.report.charts.png import write_png
-
         write_png(options.png, comparison, layer_distances)

@@ -6,28 +6,28 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Console
 
 from keras_repro.cli.exit_codes import comparison_exit_code
 from keras_repro.cli.output_files import check_output_file, write_json
 from keras_repro.cli.run_folders import parent_folder
+from keras_repro.comparison.compare import compare_all
+from keras_repro.comparison.divergence import Divergence
+from keras_repro.comparison.notes import HASH_SEEDS_DIFFER
+from keras_repro.comparison.result import Comparison
 from keras_repro.errors import LaunchError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from keras_repro.comparison.divergence import Divergence
-    from keras_repro.comparison.result import Comparison
-    from keras_repro.processes.task import Task
-    from keras_repro.root_cause.explanation import Explanation
+from keras_repro.processes.task import Task
+from keras_repro.report.console.comparison import print_comparison
+from keras_repro.report.console.diagnosis import print_explanation
+from keras_repro.report.console.terminal import make_console, print_line
+from keras_repro.root_cause.explanation import Explanation
+from keras_repro.workflows.diagnose import MOST_TRAININGS, diagnose
+from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_from_runs
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.comparison.compare import compare_all
-    from keras_repro.report.console.comparison import print_comparison
-    from keras_repro.report.console.terminal import make_console
-    from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_from_runs
-
     console = make_console()
     check_output_file(options.json)
     runs = [options.a, options.b]
@@ -69,9 +69,6 @@ def explain(
         stop_early: whether the trainings may stop after the epoch in which the runs diverged.
         created: files that the first run created and that were not there before.
     """
-    from keras_repro.comparison.notes import HASH_SEEDS_DIFFER
-    from keras_repro.report.console.diagnosis import print_explanation
-
     divergence = comparison.divergence
     assert divergence is not None
     explanation = _diagnose(task, divergence, folder, console, stop_early=stop_early, created=created)
@@ -98,8 +95,6 @@ def _diagnose(
     stop_early: bool,
     created: Sequence[str],
 ) -> Explanation:
-    from keras_repro.report.console.terminal import print_line
-    from keras_repro.workflows.diagnose import MOST_TRAININGS, diagnose
 
     def on_start(number: int) -> None:
         print_line(console, f"diagnosing: training {number} of at most {MOST_TRAININGS}")

@@ -7,12 +7,11 @@ from pathlib import Path
 
 from keras_repro.cli.exit_codes import OK
 from keras_repro.cli.output_files import write_json, write_text
+from keras_repro.report.console.terminal import print_document
+from keras_repro.report.paper.report import render_report, report_data
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.report.console.terminal import print_document
-    from keras_repro.report.paper.report import render_report, report_data
-
     runs = [Path(r) for r in options.run]
     text = render_report(runs)
     write_json(options, report_data(runs))

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from keras_repro.cli.exit_codes import comparison_exit_code
 from keras_repro.cli.output_files import check_output_file, write_json
 from keras_repro.cli.run_folders import interruption_reported, single_run_folder
+from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import ReproError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from keras_repro.comparison.divergence import Divergence
-    from keras_repro.workflows.reproduce.reproduce import Preparation
+from keras_repro.report.console.progress import ProgressWatcher
+from keras_repro.report.console.reproduction import print_preparation, print_statement
+from keras_repro.report.console.terminal import make_console, print_line
+from keras_repro.workflows.reproduce.reproduce import Preparation, prepare, reproduce
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.report.console.progress import ProgressWatcher
-    from keras_repro.report.console.reproduction import print_preparation, print_statement
-    from keras_repro.report.console.terminal import make_console, print_line
-    from keras_repro.workflows.reproduce.reproduce import prepare, reproduce
-
     console = make_console()
     check_output_file(options.json)
     preparation = prepare(

@@ -7,24 +7,20 @@ import os
 import signal
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_repro.cli.exit_codes import ERROR, OK, fail, interrupting_signal
 from keras_repro.cli.output_files import check_output_file, write_json
 from keras_repro.cli.run_folders import resumable_folder, script_name, single_run_folder
 from keras_repro.cli.script_task import script_words, task_from_options
-
-if TYPE_CHECKING:
-    from keras_repro.processes.child import Child, Outcome
+from keras_repro.ledger.reader import open_ledger
+from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Outcome
+from keras_repro.processes.outcome import raise_for_outcome
+from keras_repro.processes.protocol import NOT_RESUMABLE
+from keras_repro.report.console.terminal import make_console, print_line
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.ledger.reader import open_ledger
-    from keras_repro.processes.child import LAUNCHER
-    from keras_repro.processes.outcome import raise_for_outcome
-    from keras_repro.processes.protocol import NOT_RESUMABLE
-    from keras_repro.report.console.terminal import make_console, print_line
-
     task = task_from_options(options)
     check_output_file(options.json)
     folder = resumable_folder(options) if options.resume else single_run_folder(options, script_name(options))
@@ -50,7 +46,6 @@ def command(options: argparse.Namespace) -> int:
 
 def _wait_for_snapshot(child: Child) -> Outcome:
     """Wait for a child; pass signals on to it, since it writes a snapshot when it is interrupted."""
-    from keras_repro.processes.child import POLL_SECONDS
 
     def pass_on(number: int, frame: Any) -> None:
         # A terminal sends Ctrl-C to the child too, for which a second one means to stop at once.

@@ -4,31 +4,29 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
-from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from keras_repro.cli.exit_codes import OK, fail, variations_exit_code
 from keras_repro.cli.output_files import check_output_file, write_json, write_text
 from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
 from keras_repro.cli.script_task import command_words, mode_words, task_from_options
 from keras_repro.errors import LaunchError
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from keras_repro.workflows.vary.results import Variations
-    from keras_repro.workflows.vary.runner import VariationRunner
+from keras_repro.report.console.diagnosis import print_explanation
+from keras_repro.report.console.terminal import make_console, print_line, shown_path
+from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
+from keras_repro.report.html.vary_page import render_variations
+from keras_repro.report.text import counted
+from keras_repro.workflows.diagnose import MOST_TRAININGS
+from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen
+from keras_repro.workflows.vary.results import Variations
+from keras_repro.workflows.vary.runner import VariationRunner
 
 # A diagnosis takes up to four trainings: limit those of `--explain`.
 _MOST_DIAGNOSED = 3
 
 
 def command(options: argparse.Namespace) -> int:
-    from keras_repro.report.console.terminal import make_console, print_line, shown_path
-    from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
-    from keras_repro.report.text import counted
-    from keras_repro.workflows.vary.catalogue import CATALOGUE, chosen
-    from keras_repro.workflows.vary.runner import VariationRunner
-
     console = make_console()
     if options.vary in ("list", "help"):
         print_catalogue(CATALOGUE, console)
@@ -63,18 +61,12 @@ def command(options: argparse.Namespace) -> int:
     print_variations(result, console)
     write_json(options, result.to_dict())
     if options.html is not None:
-        from keras_repro.report.html.vary_page import render_variations
-
         write_text(options.html, render_variations(result, script=command_words(options)))
     return variations_exit_code(result)
 
 
 def _explain(result: Variations, runner: VariationRunner, console: Console) -> Variations:
     """Diagnose the first variations that differ, and add their explanations to the result."""
-    from keras_repro.report.console.diagnosis import print_explanation
-    from keras_repro.report.console.terminal import print_line
-    from keras_repro.workflows.diagnose import MOST_TRAININGS
-
     repeat_differs = result.repeat.verdict == "differs"
     differing = [result.repeat] if repeat_differs else result.with_verdict("differs")
     explained = {}

@@ -5,24 +5,23 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 
+from keras_repro.cli.commands import vary
 from keras_repro.cli.commands.diagnose import explain
 from keras_repro.cli.exit_codes import comparison_exit_code, fail
 from keras_repro.cli.output_files import check_output_file, write_json
 from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
 from keras_repro.cli.script_task import command_words, mode_words, task_from_options
 from keras_repro.errors import LaunchError
+from keras_repro.processes.hash_seeds import hash_seeds
+from keras_repro.report.console.comparison import print_comparison
+from keras_repro.report.console.progress import ProgressWatcher
+from keras_repro.report.console.terminal import make_console, print_line
+from keras_repro.workflows.verify import verify
 
 
 def command(options: argparse.Namespace) -> int:
     if options.vary is not None:
-        from keras_repro.cli.commands import vary
-
         return vary.command(options)
-    from keras_repro.processes.hash_seeds import hash_seeds
-    from keras_repro.report.console.comparison import print_comparison
-    from keras_repro.report.console.progress import ProgressWatcher
-    from keras_repro.report.console.terminal import make_console, print_line
-    from keras_repro.workflows import verify
 
     console = make_console()
     task = task_from_options(options)
@@ -38,7 +37,7 @@ def command(options: argparse.Namespace) -> int:
         interruption_reported(f"its records are kept in {folder}"),
         ProgressWatcher(console, options.runs) as watcher,
     ):
-        result = verify.verify(
+        result = verify(
             task,
             folder=folder,
             runs=options.runs,

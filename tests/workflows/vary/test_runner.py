@@ -268,7 +268,7 @@ def test_settings_before_the_start_of_python_take_effect(here: Path) -> None:
 def varying(command: Any, forkserver: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Run `keras-repro verify --vary` in this process; its children are forked."""
     monkeypatch.setattr(
-        "keras_repro.workflows.vary.runner.VariationRunner",
+        "keras_repro.cli.commands.vary.VariationRunner",
         functools.partial(VariationRunner, launcher=forkserver.launcher),
     )
     return functools.partial(command, "verify")
