@@ -85,12 +85,13 @@ class Task:
         if number is not None and not self.keep_hash_seed:
             seeds = self.hash_seeds
             result["PYTHONHASHSEED"] = str(seeds[number] if number < len(seeds) else number + 1)
-        result.update(self.pinned)
-        if self.max_epochs is not None:
-            result["KERAS_MAX_EPOCHS"] = str(self.max_epochs)
-        if self.max_steps is not None:
-            result["KERAS_MAX_STEPS_PER_EPOCH"] = str(self.max_steps)
-        return result
+        return {**result, **self.pinned, **self.caps}
+
+    @property
+    def caps(self) -> dict[str, str]:
+        """The variables by which Keras limits the epochs of a fit and the steps of an epoch."""
+        limits = {"KERAS_MAX_EPOCHS": self.max_epochs, "KERAS_MAX_STEPS_PER_EPOCH": self.max_steps}
+        return {name: str(limit) for name, limit in limits.items() if limit is not None}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,6 +45,11 @@ class ChangedFile:
     missing: bool
     bytes: tuple[int, int | None]
 
+    @property
+    def is_code(self) -> bool:
+        """Whether it is a Python file, in the working folder or below another root."""
+        return self.path.endswith(".py") or ".py in the " in self.path
+
 
 def roots(script: str | os.PathLike[str] | None) -> dict[str, Path]:
     """Return the folders from which files are named, by name; the first that contains a file is used."""

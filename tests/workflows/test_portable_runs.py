@@ -4,8 +4,10 @@ import pytest
 from ledger_builders import changed, training, with_fields, write
 
 from keras_repro.comparison.compare import compare
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.report.paper.report import render_report
-from keras_repro.workflows.reproduce.recorded_task import task_from_runs
+from keras_repro.workflows.reproduce.recorded_task import task_from_specs
+from keras_repro.workflows.reproduce.run_spec import read_run_spec
 
 LEVEL = "portable over x86-64 with AVX2, at 1 thread"
 
@@ -54,7 +56,8 @@ def test_portable_run_is_portable_again(tmp_path, monkeypatch):
         "switches": (threads,),
         "command": {"script": "train.py", "module": None, "arguments": []},
     }
-    task = task_from_runs([write(tmp_path / n, training(), **header) for n in "ab"])
+    ledgers = [open_ledger(write(tmp_path / n, training(), **header)) for n in "ab"]
+    task = task_from_specs([read_run_spec(ledger) for ledger in ledgers])
     assert task.pinned["ONEDNN_MAX_CPU_ISA"] == "AVX2"
     assert task.pinned["TF_NUM_INTRAOP_THREADS"] == "2"
     assert task.portability.strict is False

@@ -24,24 +24,25 @@ from keras_repro.report.console.diagnosis import print_explanation
 from keras_repro.report.console.terminal import make_console, print_line
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.workflows.diagnose import MOST_TRAININGS, diagnose
-from keras_repro.workflows.reproduce.recorded_task import are_of_whole_scripts, task_from_runs
+from keras_repro.workflows.reproduce.recorded_task import task_from_specs
+from keras_repro.workflows.reproduce.run_spec import read_run_spec
 
 
 def command(options: argparse.Namespace) -> int:
     console = make_console()
     check_output_file(options.json)
-    runs = [options.a, options.b]
-    comparison = compare_all(runs, same_script=True)
+    comparison = compare_all([options.a, options.b], same_script=True)
     data = comparison.to_dict()
     if comparison.divergence is not None:
+        specs = [read_run_spec(ledger) for ledger in comparison.ledgers]
         comparison = explain(
-            task_from_runs(runs),
+            task_from_specs(specs),
             comparison,
             parent_folder(options, "diagnosis"),
             data,
             console,
             # The ledger of a callback or a trainer counts only the fits that it saw itself.
-            stop_early=are_of_whole_scripts(runs),
+            stop_early=all(spec.of_whole_script for spec in specs),
         )
     print_comparison(comparison, console)
     write_json(options, data)

@@ -1,7 +1,7 @@
 """Differences between the environment of a recorded run and this one, and what they imply.
 
-    differences = environment_diff(read_run_spec("runs/a"), variables={})
-    [d.what for d in differences]                       # ['package scikit-learn', 'CPU']
+    spec = read_run_spec(open_ledger("runs/a"))
+    [d.what for d in environment_diff(spec, variables={})]      # ['package scikit-learn', 'CPU']
 
 They are found before anything is run, and without importing anything.
 """
@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from keras_repro.provenance.environment import code_digest, gather
 from keras_repro.provenance.input_files import changed_files, roots
@@ -32,7 +31,6 @@ _MOST_FILES = 5
 NOT_SET = "not set"
 
 Kind = Literal["missing", "changed", "differs", "left", "pinned"]
-_ORDER: tuple[Kind, ...] = ("missing", "changed", "differs", "left", "pinned")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ class EnvironmentDifference:
 
     def to_dict(self) -> dict[str, str]:
         """Return the machine form."""
-        return dict(vars(self))
+        return asdict(self)
 
 
 def environment_diff(
@@ -81,7 +79,7 @@ def environment_diff(
         *_git(spec, here),
         *_variables(spec, variables),
     ]
-    return tuple(sorted(differences, key=lambda d: _ORDER.index(d.kind)))
+    return tuple(sorted(differences, key=lambda d: get_args(Kind).index(d.kind)))
 
 
 def _difference(
@@ -109,28 +107,25 @@ def _script(spec: RunSpec) -> Iterator[EnvironmentDifference]:
 
 
 def _imports(spec: RunSpec) -> Iterator[EnvironmentDifference]:
-    if spec.file is None:
-        return
     for name in _imported(spec.file):
-        if name not in sys.stdlib_module_names and not is_there(name, spec.file.resolve().parent):
-            yield EnvironmentDifference(
-                f"package {name}", "imported", "not installed", "install it", "missing"
-            )
+        if not is_there(name, spec.file.resolve().parent if spec.file else "."):
+            values = "imported", "not installed"
+            yield _difference(f"package {name}", values, "install it", "missing")
 
 
-def _imported(path: Path) -> list[str]:
+def _imported(path: Path | None) -> list[str]:
     """Return the top names of a script's unconditional imports: not in a function, not in a `try`."""
     try:
-        tree = ast.parse(path.read_bytes())
+        tree = ast.parse(path.read_bytes() if path is not None else b"")
     except (OSError, SyntaxError, ValueError):
         return []
-    names: dict[str, None] = {}
+    names: list[str] = []
     for statement in tree.body:
         if isinstance(statement, ast.Import):
-            names.update(dict.fromkeys(a.name.partition(".")[0] for a in statement.names))
+            names += [alias.name for alias in statement.names]
         elif isinstance(statement, ast.ImportFrom) and statement.module and not statement.level:
-            names[statement.module.partition(".")[0]] = None
-    return list(names)
+            names.append(statement.module)
+    return list(dict.fromkeys(name.partition(".")[0] for name in names))
 
 
 def _inputs(spec: RunSpec) -> Iterator[EnvironmentDifference]:
@@ -140,22 +135,19 @@ def _inputs(spec: RunSpec) -> Iterator[EnvironmentDifference]:
     may_diverge = "the training may diverge"
     changed = changed_files(spec.inputs, roots(spec.file))
     for file in changed[:_MOST_FILES]:
-        size, size_here = (f"{b:,} bytes" if b is not None else "" for b in file.bytes)
-        is_code = file.path.endswith(".py")
-        name = f"{'code' if is_code else 'data'} {file.path}"
+        size, size_here = (f"{b:,} bytes" if b is not None else "not here" for b in file.bytes)
+        values = size, size_here if size != size_here else "other content"
+        name = f"{'code' if file.is_code else 'data'} {file.path}"
         if file.missing:
-            yield EnvironmentDifference(name, size, "not here", "restore it", "missing")
-            continue
-        here = size_here if size != size_here else "other content"
-        if is_code:
-            yield EnvironmentDifference(name, size, here, "restore the recorded version", "changed")
+            yield _difference(name, values, "restore it", "missing")
+        elif file.is_code:
+            yield _difference(name, values, "restore the recorded version", "changed")
         else:
-            yield EnvironmentDifference(name, size, here, may_diverge)
-    further = changed[_MOST_FILES:]
-    if further:
+            yield _difference(name, values, may_diverge)
+    if further := changed[_MOST_FILES:]:
         kind: Kind = "missing" if any(f.missing for f in further) else "differs"
-        here = "other content or missing"
-        yield EnvironmentDifference(f"{len(further)} more files", "read", here, may_diverge, kind)
+        values = "read", "other content or missing"
+        yield _difference(f"{len(further)} more files", values, may_diverge, kind)
 
 
 def _gpu(spec: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifference]:
@@ -176,21 +168,23 @@ def _packages(spec: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDif
     then, now = (_with_one_tensorflow(e.get("packages")) for e in (spec.environment, here))
     if not then:
         return
-    imported = _distributions(_imported(spec.file)) if spec.file is not None else set()
+    imported = _distributions(_imported(spec.file))
     others = 0
     for name in sorted(then.keys() | now.keys()):
         versions = [str(p[name])[:20] if name in p else "none" for p in (then, now)]
         if versions[0] == versions[1]:
             continue
         if name in _FRAMEWORKS:
-            yield _difference(f"package {name}", versions, "other kernels: expect grade ulp or different")
+            implies = "other kernels: expect grade ulp or different"
         elif name in _NUMERICAL or name in imported:
-            yield _difference(f"package {name}", versions, "it may prepare the data differently")
+            implies = "it may prepare the data differently"
         else:
             others += 1
+            continue
+        yield _difference(f"package {name}", versions, implies)
     if others:
-        counts = (f"{len(then)} recorded", f"{others} differ")
-        yield _difference("other packages", counts, "usually none")
+        values = f"{len(then)} recorded", f"{others} differ"
+        yield _difference("other packages", values, "usually none")
     versions = [str(as_mapping(e.get("python")).get("version")) for e in (spec.environment, here)]
     if versions[0] != versions[1]:
         yield EnvironmentDifference("Python", versions[0][:20], versions[1], "usually none")
@@ -254,7 +248,7 @@ def _git(spec: RunSpec, here: Mapping[str, Any]) -> Iterator[EnvironmentDifferen
     if then.get("commit") and commits[0] != commits[1]:
         yield _difference("git commit", commits, "none if script and data are the same")
     elif then.get("dirty"):
-        values = (f"{commits[0]} with changes", commits[1])
+        values = f"{commits[0]} with changes", commits[1]
         yield _difference("git commit", values, "the changes are not in the commit")
 
 

@@ -10,13 +10,12 @@ from typing import Any
 from keras_repro.determinism.portable_pins import portable_environment
 from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import LaunchError
-from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.hash_seeds import hash_seeds
 from keras_repro.processes.task import Task, check_task
 from keras_repro.provenance.environment import VARIABLES, code_digest
 from keras_repro.provenance.input_files import changed_files, roots
 from keras_repro.utils.text import first_few
-from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
+from keras_repro.workflows.reproduce.run_spec import RunSpec
 
 _MOST_SHOWN = 3
 # A machine chooses these to compute correctly: another machine's choice may not run here.
@@ -24,17 +23,12 @@ _OWN = ("OPENBLAS_CORETYPE",)
 _THREADS = {"intra_op_threads": "TF_NUM_INTRAOP_THREADS", "inter_op_threads": "TF_NUM_INTEROP_THREADS"}
 
 
-def task_from_runs(runs: Sequence[str | os.PathLike[str]]) -> Task:
-    """Return the task that two runs carried out.
-
-    Args:
-        runs: run folders or ledgers of the same command.
+def task_from_specs(specs: Sequence[RunSpec]) -> Task:
+    """Return the task that two runs of the same command carried out.
 
     Raises:
         LaunchError: the runs cannot be run again; the message names what is missing.
-        LedgerError: one of them cannot be read.
     """
-    specs = [read_run_spec(r) for r in runs]
     for spec in specs:
         if spec.hidden:
             raise LaunchError(
@@ -73,11 +67,6 @@ def task_from_runs(runs: Sequence[str | os.PathLike[str]]) -> Task:
     for spec in specs:
         _check_inputs(spec)
     return task
-
-
-def are_of_whole_scripts(runs: Sequence[str | os.PathLike[str]]) -> bool:
-    """Return whether the runs recorded whole scripts, and so number all of their fits."""
-    return all("r" in str(open_ledger(r).header.get("coverage")) for r in runs)
 
 
 def recorded_variables(spec: RunSpec) -> dict[str, str | None]:
@@ -154,7 +143,7 @@ def _check_inputs(spec: RunSpec) -> None:
     if missing:
         files = first_few(missing, _MOST_SHOWN)
         raise LaunchError(f"input files recorded in {spec.ledger.path} are missing: {files}; restore them")
-    code = [c.path for c in changed if c.path.endswith(".py") or ".py in the " in c.path]
+    code = [c.path for c in changed if c.is_code]
     if code:
         raise LaunchError(
             f"{', '.join(code[:_MOST_SHOWN])} has changed since the runs were made: "

@@ -24,11 +24,11 @@ from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
-from keras_repro.processes.task import Task, Watcher, check_task
+from keras_repro.processes.task import ChildEnvironment, Task, Watcher, check_task
 from keras_repro.provenance.redaction import HIDDEN, redact_arguments
 from keras_repro.storage.run_folder import LEDGER_NAME
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
-from keras_repro.workflows.reproduce.live_monitor import LiveMonitor, matching_ledgers
+from keras_repro.workflows.reproduce.live_comparison import compare_live, matching_ledgers
 from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
 from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
 
@@ -107,27 +107,27 @@ def prepare(
         LaunchError: the ledger names no script, or other arguments were recorded.
         LedgerError: it cannot be read.
     """
-    spec = read_run_spec(run)
+    spec = read_run_spec(open_ledger(run))
     if script is not None:
         spec = replace(spec, script=_below_cwd(script), module=None)
-    checked_arguments = _checked(arguments, spec)
     variables = recorded_variables(spec) if pin else None
-    environment = {n: v for n, v in os.environ.items() if n not in (variables or {})}
-    environment |= {n: v for n, v in (variables or {}).items() if v is not None}
-    caps = {"max_epochs": "KERAS_MAX_EPOCHS", "max_steps": "KERAS_MAX_STEPS_PER_EPOCH"}
-    environment |= {v: str(spec.policies[n]) for n, v in caps.items() if n in spec.policies}
     task = Task(
         script=spec.script,
         module=spec.module,
-        arguments=checked_arguments,
+        arguments=_checked(arguments, spec),
         seed=spec.seed,
         pinned=recorded_switches(spec) if pin else {},
         portability=spec.portability,
         max_epochs=spec.policies.get("max_epochs"),
         max_steps=spec.policies.get("max_steps"),
     )
-    differences = environment_diff(spec, variables=variables)
-    return Preparation(spec=spec, task=task, environment=environment, differences=differences)
+    child = ChildEnvironment(environment=os.environ).changed(variables or {})
+    return Preparation(
+        spec=spec,
+        task=task,
+        environment={**child.environment, **task.caps},
+        differences=environment_diff(spec, variables=variables),
+    )
 
 
 def reproduce(
@@ -135,7 +135,7 @@ def reproduce(
     *,
     folder: Path,
     watcher: Watcher | None = None,
-    on_divergence: Callable[[Divergence], None] | None = None,
+    on_divergence: Callable[[Divergence], None] = lambda divergence: None,
     launcher: Launcher = LAUNCHER,
 ) -> Reproduction:
     """Run it again, compare while it trains, and grade the result.
@@ -152,12 +152,12 @@ def reproduce(
     """
     watcher = watcher or Watcher()
     check_task(preparation.task)
-    monitor = LiveMonitor(folder, preparation.spec, on_divergence)
+    comparing = compare_live(folder, preparation.spec, on_divergence)
     watcher.on_start(0, folder / LEDGER_NAME)
 
     def poll() -> None:
         watcher.on_poll(0)
-        monitor.poll()
+        next(comparing, None)
 
     plan = preparation.task.plan(folder, redirect=True)
     outcome = launcher.start(plan, environment=preparation.environment).wait(poll)

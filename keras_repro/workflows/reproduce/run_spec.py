@@ -1,14 +1,13 @@
 """How a run was made, as its ledger records it.
 
-    spec = read_run_spec("runs/a")
+    spec = read_run_spec(open_ledger("runs/a"))
     spec.command                       # 'examples/breast_cancer.py --epochs 5'
 
-Nothing in a ledger is trusted: it may come from somebody else.
+Nothing in a ledger is trusted: it may come from others.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 
 from keras_repro.determinism.portable_pins import Portability
 from keras_repro.errors import LaunchError
-from keras_repro.ledger.reader import LedgerReader, open_ledger
+from keras_repro.ledger.reader import LedgerReader
 from keras_repro.provenance.environment import VARIABLES
 from keras_repro.provenance.module_lookup import main_file
 from keras_repro.provenance.redaction import HIDDEN, redact_value
@@ -88,17 +87,13 @@ class RunSpec:
         return path if not self.is_outside and path.is_file() else None
 
 
-def read_run_spec(run: str | os.PathLike[str]) -> RunSpec:
+def read_run_spec(ledger: LedgerReader) -> RunSpec:
     """Read how a run was made.
-
-    Args:
-        run: a run folder or a ledger.
 
     Raises:
         LaunchError: the ledger names no script or module.
-        LedgerError: it cannot be read.
+        LedgerError: it is damaged.
     """
-    ledger = open_ledger(run)
     header = ledger.header
     command = as_mapping(header.get("command"))
     script, module = (as_text(command.get(n)) for n in ("script", "module"))

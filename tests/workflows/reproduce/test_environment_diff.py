@@ -11,6 +11,7 @@ import ledger_builders
 import pytest
 
 from keras_repro.errors import LaunchError
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.provenance.environment import VARIABLES, code_digest, gather
 from keras_repro.provenance.input_files import describe, roots
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
@@ -35,7 +36,8 @@ def recorded(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunSp
             environment[name] = {**old, **change} if both else change
         header = {"command": COMMAND, "environment": environment, "coverage": "smr"} | changes
         last = ledger_builders.exit_record(inputs=inputs or {"files": [], "unnamed": 0})
-        return read_run_spec(ledger_builders.write(here / "a", [*ledger_builders.training(), last], **header))
+        run = ledger_builders.write(here / "a", [*ledger_builders.training(), last], **header)
+        return read_run_spec(open_ledger(run))
 
     return make
 
@@ -173,6 +175,15 @@ def test_changed_and_missing_data_are_distinguished(recorded: Callable[..., RunS
         ("code own.py", "changed", "4,000 bytes", "0 bytes"),
         ("data x.npy", "differs", "4,000 bytes", "other content"),
     ]
+
+
+def test_changed_code_in_the_folder_of_the_script_is_code(
+    recorded: Callable[..., RunSpec], here: Path
+) -> None:
+    (here / "own.py").write_text("x = 1\n")
+    entry = {"root": "script's folder", "path": "own.py", "bytes": 99, "digest": None}
+    (first,) = differences(recorded(inputs={"files": [entry], "unnamed": 0}))
+    assert (first.what, first.kind) == ("code own.py in the script's folder", "changed")
 
 
 def test_variables_set_only_here_are_removed(
