@@ -1,18 +1,21 @@
 """List the limitations of a recorded run, derived from its ledger.
 
->>> known_limitations({"mode": "observed"}, status="killed", fits=[])[0]
-'The run was killed: its fingerprint covers only the records up to then.'
+>>> from keras_repro.ledger.reader import open_ledger
+>>> from keras_repro.report.paper.run_summary import summarize
+>>> known_limitations(summarize(open_ledger("check/run-1")))[-1]
+'The fingerprint does not cover: order of the training data.'
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from keras_repro.comparison.notes import caps_text
-from keras_repro.ledger.schema import COVERAGE, Record
+from keras_repro.ledger.schema import COVERAGE
 from keras_repro.report import environment_text
-from keras_repro.utils.untrusted_json import as_mapping, as_mappings
+from keras_repro.report.paper.run_summary import RunSummary
+from keras_repro.utils.untrusted_json import as_mapping, as_sequence
 
 _MOST_OPERATIONS = 20
 _FACTS = ("python", "packages", "cpu", "memory_bytes", "gpu", "os", "git")
@@ -33,80 +36,59 @@ _EFFECTS_OF_VALUES = (
 )
 
 
-def known_limitations(
-    header: Mapping[str, Any],
-    *,
-    status: str,
-    fits: Sequence[Record],
-    random_operations: Sequence[str] = (),
-    not_portable: Sequence[str] = (),
-    notes: Sequence[str] = (),
-) -> list[str]:
-    """List the limitations of one run, the most serious first.
-
-    Args:
-        header: the ledger's header.
-        status: `"finished"`, `"stopped"` or `"killed"`.
-        fits: its `fit` records.
-        random_operations: stateful random operations in the training graph.
-        not_portable: operations in the graph that are not known to be portable.
-        notes: notes of the ledger reader.
-    """
-    environment = as_mapping(header.get("environment"))
-    switches = {str(s.get("name")): s for s in as_mappings(header.get("switches"))}
-    return [
-        *_of_the_run(header, status, notes),
-        *_of_seeds(header, fits, random_operations),
-        *_of_switches(switches),
-        *(f"Not known to be portable: {operation}." for operation in not_portable[:_MOST_OPERATIONS]),
-        *_of_hardware(environment, switches, portable=_is_portable(header) and not not_portable),
-        *_of_the_record(header, environment),
-    ]
+def known_limitations(run: RunSummary) -> list[str]:
+    """List the limitations of a run, the most serious first."""
+    return list(
+        dict.fromkeys(
+            [
+                *_of_the_run(run),
+                *_of_seeds(run),
+                *_of_switches(run),
+                *(f"Not known to be portable: {o}." for o in run.not_portable[:_MOST_OPERATIONS]),
+                *_of_hardware(run),
+                *_of_the_record(run),
+            ]
+        )
+    )
 
 
-def _of_the_run(header: Mapping[str, Any], status: str, notes: Sequence[str]) -> Iterator[str]:
-    if status != "finished":
-        yield f"The run was {status}: its fingerprint covers only the records up to then."
-    if part := caps_text({"policies": as_mapping(header.get("policies"))}):
+def _of_the_run(run: RunSummary) -> Iterator[str]:
+    ledger = run.ledger
+    if ledger.status != "finished":
+        yield f"The run was {ledger.status}: its fingerprint covers only the records up to then."
+    if part := caps_text(ledger.header):
         yield f"The training was cut short: only {part} ran."
-    yield from notes
+    # Pages are published: never name folders of this machine.
+    yield from (note.replace(str(ledger.path), "the ledger") for note in ledger.notes)
 
 
-def _of_seeds(
-    header: Mapping[str, Any], fits: Sequence[Record], random_operations: Sequence[str]
-) -> list[str]:
-    texts = []
-    if header.get("seed") is None:
-        for record in fits:
-            seeds = as_mapping(record.extra.get("seeds_set"))
-            where = f" before fit {(record.fit or 0) + 1}" if len(fits) > 1 else ""
-            if "keras" not in seeds:
-                continue  # not recorded
-            if seeds.get("keras") is None and seeds.get("tensorflow") is None:
-                texts.append(f"No seed was set{where}: the training is not reproducible.")
-            elif seeds.get("keras") is None:
-                texts.append(
-                    f"Seeds were set with tf.random.set_seed only{where}: Keras's initializers do not use it."
-                )
-    if any(record.extra.get("frozen_shuffle") for record in fits):
-        texts.append(
+def _of_seeds(run: RunSummary) -> Iterator[str]:
+    for record in run.fits:
+        seeds = as_mapping(record.extra.get("seeds_set"))
+        where = f" before fit {(record.fit or 0) + 1}" if len(run.fits) > 1 else ""
+        if run.ledger.header["seed"] is not None or seeds.get("keras", "not recorded") is not None:
+            continue
+        if seeds.get("tensorflow") is None:
+            yield f"No seed was set{where}: the training is not reproducible."
+        else:
+            yield f"Seeds were set with tf.random.set_seed only{where}: Keras's initializers do not use it."
+    if any(record.extra.get("frozen_shuffle") for record in run.fits):
+        yield (
             "The samples had the same shuffled order in every epoch: Keras shuffles arrays this way "
             "once a seed is set."
         )
-    if random_operations:
-        names = ", ".join(random_operations)
-        texts.append(
+    if run.random_operations:
+        names = ", ".join(sorted(run.random_operations))
+        yield (
             f"The graph contains random operations with a hidden counter ({names}): their state is "
             "not recorded."
         )
-    for record in fits:
-        words = record.extra.get("notes")
-        texts += [f"{note}." for note in words if note] if isinstance(words, list) else []
-    return list(dict.fromkeys(texts))
+    for record in run.fits:
+        yield from (f"{note}." for note in as_sequence(record.extra.get("notes")) if note)
 
 
-def _of_switches(switches: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
-    for name, reading in switches.items():
+def _of_switches(run: RunSummary) -> Iterator[str]:
+    for name, reading in run.switches.items():
         if reading.get("ok") is False:
             requested, effective = (
                 environment_text.switch_value(reading.get(k)) for k in ("requested", "achieved")
@@ -115,34 +97,28 @@ def _of_switches(switches: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         elif reading.get("ok") is None and reading.get("achieved") is None:
             yield f"Switch {name} could not be read back."
     for name, value, text in _EFFECTS_OF_VALUES:
-        if _achieved(switches, name) == value:
+        if _effective(run, name) == value:
             yield text
-    counts = [_achieved(switches, f"{kind}_op_threads") for kind in ("intra", "inter")]
-    pinned = [switches.get(f"{k}_op_threads", {}).get("ok") is True for k in ("intra", "inter")]
-    if not all(pinned) and None not in counts:
+    threads = [run.switches.get(f"{kind}_op_threads", {}) for kind in ("intra", "inter")]
+    within, between = (reading.get("achieved") for reading in threads)
+    if None not in (within, between) and any(reading.get("ok") is not True for reading in threads):
         yield (
-            f"Thread counts were not pinned (effective: {counts[0]} within an operation, {counts[1]} "
+            f"Thread counts were not pinned (effective: {within} within an operation, {between} "
             "between operations): with another number of CPUs, sums are split differently."
         )
 
 
-def _is_portable(header: Mapping[str, Any]) -> bool:
-    return header.get("determinism") == "portable"
-
-
-def _of_hardware(
-    environment: Mapping[str, Any], switches: Mapping[str, Mapping[str, Any]], *, portable: bool
-) -> Iterator[str]:
-    model = as_mapping(environment.get("cpu")).get("model")
+def _of_hardware(run: RunSummary) -> Iterator[str]:
+    model = as_mapping(run.environment.get("cpu")).get("model")
     than = f" than {model}" if model else ""
-    own = _achieved(switches, "onednn_isa") == "the CPU's" and _achieved(switches, "onednn") is True
+    own = _effective(run, "onednn_isa") == "the CPU's" and _effective(run, "onednn") is True
     why = "; oneDNN chose its kernels for this CPU's instruction set" if own else ""
-    if portable:
+    if run.ledger.header["determinism"] == "portable" and not run.not_portable:
         yield "Results differ in the last digits on CPUs other than x86-64 with AVX2."
     else:
         yield f"Results may differ in the last digits on another CPU model{than}{why}."
-    gpus = environment_text.gpus(environment)
-    if _achieved(switches, "tf32") == "no GPU":
+    gpus = environment_text.gpus(run.environment)
+    if _effective(run, "tf32") == "no GPU":
         gpus = []  # This TensorFlow used none, even if the machine has one.
     if gpus:
         names = ", ".join(dict.fromkeys(str(gpu.get("model")) for gpu in gpus))
@@ -152,20 +128,16 @@ def _of_hardware(
         yield f"This run used {used}; results on {other} differ."
 
 
-def _of_the_record(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Iterator[str]:
-    git = as_mapping(environment.get("git"))
-    if git.get("dirty"):
+def _of_the_record(run: RunSummary) -> Iterator[str]:
+    if as_mapping(run.environment.get("git")).get("dirty"):
         yield "The source had uncommitted changes: the commit alone does not restore it."
-    hidden = as_mapping(header.get("command")).get("hidden")
-    if hidden:
+    if hidden := run.ledger.header["command"].get("hidden"):
         yield f"{hidden} of the script's arguments are not published."
-    left_out = [COVERAGE[c] for c in COVERAGE if c not in str(header.get("coverage"))]
-    if left_out:
+    if left_out := [what for c, what in COVERAGE.items() if c not in run.ledger.header["coverage"]]:
         yield f"The fingerprint does not cover: {'; '.join(left_out)}."
-    missing = [name for name in _FACTS if environment.get(name) is None]
-    if missing:
+    if missing := [name for name in _FACTS if run.environment.get(name) is None]:
         yield f"Not recorded: {', '.join(missing)}."
 
 
-def _achieved(switches: Mapping[str, Mapping[str, Any]], name: str) -> Any:
-    return switches.get(name, {}).get("achieved")
+def _effective(run: RunSummary, name: str) -> Any:
+    return run.switches.get(name, {}).get("achieved")

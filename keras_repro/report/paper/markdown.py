@@ -17,7 +17,8 @@ _LONGEST = 500
 _MARKUP = re.compile(r"([\\`*_\[\]|~#!$])")
 _IN_WORD = re.compile(r"(?<=[A-Za-z0-9])\\_(?=[A-Za-z0-9])")
 _LINK = re.compile(r"(?i)\b(https?|ftp)://|\bwww\.")
-_PLAIN = re.compile(r"[A-Za-z0-9 ._/:=,+'\"()@%^-]+")
+# Text that may stand between backquotes: without one, and without a space at either end.
+_PLAIN = re.compile(r"(?! )[A-Za-z0-9 ._/:=,+'\"()@%^-]+(?<! )")
 
 
 class Markdown(str):
@@ -40,7 +41,9 @@ def marked(value: object) -> Markdown:
         return Markdown("".join(marked(part) for part in value))
     if value is None:
         return escaped(NOT_RECORDED)
-    return _code(value) if isinstance(value, Code) else escaped(value)
+    if isinstance(value, Code) and len(value) <= _LONGEST and _PLAIN.fullmatch(value):
+        return Markdown(f"`{value}`")
+    return escaped(value)
 
 
 def escaped(value: object) -> Markdown:
@@ -54,10 +57,3 @@ def escaped(value: object) -> Markdown:
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     # Some renderers turn every address into a link.
     return Markdown(_LINK.sub(lambda m: m[0].replace(":", "&#58;").replace(".", "&#46;"), text))
-
-
-def _code(text: str) -> Markdown:
-    """Return code if that is safe, else plain text."""
-    if len(text) <= _LONGEST and _PLAIN.fullmatch(text) and text.strip() == text:
-        return Markdown(f"`{text}`")
-    return escaped(text)

@@ -77,14 +77,14 @@ def _plain(value: Any) -> Any:
 def _verdict(runs: Sequence[RunSummary]) -> str:
     """Return whether the fingerprints agree, in a sentence."""
     count = len(runs)
-    if len({r.digest for r in runs}) < count:
+    if len({r.ledger.digest for r in runs}) < count:
         return "Some of these are the same ledger: this shows nothing about reproducibility."
-    if len({r.header.get("mode") for r in runs}) > 1:
+    if len({r.ledger.header["mode"] for r in runs}) > 1:
         return "Observed and enforced runs are different trainings: they are not compared."
-    if len({r.header.get("coverage") for r in runs}) > 1:
+    if len({r.ledger.header["coverage"] for r in runs}) > 1:
         return "The fingerprints have different coverage: they are not compared."
-    if any(r.status != "finished" or not r.fingerprint for r in runs):
+    if any(r.ledger.status != "finished" or not r.ledger.fingerprint for r in runs):
         return "Not all of these runs finished: their fingerprints are partial and not compared."
-    if len({r.fingerprint for r in runs}) == 1:
+    if len({r.ledger.fingerprint for r in runs}) == 1:
         return f"The fingerprints of all {count} runs are identical: all that they cover is bit-identical."
     return "The fingerprints differ: keras-repro compare shows where the runs diverge."

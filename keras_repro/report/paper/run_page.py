@@ -10,6 +10,7 @@ A line that was not recorded is None. A line of several parts is a tuple; `Code`
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
@@ -20,7 +21,8 @@ from keras_repro.report import environment_text
 from keras_repro.report.paper.limitations import known_limitations
 from keras_repro.report.paper.markdown import Code
 from keras_repro.report.paper.run_summary import RunSummary
-from keras_repro.utils.untrusted_json import as_mapping, as_mappings, as_sequence
+from keras_repro.report.text import counted
+from keras_repro.utils.untrusted_json import as_mapping, as_sequence
 
 Line = str | tuple[str, ...] | None
 
@@ -31,6 +33,7 @@ _MODES = {
 }
 # The metrics that readers look for, the best first; validation before training.
 _HEADLINES = ("accuracy", "acc", "auc", "mae", "mse", "loss")
+_REQUIREMENT = re.compile(r"[A-Za-z0-9._+!=-]+")
 _LOCALE = ("LANG", "TZ", "LC_")
 
 
@@ -42,38 +45,29 @@ def page_of(run: RunSummary) -> dict[str, Any]:
         `results`, each `{"where", "metric", "value"}`; `limitations`; `switches`, each `{"name",
         "requested", "achieved", "status"}`; `requirements`, lines for pip.
     """
-    header = run.header
-    environment = as_mapping(header.get("environment"))
+    ledger = run.ledger
     return {
-        "name": run.name,
-        "status": run.status,
-        "mode": header.get("mode"),
-        "fingerprint": run.fingerprint and Code(run.fingerprint),
-        "information": _information(run, header, environment),
-        "reproduce": _steps(run, header, environment),
+        "name": ledger.path.resolve().parent.name,
+        "status": ledger.status,
+        "mode": ledger.header["mode"],
+        "fingerprint": ledger.fingerprint and Code(ledger.fingerprint),
+        "information": _information(run),
+        "reproduce": _steps(run),
         "results": [
             {"where": where, "metric": metric, "value": value}
             for where, metrics in run.results.items()
             for metric, value in metrics.items()
         ],
-        "limitations": known_limitations(
-            header,
-            status=run.status,
-            fits=run.fits,
-            random_operations=sorted(run.random_operations),
-            not_portable=run.not_portable,
-            notes=run.notes,
-        ),
-        "switches": [_switch(s) for s in as_mappings(header.get("switches"))],
-        "requirements": _requirements(environment),
+        "limitations": known_limitations(run),
+        "switches": [_switch(name, reading) for name, reading in run.switches.items()],
+        "requirements": _requirements(run.environment),
     }
 
 
-def _information(
-    run: RunSummary, header: Mapping[str, Any], environment: Mapping[str, Any]
-) -> dict[str, Line]:
+def _information(run: RunSummary) -> dict[str, Line]:
+    header, environment = run.ledger.header, run.environment
     versions = environment_text.versions(environment)
-    covers = "; ".join(COVERAGE[c] for c in str(header.get("coverage")) if c in COVERAGE)
+    covers = "; ".join(COVERAGE[c] for c in header["coverage"] if c in COVERAGE)
     return {
         "Random Seed": _seed(run),
         "TensorFlow Version": versions["TensorFlow"],
@@ -86,28 +80,29 @@ def _information(
         "Operating System": environment_text.system(environment),
         "Source Code": _source(as_mapping(environment.get("git"))),
         "Data": _data(run.fits),
-        "Recorded": header.get("created") or None,
+        "Recorded": header["created"] or None,
         "Wall Time": _wall_time(run),
-        "Mode": _MODES.get(str(header.get("mode")), header.get("mode")),
-        "Determinism": _determinism(run, header),
-        "Status": run.status,
-        "Fingerprint": (Code(run.fingerprint),) if run.fingerprint else None,
+        "Mode": _MODES.get(header["mode"], header["mode"]),
+        "Determinism": _determinism(run),
+        "Status": run.ledger.status,
+        "Fingerprint": (Code(run.ledger.fingerprint),) if run.ledger.fingerprint else None,
         "What the Fingerprint Covers": covers or None,
-        "BLAKE3 of the Whole Ledger": (Code(run.digest),),
+        "BLAKE3 of the Whole Ledger": (Code(run.ledger.digest),),
     }
 
 
-def _determinism(run: RunSummary, header: Mapping[str, Any]) -> str | None:
+def _determinism(run: RunSummary) -> str | None:
     """Return the level of determinism: for portable runs, as far as the training steps were checked."""
-    level = header.get("determinism")
-    if level != "portable":
-        return "bitwise: on this CPU model and with these switches" if level == "bitwise" else None
-    levels = "; ".join(dict.fromkeys(run.portability))
-    return levels or "portable was requested; no training step was checked"
+    levels = {
+        "bitwise": "bitwise: on this CPU model and with these switches",
+        "portable": "; ".join(dict.fromkeys(run.portability))
+        or "portable was requested; no training step was checked",
+    }
+    return levels.get(run.ledger.header["determinism"])
 
 
-def _steps(run: RunSummary, header: Mapping[str, Any], environment: Mapping[str, Any]) -> list[Line]:
-    seeds, command = _seeds(run), _command(header, environment)
+def _steps(run: RunSummary) -> list[Line]:
+    seeds, command = _seeds(run), _command(run)
     metric, value = _expected(run.results)
     start = f"Run with seed {', then '.join(seeds)}: " if seeds else "Run: "
     steps: list[Line] = [
@@ -119,17 +114,15 @@ def _steps(run: RunSummary, header: Mapping[str, Any], environment: Mapping[str,
         (start, *(command or (environment_text.NOT_RECORDED,))),
         f"Expected {metric}: {value or environment_text.NOT_RECORDED}",
     ]
-    if run.fingerprint and run.status == "finished":
-        steps.append(("Expected fingerprint: ", Code(run.fingerprint), *_where_printed(header, command)))
+    header, fingerprint = run.ledger.header, run.ledger.fingerprint
+    if fingerprint and run.ledger.status == "finished":
+        printed: tuple[str, ...] = ()
+        if "r" in header["coverage"] and command:
+            printed = (", as ", Code("keras-repro verify"), " prints it for the same script and arguments")
+            if header["mode"] == "enforced":
+                printed = (", as that command prints it",)
+        steps.append(("Expected fingerprint: ", Code(fingerprint), *printed))
     return steps
-
-
-def _where_printed(header: Mapping[str, Any], command: Line) -> tuple[str, ...]:
-    if "r" not in str(header.get("coverage")) or command is None:
-        return ()
-    if header.get("mode") == "enforced":
-        return (", as that command prints it",)
-    return (", as ", Code("keras-repro verify"), " prints it for the same script and arguments")
 
 
 def _seed(run: RunSummary) -> str | None:
@@ -141,7 +134,7 @@ def _seed(run: RunSummary) -> str | None:
 
 def _seeds(run: RunSummary) -> list[str]:
     """Return the seeds in the order in which they were set, each once."""
-    pinned = run.header.get("seed")
+    pinned = run.ledger.header["seed"]
     seeds: dict[str, None] = {} if pinned is None else {str(pinned): None}
     for record in run.fits:
         seeds_set = as_mapping(record.extra.get("seeds_set"))
@@ -183,13 +176,13 @@ def _wall_time(run: RunSummary) -> str | None:
     if run.seconds is None:
         return None
     fits = f" of {len(run.fits)} fits" if len(run.fits) > 1 else ""
-    epochs = f"{run.epochs} epoch{'s' if run.epochs != 1 else ''}"
-    return f"{run.seconds:.1f} s of training in {epochs}{fits}"
+    return f"{run.seconds:.1f} s of training in {counted(run.epochs, 'epoch')}{fits}"
 
 
-def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
+def _command(run: RunSummary) -> Line:
     """Return the command that runs it again, with its environment variables."""
-    command = as_mapping(header.get("command"))
+    header = run.ledger.header
+    command = header["command"]
     # Pages are published: never name folders of this machine.
     script = str(command.get("script") or "")
     script = PurePath(script).name if PurePath(script).is_absolute() else script
@@ -197,28 +190,21 @@ def _command(header: Mapping[str, Any], environment: Mapping[str, Any]) -> Line:
     if not what[-1]:
         return None
     words = [*what, *as_sequence(command.get("arguments"))]
-    policies = as_mapping(header.get("policies"))
-    if header.get("mode") == "enforced":
-        start = ["keras-repro", "run", "--pin-seed", header.get("seed")]
-        if header.get("determinism") == "portable":
-            start += ["--portable", *_threads(header)]
+    if header["mode"] == "enforced":
+        start = ["keras-repro", "run", "--pin-seed", header["seed"]]
+        if header["determinism"] == "portable":
+            threads = run.switches.get("intra_op_threads", {}).get("requested")
+            start += ["--portable", *(["--threads", threads] if threads not in (None, 1) else [])]
         for name in ("max_epochs", "max_steps"):
-            if policies.get(name) is not None:
-                start += [f"--{name.replace('_', '-')}", policies[name]]
+            if header["policies"].get(name) is not None:
+                start += [f"--{name.replace('_', '-')}", header["policies"][name]]
     else:
-        variables = as_mapping(environment.get("variables"))
+        variables = as_mapping(run.environment.get("variables"))
         start = [f"{n}={v}" for n, v in variables.items() if not n.startswith(_LOCALE)]
         start.append("python")
     line = Code(" ".join(_quoted(w) for w in [*start, *words]))
     hidden = command.get("hidden")
     return (line, f" ({hidden} arguments are not published)") if hidden else (line,)
-
-
-def _threads(header: Mapping[str, Any]) -> list[str]:
-    """Return the threads option of a portable run; empty for the default."""
-    readings = as_mappings(header.get("switches"))
-    threads = next((r.get("requested") for r in readings if r.get("name") == "intra_op_threads"), 1)
-    return [] if threads in (None, 1) else ["--threads", str(threads)]
 
 
 def _quoted(word: object) -> str:
@@ -238,10 +224,10 @@ def _expected(results: Mapping[str, Mapping[str, Any]]) -> tuple[str, str | None
     return "accuracy", None
 
 
-def _switch(reading: Mapping[str, Any]) -> dict[str, str]:
+def _switch(name: str, reading: Mapping[str, Any]) -> dict[str, str]:
     ok, requested, achieved = (reading.get(k) for k in ("ok", "requested", "achieved"))
     return {
-        "name": str(reading.get("name")),
+        "name": name,
         "requested": environment_text.switch_value(requested),
         "achieved": environment_text.switch_value(achieved),
         "status": environment_text.switch_status(ok if isinstance(ok, bool) else None, achieved),
@@ -253,13 +239,9 @@ def _requirements(environment: Mapping[str, Any]) -> list[str]:
     lines = []
     for name, version in sorted(as_mapping(environment.get("packages")).items()):
         line = f"{name}=={version}"
-        if not _is_requirement(line):
+        if not _REQUIREMENT.fullmatch(line):
             line = "# (an entry that is not a package)"
         elif name == "keras-repro":
             line = f"# {line} recorded this run; the training does not need it"
         lines.append(line)
     return lines
-
-
-def _is_requirement(line: str) -> bool:
-    return line.isascii() and all(c.isalnum() or c in "._+!=-" for c in line)

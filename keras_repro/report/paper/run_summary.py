@@ -14,10 +14,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_repro.ledger.position_text import fit_text
+from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
-from keras_repro.utils.untrusted_json import as_mappings, as_sequence
+from keras_repro.utils.untrusted_json import as_mapping, as_mappings, as_sequence, as_text
 
 _CENTURY = 3.2e9  # seconds
 
@@ -27,12 +27,7 @@ class RunSummary:
     """The facts that a page about one run needs.
 
     Attributes:
-        name: the name of the run folder.
-        header: the ledger's header.
-        status: `"finished"`, `"stopped"` or `"killed"`.
-        fingerprint: the run's fingerprint; None if it has no record.
-        digest: the digest of the whole ledger.
-        notes: notes of the ledger reader.
+        ledger: the open ledger.
         fits: its `fit` records.
         results: metrics by position: of the last epoch of each fit, then of each evaluation.
         epochs: the number of trained epochs.
@@ -42,12 +37,7 @@ class RunSummary:
         not_portable: operations that are not known to be portable.
     """
 
-    name: str
-    header: Mapping[str, Any]
-    status: str
-    fingerprint: str | None
-    digest: str
-    notes: list[str] = field(default_factory=list)
+    ledger: LedgerReader
     fits: list[Record] = field(default_factory=list)
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     epochs: int = 0
@@ -56,6 +46,16 @@ class RunSummary:
     portability: list[str] = field(default_factory=list)
     not_portable: list[str] = field(default_factory=list)
 
+    @property
+    def environment(self) -> Mapping[str, Any]:
+        """The recorded environment; empty if there is none."""
+        return as_mapping(self.ledger.header["environment"])
+
+    @property
+    def switches(self) -> Mapping[str, Mapping[str, Any]]:
+        """The recorded reading of each switch, by name."""
+        return {str(r.get("name")): r for r in self.ledger.header["switches"]}
+
 
 def summarize(ledger: LedgerReader) -> RunSummary:
     """Read a ledger once, from end to end.
@@ -63,13 +63,7 @@ def summarize(ledger: LedgerReader) -> RunSummary:
     Raises:
         LedgerError: the ledger is damaged.
     """
-    summary = RunSummary(
-        name=ledger.path.resolve().parent.name,
-        header=ledger.header,
-        status=ledger.status,
-        fingerprint=ledger.fingerprint,
-        digest=ledger.digest,
-    )
+    summary = RunSummary(ledger)
     last: dict[int | None, Record] = {}
     for record in ledger.typed_records():
         if record.kind == "fit":
@@ -84,24 +78,20 @@ def summarize(ledger: LedgerReader) -> RunSummary:
             operations = as_sequence(record.extra.get("stateful_random_operations"))
             summary.random_operations.update(map(str, operations))
         elif record.kind == "evaluation" and record.metrics:
-            summary.results[f"evaluation {(record.index or 0) + 1}"] = record.metrics
-    trained = {_epoch_name(r, len(last)): r.metrics for r in last.values() if r.metrics}
+            summary.results[position_text("evaluation", index=record.index or 0)] = record.metrics
+    trained = {
+        f"training, {position_text('epoch', fit=r.fit, epoch=r.epoch or 0, fits=len(last))}": r.metrics
+        for r in last.values()
+        if r.metrics
+    }
     summary.results = trained | summary.results
-    # Pages are published: never name folders of this machine.
-    summary.notes = [n.replace(str(ledger.path), "the ledger") for n in ledger.notes]
     return summary
 
 
 def _add_portability(summary: RunSummary, portability: Any) -> None:
-    """Add the portability of a training step, if it is well-formed."""
-    if not isinstance(portability, Mapping) or not isinstance(portability.get("level"), str):
-        return
-    summary.portability.append(portability["level"])
-    for finding in as_mappings(portability.get("findings")):
-        words = [finding.get(n) for n in ("operation", "layer", "source", "reason")]
-        summary.not_portable.append(", ".join(str(w) for w in words if w))
-
-
-def _epoch_name(record: Record, fits: int) -> str:
-    fit = fit_text(record.fit or 0, fits)
-    return f"{fit}{': ' if fit else ''}training, epoch {(record.epoch or 0) + 1}"
+    """Add the portability of a training step, if it was recorded."""
+    if level := as_text(as_mapping(portability).get("level")):
+        summary.portability.append(level)
+        for finding in as_mappings(portability.get("findings")):
+            words = [finding.get(n) for n in ("operation", "layer", "source", "reason")]
+            summary.not_portable.append(", ".join(str(w) for w in words if w))

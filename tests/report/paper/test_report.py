@@ -231,7 +231,7 @@ def test_expected_result_is_that_of_the_last_evaluation(tmp_path: Path) -> None:
     ]
     page = render_report([write_run(tmp_path / "a", records=records)])
     assert "3. Expected accuracy: 0.1 (evaluation 2)\n" in page
-    assert "| fit 2/2: training, epoch 1 | loss | 0.2 |\n" in page
+    assert "| training, epoch 1 of fit 2/2 | loss | 0.2 |\n" in page
     assert "| evaluation 2 | loss | nan |\n" in page
     page = render_report([write_run(tmp_path / "b", records=records[:-1])])
     assert "3. Expected binary_accuracy: 0.9 (evaluation 1)\n" in page
