@@ -62,7 +62,7 @@ training/state: determinism source_code storage training/backends
 training/trainer: comparison determinism errors ledger storage training/backends training/data
     training/data/order training/data/plans training/portable training/recording training/resume
     training/state utils
-utils:
+utils: errors
 workflows: comparison errors ledger processes root_cause root_cause/rules storage utils
 workflows/reproduce: comparison determinism errors ledger processes provenance storage utils
 workflows/vary: comparison determinism errors ledger processes root_cause storage utils workflows

@@ -21,6 +21,7 @@ from keras_repro.ledger.chain import next_link
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
+from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.mappings import differing_names
 
 _SWITCH = "switch "
@@ -55,26 +56,11 @@ class ResumedLedgerWriter(LedgerWriter):
             for data in recorded.records()
             if data.get("kind") == "step"
         }
-        complete = recorded.complete
         try:
-            descriptor = os.open(recorded.path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-            if os.fstat(descriptor).st_size != complete.size:
-                os.ftruncate(descriptor, complete.size)  # an incomplete last line
-                os.fsync(descriptor)  # or a crash might mix it with the next line
+            file = AppendedFile(recorded.path, size=recorded.complete.size)  # without an incomplete last line
         except OSError as error:
             raise LedgerError(f"cannot write {recorded.path}: {error.strerror}") from None
-        super().__init__(
-            recorded.path,
-            descriptor,
-            Header.from_dict(recorded.header),
-            lines=complete.lines,
-            size=complete.size,
-        )
-
-    @property
-    def is_behind(self) -> bool:
-        """Whether records from before the interruption are still expected."""
-        return bool(self._expected)
+        super().__init__(file, Header.from_dict(recorded.header), lines=recorded.complete.lines)
 
     def append(self, record: Record) -> Record:
         """Write a record, or compare it with the one from before the interruption.

@@ -17,7 +17,6 @@ import contextlib
 import os
 import threading
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import LedgerError, RunFolderError
@@ -26,27 +25,21 @@ from keras_repro.ledger.line_format import line_of, step_line
 from keras_repro.ledger.schema import ENDS, Header, Record, StepRecord
 from keras_repro.storage.atomic_files import sync
 from keras_repro.storage.run_folder import LEDGER_NAME, folder_in_use_message, make_run_folder
+from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.closeable import Closeable
 
 
 class LedgerWriter(Closeable):
     """The writing side of a ledger: one record per line, each passed to the system at once."""
 
-    def __init__(self, path: Path, descriptor: int, header: Header, *, lines: int = 0, size: int = 0) -> None:
-        self.path = path
+    def __init__(self, file: AppendedFile, header: Header, *, lines: int = 0) -> None:
+        self.path = file.path
         self.header = header
         self.link = FIRST_LINK
         self._lock = threading.Lock()
-        self._descriptor = descriptor
-        self._size, self._lines = size, lines  # complete bytes and lines
+        self._file = file
+        self._lines = lines  # complete ones
         self._durable = 0  # lines that are known to be on disk
-        if lines:
-            return  # the header is written already
-        try:
-            self._write(header.to_dict(), FIRST_LINK)
-        except BaseException:
-            self.close()
-            raise
 
     @classmethod
     def create(
@@ -64,20 +57,21 @@ class LedgerWriter(Closeable):
         """
         folder = make_run_folder(run_dir, overwrite=overwrite)
         path = folder / LEDGER_NAME
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             if overwrite:
                 path.unlink(missing_ok=True)
-            descriptor = os.open(path, flags, 0o644)
+            writer = cls(AppendedFile(path), header)
         except FileExistsError:
             raise RunFolderError(folder_in_use_message(folder)) from None
         except OSError as error:
             raise RunFolderError(f"cannot write to run folder {folder}: {error.strerror}") from None
         try:
-            return cls(path, descriptor, header)
+            writer._write(header.to_dict(), FIRST_LINK)
         except BaseException:
+            writer.close()
             path.unlink(missing_ok=True)  # a file without a header is no run
             raise
+        return writer
 
     def append(self, record: Record) -> Record:
         """Append a record, with the chain's next link.
@@ -124,9 +118,9 @@ class LedgerWriter(Closeable):
         """Wait until the ledger and the names of the file and its folder are on disk."""
         with self._lock:
             lines = self._lines
-        if self._descriptor < 0:
+        if self._file.closed:
             return
-        os.fsync(self._descriptor)
+        self._file.sync()
         if not self._durable:
             sync(self.path.parent)
             with contextlib.suppress(OSError):  # we may not be allowed to open that folder
@@ -139,24 +133,11 @@ class LedgerWriter(Closeable):
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
+        self._file.close()
 
     def _write(self, data: dict[str, Any], link: str) -> None:
         self._put(line_of(data | {"n": self._lines}), link)
 
     def _put(self, line: bytes, link: str) -> None:
-        rest = memoryview(line)
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except BaseException as error:
-            # A partial line, or one that Ctrl-C left uncounted, would make later lines unreadable.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, self._size)
-                os.fsync(self._descriptor)  # or a crash might mix it with the next line
-            if isinstance(error, OSError):
-                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
-            raise
-        self._size, self._lines, self.link = self._size + len(line), self._lines + 1, link
+        self._file.append(line)
+        self._lines, self.link = self._lines + 1, link

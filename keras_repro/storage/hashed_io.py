@@ -14,7 +14,7 @@ from __future__ import annotations
 import io
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -23,7 +23,7 @@ from typing import Any
 import blake3
 import numpy as np
 
-_BLOCK = 1 << 23  # bytes per write, read and hash update
+_BLOCK = 1 << 23  # bytes per read; so many are hashed in a thread
 _MOST_PIECES = 1024  # per call: IOV_MAX of Linux
 
 
@@ -40,13 +40,12 @@ def write_whole(path: Path, pieces: Sequence[memoryview]) -> str:
     Raises:
         OSError: the disk is full, or the file exists.
     """
-    blocks = list(_blocks_of(pieces))
     with _HashThread() as hashed:
-        hashed.add(*blocks)
+        hashed.add(*pieces)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
-            for block in blocks:
-                _write_all(descriptor, block)
+            for first in range(0, len(pieces), _MOST_PIECES):
+                _write_all(descriptor, pieces[first : first + _MOST_PIECES])
         finally:
             os.close(descriptor)
     return hashed.digest
@@ -73,7 +72,7 @@ def read_whole(file: io.BufferedReader) -> HashedContent:
     with _HashThread() as hashed, io.FileIO(file.fileno(), closefd=False) as plain:
         plain.seek(0)
         while length := plain.readinto(view[at : at + _BLOCK]):
-            hashed.add([view[at : at + length]])
+            hashed.add(view[at : at + length])
             at += length
     return HashedContent(data[:at], hashed.digest)
 
@@ -122,60 +121,43 @@ class ArrayFile(MemoryFile):
 
 
 class _HashThread:
-    """Hash blocks in order, in a thread if they are large."""
+    """Hash pieces in order, in a thread if they are large."""
 
     def __init__(self) -> None:
         self._hasher = blake3.blake3()
-        self._queue: SimpleQueue[Sequence[memoryview]] = SimpleQueue()
+        self._queue: SimpleQueue[memoryview | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
 
-    def add(self, *blocks: Sequence[memoryview]) -> None:
-        """Add the next blocks; they must not change until the digest is complete."""
-        for block in blocks:
-            self._queue.put(block)
-        if self._thread is None and blocks and sum(map(len, blocks[0])) >= _BLOCK:
+    def add(self, *pieces: memoryview) -> None:
+        """Add the next pieces; they must not change until the digest is complete."""
+        for piece in pieces:
+            self._queue.put(piece)
+        if self._thread is None and sum(map(len, pieces)) >= _BLOCK:
             self._thread = threading.Thread(target=self._hash, name="keras_repro digest")
             self._thread.start()
 
     @property
     def digest(self) -> str:
-        """The digest of all blocks, after the end of the `with` block."""
+        """The digest of all pieces, after the end of the `with` block."""
         return str(self._hasher.hexdigest())
 
     def __enter__(self) -> _HashThread:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._queue.put([])
+        self._queue.put(None)
         if self._thread is None:
             self._hash()
         else:
             self._thread.join()
 
     def _hash(self) -> None:
-        while block := self._queue.get():
-            for piece in block:
-                self._hasher.update(piece)
+        for piece in iter(self._queue.get, None):
+            self._hasher.update(piece)
 
 
-def _blocks_of(pieces: Iterable[memoryview]) -> Iterator[list[memoryview]]:
-    """Group pieces into blocks of bounded size, one per call."""
-    block: list[memoryview] = []
-    room = _BLOCK
-    for piece in pieces:
-        while piece:
-            part, piece = piece[:room], piece[room:]
-            block.append(part)
-            room -= len(part)
-            if not room or len(block) == _MOST_PIECES:
-                yield block
-                block, room = [], _BLOCK
-    if block:
-        yield block
-
-
-def _write_all(descriptor: int, block: Sequence[memoryview]) -> None:
-    rest = list(block)
+def _write_all(descriptor: int, pieces: Sequence[memoryview]) -> None:
+    rest = list(pieces)
     while rest:
         written = os.writev(descriptor, rest)
         while rest and written >= len(rest[0]):

@@ -16,7 +16,6 @@ damage is found (docs/ledger.md). No part of it is in the chain or the fingerpri
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import os
@@ -32,6 +31,7 @@ import numpy as np
 from keras_repro.errors import LedgerError
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
+from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.closeable import Closeable
 
 _MAGIC = b"KRSKETCH" + struct.pack("<II", 1, NUMBERS)
@@ -96,15 +96,13 @@ class SketchWriter(Closeable):
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
         self._numbers: dict[SketchedTensor, int] = {}
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         try:
             path.unlink(missing_ok=True)
-            self._descriptor = os.open(path, flags, 0o644)
+            self._file = AppendedFile(path)
         except OSError as error:
             raise LedgerError(f"cannot write {path}: {error.strerror}") from None
-        self._write(_MAGIC)
+        self._file.append(_MAGIC)
 
     def append(self, position: str, digest: str, sketches: Sequence[tuple[SketchedTensor, Any]]) -> None:
         """Append the sketches of one record.
@@ -129,7 +127,7 @@ class SketchWriter(Closeable):
             _padded(np.array([numbers[t] for t, _ in sketches], "<u4").tobytes()),
             *(np.asarray(rows, "<f8").tobytes() for _, rows in sketches),
         ]
-        self._write(frames + _frame(_RECORD, b"".join(payload)))
+        self._file.append(frames + _frame(_RECORD, b"".join(payload)))
         self._numbers = numbers
 
     def rename(self, path: Path) -> None:
@@ -139,36 +137,19 @@ class SketchWriter(Closeable):
             LedgerError: the file cannot be renamed.
         """
         try:
-            os.fsync(self._descriptor)
-            os.replace(self.path, path)
+            self._file.sync()
+            os.replace(self._file.path, path)
         except OSError as error:
             raise LedgerError(f"cannot write {path}: {error.strerror}") from None
-        self.path = path
+        self._file.path = path
 
     def sync(self) -> None:
         """Wait until all sketches are on the disk."""
-        if self._descriptor >= 0:
-            os.fsync(self._descriptor)
+        self._file.sync()
 
     def close(self) -> None:
         """Close the file. Idempotent."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def _write(self, data: bytes) -> None:
-        rest = memoryview(data)
-        start = os.fstat(self._descriptor).st_size
-        try:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
-        except BaseException as error:
-            # After an incomplete frame, later ones would be unreadable.
-            with contextlib.suppress(OSError):
-                os.ftruncate(self._descriptor, start)
-            if isinstance(error, OSError):
-                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
-            raise
+        self._file.close()
 
 
 class SketchFile:

@@ -1,1 +1,1 @@
-"""Text, untrusted JSON, and objects that are closed."""
+"""Text, untrusted JSON, files that grow, and objects that are closed."""

@@ -1,6 +1,7 @@
 """A ledger keeps its records through kills and full disks, and damage to it is found."""
 
 import errno
+import gc
 import json
 import os
 import resource
@@ -533,6 +534,7 @@ def test_interrupted_writer_keeps_complete_lines(tmp_path):
     """Ctrl-C may interrupt a write: the line is complete and counted, or it is missing."""
     records = [ledger_builders.record("epoch", {"w": {"k": str(e)}}, fit=0, epoch=e) for e in range(100)]
     fired = 0
+    gc.collect()  # or the signal might come in the `__del__` of an earlier test's ledger
 
     def interrupt(number, frame):
         raise KeyboardInterrupt

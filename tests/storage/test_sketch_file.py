@@ -166,11 +166,12 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
 def test_full_disk_keeps_earlier_records(tmp_path: Path) -> None:
     with SketchWriter(tmp_path / "s") as writer:
         writer.append(STEPS[0], "00" * 16, [(KERNEL, rows_of(KERNEL, 0))])
-        descriptor, writer._descriptor = writer._descriptor, os.open("/dev/full", os.O_WRONLY)
+        file = writer._file
+        descriptor, file._descriptor = file._descriptor, os.open("/dev/full", os.O_WRONLY)
         with pytest.raises(LedgerError, match=f"cannot write {tmp_path / 's'}: No space left on device"):
             writer.append(STEPS[1], "11" * 16, [(COUNT, rows_of(COUNT, 0))])
-        os.close(writer._descriptor)
-        writer._descriptor = descriptor
+        os.close(file._descriptor)
+        file._descriptor = descriptor
         # A tensor whose record failed is described again.
         writer.append(STEPS[2], "22" * 16, [(COUNT, rows_of(COUNT, 0))])
     assert [r.position for r in SketchFile(tmp_path / "s").records()] == [STEPS[0], STEPS[2]]

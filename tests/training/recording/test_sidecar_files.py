@@ -212,7 +212,7 @@ def on_full_disk(callback: kr.DeterminismCallback) -> Callable[[], None]:
     """Replace the sketch file by one on a full disk."""
     writer = callback.run.sidecar_files._recorder._writer  # type: ignore[union-attr]
     full = os.open("/dev/full", os.O_WRONLY)
-    os.dup2(full, writer._descriptor)
+    os.dup2(full, writer._file._descriptor)
     return lambda: os.close(full)
 
 
