@@ -38,7 +38,7 @@ PRINTING = {
 }
 # The modules that call them; a child prints to the script's own terminal.
 ALLOWED = {
-    "report/console/terminal.py": {"print", "write", "Text", "assemble"},
+    "report/console/terminal.py": {"print", "write", "assemble"},
     "training/instrumentation/child_main.py": {"print"},
     "training/instrumentation/script_observer.py": {"print"},
 }
