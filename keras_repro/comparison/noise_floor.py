@@ -18,6 +18,7 @@ from dataclasses import dataclass
 
 from keras_repro.errors import ReproError
 from keras_repro.ledger.reader import LedgerReader
+from keras_repro.utils.untrusted_json import of_kind
 
 FEWEST = 3
 
@@ -119,7 +120,7 @@ def results_of(ledger: LedgerReader) -> dict[str, float]:
 
 
 def _numbers(prefix: str, metrics: Mapping[str, object]) -> dict[str, float]:
-    plain = {n: v for n, v in metrics.items() if isinstance(v, int | float) and not isinstance(v, bool)}
+    plain = {n: v for n, v in metrics.items() if of_kind(v, float) is not None}
     return {f"{prefix}{name}": float(value) for name, value in plain.items()}
 
 

@@ -19,12 +19,12 @@ import blake3
 
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.schema import StepRecord, plain_number
+from keras_repro.utils.untrusted_json import parse_json
 
 LONGEST_LINE = 1 << 26  # bytes: enough for a record of some hundred thousand tensors
 
 _CHECK_KEY = b',"check":"'
 _CHECK_DIGITS = 16
-_DEEPEST = 64
 
 
 def line_of(data: dict[str, Any]) -> bytes:
@@ -68,11 +68,9 @@ def data_in(line: bytes, number: int, path: Path) -> dict[str, Any]:
     if body is None:
         raise LedgerError(f"{path} is damaged at line {number + 1}: its line check does not match")
     try:
-        data = json.loads(body + b"}")
-    except (ValueError, RecursionError):
-        raise LedgerError(f"{path} is damaged at line {number + 1}: it is not JSON") from None
-    if body.count(b"[") + body.count(b"{") > _DEEPEST and _depth(data) > _DEEPEST:
-        raise LedgerError(f"{path} is damaged at line {number + 1}: it is nested too deeply")
+        data = parse_json(body + b"}")
+    except ValueError as reason:
+        raise LedgerError(f"{path} is damaged at line {number + 1}: {reason}") from None
     if not isinstance(data, dict) or data.get("n") != number:
         raise LedgerError(f"{path} is damaged at line {number + 1}: lines are missing before it")
     return data
@@ -116,15 +114,3 @@ def _without_nan(value: Any) -> Any:
 
 def _line_check(body: bytes) -> str:
     return blake3.blake3(body).hexdigest()[:_CHECK_DIGITS]
-
-
-def _depth(data: Any) -> int:
-    """The nesting depth of lists and objects, found without recursion."""
-    depth, level = 0, [data]
-    while depth <= _DEEPEST:
-        containers = [v for v in level if isinstance(v, dict | list)]
-        level = [item for v in containers for item in (v.values() if isinstance(v, dict) else v)]
-        if not level:
-            break
-        depth += 1
-    return depth

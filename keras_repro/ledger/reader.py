@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from keras_repro.ledger.schema import CHAINED_KINDS, ENDS, Header, Record, StepR
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.run_folder import LEDGER_NAME, redirected
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.untrusted_json import parse_json
 
 
 def open_ledger(run: str | os.PathLike[str]) -> LedgerReader:
@@ -244,8 +244,8 @@ def _is_durable(file: io.BufferedReader, number: int) -> bool:
     """
     while line := file.readline(LONGEST_LINE):
         body = checked_body(line.lstrip(b"\0"))
-        with contextlib.suppress(ValueError, RecursionError):
-            data = json.loads(b"null" if body is None else body + b"}")
+        with contextlib.suppress(ValueError):
+            data = parse_json(b"null" if body is None else body + b"}")
             if not isinstance(data, dict):
                 continue
             durable = data.get("n") if data.get("kind") in ENDS else data.get("durable")

@@ -17,8 +17,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from keras_repro.errors import LedgerError
+from keras_repro.ledger import field_kinds
+from keras_repro.utils.untrusted_json import of_kind
 
 FORMAT = 1
+_LARGEST = 1 << 63
 
 Mode = Literal["observed", "enforced"]
 Determinism = Literal["bitwise", "portable"]
@@ -103,17 +106,17 @@ class Header:
                 f"it has format {data['format']}, but this keras_repro reads formats up to {FORMAT}: "
                 "upgrade keras_repro"
             )
-        known, extra = _split(cls, data)
-        _check_type("switches", known.get("switches", []), list | tuple)
+        for name in ("environment", "command", "policies"):
+            _check_type(name, data.get(name, {}), Mapping)
+        _check_type("switches", data.get("switches", []), list)
+        for reading in data.get("switches", []):
+            _check_type("switches", reading, Mapping)
+        known, extra = _split(cls, of_kind(data, field_kinds.HEADER))
         known["switches"] = tuple(known.get("switches", ()))
         known.setdefault("step_algorithm", "")
         header = cls(**known, extra=extra)
         for name in ("mode", "determinism", "coverage", "algorithm", "step_algorithm", "created", "version"):
             _check_type(name, getattr(header, name), str)
-        for name in ("environment", "command", "policies"):
-            _check_type(name, getattr(header, name), Mapping)
-        for reading in header.switches:
-            _check_type("switches", reading, Mapping)
         if not (header.coverage.isascii() and header.coverage.isalpha()):
             raise LedgerError("its field 'coverage' must consist of letters")
         return header
@@ -169,12 +172,12 @@ class Record:
         Raises:
             LedgerError: a field has a wrong type.
         """
-        known, extra = _split(cls, data)
+        known, extra = _split(cls, of_kind(data, field_kinds.RECORD))
         _check_type("kind", known.get("kind"), str)
         record = cls(**known, extra=extra)
         _check_type("link", record.link, str)
         for name in ("fit", "epoch", "index"):
-            _check_type(name, getattr(record, name), int | None)
+            _check_number(name, getattr(record, name), int | None)
         for name in ("sections", "tensors", "latent", "metrics", "added", "shapes"):
             _check_type(name, getattr(record, name), dict)
         for digests in (record.sections, *record.tensors.values(), *record.latent.values()):
@@ -229,7 +232,7 @@ class StepRecord:
         """
         known, extra = _split(cls, data)
         for name in ("fit", "epoch", "step"):
-            _check_type(name, known.get(name), int)
+            _check_number(name, known.get(name), int)
         _check_type("loss", known.get("loss"), float | int | str | None)
         _check_type("state", known.get("state"), dict)
         _check_type("batch", known.get("batch", {}), dict)
@@ -265,3 +268,9 @@ def _split(cls: type, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str
 def _check_type(name: str, value: Any, expected: Any) -> None:
     if not isinstance(value, expected) or isinstance(value, bool):
         raise LedgerError(f"its field {name!r} is a {type(value).__name__}")
+
+
+def _check_number(name: str, value: Any, expected: Any) -> None:
+    _check_type(name, value, expected)
+    if value is not None and not 0 <= value < _LARGEST:
+        raise LedgerError(f"its field {name!r} is not a number from 0")

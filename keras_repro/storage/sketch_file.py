@@ -33,13 +33,14 @@ from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.untrusted_json import is_shape, parse_json
 
 _MAGIC = b"KRSKETCH" + struct.pack("<II", 1, NUMBERS)
 _HEAD = struct.Struct("<II8s")  # kind, payload size, check of these two
 _CHECK = 8
 _TENSORS, _RECORD = 1, 2
 _BEGIN = struct.Struct("<II16s")  # size of the position, number of tensors, digest of their section
-_DEEPEST_SHAPE = 64
+_LARGEST_FRAME = 1 << 28  # bytes: the sketches of half a million tensors
 
 
 @dataclass(frozen=True)
@@ -218,6 +219,8 @@ class SketchFile:
                     raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not match")
                 if length + _CHECK > rest:
                     return self._note_incomplete()
+                if length > _LARGEST_FRAME:
+                    raise LedgerError(f"{self.path} is damaged at frame {number}: it is too long")
                 payload, check = file.read(length), file.read(_CHECK)
                 if check != _check(payload):
                     raise LedgerError(f"{self.path} is damaged at frame {number}: its check does not match")
@@ -231,10 +234,8 @@ class SketchFile:
 
 def _read_tensors(payload: bytes) -> list[SketchedTensor]:
     tensors = []
-    for name, dtype, shape in json.loads(payload)["tensors"]:
-        if type(name) is not str or type(dtype) is not str or len(shape) > _DEEPEST_SHAPE:
-            raise ValueError
-        if not all(type(d) is int and 0 <= d < 1 << 62 for d in shape):
+    for name, dtype, shape in parse_json(payload)["tensors"]:
+        if type(name) is not str or type(dtype) is not str or not is_shape(shape):
             raise ValueError
         tensors.append(SketchedTensor(name, dtype, tuple(shape)))
     return tensors

@@ -31,13 +31,13 @@ from keras_repro.storage.digest import string_bytes
 from keras_repro.storage.hashed_io import ArrayFile, digest_of, read_whole, write_whole
 from keras_repro.storage.hdf5_layout import hdf5_pieces
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.untrusted_json import is_shape, parse_json
 
 FORMAT = 1
 
 _INDEX = "index"
 _LARGEST_INDEX = 1 << 26
 _MOST_ARRAYS = 1 << 20
-_MOST_DIMENSIONS = 64
 _NUMPY = frozenset({"float16", "float32", "float64", "complex64", "complex128", "bool"}) | {
     f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)
 }
@@ -130,9 +130,12 @@ class Snapshot(Closeable):
         """
         dtype, shape = self.arrays[name]
         data = self._read(*self._extents[name])
-        if dtype == "string":
-            return self._strings(data.tobytes(), shape)
-        return data.view(_numpy_dtype(dtype)).reshape(shape)
+        try:
+            if dtype == "string":
+                return self._strings(data.tobytes(), shape)
+            return data.view(_numpy_dtype(dtype)).reshape(shape)
+        except ValueError as error:  # such as more dimensions than this NumPy knows
+            raise SnapshotError(f"cannot read {self.path}: {error}") from None
 
     def parts(self, name: str, most: int) -> Iterator[np.ndarray]:
         """Yield an array in parts of some rows each, to save memory.
@@ -204,7 +207,7 @@ class Snapshot(Closeable):
         if size > _LARGEST_INDEX:
             raise ValueError("its index is too long")
         self._file.seek(offset)
-        index = json.loads(self._file.read(size))
+        index = parse_json(self._file.read(size))
         if index["format"] != FORMAT:
             raise ValueError(f"its format is {index['format']!r}; upgrade keras_repro")
         return index
@@ -244,7 +247,7 @@ def _numpy_dtype(name: str) -> np.dtype[Any]:
 def _described(described: Any) -> tuple[str, str, tuple[int, ...]]:
     name, dtype, shape = described["name"], described["dtype"], described["shape"]
     known = type(name) is str and (dtype == "string" or dtype in _NUMPY | _FURTHER)
-    if not known or len(shape) > _MOST_DIMENSIONS or not all(type(d) is int and d >= 0 for d in shape):
+    if not known or not is_shape(shape):
         raise ValueError("its index describes an impossible array")
     return name, dtype, tuple(shape)
 

@@ -142,10 +142,49 @@ def test_invalid_headers_are_refused(change, message):
         Header.from_dict(Header().to_dict() | change)
 
 
+def test_nested_fields_of_another_kind_count_as_not_recorded():
+    environment = {
+        "python": 3,
+        "packages": {"keras": "3.15.1", "numpy": 2},
+        "frameworks": "keras",
+        "cpu": {"model": ["x"], "available": True, "logical": 8, "new": [1]},
+        "memory_bytes": 10**30,
+        "gpu": [{"model": "A100", "memory_bytes": "40"}, "A100"],
+        "variables": {"TZ": None, "LANG": "C", "XLA_FLAGS": 5},
+        "git": None,
+    }
+    changed = {
+        "environment": environment,
+        "command": {"script": 5, "arguments": ["--lr", 3, "1"], "hidden": "2"},
+        "seed": "42",
+        "policies": {"max_epochs": [], "batch_size": [32]},
+        "switches": [{"name": 3, "achieved": {"a": 1}, "ok": "yes"}],
+    }
+    header = Header.from_dict(Header().to_dict() | changed)
+    assert header.environment == {
+        "packages": {"keras": "3.15.1"},
+        "cpu": {"logical": 8, "new": [1]},
+        "gpu": [{"model": "A100"}],
+        "variables": {"TZ": None, "LANG": "C"},
+        "git": None,
+    }
+    assert header.command == {"arguments": ["--lr", "1"]}
+    assert header.seed is None
+    assert header.policies == {"batch_size": [32]}
+    assert header.switches == ({"achieved": {"a": 1}},)
+
+    record = Record.from_dict(
+        {"kind": "fit", "arguments": {"epochs": "3", "steps": 2}, "data": "x", "notes": ["a", 3], "new": 5}
+    )
+    assert record.extra == {"arguments": {"steps": 2}, "notes": ["a"], "new": 5}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"kind": None}, "field 'kind' is a NoneType"),
+        ({"fit": -1}, "field 'fit' is not a number from 0"),
+        ({"epoch": 10**4299}, "field 'epoch' is not a number from 0"),
         ({"kind": 3}, "field 'kind' is a int"),
         ({"fit": "0"}, "field 'fit' is a str"),
         ({"fit": True}, "field 'fit' is a bool"),
@@ -230,6 +269,7 @@ def test_step_record_omits_empty_fields():
     ("changed", "message"),
     [
         ({"step": None}, "its field 'step' is a NoneType"),
+        ({"step": -1}, "its field 'step' is not a number from 0"),
         ({"epoch": "1"}, "its field 'epoch' is a str"),
         ({"fit": True}, "its field 'fit' is a bool"),
         ({"loss": [1.0]}, "its field 'loss' is a list"),

@@ -359,7 +359,9 @@ def test_record_without_its_link_is_damage(run):
         (sealed(Header().to_dict() | {"n": "0"}), "lines are missing before it"),
         (sealed(b"[1"), "it is not JSON"),
         (sealed(b'{"n":' + b"9" * 5000), "it is not JSON"),
-        (sealed(b'{"n":0,"a":' + b"[" * 100_000), "it is not JSON"),
+        (sealed(b'{"n":0,"a":' + b"[" * 100_000), "it is nested too deeply"),
+        (sealed(b'{"n":0,"a":[' + b"[]," * (1 << 19)), "it holds more than 1,048,576 values"),
+        (sealed(b'{"n":0,"a":NaN'), "it is not JSON"),
         (sealed(b'{"n":0,"a":"\xff"'), "it is not JSON"),
     ],
 )

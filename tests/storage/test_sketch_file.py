@@ -112,7 +112,9 @@ def record(count: int, numbers: bytes = b"", rows: bytes = b"", *, length: int =
         [frame(1, b"[" * 100_000)],
         [frame(1, json.dumps({"tensors": [["a", "float32", [-1]]]}).encode())],
         [frame(1, json.dumps({"tensors": [["a", "float32", [1] * 99]]}).encode())],
+        [frame(1, json.dumps({"tensors": [["a", "float32", [0, 1 << 62, 1 << 62]]]}).encode())],
         [frame(1, json.dumps({"tensors": [["a", ["float32"], []]]}).encode())],
+        [frame(1, b'{"tensors":[' + b"[]," * (1 << 19) + b"[]]}")],
         [frame(1, json.dumps({"tensors": 3}).encode())],
         [frame(2, b"")],
         [frame(2, record(1, struct.pack("<II", 0, 0), bytes(256)))],
@@ -137,6 +139,17 @@ def test_frame_that_claims_a_huge_size_is_ignored(tmp_path: Path) -> None:
     file = SketchFile(path)
     assert list(file.records()) == []
     assert file.notes == [f"{path}: the last frame is incomplete and is ignored"]
+
+
+def test_frame_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    path.write_bytes(b"KRSKETCH" + struct.pack("<II", 1, 32) + frame(9, b"x" * 8))
+    head = struct.pack("<II", 2, (1 << 28) + 8)
+    with open(path, "ab") as file:
+        file.write(head + blake3.blake3(head).digest(length=8))
+        file.truncate(1 << 29)  # a hole: it takes no room on the disk
+    with pytest.raises(LedgerError, match=f"^{path} is damaged at frame 2: it is too long$"):
+        read(path)
 
 
 def test_frames_of_unknown_kind_are_skipped(written: Path) -> None:
