@@ -120,8 +120,8 @@ def results_of(ledger: LedgerReader) -> dict[str, float]:
 
 
 def _numbers(prefix: str, metrics: Mapping[str, object]) -> dict[str, float]:
-    plain = {n: v for n, v in metrics.items() if of_kind(v, float) is not None}
-    return {f"{prefix}{name}": float(value) for name, value in plain.items()}
+    numbers = {name: of_kind(value, float) for name, value in metrics.items()}
+    return {f"{prefix}{name}": float(number) for name, number in numbers.items() if number is not None}
 
 
 def _student_t(freedom: int) -> float:

@@ -75,8 +75,8 @@ def of_kind(value: Any, kind: Kind) -> Any:
     Args:
         value: any JSON.
         kind: a type of scalars (`float` includes whole numbers; numbers are finite, whole ones below 2^64); a
-            list of one kind, for lists of such items; or a mapping of the kinds of fields by name, `"*"` for all
-            others. Fields without a kind are kept.
+            list of one kind, for lists of such items; or a mapping of the kinds of fields by name, `"*"` for
+            all others. Fields without a kind are kept.
     """
     if isinstance(kind, list):
         items = [of_kind(item, kind[0]) for item in as_sequence(value)]
