@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,6 +17,7 @@ from keras_repro.root_cause.suspects import (
     file_suspects,
     line_suspects,
     thread_suspects,
+    unseeded_generators,
 )
 from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
@@ -58,7 +60,9 @@ class DiagnosisCase:
         record_kind: kind of the ledger record that differs, empty for a step.
         files: the user's files that ran.
         code: their source code.
+        first_runs: for each line in the main thread, by file and number, how many lines had run by then.
         same_with_hash_seed: whether the further process, with the hash seed of the first, agreed with it.
+        seeded: for each of the process's own generators that a seed set, how many lines had run by then.
         suspects: the lines that may be the cause, in the order of their first difference.
         file_reads: those of them that read a file of an earlier run.
         ruled_out: what was found to agree, a line each.
@@ -76,9 +80,13 @@ class DiagnosisCase:
             if isinstance(event, LineEvent | ThreadLineEvent)
         ]
         self.files = {event.file for event in lines}
+        self.first_runs: dict[tuple[str, int], int] = {}
+        for event in lines:
+            if isinstance(event, LineEvent) and event.runs:
+                self.first_runs.setdefault((event.file, event.line), event.runs[0][0])
         self.code = SourceModel(self.files)
         self._held_sets = any(isinstance(event, LineEvent) and event.sets for event in lines)
-        self._seeded = _seeded_generators(evidence)
+        self.seeded = _seeded_generators(evidence)
         self.same_with_hash_seed = self._agrees_with_hash_seed()
         self.suspects = self._find_suspects()
         self.file_reads = file_suspects(report.differences, evidence.left)
@@ -262,8 +270,7 @@ class DiagnosisCase:
     def draws_unseeded(self, source: SourceLine | None) -> bool:
         """Return whether a line drew from a generator of the process that no seed had set."""
         return source is not None and any(
-            s.at == (source.file, source.line) and OWN_GENERATORS & set(s.names) - self._seeded
-            for s in self.suspects
+            s.at == (source.file, source.line) and unseeded_generators(s, self.seeded) for s in self.suspects
         )
 
     def is_source(self, source: SourceLine) -> bool:
@@ -280,7 +287,7 @@ class DiagnosisCase:
         self, sinks: Iterable[SourceLine | None], *, interval: int | None = None, strict: bool = False
     ) -> SourceLine | None:
         root = find_root_line(
-            self.suspects, sinks, interval=interval, files=self.files, strict=strict, seeded=self._seeded
+            self.suspects, sinks, interval=interval, files=self.files, strict=strict, seeded=self.seeded
         )
         return None if root is None else root.source
 
@@ -306,19 +313,25 @@ def _digests(event: Any) -> Mapping[str, Mapping[str, str] | str] | None:
     return {**event.tensors, **(event.sections if isinstance(event, RecordEvent) else {})}
 
 
-def _seeded_generators(evidence: Evidence) -> set[str]:
-    """Return those of the process's own generators that once had the same state in both processes."""
+def _seeded_generators(evidence: Evidence) -> dict[str, int]:
+    """Return the process's own generators that once had the same state in both processes.
+
+    Each has the number of lines that had run in the second process when it first had.
+    """
     first, second = (
         {
-            (event.key, name, event.digests[name])
-            for interval in trace
+            (event.key, name, event.digests[name]): event.runs[0][0] if event.runs else 0
+            for interval in reversed(trace)
             for event in interval.context
             if isinstance(event, LineEvent)
             for name in OWN_GENERATORS & event.digests.keys()
         }
         for trace in (evidence.first, evidence.second)
     )
-    return {name for _, name, _ in first & second}
+    seeded: dict[str, int] = {}
+    for key in first.keys() & second.keys():
+        seeded[key[1]] = min(second[key], seeded.get(key[1], sys.maxsize))
+    return seeded
 
 
 def _causes_by_themselves(differences: Iterable[Difference[ContextEvent]]) -> set[tuple[Any, ...]]:

@@ -8,10 +8,18 @@ the first source of nondeterminism is chosen.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 
-from keras_repro.root_cause.suspects import ENTROPY, OWN_GENERATORS, Suspect, shares, user_line
+from keras_repro.root_cause.suspects import (
+    ENTROPY,
+    OWN_GENERATORS,
+    Suspect,
+    shares,
+    unseeded_generators,
+    user_line,
+)
 from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.nondeterminism import (
     DRAW,
@@ -41,7 +49,7 @@ def find_root_line(
     interval: int | None = None,
     files: Iterable[str] = (),
     strict: bool = False,
-    seeded: Collection[str] = (),
+    seeded: Mapping[str, int] = MappingProxyType({}),
 ) -> Suspect | None:
     """Return the first suspect from which the sinks were computed.
 
@@ -52,7 +60,7 @@ def find_root_line(
         interval: the interval whose own lines are preferred.
         files: further files of the user through which names are followed.
         strict: whether to return None if no sink is computed from a suspect.
-        seeded: those of the process's own generators that started from the same state.
+        seeded: for each of the process's own generators that a seed set, how many lines had run by then.
     """
     named = [s for s in suspects if s.names]
     lines = [s for s in sinks if s is not None]
@@ -75,7 +83,7 @@ def find_root_line(
 
 
 def _strongest(
-    candidates: Sequence[Suspect], interval: int | None, code: SourceModel, seeded: Collection[str]
+    candidates: Sequence[Suspect], interval: int | None, code: SourceModel, seeded: Mapping[str, int]
 ) -> Suspect:
     """Return the clearest source of nondeterminism; of equal ones, one of the interval, then the first."""
     levels = (SOURCE, _UNSEEDED, DRAW, RACE, NAME)
@@ -89,11 +97,11 @@ def _strongest(
     return min(candidates, key=lambda s: only_waits(s.source.code))
 
 
-def _level(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> int:
+def _level(suspect: Suspect, code: SourceModel, seeded: Mapping[str, int]) -> int:
     """Return how clearly a line is a source of nondeterminism."""
     text = suspect.source.code
     own = OWN_GENERATORS & set(suspect.names)
-    if own - set(seeded) or suspect.reads or ENTROPY in suspect.names:
+    if unseeded_generators(suspect, seeded) or suspect.reads or ENTROPY in suspect.names:
         return SOURCE
     if suspect.sets and iterates_over(text, suspect.sets):
         return SOURCE
@@ -113,7 +121,7 @@ def _unseeded_generators(suspect: Suspect, code: SourceModel) -> set[tuple[str, 
     return code.definitions_reaching(*suspect.at, set(suspect.names), draws=True, matches=makes_unseeded)
 
 
-def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Collection[str]) -> Suspect:
+def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Mapping[str, int]) -> Suspect:
     """Return the one definition to which a line goes back without a recorded value; else the line itself.
 
     For a line that draws, it is the line that made its generator without a seed: in a `partial`, or the

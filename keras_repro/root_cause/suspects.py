@@ -42,6 +42,7 @@ class Suspect:
         raced: whether threads reached it with the same values in another order.
         reads: name of the file of an earlier run that it reads, empty if it reads none.
         sets: those of its names that held sets whose order differs between processes.
+        count: how many lines had run when its values differed first, 0 if that is not known.
     """
 
     source: SourceLine
@@ -50,6 +51,7 @@ class Suspect:
     raced: bool = False
     reads: str = ""
     sets: tuple[str, ...] = ()
+    count: int = 0
 
     @property
     def at(self) -> tuple[str, int]:
@@ -86,6 +88,7 @@ def line_suspects(
                 names=names,
                 interval=difference.interval,
                 sets=event.sets,
+                count=_first_different_run(difference),
             ),
         )
     return list(suspects.values())
@@ -170,6 +173,17 @@ def entropy_suspects(
                 source, Suspect(source=source, names=(ENTROPY,), interval=difference.interval)
             )
     return list(suspects.values())
+
+
+def unseeded_generators(suspect: Suspect, seeded: Mapping[str, int]) -> set[str]:
+    """Return the process's own generators from which a line drew before a seed set them, if one did.
+
+    Args:
+        suspect: the line.
+        seeded: for each generator that a seed set, how many lines had run by then.
+    """
+    own = OWN_GENERATORS & set(suspect.names)
+    return {name for name in own if name not in seeded or suspect.count < seeded[name]}
 
 
 def shares(code: str) -> bool:

@@ -77,6 +77,11 @@ _RULES: tuple[tuple[str, Literal["replace", "pass", "advise"], str], ...] = (
     # No seed of the process reaches a generator of its own.
     (r"(?<![\w.])((np|numpy)\.)?random\.(?!default_rng|seed\()[a-z_]+\(", "advise", _SEED_FIRST),
     (
+        r"\bget_global_generator\(",
+        "advise",
+        "tf.random.set_global_generator(tf.random.Generator.from_seed(42))  # first of all",
+    ),
+    (
         r"\btf\.random\.\w+\(",
         "advise",
         f"{_SEED_FIRST}, or tf.random.stateless_* with a seed of its own",

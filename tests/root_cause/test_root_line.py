@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,8 +23,8 @@ def suspect(file: Path, line: int, *names: str, raced: bool = False) -> Suspect:
     )
 
 
-def root(file: Path, *suspects: Suspect, fit: int, seeded: Collection[str] = ()) -> SourceLine:
-    root_suspect = find_root_line(suspects, [SourceLine(file=str(file), line=fit)], seeded=seeded)
+def root(file: Path, *suspects: Suspect, fit: int, seeded: Mapping[str, int] | None = None) -> SourceLine:
+    root_suspect = find_root_line(suspects, [SourceLine(file=str(file), line=fit)], seeded=seeded or {})
     assert root_suspect is not None
     return root_suspect.source
 
@@ -142,7 +142,7 @@ DICE = """
 def test_another_line_decides_how_often_a_seeded_generator_is_used(script: Script) -> None:
     file = script(DICE)
     suspects = [suspect(file, 3, "np.random", "gone"), suspect(file, 6, "return"), suspect(file, 7, "x")]
-    assert root(file, *suspects, fit=8, seeded={"np.random"}).code == "dice = random.SystemRandom()"
+    assert root(file, *suspects, fit=8, seeded={"np.random": 0}).code == "dice = random.SystemRandom()"
     # Without a seed, the generator is itself a source and comes first.
     assert root(file, *suspects, fit=8).line == 3
 
@@ -152,7 +152,7 @@ def test_seeded_generator_is_reported_if_nothing_else_draws(script: Script) -> N
         order = np.random.permutation(9)
         model.fit(order)
     """)
-    assert root(file, suspect(file, 1, "np.random", "order"), fit=2, seeded={"np.random"}).line == 1
+    assert root(file, suspect(file, 1, "np.random", "order"), fit=2, seeded={"np.random": 0}).line == 1
 
 
 # --- sets

@@ -8,6 +8,7 @@ from typing import Any
 from keras_repro.comparison.config_diff import first_config_difference
 from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.rules.applicable_fix import applicable_fix
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statements import statement_text
 from keras_repro.storage.divergence_report import LayerDescription
@@ -119,7 +120,7 @@ def seed_generators(case: DiagnosisCase) -> Explanation | None:
     source = owner.source
     root = case.root_line(source, strict=True) if source else case.root_line(*case.method_calls())
     kind = owner.layer_class or "the global seed generator"
-    fix = suggest_fix(root.code) if root is not None else None
+    fix = applicable_fix(case, suggest_fix(root.code), root) if root is not None else None
     if fix is None and seeds_set(case).get("keras") is None:
         fix = f"{SET_SEED}  # before the model is built"
     if fix is None and source is not None:

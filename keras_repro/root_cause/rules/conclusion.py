@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.rules.applicable_fix import applicable_fix
 from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares
 from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.fixes import suggest_fix, with_seed
@@ -17,7 +18,9 @@ from keras_repro.source_code.statements import statement_text
 from keras_repro.utils.source_line import SourceLine
 
 _IN_ORDER = "collect results in submission order, for example with pool.map(...)"
-_ONE_EACH = "give each piece of work a generator of its own, such as np.random.default_rng((42, number))"
+_ONE_EACH = (
+    "give each piece of work a generator of its own, such as np.random.default_rng((42, epoch, number))"
+)
 _GIVE_A_SEED = "draw from a generator that was made with a seed, such as np.random.default_rng(42)"
 
 
@@ -30,7 +33,7 @@ def conclude(case: DiagnosisCase, explanation: Explanation) -> Explanation:
         evidence=tuple(dict.fromkeys(_evidence(case, explanation))),
         ruled_out=tuple(case.ruled_out),
         source=source,
-        fix=fix,
+        fix=applicable_fix(case, fix, source),
         variable=explanation.variable or (tensors[0][1] if tensors else None),
     )
 

@@ -19,7 +19,7 @@ from keras_repro.root_cause.suspects import OWN_GENERATORS
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.nondeterminism import nondeterminism_level
 from keras_repro.storage.divergence_report import ReplayReport, TappedReport
-from keras_repro.storage.trace_file import StepEndEvent
+from keras_repro.storage.trace_file import StepEndEvent, VariableEvent
 from keras_repro.utils.source_line import SourceLine
 
 _OUTSIDE_THE_STATE = "the step uses a value that differs between processes and is not part of the model state"
@@ -118,6 +118,15 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
     tap = first_tap(tapped, lambda digests: digests[0] != digests[1])
     chosen = operation_for(tap, tapped.operations)
     layer = layer_of(case, tap, chosen)
+    generator = _generator_outside(case) if chosen is None else None
+    if generator is not None and generator.source is not None:
+        return case.explanation(
+            "random_state",
+            "a random generator that the model does not hold had a different initial state",
+            source=case.root_line(generator.source, strict=True) or generator.source,
+            layer=layer,
+            evidence=[tap_text(tap, None)] if tap is not None else [],
+        )
     on_host = chosen is not None and "PyFunc" in chosen.type
     source = None if chosen is None else chosen.source
     if on_host or source is None:
@@ -150,6 +159,13 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
         evidence=evidence,
         fix=_seed_for(source) if is_unseeded else None,
     )
+
+
+def _generator_outside(case: DiagnosisCase) -> VariableEvent | None:
+    """Return the first random generator with a different initial state that no layer of the model made."""
+    of_model = {layer.source for layer in case.state.layers.values()}
+    variables = [d.event for d in case.context(VariableEvent) if d.event and d.reference]
+    return next((v for v in variables if v.is_seed and v.source and v.source not in of_model), None)
 
 
 def _seed_for(source: SourceLine | None) -> str:
