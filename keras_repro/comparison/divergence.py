@@ -101,6 +101,7 @@ class Divergence:
         names = {
             "weights": "weights differ",
             "optimizer": "the optimizer's state differs",
+            "captured": "variables that the training step captures differ",
             "seeds": "random state differs",
             "order": "the order of the data differs",
             "metrics": "metrics differ, weights do not",

@@ -18,6 +18,7 @@ HASH_SEEDS_DIFFER = (
 
 _LATENT = {
     "seeds": "seed generator {} differs but was never used: without effect (latent)",
+    "captured variables": "captured variable {} differs but never moved",
     "metric variables": "metric variable {} differs by values left from before: without effect",
     "process generators": "the process's own generator ({}) differs: without effect so far (latent)",
 }

@@ -12,7 +12,7 @@ from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import COVERAGE, Record
 from keras_repro.utils.mappings import differing_names
 
-_SECTION_ORDER = ("fit", "order", "weights", "optimizer", "seeds", "metrics", "results")
+_SECTION_ORDER = ("fit", "order", "weights", "optimizer", "captured", "seeds", "metrics", "results")
 
 
 def incomparable_headers(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:

@@ -24,6 +24,18 @@ class Graphs(Protocol):
         """Types of the operations that read the clock."""
 
     @property
+    def VARIABLE(self) -> str:
+        """The kind of resource that is a variable."""
+
+    @property
+    def TABLE(self) -> str:
+        """The kind of resource that is a lookup table."""
+
+    @property
+    def SUMMARY_WRITER(self) -> str:
+        """The kind of resource that is a writer of event files."""
+
+    @property
     def KERAS_FOLDER(self) -> str:
         """Part of the path of every source file of Keras."""
 
@@ -39,6 +51,15 @@ class Graphs(Protocol):
 
     def operations_of(self, graph: Any) -> Iterator[Any]:
         """Yield the operations of a graph and of all that it calls."""
+
+    def captured_resources(self, graph: Any) -> Iterator[tuple[Any, str, list[Any]]]:
+        """Yield handle, kind and users of each resource that a traced function takes from outside."""
+
+    def variable_of(self, handle: Any) -> Any:
+        """Return a variable with the handle of a variable."""
+
+    def handles_of(self, variable: Any) -> list[Any]:
+        """Return the handles of a variable and of its copies."""
 
     def nodes_of(self, definition: Any) -> Iterator[tuple[Any, str]]:
         """Yield the nodes of a serialized graph, each with the function that contains it."""

@@ -1,13 +1,49 @@
-"""The traced functions that a call of Keras's training function runs."""
+"""The traced functions that a call of Keras's training function runs, and a hook before its first run.
+
+trace = FirstTrace(model, lambda graph: print(len(graph.get_operations())))
+trace.install()
+"""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
 
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.train_function import TrainFunctionWrapper
+
+
+class FirstTrace(TrainFunctionWrapper):
+    """Wrap a function of a model: trace it before its first run, report its graph, and uninstall.
+
+    Args:
+        model: the model, which has the function.
+        report: called with the graph; not called if the step is run eagerly.
+        attribute: name of the function.
+    """
+
+    def __init__(self, model: Any, report: Callable[[Any], None], attribute: str = "train_function") -> None:
+        super().__init__(model, attribute)
+        self._report = report
+
+    def __call__(self, iterator: Any) -> Any:
+        concrete, iterator = traced_step(self.function, iterator)
+        self._finish(concrete)
+        return self.function(iterator)
+
+    def trace(self, spec: Any) -> None:
+        """Trace the function now, for batches of an element spec; later if the spec is None."""
+        several, _ = backend.graphs.step_functions(self.function)
+        if several is not None and spec is not None:
+            self._finish(several.get_concrete_function(tf.data.IteratorSpec(spec)))
+
+    def _finish(self, concrete: Any) -> None:
+        self.uninstall()
+        if concrete is not None:
+            self._report(concrete.graph)
 
 
 def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
@@ -25,10 +61,11 @@ def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
     several, single = backend.graphs.step_functions(function)
     if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
         return (None if several is None else several.get_concrete_function(iterator)), iterator
+    if single is None:
+        return None, iterator
     # `train_on_batch` passes a generator of one batch.
     batch = next(iterator)
-    restored = itertools.chain([batch], iterator)
-    return (None if single is None else single.get_concrete_function(batch)), restored
+    return single.get_concrete_function(batch), itertools.chain([batch], iterator)
 
 
 def step_over_a_batch(function: Any) -> Any | None:

@@ -17,6 +17,7 @@ from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import DivergenceError, RunFolderError
 from keras_repro.ledger.schema import Record
 from keras_repro.training.backends.active import backend
+from keras_repro.training.graph.traced_step import FirstTrace
 from keras_repro.training.portable.mode import portability_of
 from keras_repro.training.recording.batch_observer import BatchObserver
 from keras_repro.training.recording.callback_order import ModelLogs, late_callbacks
@@ -66,6 +67,7 @@ class FitCallback(keras.callbacks.Callback):
         self._epoch = self._steps_seen = 0
         self._iterator: Any = None
         self._observer: BatchObserver | None = None
+        self._trace: FirstTrace | None = None
         self._graph_checked = False
         self._live: LiveComparison | None = None
         if run.options.reference is not None:
@@ -107,6 +109,9 @@ class FitCallback(keras.callbacks.Callback):
                 details = {"steps_recorded": self._step_interval, "batches": batches} | details
             details["arguments"] = arguments | dict(details.get("arguments", {}))
             self.fit.start(**details)
+            if getattr(self.model, "train_function", None) is not None:
+                self._trace = FirstTrace(self.model, self._note_trace)
+                self._trace.install()
         self._handle_divergence()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
@@ -150,6 +155,8 @@ class FitCallback(keras.callbacks.Callback):
         """End the record of the current fit, if there is one."""
         self._iterator = None
         self._stop_observing()
+        if self._trace is not None:
+            self._trace.uninstall()
         if self._model_logs is not None:
             self._model_logs.remove()
         if self.fit is not None:
@@ -183,6 +190,11 @@ class FitCallback(keras.callbacks.Callback):
         if self._observer is not None:
             self._observer.uninstall()
             self._observer = None
+
+    def _note_trace(self, graph: Any) -> None:
+        if self.fit is not None and self.run.broken is None:
+            with self.run.guarded("the first step"):
+                self.fit.trace(graph)
 
     def _record_epoch(self, fit: FitRecorder, epoch: int, logs: dict[str, Any], seconds: float) -> None:
         own = self._model_logs.logs if self._model_logs is not None else logs

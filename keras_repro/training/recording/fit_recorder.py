@@ -10,15 +10,18 @@ from keras_repro.determinism.seeds import process_generators
 from keras_repro.ledger.schema import Record, StepRecord, plain_number
 from keras_repro.storage.digest import array_digest
 from keras_repro.training.backends.active import backend
+from keras_repro.training.graph.captured import captured_variables
 from keras_repro.training.recording.run_recorder import RunRecorder, state_record
 from keras_repro.training.recording.sketch_recorder import SketchedWeights
 from keras_repro.training.state import initial_values
-from keras_repro.training.state.digests import StateDigests, digest_with, log_digests, shape_of
+from keras_repro.training.state.digests import StateDigests, digest_with, digests_of, log_digests, shape_of
 from keras_repro.training.state.fast_reader import StateReader
 from keras_repro.training.state.model_config import model_configuration
 from keras_repro.training.state.walk import StateTensor, StateWalk, same_tensors
 
 _STATE_SECTIONS = ("weights", "optimizer")
+# In the chain only once they moved; then with their state at the start.
+_ONCE_MOVED = {"seeds": "seeds", "captured": "captured variables"}  # the group of those that did not move
 
 
 class FitRecorder:
@@ -58,8 +61,9 @@ class FitRecorder:
         self._order = order
         self._created_during_fit = created_during_fit
         self._described: set[str] = set()
-        self._seed_starts: dict[str, str] = {}
-        self._moved_seeds: set[str] = set()
+        self._starts: dict[str, str] = {}
+        self._moved: set[str] = set()
+        self._captured: tuple[StateTensor, ...] = ()
         self._walk = StateWalk(models, optimizers)
         self._epochs = self._steps = 0
         self._reader = StateReader(models, optimizers) if steps else None
@@ -85,6 +89,12 @@ class FitRecorder:
             )
         )
         self._record("start", latent={"process generators": process_generators()})
+
+    def trace(self, graph: Any) -> None:
+        """Add the variables that the traced step captures and no model tracks, before its first run."""
+        self._captured = captured_variables(graph, self._walk.tensors())
+        for name, digest in digests_of(self._captured).get("captured", {}).items():
+            self._starts.setdefault(name, digest)
 
     def epoch(
         self,
@@ -159,8 +169,8 @@ class FitRecorder:
         digests = {t.name: self._initial.digest(t.variable) for t in new}
         return {
             "described": sorted(self._described),
-            "seed_starts": self._seed_starts,
-            "moved": sorted(self._moved_seeds),
+            "starts": self._starts,
+            "moved": sorted(self._moved),
             "epochs": self._epochs,
             "born": {name: digest.hex() for name, digest in digests.items() if digest is not None},
         }
@@ -168,8 +178,8 @@ class FitRecorder:
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from the result of `state`; the model's state must be restored before."""
         self._described = set(state["described"])
-        self._seed_starts = dict(state["seed_starts"])
-        self._moved_seeds = set(state["moved"])
+        self._starts = dict(state["starts"])
+        self._moved = set(state["moved"])
         self._epochs = int(state["epochs"])
         self._initial.forget()
         for tensor in self._walk.tensors():
@@ -197,6 +207,8 @@ class FitRecorder:
         full_walk = kind != "epoch" or self._epochs < 2
         self._epochs += kind == "epoch"
         state: Sequence[StateTensor] = self._walk.tensors(full=full_walk)
+        if self._captured:
+            state = [*state, *self._captured]
         if kind == "start" and self._created_during_fit is not None:
             for tensor in state:
                 if self._created_during_fit(tensor.variable):
@@ -210,24 +222,15 @@ class FitRecorder:
         if not same_tensors(self._digests.tensors, state):
             self._digests, self._sketched = StateDigests(state), SketchedWeights(state)
         digests = self._digests.digests()
-        seeds = digests.pop("seeds", {})
-        for name, digest in seeds.items():
-            if self._seed_starts.setdefault(name, digest) != digest:
-                self._moved_seeds.add(name)
         tensors = {s: digests[s] for s in _STATE_SECTIONS if digests.get(s)}
-        tensors["seeds"] = {n: d for n, d in seeds.items() if n in self._moved_seeds} | {
-            f"{n} at the start": self._seed_starts[n] for n in seeds if n in self._moved_seeds
-        }
+        all_latent: dict[str, Mapping[str, str]] = {}
+        for section, group in _ONCE_MOVED.items():
+            tensors[section], all_latent[group] = self._moved_and_latent(digests.get(section, {}))
         if epoch is not None and self._order is not None:
             tensors["order"] = {"order": self._order(epoch)}
         if metrics:
             tensors["metrics"] = log_digests(dict(metrics))
-        unmoved_seeds = {n: d for n, d in seeds.items() if n not in self._moved_seeds}
-        all_latent = {
-            "seeds": unmoved_seeds,
-            "metric variables": digests.get("metrics", {}),
-            **(latent or {}),
-        }
+        all_latent |= {"metric variables": digests.get("metrics", {}), **(latent or {})}
         record = state_record(
             kind,
             {section: by_name for section, by_name in tensors.items() if by_name},
@@ -246,6 +249,15 @@ class FitRecorder:
         self._described.update(t.name for t in new)
         self.last_digests = {section: tensors[section] for section in _STATE_SECTIONS if section in tensors}
 
+    def _moved_and_latent(self, digests: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+        """Return the digests of what has moved since the start, its start included, and those of the rest."""
+        for name, digest in digests.items():
+            if self._starts.setdefault(name, digest) != digest:
+                self._moved.add(name)
+        moved = {n: d for n, d in digests.items() if n in self._moved}
+        starts = {f"{n} at the start": self._starts[n] for n in moved}
+        return moved | starts, {n: d for n, d in digests.items() if n not in moved}
+
     def _record_initial_values(self, new: list[StateTensor], epoch: int | None) -> None:
         """Record the initial values of the variables that were created since the last record."""
         tensors: dict[str, dict[str, str]] = {}
@@ -255,7 +267,7 @@ class FitRecorder:
                 continue
             digest = digest_with(tensor, content)
             if tensor.section == "seeds":
-                self._seed_starts[tensor.name] = digest
+                self._starts[tensor.name] = digest
             elif tensor.section in _STATE_SECTIONS:
                 tensors.setdefault(tensor.section, {})[tensor.name] = digest
         self._initial.forget()

@@ -12,7 +12,7 @@ import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from typing import Any
 
 import keras
@@ -22,13 +22,13 @@ from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.ordered_plan import steps_per_call
 from keras_repro.training.data.plans.plan import DataPlan
-from keras_repro.training.graph.finding import Finding
+from keras_repro.training.graph.traced_step import FirstTrace
 from keras_repro.training.resume import script_resume
 from keras_repro.training.resume.callback_states import CallbackStates
+from keras_repro.training.resume.hidden_state import error_for, hidden_state
 from keras_repro.training.resume.restore_point import RestorePoint, SnapshotPosition
 from keras_repro.training.resume.resume import Resume
 from keras_repro.training.resume.signals import SignalGuard
-from keras_repro.training.resume.stateful_op_check import StatefulOpCheck, error_for
 from keras_repro.training.resume.training_state import TrainingState
 
 _Captured = tuple[dict[str, Any], dict[str, Any]]  # arrays and other values of a snapshot
@@ -61,7 +61,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self._processes, self._strict = processes, strict
         self._began = time.time()
         self._was_over = resume.restore_point is not None and resume.restore_point.position.over
-        self._op_check: StatefulOpCheck | None = None
+        self._trace: FirstTrace | None = None
         self._before_test: _Captured | None = None
         self._iterator: Any = None
         self._epoch = self._step = 0
@@ -82,8 +82,8 @@ class ResumeCallback(keras.callbacks.Callback):
         self._steps = (self.params or {}).get("steps")
         self._iterator = backend.epoch_entry.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
-        self._op_check = StatefulOpCheck(self.model, self._report_hidden_counters)
-        self._op_check.install()
+        self._trace = FirstTrace(self.model, self._note_trace)
+        self._trace.install()
         restore_point = self._resume.restore_point
         if restore_point is None and self._resume.continues:
             self._callbacks.remove_orphaned_files(processes=self._processes, since=self._began)
@@ -147,8 +147,8 @@ class ResumeCallback(keras.callbacks.Callback):
 
     def uninstall(self) -> None:
         """Remove the check of the training step from the model."""
-        if self._op_check is not None:
-            self._op_check.uninstall()
+        if self._trace is not None:
+            self._trace.uninstall()
 
     def _is_due(self, before: int, step: int) -> bool:
         """Return whether a snapshot is due at a step of the current epoch, after the step `before`."""
@@ -187,6 +187,8 @@ class ResumeCallback(keras.callbacks.Callback):
     def _restore(self, restore_point: RestorePoint) -> None:
         arrays, metadata, position = restore_point.arrays, restore_point.metadata, restore_point.position
         self._resume.restore_point = None
+        assert self._trace is not None
+        self._trace.trace(backend.epoch_entry.spec_of_batches(self._iterator))
         if any(n.split("/")[1] in ("weights", "optimizer") for n in self._state.missing(arrays)):
             self._create_variables()
         self._state.restore(arrays, metadata)
@@ -223,10 +225,13 @@ class ResumeCallback(keras.callbacks.Callback):
                     "resume. Give it get_state() and set_state(state)"
                 )
 
-    def _report_hidden_counters(self, findings: Sequence[Finding]) -> None:
-        if self._strict:
+    def _note_trace(self, graph: Any) -> None:
+        findings = hidden_state(graph, self.model)
+        if findings and self._strict:
             raise error_for(self.model, findings)
-        self._note("a resumed run may differ: " + "; ".join(map(str, findings)))
+        if findings:
+            self._note("a resumed run may differ: " + "; ".join(map(str, findings)))
+        self._state.trace(graph)
 
     def _note(self, text: str) -> None:
         warnings.warn(f"keras_repro: {text}", stacklevel=3)

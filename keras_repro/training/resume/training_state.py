@@ -19,6 +19,7 @@ from keras_repro.determinism.seeds import capture_rng_state, restore_rng_state
 from keras_repro.errors import SnapshotError
 from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
+from keras_repro.training.graph.captured import captured_variables
 from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.walk import StateTensor, StateWalk
 
@@ -35,6 +36,11 @@ class TrainingState:
 
     def __init__(self, model: Any) -> None:
         self._walk = StateWalk(model)
+        self._captured: tuple[StateTensor, ...] = ()
+
+    def trace(self, graph: Any) -> None:
+        """Add the variables that a traced step captures and no model tracks."""
+        self._captured = captured_variables(graph, self._walk.tensors())
 
     def capture(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Return the present state.
@@ -43,7 +49,7 @@ class TrainingState:
             Arrays by name, which share the variables' memory until the next assignment; and the other values,
             for JSON.
         """
-        tensors = self._walk.tensors(full=False)
+        tensors = [*self._walk.tensors(full=False), *self._captured]
         values = backend.variables.read_all([t.variable for t in tensors])
         arrays = {_name(t): array_of_value(v) for t, v in zip(tensors, values, strict=True)}
         generators = pack(capture_rng_state() | backend.random_state.capture(), arrays, "generators")
@@ -51,7 +57,7 @@ class TrainingState:
 
     def missing(self, arrays: Mapping[str, Any]) -> list[str]:
         """Return names of variables in a state that the model has not created yet."""
-        existing = {_name(t) for t in self._walk.tensors()}
+        existing = {_name(t) for t in self._tensors()}
         return [n for n in arrays if n.startswith("state/") and n not in existing]
 
     def restore(
@@ -67,7 +73,7 @@ class TrainingState:
         Raises:
             SnapshotError: the model's variables differ from those of the state.
         """
-        for tensor in self._walk.tensors():
+        for tensor in self._tensors():
             name = _name(tensor)
             if name not in arrays:
                 if tensor.section in _OPTIONAL:
@@ -82,6 +88,9 @@ class TrainingState:
         generators = unpack(metadata["generators"], arrays)
         restore_rng_state(generators)
         backend.random_state.restore(generators)
+
+    def _tensors(self) -> list[StateTensor]:
+        return [*self._walk.tensors(), *self._captured]
 
     def _assign(self, tensor: StateTensor, array: np.ndarray) -> None:
         variable = tensor.variable

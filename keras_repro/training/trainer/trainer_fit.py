@@ -29,6 +29,7 @@ from keras_repro.training.recording.fit_context import fit_details
 from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.resume import script_resume, tensorboard_files
+from keras_repro.training.resume.hidden_state import HiddenStateError
 from keras_repro.training.resume.restore_point import RestorePoint
 from keras_repro.training.resume.resume import (
     Resume,
@@ -41,7 +42,6 @@ from keras_repro.training.resume.resume import (
 from keras_repro.training.resume.resume_callback import ResumeCallback
 from keras_repro.training.resume.resume_options import ResumeOptions
 from keras_repro.training.resume.signals import SignalGuard, Terminated, terminate_process
-from keras_repro.training.resume.stateful_op_check import HiddenCounterError
 from keras_repro.training.state import initial_values
 from keras_repro.training.trainer.model_start import ModelStart
 from keras_repro.training.trainer.result import Run
@@ -113,7 +113,7 @@ class TrainerFit:
         except Terminated:
             terminated = True
             raise
-        except HiddenCounterError:
+        except HiddenStateError:
             refused = self._resume is None or not self._resume.continues
             raise
         finally:

@@ -2,11 +2,13 @@
 
 Private names checked with Keras 3.15 (`multi_step_on_iterator` and `one_step_on_data`, captured by the
 training function) and TensorFlow 2.21 (`_list_all_concrete_functions`, `_functions` of a graph, `Function`,
-`op_def_registry`, `script_ops.FuncRegistry`).
+`op_def_registry`, `script_ops.FuncRegistry`, `_handle_data` and the text of a resource, `_values` of a
+distributed variable, `BaseResourceVariable`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -20,6 +22,13 @@ ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
 
 CLOCK = frozenset({"Timestamp"})
 """Types of the operations that read the clock."""
+
+VARIABLE, TABLE, SUMMARY_WRITER = (
+    "tensorflow::Var",
+    "tensorflow::lookup::LookupInterface",
+    "tensorflow::SummaryWriterInterface",
+)
+"""Kinds of resources that a traced function may capture."""
 
 KERAS_FOLDER, FRAMEWORK_FOLDER = "/keras/src/", "/tensorflow/"
 """Part of the path of every source file of Keras, and of TensorFlow."""
@@ -53,19 +62,53 @@ def stateful_random_operations(model: Any) -> list[str]:
 
 def operations_of(graph: Any) -> Iterator[Any]:
     """Yield the operations of a graph and of the traced functions that it calls, each function once."""
-    seen: set[int] = set()
+    for called in _with_called(graph):
+        yield from called.get_operations()
 
-    def walk(graph: Any) -> Iterator[Any]:
-        if id(graph) in seen:
-            return
-        seen.add(id(graph))
-        yield from graph.get_operations()
-        for function in getattr(graph, "_functions", {}).values():
-            called = getattr(function, "graph", None)
-            if hasattr(called, "get_operations"):
-                yield from walk(called)
 
-    return walk(graph)
+def captured_resources(graph: Any) -> Iterator[tuple[Any, str, list[Any]]]:
+    """Yield the resources (variables, tables, ...) that a traced function takes from outside.
+
+    Yields:
+        The resource's handle; its kind, such as `VARIABLE`; the operations that use it, those of called
+        functions too. In the order of the trace.
+    """
+    import tensorflow as tf
+
+    pairs = [pair for called in _with_called(graph) for pair in called.captures]
+    outside = {id(inner): outer for outer, inner in pairs}
+    users: dict[int, list[Any]] = {}
+    for outer, inner in pairs:
+        while id(outer) in outside:  # it is passed through another function
+            outer = outside[id(outer)]
+        users.setdefault(id(outer), []).extend(inner.consumers())
+    for handle, _ in graph.captures:
+        if handle.dtype == tf.resource:
+            kind = re.search(r'type="([^"]*)"', str(handle))
+            yield handle, "" if kind is None else kind[1], users[id(handle)]
+
+
+def variable_of(handle: Any) -> Any:
+    """Return a `tf.Variable` with the handle of a variable."""
+    import tensorflow as tf
+    from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+
+    ((shape, dtype),) = [(s.shape, s.dtype) for s in handle._handle_data.shape_and_type]
+    name = re.search(r'name="([^"]*)"', str(handle))
+    return BaseResourceVariable(
+        handle=handle,
+        handle_name=("" if name is None else name[1]).rpartition("/")[0] or "Variable",
+        unique_id=f"captured_{id(handle)}",
+        shape=tf.TensorShape(shape),
+        dtype=tf.as_dtype(dtype),
+        trainable=False,
+        distribute_strategy=None,
+    )
+
+
+def handles_of(variable: Any) -> list[Any]:
+    """Return the handle of a `tf.Variable`, those of all its copies if it is distributed."""
+    return [v.handle for v in getattr(variable, "_values", None) or (variable,) if hasattr(v, "handle")]
 
 
 def nodes_of(definition: Any) -> Iterator[tuple[Any, str]]:
@@ -102,6 +145,18 @@ def wrap_python_calls(wrapper: Callable[..., Any]) -> None:
     from tensorflow.python.ops import script_ops
 
     wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", wrapper)
+
+
+def _with_called(graph: Any) -> Iterator[Any]:
+    """Yield a graph and those of the traced functions that it calls, each once."""
+    waiting, seen = [graph], set()
+    while waiting:
+        graph = waiting.pop(0)
+        if id(graph) in seen or not hasattr(graph, "get_operations"):
+            continue
+        seen.add(id(graph))
+        yield graph
+        waiting += [getattr(f, "graph", None) for f in getattr(graph, "_functions", {}).values()]
 
 
 def _captured(function: Any) -> dict[str, Any]:

@@ -1,0 +1,75 @@
+"""Find state that a traced training step keeps and no snapshot contains.
+
+    hidden_state(concrete.graph, model)
+    # [Finding(operation="RandomUniform", layer="noise", source="train.py:12", ...)]
+
+The step is checked when it is traced for its first run, before that run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+from keras_repro.errors import ResumeError
+from keras_repro.training.backends.active import backend
+from keras_repro.training.graph.finding import Finding, listed
+from keras_repro.training.graph.operation_source import short_path, user_line_of
+
+_COUNTER = "it keeps a counter that no snapshot contains"
+_SHARED = "it keeps a state under a name, which no snapshot contains"
+
+
+class HiddenStateError(ResumeError):
+    """A training step has a state that no snapshot contains."""
+
+
+def hidden_state(graph: Any, model: Any) -> list[Finding]:
+    """Return what a traced step, and the functions that it calls, keep from one run to the next.
+
+    Args:
+        graph: the graph of the traced step.
+        model: the model.
+    """
+    layers = {layer.name for layer in backend.trainer.flat_layers(model)}
+    findings: dict[tuple[str, str, str], Finding] = {}
+    for operation, reason in _hidden(graph):
+        # If a scope is entered again, its name gets a number: `noise_1`.
+        scopes = [(p, re.sub(r"_\d+$", "", p)) for p in reversed(operation.name.split("/")[:-1])]
+        layer = next((name for names in scopes for name in names if name in layers), "")
+        line = user_line_of(operation)
+        source = "" if line is None else f"{short_path(line.file)}:{line.line}"
+        finding = Finding(
+            operation=operation.type, reason=reason, name=operation.name, layer=layer, source=source
+        )
+        findings.setdefault((operation.type, layer, source), finding)
+    return list(findings.values())
+
+
+def error_for(model: Any, findings: Sequence[Finding]) -> HiddenStateError:
+    """Return the error that lists what was found."""
+    lines = [f"the training step of {model.name!r} cannot be resumed exactly; nothing was trained:"]
+    lines += listed(findings)
+    lines.append(
+        "Use keras.random and a SeedGenerator, or tf.random.stateless_*, and variables for other state; or "
+        "use strict=False to train and record that a resume may not be exact"
+    )
+    return HiddenStateError("\n".join(lines))
+
+
+def _hidden(graph: Any) -> Iterator[tuple[Any, str]]:
+    """Yield operations, and why each has a state."""
+    for operation in backend.graphs.operations_of(graph):
+        if operation.type in STATEFUL_RANDOM:
+            yield operation, _COUNTER
+        elif "shared_name" in operation.node_def.attr and backend.graphs.is_stateful(operation.type):
+            yield operation, _SHARED
+    graphs = backend.graphs
+    for _, kind, users in graphs.captured_resources(graph):
+        if kind not in (graphs.VARIABLE, graphs.TABLE, graphs.SUMMARY_WRITER):
+            what = kind.rpartition(":")[2].removesuffix("Interface").removesuffix("Resource")
+            # The last one is in the innermost function: the others call it.
+            user = next((o for o in reversed(users) if user_line_of(o) is not None), users[-1])
+            yield user, f"it uses a resource ({what}) whose state no snapshot contains"
