@@ -21,7 +21,6 @@ from keras_repro.report.console.terminal import print_line, styled
 from keras_repro.report.text import shorten_middle
 from keras_repro.storage.digest import section_digest
 from keras_repro.utils.text import escape_control_chars, first_few
-from keras_repro.utils.untrusted_json import as_mapping
 
 _DIGITS = 7
 _MOST_ROWS = 60
@@ -34,13 +33,12 @@ _LONGEST_NAME = 44
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Print the table of epochs, the notes, and the verdict with the fingerprint as the last line."""
-    ledgers = comparison.ledgers
     if comparison.verdict != "incomparable":
-        _print_epochs(ledgers, console)
+        _print_epochs(comparison.ledgers, console)
     for note in comparison.notes:
         print_line(console, f"note: {note}", "yellow")
     if comparison.verdict == "identical":
-        _print_identical(comparison, ledgers, console)
+        _print_identical(comparison, console)
     elif comparison.divergence is not None:
         _print_divergence(comparison, console)
 
@@ -65,17 +63,17 @@ def distance_lines(summary: DistanceSummary) -> Iterator[str]:
         yield f"  {escape_control_chars(note)}"
 
 
-def _print_identical(comparison: Comparison, ledgers: Sequence[LedgerReader], console: Console) -> None:
+def _print_identical(comparison: Comparison, console: Console) -> None:
     """Print the coverage, and a line to paste into a paper."""
     print_line(
         console,
         f"covers: {comparison.covers}. Note: identical runs do not rule out a rare race condition.",
     )
     over = f" over {comparison.within}" if comparison.within else ""
-    runs = len({ledger.digest for ledger in ledgers})
+    runs = len({ledger.digest for ledger in comparison.ledgers})
     what = f"{runs} runs, bit for bit" if runs > 1 else "one run compared with itself"
     fingerprint = comparison.runs[0]["fingerprint"]
-    text = f"identical{over}: {what}{_versions(ledgers[0])}, fingerprint {fingerprint}"
+    text = f"identical{over}: {what}{_versions(comparison.ledgers[0])}, fingerprint {fingerprint}"
     print_line(console, text, "bold green")
 
 
@@ -94,7 +92,7 @@ def _print_divergence(comparison: Comparison, console: Console) -> None:
 
 
 def _versions(ledger: LedgerReader) -> str:
-    versions = environment_text.versions(as_mapping(ledger.header.get("environment")))
+    versions = environment_text.versions(ledger.header["environment"])
     return "".join(f", {n} {versions[n]}" for n in ("TensorFlow", "Keras") if versions[n])
 
 
@@ -118,37 +116,33 @@ def _print_epochs(ledgers: Sequence[LedgerReader], console: Console) -> None:
         table.add_column(name, justify="right", no_wrap=True)
     for number in range(len(ledgers)):
         table.add_column(f"run {number + 1}", no_wrap=True)
-    for row in _selected(rows):
-        if row is None:
+    shown = _shown(rows)
+    for number, row in enumerate(rows):
+        if number in shown:
+            digests = (styled((d or "-", "" if d == row.digests[0] else "bold red")) for d in row.digests)
+            table.add_row(row.name, *(_number(row.metrics.get(name)) for name in columns), *digests)
+        elif number - 1 in shown:
             table.add_row("...")
-            continue
-        digests = [
-            styled((digest or "-", "" if digest == row.digests[0] else "bold red")) for digest in row.digests
-        ]
-        table.add_row(row.name, *(_number(row.metrics.get(name)) for name in columns), *digests)
     console.print(table)
 
 
 def _rows(ledgers: Sequence[LedgerReader]) -> Iterator[_Row]:
     """Yield a row for each epoch and result."""
-    counts: Counter[str] = Counter()
-    recorded: list[dict[str, Record]] = []
-    for ledger in ledgers:
-        records = {}
-        for record in ledger.typed_records():
-            if ledger is ledgers[0]:
-                counts[record.kind] += 1
-            if record.kind in ("epoch", "evaluation", "prediction"):
-                records[record.position] = record
-        recorded.append(records)
-    for position in dict.fromkeys(p for records in recorded for p in records):
-        at_position = [records.get(position) for records in recorded]
-        record = next(r for r in at_position if r is not None)
+    recorded = [
+        {r.position: r for r in ledger.typed_records() if r.kind in ("epoch", "evaluation", "prediction")}
+        for ledger in ledgers
+    ]
+    positions = dict.fromkeys(position for records in recorded for position in records)
+    firsts = [next(records[p] for records in recorded if p in records) for p in positions]
+    counts = Counter(record.kind for record in firsts)
+    counts["fit"] = len({record.fit for record in firsts if record.kind == "epoch"})
+    for position, record in zip(positions, firsts, strict=True):
         yield _Row(
-            name=escape_control_chars(_row_name(record, counts)),
+            name=_row_name(record, counts),
             metrics=record.metrics,
             digests=tuple(
-                None if r is None else section_digest(dict(r.sections))[:_DIGITS] for r in at_position
+                section_digest(dict(records[position].sections))[:_DIGITS] if position in records else None
+                for records in recorded
             ),
         )
 
@@ -176,20 +170,14 @@ def _metric_columns(rows: Sequence[_Row], width: int, runs: int) -> list[str]:
     return columns
 
 
-def _selected(rows: Sequence[_Row]) -> Iterator[_Row | None]:
-    """Yield all rows, or, of many, those at both ends and around the first difference; None for a gap."""
+def _shown(rows: Sequence[_Row]) -> set[int]:
+    """Return the numbers of all rows, or, of many, those at both ends and around the first difference."""
+    numbers = range(len(rows))
     if len(rows) <= _MOST_ROWS:
-        yield from rows
-        return
+        return set(numbers)
     first_difference = next((i for i, row in enumerate(rows) if len(set(row.digests)) > 1), len(rows))
-    last = -1
-    for index, row in enumerate(rows):
-        near = abs(index - first_difference) <= _NEAR // 2
-        if index < _NEAR or index >= len(rows) - _NEAR or near:
-            if index != last + 1:
-                yield None
-            last = index
-            yield row
+    around = numbers[max(0, first_difference - _NEAR // 2) : first_difference + _NEAR // 2 + 1]
+    return {*numbers[:_NEAR], *around, *numbers[-_NEAR:]}
 
 
 def _number(value: Any) -> str:

@@ -56,9 +56,6 @@ class LiveDisplay:
         if self._console.is_terminal:
             self._progress.stop()
 
-    def _add_line(self, title: str, **fields: Any) -> TaskID | None:
-        return self._progress.add_task(title, **fields) if self._console.is_terminal else None
-
 
 class ProgressWatcher(LiveDisplay, Watcher):
     """Print a line for each finished run; on a terminal, show a live line with the time left too.
@@ -77,7 +74,7 @@ class ProgressWatcher(LiveDisplay, Watcher):
             expand=True,
         )
         self._runs = runs
-        self._task: TaskID | None = None
+        self._task: TaskID
         self._tail: LedgerTail
         self._began = 0.0
         self._finished_seconds: list[float] = []
@@ -87,12 +84,10 @@ class ProgressWatcher(LiveDisplay, Watcher):
         self._began = time.monotonic()
         self._tail = LedgerTail(ledger)
         title = f"run {number + 1}/{self._runs}"
-        self._task = self._add_line(title, total=1.0, epochs="starting", left="")
+        self._task = self._progress.add_task(title, total=1.0, epochs="starting", left="")
 
     def on_poll(self, number: int) -> None:
         """Update the live line of a run."""
-        if self._task is None:
-            return
         self._tail.read()
         share = self._tail.share
         taken = time.monotonic() - self._began
@@ -104,8 +99,7 @@ class ProgressWatcher(LiveDisplay, Watcher):
     def on_end(self, number: int, outcome: Outcome) -> None:
         """Replace the live line of a run by a line that stays."""
         self._finished_seconds.append(outcome.seconds)
-        if self._task is not None:
-            self._progress.remove_task(self._task)
+        self._progress.remove_task(self._task)
         self._tail.read()
         epochs = counted(self._tail.finished_epochs, "epoch")
         ledger = f", {shown_path(self._tail.path)}" if self._tail.path.exists() else ""

@@ -89,7 +89,7 @@ def _distance(outcome: VariationOutcome) -> str:
 class _RunningVariation:
     """A variation that runs: its live line, ledger, change and start time."""
 
-    task: TaskID | None
+    task: TaskID
     tail: LedgerTail
     change: str
     began: float
@@ -109,29 +109,26 @@ class VaryWatcher(LiveDisplay, VariationWatcher):
     def on_start(self, name: str, change: str, ledger: Path) -> None:
         """Add the live line of a run."""
         self._running[name] = _RunningVariation(
-            task=self._add_line(name), tail=LedgerTail(ledger), change=change, began=time.monotonic()
+            task=self._progress.add_task(name), tail=LedgerTail(ledger), change=change, began=time.monotonic()
         )
 
     def on_poll(self) -> None:
         """Update the live lines."""
         for name, run in self._running.items():
-            if run.task is not None:
-                run.tail.read()
-                taken = time.monotonic() - run.began
-                text = f"{name} ({run.change}): {run.tail.position}, {taken:.0f} s"
-                self._progress.update(run.task, description=text)
+            run.tail.read()
+            taken = time.monotonic() - run.began
+            text = f"{name} ({run.change}): {run.tail.position}, {taken:.0f} s"
+            self._progress.update(run.task, description=text)
 
     def on_end(self, name: str, outcome: VariationOutcome) -> None:
         """Replace the live line of a run by a line that stays."""
-        run = self._running.pop(name, None)
-        if run is not None and run.task is not None:
-            self._progress.remove_task(run.task)
+        if (run := self._running.pop(name, None)) is None:
+            print_line(self._console, f"{name}: {outcome.verdict}, {outcome.reason}")
+            return
+        self._progress.remove_task(run.task)
         if name in (BASELINE, REPEAT) and outcome.verdict == "repeats":
-            text = f"{name}: {outcome.seconds:.1f} s"
-        elif outcome.verdict == "not tried" and not outcome.seconds:
-            text = f"{name}: not tried, {outcome.reason}"
+            result = ""
         else:
             at = f" at {outcome.where}" if outcome.where else ""
-            change = run.change if run is not None else ""
-            text = f"{name} ({change}): {outcome.verdict}{at}, {outcome.seconds:.1f} s"
-        print_line(self._console, text)
+            result = f" ({run.change}): {outcome.verdict}{at},"
+        print_line(self._console, f"{name}{result or ':'} {outcome.seconds:.1f} s")
