@@ -1,8 +1,13 @@
 """Mark the divergence of two runs on a heat map.
 
+>>> import numpy as np
+>>> from keras_repro.report.charts.cells import cells_of
+>>> cells = cells_of(np.zeros((2, 3)), np.ones((2, 3), bool))
 >>> divergence = Divergence(kind="epoch", fit=0, epoch=1, section="weights", tensor="layers/1/kernel")
->>> diverging_cell(divergence, epochs=["start", "epoch 1", "epoch 2"], layers=["layers/0", "layers/1"])
-GridCell(row=1, column=2)
+>>> epochs = ["start", "epoch 1", "epoch 2"]
+>>> mark = mark_of(divergence, cells, epochs=epochs, layers=["layers/0", "layers/1"], row_height=30)
+>>> mark.row, mark.column, mark.words
+(1, 2, 'diverged: epoch 2')
 """
 
 from __future__ import annotations
@@ -15,14 +20,6 @@ from keras_repro.ledger.position_text import column_label
 from keras_repro.report.charts.cells import Cells
 
 _SMALL, _SMALL_COLUMNS = 22, 40
-
-
-@dataclass(frozen=True, kw_only=True)
-class GridCell:
-    """A layer at an epoch; without a layer, the whole epoch."""
-
-    row: int | None
-    column: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +49,22 @@ class Mark:
     small: bool
 
 
-def diverging_cell(
-    divergence: Divergence | None, *, epochs: Sequence[str], layers: Sequence[str]
-) -> GridCell | None:
-    """Return the cell in which two runs diverge; None if no epoch of the map holds it, as in an evaluation.
+def mark_of(
+    divergence: Divergence | None,
+    cells: Cells,
+    *,
+    epochs: Sequence[str],
+    layers: Sequence[str],
+    row_height: int,
+) -> Mark | None:
+    """Return the mark of the cell in which two runs diverge; None if no epoch holds it, as in an evaluation.
 
     Args:
         divergence: the divergence; None if the runs do not diverge.
-        epochs: names of the map's epochs.
-        layers: structural names of its layers.
+        cells: the cells of the map.
+        epochs: names of its epochs, before they are grouped.
+        layers: structural names of its layers, before they are grouped.
+        row_height: the height of a row, in pixels.
     """
     if divergence is None:
         return None
@@ -70,38 +74,25 @@ def diverging_cell(
     label = column_label(kind, divergence.fit or 0, epoch, several_fits=several_fits)
     if kind not in ("start", "epoch", "end") or label not in epochs:
         return None
-    return GridCell(row=_row_of(divergence.tensor, layers), column=epochs.index(label))
-
-
-def marker_for(cell: GridCell, cells: Cells, *, row: int, epoch: str) -> Mark:
-    """Return the mark of a cell.
-
-    Args:
-        cell: the cell, before layers and epochs are grouped.
-        cells: the cells of the map.
-        row: the height of a row, in pixels.
-        epoch: the epoch's name.
-    """
     rows, columns = cells.values.shape
-    marked_row = None if cell.row is None else cell.row // cells.layers_in_row
-    column = cell.column // cells.epochs_in_column
+    layer = _innermost_layer(divergence.tensor, layers)
+    row = None if layer is None else layer // cells.layers_in_row
+    column = epochs.index(label) // cells.epochs_in_column
     x = 100 * column / columns
     return Mark(
-        row=marked_row,
+        row=row,
         column=column,
         x=round(x, 4),
         width=round(100 / columns, 4),
-        y=0 if marked_row is None else marked_row * row,
-        height=rows * row if marked_row is None else row,
-        words=f"diverged: {epoch}",
-        small=row < _SMALL or columns > _SMALL_COLUMNS,
+        y=0 if row is None else row * row_height,
+        height=rows * row_height if row is None else row_height,
+        words=f"diverged: {label}",
+        small=row_height < _SMALL or columns > _SMALL_COLUMNS,
         align="start" if x < 25 else ("end" if x > 75 else "middle"),
     )
 
 
-def _row_of(tensor: str | None, layers: Sequence[str]) -> int | None:
-    """Return the innermost layer that holds the tensor."""
-    if tensor is None:
-        return None
-    holders = [i for i, name in enumerate(layers) if f"{tensor}/".startswith(f"{name}/")]
+def _innermost_layer(tensor: str | None, layers: Sequence[str]) -> int | None:
+    """Return the number of the innermost layer that holds the tensor; None if none does."""
+    holders = [i for i, name in enumerate(layers) if f"{tensor or ''}/".startswith(f"{name}/")]
     return max(holders, key=lambda i: len(layers[i]), default=None)

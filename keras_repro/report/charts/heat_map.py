@@ -36,7 +36,7 @@ from keras_repro.report.charts.cells import (
     packed,
     paths,
 )
-from keras_repro.report.charts.divergence_marker import Mark, diverging_cell, marker_for
+from keras_repro.report.charts.divergence_marker import Mark, mark_of
 from keras_repro.report.charts.epoch_axis import MANY_COLUMNS, EpochAxis, Tick, axis_of, borders_of, ticks_of
 from keras_repro.report.charts.layer_table import LayerFacts, layer_table, never_in_words
 from keras_repro.report.text import script_json, short_number, shorten_middle
@@ -120,8 +120,7 @@ def heat_map_of(distances: LayerDistances | None, divergence: Divergence | None)
     row_names = [group_name(names, i, cells.layers_in_row) for i in range(rows)]
     row_titles = [group_name(titles, i, cells.layers_in_row) for i in range(rows)]
     column_names = [group_name(epochs, i, cells.epochs_in_column) for i in range(columns)]
-    cell = diverging_cell(divergence, epochs=distances.epochs, layers=distances.layers)
-    mark = None if cell is None else marker_for(cell, cells, row=row_height, epoch=epochs[cell.column])
+    mark = mark_of(divergence, cells, epochs=epochs, layers=distances.layers, row_height=row_height)
     layers = layer_table(cells.values, row_names, row_titles, column_names)
     return HeatMap(
         cells=cells,

@@ -49,8 +49,7 @@ class Chart:
 
 def chosen_metrics(names: Sequence[str], most: int) -> list[str]:
     """Return the metrics that get a chart: losses before others, in the order in which Keras reports them."""
-    losses = [n for n in names if n.endswith("loss")]
-    return sorted(dict.fromkeys([*(n for n in _FIRST if n in names), *losses, *names]), key=_rank)[:most]
+    return sorted(names, key=_rank)[:most]
 
 
 def chart_of(name: str, a: Series, b: Series, *, epochs: Sequence[str], places: Sequence[float]) -> Chart:
