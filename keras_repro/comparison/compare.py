@@ -11,7 +11,6 @@ Reads the ledgers line by line; needs no TensorFlow.
 
 from __future__ import annotations
 
-import functools
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -30,17 +29,13 @@ from keras_repro.comparison.notes import (
     latent_notes,
     limit_notes,
 )
-from keras_repro.comparison.record_diff import (
-    difference,
-    ending_text,
-    incomparable_headers,
-    most_fits,
-)
+from keras_repro.comparison.record_diff import difference, ending_text, incomparable_headers
 from keras_repro.comparison.result import Comparison, Verdict
 from keras_repro.comparison.step_diff import locate_step
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.ledger.schema import Record
+from keras_repro.utils.untrusted_json import as_mapping
 
 _WORST_FIRST = ("incomparable", "diverged", "identical")
 
@@ -124,7 +119,8 @@ def _notes_on_all(
     notes = []
     cause = worst.divergence.cause if worst.divergence is not None else "initial_weights"
     order_matters = same_script and cause not in ("initial_weights", "random_state")
-    if order_matters and len({_hash_seed(f) for f in ledgers}) > 1:
+    variables = [as_mapping(f.header["environment"].get("variables")) for f in ledgers]
+    if order_matters and len({str(v.get("PYTHONHASHSEED")) for v in variables}) > 1:
         notes.append(HASH_SEEDS_DIFFER)
     if len(ledgers) > 2 and worst.divergence is not None:
         agreeing = [str(i) for i, p in enumerate(pairs, start=2) if p.verdict == "identical"]
@@ -149,10 +145,6 @@ def _graded(
     return replace(comparison, grade=grade(comparison, a, b, noise=[open_ledger(n) for n in noise]))
 
 
-def _hash_seed(ledger: LedgerReader) -> str:
-    return str((ledger.header.get("environment") or {}).get("variables", {}).get("PYTHONHASHSEED"))
-
-
 @dataclass
 class _Pair:
     """Two ledgers, and how far they were compared."""
@@ -171,15 +163,11 @@ class _Pair:
         reason = incomparable_headers(a.header, b.header)
         if reason is not None:
             return self._result("incomparable", reason=reason)
-        context = CompareContext(
-            headers=(a.header, b.header),
-            same_script=self.same_script,
-            count_fits=functools.cache(lambda: most_fits(a, b)),
-        )
+        context = CompareContext((a, b), (a.header, b.header), same_script=self.same_script)
         for left, right in zip_longest(a.typed_records(), b.typed_records()):
             if left is None or right is None:
                 return self._one_ended(left, right, context)
-            context = context.after(left, right)
+            context.add(left, right)
             divergence = difference(left, right, context)
             if divergence is not None:
                 if divergence.structure is not None and not self.same_script:
@@ -214,7 +202,7 @@ class _Pair:
             cause="unknown",
             ended=f"the same until {context.where()}, then {ended.path} ends: {ending_text(ended)}",
             epochs=context.epochs,
-            fits=context.count_fits(),
+            fits=context.most_fits,
         )
         return self._result("diverged", divergence=divergence)
 

@@ -8,15 +8,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from keras_repro.ledger.position_text import fit_text, position_text, section_text
+from keras_repro.utils.json_record import JsonRecord
 from keras_repro.utils.text import escape_control_chars
 
 
 @dataclass(frozen=True, kw_only=True)
-class Divergence:
+class Divergence(JsonRecord):
     """Where two runs diverged. All numbers are 0-based.
 
     Attributes:
@@ -53,12 +53,6 @@ class Divergence:
     structure: str | None = None
     epochs: int | None = None
     fits: int | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        data = {f.name: getattr(self, f.name) for f in fields(self)}
-        data["tensors"] = [dict(t) for t in self.tensors]
-        return data
 
     def place(self) -> str:
         """Return the place in words, 1-based: `"at epoch 8/10 of fit 2/5"`."""

@@ -2,55 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+import functools
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_repro.comparison.config_diff import first_config_difference
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.ledger.position_text import position_text
-from keras_repro.ledger.schema import Record
+from keras_repro.ledger.reader import LedgerReader
+from keras_repro.ledger.schema import Record, switches_in
 from keras_repro.utils.untrusted_json import as_mapping
 
 
-@dataclass(frozen=True, kw_only=True)
 class CompareContext:
     """The state of a comparison before a pair of records.
 
+    Args:
+        ledgers: the ledgers that can be read from end to end: both, or the reference of a run that trains.
+        headers: the headers of both runs.
+        same_script: whether both are runs of one script.
+
     Attributes:
-        headers: the headers of both ledgers.
+        headers: the headers of both runs.
+        same_script: whether both are runs of one script.
         fits: the last `fit` records.
         last: the last record that is equal in both.
         names: Keras's name of each tensor, by its structural name.
-        same_script: whether both are runs of one script.
-        trained: the models that earlier fits trained, each with the side of its run.
-        count_fits: counts the fits of both runs. It reads the ledgers, so it is called only at a divergence.
+        trained_before: whether an earlier fit trained the models of the current fit, in both runs.
     """
 
-    headers: tuple[Mapping[str, Any], Mapping[str, Any]]
-    fits: tuple[Record, Record] | None = None
-    last: Record | None = None
-    names: dict[str, str] = field(default_factory=dict)
-    same_script: bool = False
-    trained: frozenset[tuple[int, Any]] = frozenset()
-    count_fits: Callable[[], int | None] = lambda: None
+    def __init__(
+        self,
+        ledgers: Sequence[LedgerReader],
+        headers: tuple[Mapping[str, Any], Mapping[str, Any]],
+        *,
+        same_script: bool = False,
+    ) -> None:
+        self.headers, self.same_script = headers, same_script
+        self.fits: tuple[Record, Record] | None = None
+        self.last: Record | None = None
+        self.names: dict[str, str] = {}
+        self.trained_before = False
+        self._ledgers = ledgers
+        self._trained: set[tuple[int, Any]] = set()  # models, each with the side of its run
 
-    def after(self, a: Record, b: Record) -> CompareContext:
-        """Return the context after one more pair of records."""
-        for name, described in a.shapes.items():
-            if len(described) > 2:
-                self.names[name] = str(described[2])
-        fits, trained = self.fits, self.trained
+    def add(self, a: Record, b: Record) -> None:
+        """Take in the next pair of records."""
+        self.names |= {name: str(described[2]) for name, described in a.shapes.items() if len(described) > 2}
         if a.kind == b.kind == "fit":
-            before = _models(self.fits) if self.fits else frozenset()
-            fits, trained = (a, b), self.trained | before
-        last = a if a.link == b.link else self.last
-        return replace(self, fits=fits, last=last, trained=trained)
+            self.fits = a, b
+            models = _models(self.fits)
+            self.trained_before = bool(models) and models <= self._trained
+            self._trained |= models
+        if a.link == b.link:
+            self.last = a
 
-    @property
-    def trained_before(self) -> bool:
-        """Whether an earlier fit trained the models of the current fit, in both runs."""
-        return self.fits is not None and bool(now := _models(self.fits)) and now <= self.trained
+    @functools.cached_property
+    def most_fits(self) -> int:
+        """The largest number of fits in a ledger. It reads the ledgers, so use it only at a divergence."""
+        return max(sum(r.get("kind") == "fit" for r in ledger.records()) for ledger in self._ledgers)
 
     @property
     def epochs(self) -> int | None:
@@ -71,12 +81,8 @@ class CompareContext:
             epoch=record.epoch,
             index=record.index,
             epochs=self.epochs,
-            fits=self.count_fits(),
+            fits=self.most_fits,
         )
-
-    def keras_name(self, tensor: str | None) -> str | None:
-        """Return the name that Keras gives a tensor."""
-        return self.names.get(tensor) if tensor is not None else None
 
 
 def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareContext) -> tuple[str, str | None]:
@@ -114,12 +120,12 @@ def environment_differences(
         left, right = (p.get(name) for p in packages)
         if left != right:
             notes.append(f"{name} differs: {left or 'none'!s:.60} and {right or 'none'!s:.60}")
-    switches = [_switches(h) for h in (a, b)]
+    switches = [switches_in(h) for h in (a, b)]
     for name in switches[0]:
+        values = [s.get(name, {}).get("achieved") for s in switches]
         on_purpose = same_script and name == "hash_seed"
-        if name in switches[1] and switches[0][name] != switches[1][name] and not on_purpose:
-            values = [str(s[name]) for s in switches]
-            notes.append(f"switch {name:.60} differs: {values[0]:.60} and {values[1]:.60}")
+        if name in switches[1] and values[0] != values[1] and not on_purpose:
+            notes.append(f"switch {name:.60} differs: {values[0]!s:.60} and {values[1]!s:.60}")
     return notes
 
 
@@ -259,8 +265,3 @@ def _model_of(value: Any) -> str:
             or "none"
         )
     return "not recorded" if value is None else str(value)
-
-
-def _switches(header: Mapping[str, Any]) -> dict[str, Any]:
-    readings = header.get("switches") or ()
-    return {str(r.get("name")): r.get("achieved") for r in readings if isinstance(r, Mapping)}

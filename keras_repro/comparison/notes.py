@@ -101,7 +101,7 @@ def caps_text(header: Mapping[str, Any]) -> str:
 
     Such as `"the first 2 epochs of each fit"`.
     """
-    policies = header.get("policies") or {}
+    policies = header["policies"]
     caps = {"max_epochs": ("epoch", "of each fit"), "max_steps": ("step", "of each epoch")}
     return " and ".join(
         (f"the first {what} {of}" if policies[n] == 1 else f"the first {policies[n]} {what}s {of}")

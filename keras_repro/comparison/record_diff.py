@@ -38,11 +38,6 @@ def ending_text(ledger: LedgerReader) -> str:
     return {"finished": "it finished", "stopped": "it was stopped"}.get(ledger.status, "it was killed")
 
 
-def most_fits(*ledgers: LedgerReader) -> int:
-    """Return the largest number of fits in a ledger; reads each from end to end."""
-    return max(sum(r.get("kind") == "fit" for r in ledger.records()) for ledger in ledgers)
-
-
 def difference(a: Record, b: Record, context: CompareContext) -> Divergence | None:
     """Return the difference of two records at the same place of their chains, None if they are equal."""
     if a.link == b.link and a.position == b.position:
@@ -60,7 +55,7 @@ def difference(a: Record, b: Record, context: CompareContext) -> Divergence | No
         step=steps if isinstance(steps := a.extra.get("steps"), int) else None,
         section=section,
         tensor=tensor,
-        keras_name=context.keras_name(tensor),
+        keras_name=context.names.get(tensor or ""),
         tensors=tuple({"section": s, "tensor": n} for s, n in pairs),
         structure=structure,
     )
@@ -92,7 +87,7 @@ def _place(record: Record, context: CompareContext) -> dict[str, Any]:
         "epoch": None if record.kind == "birth" else record.epoch,
         "index": record.index,
         "epochs": context.epochs,
-        "fits": context.count_fits(),
+        "fits": context.most_fits,
     }
 
 

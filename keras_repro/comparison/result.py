@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.distances.summary import DistanceSummary
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.ledger.reader import LedgerReader
+from keras_repro.utils.json_record import JsonRecord
 from keras_repro.utils.text import escape_control_chars
 
 Name = Literal["bitwise", "ulp", "statistical", "different"]
@@ -19,7 +20,7 @@ FORMAT = 1
 
 
 @dataclass(frozen=True)
-class Grade:
+class Grade(JsonRecord):
     """How well two runs agree.
 
     Attributes:
@@ -29,10 +30,6 @@ class Grade:
 
     name: Name
     reason: str
-
-    def to_dict(self) -> dict[str, str]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

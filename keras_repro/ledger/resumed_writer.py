@@ -19,7 +19,7 @@ from typing import Any
 from keras_repro.errors import LedgerError, ResumeError
 from keras_repro.ledger.chain import next_link
 from keras_repro.ledger.reader import LedgerReader, open_ledger
-from keras_repro.ledger.schema import Header, Record, StepRecord
+from keras_repro.ledger.schema import Header, Record, StepRecord, switches_in
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.mappings import differing_names
@@ -125,7 +125,7 @@ def _check_header(recorded: LedgerReader, header: Header) -> None:
 def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
     """The settings in a header that decide how the run is made, by name."""
     settings = {name: header.get(name) for name in ("mode", "determinism", "coverage", "seed")}
-    switches = {f"{_SWITCH}{s.get('name')}": s.get("achieved") for s in header["switches"]}
+    switches = {f"{_SWITCH}{name}": s.get("achieved") for name, s in switches_in(header).items()}
     return settings | dict(header["policies"]) | switches
 
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from keras_repro.errors import LedgerError
 from keras_repro.ledger import field_kinds
-from keras_repro.utils.untrusted_json import of_kind
+from keras_repro.utils.untrusted_json import as_mappings, of_kind
 
 FORMAT = 1
 _LARGEST = 1 << 63
@@ -239,6 +239,11 @@ class StepRecord:
         if not all(type(d) is str for d in [*known["state"].values(), *known.get("batch", {}).values()]):
             raise LedgerError("a digest in it is not a text")
         return cls(**known, extra=extra)
+
+
+def switches_in(header: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the switches of a header by name, each as in `Header.switches`."""
+    return {str(s.get("name")): s for s in as_mappings(header.get("switches"))}
 
 
 def plain_number(value: Any) -> Any:

@@ -7,19 +7,20 @@ summary.end.at, summary.end.layers[0].title, summary.end.layers[0].distance     
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from keras_repro.comparison.distances.layer_distances import LayerDistances
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
+from keras_repro.utils.json_record import JsonRecord
 
 _MOST_IN_JSON = 20
 
 
 @dataclass(frozen=True)
-class LayerDistance:
+class LayerDistance(JsonRecord):
     """How far apart one layer is.
 
     Attributes:
@@ -33,10 +34,6 @@ class LayerDistance:
     title: str
     distance: float | None
     exact: bool
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

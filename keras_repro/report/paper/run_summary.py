@@ -16,7 +16,7 @@ from typing import Any
 
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
-from keras_repro.ledger.schema import Record
+from keras_repro.ledger.schema import Record, switches_in
 from keras_repro.utils.untrusted_json import as_mapping, as_mappings, as_sequence, as_text
 
 _CENTURY = 3.2e9  # seconds
@@ -54,7 +54,7 @@ class RunSummary:
     @property
     def switches(self) -> Mapping[str, Mapping[str, Any]]:
         """The recorded reading of each switch, by name."""
-        return {str(r.get("name")): r for r in self.ledger.header["switches"]}
+        return switches_in(self.ledger.header)
 
 
 def summarize(ledger: LedgerReader) -> RunSummary:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.processes.protocol import DIVERGED
 from keras_repro.training.recording.run_recorder import RunRecorder
@@ -21,7 +22,7 @@ class StopOnDivergence:
         self._run = run
         self._live: LiveComparison | None = None
         try:
-            self._live = LiveComparison(reference)
+            self._live = LiveComparison(open_ledger(reference))
         except LedgerError:
             return  # the reference cannot be read now; the runs are compared after they end
         run.listener = self._compare

@@ -15,6 +15,7 @@ import keras
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import DivergenceError, RunFolderError
+from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.traced_step import FirstTrace
@@ -246,7 +247,7 @@ class FitCallback(keras.callbacks.Callback):
 def _live_comparison(folder: Path, reference: str | os.PathLike[str]) -> LiveComparison:
     if folder.resolve() in (Path(reference).resolve(), Path(reference).resolve().parent):
         raise RunFolderError(f"the reference is the run folder itself: {folder}")
-    return LiveComparison(reference)
+    return LiveComparison(open_ledger(reference))
 
 
 def _is_same(first: Any, second: Any) -> bool:

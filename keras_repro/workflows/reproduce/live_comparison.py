@@ -26,7 +26,7 @@ def compare_live(folder: Path, spec: RunSpec, on_divergence: Callable[[Divergenc
         on_divergence: called once, with the first divergence.
     """
     with contextlib.suppress(LedgerError):
-        comparison = LiveComparison(spec.ledger.path)
+        comparison = LiveComparison(spec.ledger)
         while (path := _ledger_to_compare(folder, spec)) is None:
             yield
         ledger, header = GrowingFile(path), None

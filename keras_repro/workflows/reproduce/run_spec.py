@@ -17,10 +17,11 @@ from typing import Any
 from keras_repro.determinism.portable_pins import Portability
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import LedgerReader
+from keras_repro.ledger.schema import switches_in
 from keras_repro.provenance.environment import VARIABLES
 from keras_repro.provenance.module_lookup import main_file
 from keras_repro.provenance.redaction import HIDDEN, redact_value
-from keras_repro.utils.untrusted_json import as_mapping, as_mappings, as_sequence, as_text
+from keras_repro.utils.untrusted_json import as_mapping, as_sequence, as_text
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*")
 
@@ -108,7 +109,7 @@ def read_run_spec(ledger: LedgerReader) -> RunSpec:
         n: v for n, v in as_mapping(environment.get("variables")).items() if n in VARIABLES and as_text(v)
     }
     published = {n: v for n, v in recorded.items() if redact_value(n, v) == v and HIDDEN not in v}
-    switches = as_mappings(header.get("switches"))
+    switches = switches_in(header)
     seed = header.get("seed") if header.get("mode") == "enforced" else None
     hidden = command.get("hidden")
     return RunSpec(
@@ -127,14 +128,14 @@ def read_run_spec(ledger: LedgerReader) -> RunSpec:
         environment=environment,
         variables=published,
         withheld=tuple(sorted(recorded.keys() - published.keys())),
-        switches={str(s.get("name")): s.get("achieved") for s in switches},
+        switches={name: s.get("achieved") for name, s in switches.items()},
         code=as_text(environment.get("code")),
         inputs=_inputs(ledger),
     )
 
 
-def _portability(switches: list[Mapping[str, Any]]) -> Portability:
-    threads = next((s.get("requested") for s in switches if s.get("name") == "intra_op_threads"), 1)
+def _portability(switches: Mapping[str, Mapping[str, Any]]) -> Portability:
+    threads = switches.get("intra_op_threads", {}).get("requested")
     return Portability(threads=threads if isinstance(threads, int) else 1, strict=False)
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from keras_repro.determinism.switch_requests import as_variable
+from keras_repro.ledger.schema import switches_in
 
 WorkspaceKind = Literal["same", "elsewhere", "used"]
 
@@ -55,8 +56,7 @@ class RunFacts:
 
     def switch(self, name: str) -> Any:
         """Return the effective value of a switch; None if it is not known."""
-        readings = self.header.get("switches") or ()
-        return next((r.get("achieved") for r in readings if r.get("name") == name), None)
+        return switches_in(self.header).get(name, {}).get("achieved")
 
     def variable(self, name: str) -> str | None:
         """Return an environment variable as it was when the recording began."""
