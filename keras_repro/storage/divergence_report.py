@@ -54,7 +54,15 @@ class LayerDescription(JsonRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class TapDistance(JsonRecord):
-    """How far apart two values of a tap are: see `tensor_distance.distance`."""
+    """How far apart two values of a tap are.
+
+    Attributes:
+        elements: the number of elements whose bits differ.
+        of: the number of elements.
+        largest: the largest finite absolute difference of floats; None if there is none.
+        ulps: the largest number of representable values from one element to the other (0 from -0.0 to 0.0);
+            None if there is none, as for NaN.
+    """
 
     elements: int
     of: int

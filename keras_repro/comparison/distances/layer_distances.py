@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from keras_repro.comparison.distances.sketch_pairs import SketchedRun, pairs_of
-from keras_repro.comparison.distances.snapshot_pairs import RecordedSnapshot, exact_distances
+from keras_repro.comparison.distances.snapshot_pairs import exact_distances, snapshot_path
 from keras_repro.comparison.distances.tensor_distance import ExactDistance
 from keras_repro.errors import SnapshotError
 from keras_repro.ledger.position_text import column_label
@@ -180,15 +180,15 @@ def _from_snapshots(
     records: _Records, estimated: _TensorDistances, runs: _Runs
 ) -> tuple[_TensorDistances, tuple[ExactDistance, ...]]:
     """The distances, exact if both runs kept a snapshot there, and those of the tensors that differ."""
-    snapshots = [
-        RecordedSnapshot(run.ledger.path.parent, record) for run, record in zip(runs, records, strict=True)
-    ]
-    if estimated.equal.all() or not all(s.path for s in snapshots):
+    left, right = (
+        snapshot_path(r.ledger.path.parent, record) for r, record in zip(runs, records, strict=True)
+    )
+    if estimated.equal.all() or left is None or right is None:
         return estimated, ()
     known = estimated.equal & (estimated.norms[0] > 0)
     unknown = [n for n, is_known in zip(estimated.names, known, strict=True) if not is_known]
     try:
-        by_name = exact_distances(*snapshots, names=unknown)
+        by_name = exact_distances((left, right), records, names=unknown)
     except SnapshotError as error:
         runs[0].notes.append(str(error))
         return estimated, ()

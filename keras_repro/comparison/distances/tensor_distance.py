@@ -3,7 +3,7 @@
 >>> import numpy as np
 >>> a = np.array([1.0, 1e-30, 2.0], "float32")
 >>> b = np.array([1.0, 3e-30, 2.0], "float32")
->>> distance(a, b)["ulps"] > 10_000_000
+>>> tap_distance(a, b).ulps > 10_000_000
 True
 >>> exact = exact_distance("layers/0/kernel", a, b)
 >>> exact.elements, exact.index, exact.scaled < 1e-20
@@ -21,9 +21,9 @@ from typing import Any
 
 import numpy as np
 
-# Elements: intermediate results need several times the memory.
-_BLOCK = 1 << 16
-_EXACT_BLOCK = 1 << 20
+from keras_repro.storage.divergence_report import TapDistance
+
+_BLOCK = 1 << 20  # elements: intermediate results need several times the memory
 
 # Bits of the significand, with the one that is not stored.
 _SIGNIFICAND = {
@@ -34,27 +34,6 @@ _SIGNIFICAND = {
     "float8_e4m3fn": 4,
     "float8_e5m2": 3,
 }
-
-
-def distance(a: Any, b: Any) -> dict[str, Any]:
-    """Return how far apart two tensors are, as plain values.
-
-    Returns:
-        `elements`, the number of elements whose bits differ; `of`, the number of elements; `largest`, the
-        largest finite absolute difference; for floats `ulps`, the largest number of representable values
-        from one element to the other (0 from -0.0 to 0.0). None if there is no such number, as for NaN.
-    """
-    if a.shape != b.shape or a.dtype != b.dtype:
-        return {"elements": int(a.size), "of": int(a.size), "largest": None, "ulps": None}
-    left, right = a.reshape(-1), b.reshape(-1)
-    count, largest, ulps = 0, None, None
-    for start in range(0, a.size, _BLOCK):
-        block = slice(start, start + _BLOCK)
-        differing, gap, steps = _block_distance(left[block], right[block])
-        count += differing
-        largest = gap if largest is None else max(largest, gap or 0.0)
-        ulps = steps if ulps is None else max(ulps, steps or 0)
-    return {"elements": count, "of": int(a.size), "largest": largest, "ulps": ulps}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,16 +87,16 @@ def exact_distance(tensor: str, a: np.ndarray, b: np.ndarray) -> ExactDistance:
         b: its value in the second run, of the same dtype and shape.
     """
     left, right = a.reshape(-1), b.reshape(-1)
-    squares, scale, elements, ulps = np.zeros(3), 0.0, 0, None
+    squares, scale, elements = np.zeros(3), 0.0, 0
     place, size = None, -1.0  # of the largest difference; a difference that is not finite counts as infinite
-    largest = None
-    for start in range(0, left.size, _EXACT_BLOCK):
-        x, y = left[start : start + _EXACT_BLOCK], right[start : start + _EXACT_BLOCK]
-        gap = distance(x, y)
-        elements += gap["elements"]
-        if gap["ulps"] is not None:
-            ulps = max(ulps or 0, gap["ulps"])
-        if x.dtype.kind == "O":
+    largest: list[float] = []  # by block
+    ulps: list[int] = []
+    for start in range(0, left.size, _BLOCK):
+        x, y = left[start : start + _BLOCK], right[start : start + _BLOCK]
+        unlike = _bits(x) != _bits(y) if _has_ulps(x.dtype) else x != y
+        differing = int(np.count_nonzero(unlike))
+        elements += differing
+        if x.dtype.kind in "OSU":
             continue
         wide = "c16" if x.dtype.kind == "c" else "f8"
         with np.errstate(all="ignore"):
@@ -126,28 +105,37 @@ def exact_distance(tensor: str, a: np.ndarray, b: np.ndarray) -> ExactDistance:
             squares += [np.square(w).sum() for w in (gaps, np.abs(u), np.abs(v))]
             sizes = np.maximum(np.abs(u), np.abs(v))
         scale = max(scale, float(sizes[np.isfinite(sizes)].max(initial=0)))
-        if not gap["elements"]:
+        if not differing:
             continue
-        unlike = _unlike(x, y)
+        ulps += _most_ulps(x[unlike], y[unlike])
         finite = gaps[unlike & np.isfinite(gaps)]
         if finite.size:
-            largest = max(largest or 0.0, float(finite.max()))
+            largest.append(float(finite.max()))
         order = np.where(unlike, np.where(np.isfinite(gaps), gaps, np.inf), -1.0)
         position = int(np.argmax(order))
         if order[position] > size:
             place, size = start + position, float(order[position])
     return ExactDistance(
         tensor=tensor,
-        dtype="string" if a.dtype.kind == "O" else a.dtype.name,
+        dtype="string" if a.dtype.kind in "OSU" else a.dtype.name,
         elements=elements,
         of=int(left.size),
-        largest=largest,
+        largest=max(largest, default=None),
         index=None if place is None else tuple(map(int, np.unravel_index(place, a.shape))),
-        ulps=ulps,
+        ulps=max(ulps, default=None),
         scaled=_scaled(a.dtype, size, scale),
         apart=float(np.sqrt(squares[0])),
         norms=(float(np.sqrt(squares[1])), float(np.sqrt(squares[2]))),
     )
+
+
+def tap_distance(a: np.ndarray, b: np.ndarray) -> TapDistance:
+    """Return how far apart two values of a tap are; with a largest difference only for floats."""
+    if a.shape != b.shape or a.dtype != b.dtype:
+        return TapDistance(elements=int(a.size), of=int(a.size), largest=None, ulps=None)
+    exact = exact_distance("", a, b)
+    largest = exact.largest if _has_ulps(a.dtype) else None
+    return TapDistance(elements=exact.elements, of=exact.of, largest=largest, ulps=exact.ulps)
 
 
 def _scaled(dtype: Any, size: float, scale: float) -> float | None:
@@ -155,29 +143,19 @@ def _scaled(dtype: Any, size: float, scale: float) -> float | None:
     bits = significand(dtype.name)
     if bits is None or size == math.inf:
         return None
-    return 0.0 if size <= 0 else size / math.ldexp(1.0, math.frexp(scale)[1] - bits)
+    ulp = max(math.ldexp(1.0, math.frexp(scale)[1] - bits), math.ulp(0.0))  # ldexp gives 0 if all are tiny
+    return 0.0 if size <= 0 else size / ulp
 
 
-def _block_distance(left: Any, right: Any) -> tuple[int, float | None, int | None]:
-    """How many elements differ, by how much at most, and by how many representable values."""
-    unlike = _unlike(left, right)
-    count = int(np.count_nonzero(unlike))
-    if not count or not _has_ulps(left.dtype):
-        return count, None, None
-    unlike &= ~(np.isnan(left) | np.isnan(right))
-    left, right = left[unlike], right[unlike]
-    with np.errstate(all="ignore"):
-        gaps = np.abs(left.astype("f8") - right.astype("f8"))
-    gaps = gaps[np.isfinite(gaps)]
-    x, y = _ordered(left), _ordered(right)
+def _most_ulps(left: np.ndarray, right: np.ndarray) -> list[int]:
+    """The largest number of representable values from one element to the other; empty if there is none."""
+    if not _has_ulps(left.dtype):
+        return []
+    numbers = ~(np.isnan(left) | np.isnan(right))
+    x, y = _ordered(left[numbers]), _ordered(right[numbers])
     # Their difference may need all 64 bits, without a sign.
     steps = np.where(x > y, x - y, y - x).view("u8")
-    return count, float(gaps.max()) if gaps.size else None, int(steps.max()) if steps.size else None
-
-
-def _unlike(left: Any, right: Any) -> Any:
-    """Which elements differ, floats by their bits."""
-    return _bits(left) != _bits(right) if _has_ulps(left.dtype) else left != right
+    return [int(steps.max())] if steps.size else []
 
 
 def _has_ulps(dtype: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from keras_repro.comparison.distances.tensor_distance import distance
+from keras_repro.comparison.distances.tensor_distance import tap_distance
 from keras_repro.root_cause.diagnosis_case import DiagnosisCase
 from keras_repro.storage.divergence_report import (
     LayerDescription,
@@ -27,7 +27,7 @@ def first_tap_between_processes(case: DiagnosisCase, tapped: TappedReport) -> tu
     first, second = case.evidence.taps[:2]
     for index, tap in enumerate(tapped.taps):
         if index in first and index in second:
-            measured = TapDistance(**distance(first[index], second[index]))
+            measured = tap_distance(first[index], second[index])
             if measured.elements:
                 return tap, _distance_text(measured, _ulps(measured.ulps, tap.dtype))
     return None

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 import xxhash
 
-from keras_repro.comparison.distances.tensor_distance import distance
+from keras_repro.comparison.distances.tensor_distance import tap_distance
 from keras_repro.determinism.seeds import restore_rng_state
 from keras_repro.storage.divergence_report import ReplayReport, TapDistance, TappedReport, TapReport
 from keras_repro.storage.run_folder import STATE_BEFORE_NAME, TAPS_NAME
@@ -194,7 +194,7 @@ def _run_with_taps(
         if index < len(digests[0]) and digests[1][index] != digests[0][index]:
             stored = values.read(index)
             if stored is not None:
-                distances[index] = TapDistance(**distance(stored, value))
+                distances[index] = tap_distance(stored, value)
 
     with TapValues(path) as values:
         after, taps = _run_tapped(step, first, store)

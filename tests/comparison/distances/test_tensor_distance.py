@@ -9,16 +9,17 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from keras_repro.comparison.distances.tensor_distance import distance, exact_distance
+from keras_repro.comparison.distances.tensor_distance import exact_distance, tap_distance
+from keras_repro.storage.divergence_report import TapDistance
 
 NAN, INF = float("nan"), float("inf")
 
 
 def gap(a: Any, b: Any, dtype: str = "float32") -> tuple[int, float | None, int | None]:
     """Elements that differ, the largest difference, and the ULPs."""
-    result = distance(np.array(a, dtype), np.array(b, dtype))
-    assert json.loads(json.dumps(result, allow_nan=False)) == result
-    return result["elements"], result["largest"], result["ulps"]
+    result = tap_distance(np.array(a, dtype), np.array(b, dtype))
+    assert TapDistance.from_dict(json.loads(json.dumps(result.to_dict(), allow_nan=False))) == result
+    return result.elements, result.largest, result.ulps
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_other_bits_of_the_same_value_count_as_a_difference() -> None:
     # The digests differ, so the distance must not be none.
     assert gap([0.0, 1.0], [-0.0, 1.0]) == (1, 0.0, 0)
     other_nan = np.array([0x7FC00001], "<u4").view("<f4")
-    assert distance(np.array([NAN], "<f4"), other_nan)["elements"] == 1
+    assert tap_distance(np.array([NAN], "<f4"), other_nan).elements == 1
 
 
 def test_nan_and_infinity_are_compared() -> None:
@@ -83,26 +84,25 @@ def test_differences_far_apart_in_a_large_tensor_are_counted() -> None:
     a = np.zeros((300, 1000), "float32")
     b = a.copy()
     b[7, 3], b[299, 999] = -2.0, 1e-3
-    assert distance(a, b) == {"elements": 2, "of": 300_000, "largest": 2.0, "ulps": 0x40000000}
+    assert tap_distance(a, b) == TapDistance(elements=2, of=300_000, largest=2.0, ulps=0x40000000)
 
 
 def test_strides_make_no_difference() -> None:
     a = np.arange(12, dtype="float32").reshape(3, 4)
-    assert distance(a.T.copy(), a.T)["elements"] == 0
-    assert distance(a[:, ::2], np.ascontiguousarray(a[:, ::2]) + np.float32(1))["elements"] == 6
+    assert tap_distance(a.T.copy(), a.T).elements == 0
+    assert tap_distance(a[:, ::2], np.ascontiguousarray(a[:, ::2]) + np.float32(1)).elements == 6
 
 
 def test_other_dtypes_and_shapes_have_no_ulps() -> None:
     assert gap([1, 2, 3], [1, 0, 9], "int64") == (2, None, None)
     assert gap([True, False], [True, True], "bool") == (1, None, None)
     assert gap([1 + 1j], [1 + 2j], "complex64") == (1, None, None)
-    assert distance(np.array([b"a", b"b"], object), np.array([b"a", b"c"], object))["elements"] == 1
-    other = {"elements": 3, "of": 3, "largest": None, "ulps": None}
-    assert distance(np.zeros(3, "f4"), np.zeros((3, 1), "f4")) == other
-    assert distance(np.zeros(3, "f4"), np.zeros(3, "f8")) == other
-    assert distance(np.zeros(0, "f4"), np.zeros(0, "f4")) == {
-        "elements": 0, "of": 0, "largest": None, "ulps": None,
-    }  # fmt: skip
+    assert tap_distance(np.array([b"a", b"b"], object), np.array([b"a", b"c"], object)).elements == 1
+    other = TapDistance(elements=3, of=3, largest=None, ulps=None)
+    assert tap_distance(np.zeros(3, "f4"), np.zeros((3, 1), "f4")) == other
+    assert tap_distance(np.zeros(3, "f4"), np.zeros(3, "f8")) == other
+    none = TapDistance(elements=0, of=0, largest=None, ulps=None)
+    assert tap_distance(np.zeros(0, "f4"), np.zeros(0, "f4")) == none
     assert gap(1.0, 2.0) == (1, 1.0, 8388608)
 
 
@@ -142,3 +142,5 @@ def test_exact_distance_covers_values_that_are_not_finite_or_no_float() -> None:
     words = [np.array([b"a", w], object) for w in (b"b", b"c")]
     assert exact_distance("w", *words).elements == 1
     assert exact_distance("w", a, a).index is None
+    tiny = np.array([0.0, 5e-324])
+    assert exact_distance("w", tiny, -tiny).scaled == 2.0
