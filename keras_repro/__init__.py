@@ -8,14 +8,16 @@
 'identical'
 """
 
-from __future__ import annotations
-
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from keras_repro._version import __version__ as __version__
 
+# `typing` and `__future__` are not imported: with `python -m keras_repro`, a file of that name in the working
+# folder would be loaded instead.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from keras_repro.comparison.compare import compare as compare
     from keras_repro.comparison.divergence import Divergence as Divergence
     from keras_repro.comparison.result import Comparison as Comparison
@@ -43,7 +45,7 @@ _MODULES = {
 __all__ = sorted(_MODULES)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(_MODULES[name]), name)

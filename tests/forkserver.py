@@ -29,6 +29,7 @@ from keras_repro.processes.child import Launcher
 
 _LONGEST_REQUEST = 1 << 20
 _MODULES = "keras_repro.training."
+_START = Path(__file__).resolve().parents[1] / "keras_repro" / "processes" / "start_child.py"
 
 
 class ForkServer:
@@ -58,9 +59,9 @@ class ForkServer:
     def start(
         self, command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
     ) -> ForkedProcess:
-        """Fork a child for `-m keras_repro.training.MODULE PLAN`, as `child.start_interpreter` would."""
-        option, module, *arguments = command
-        assert (option, module.startswith(_MODULES)) == ("-m", True), command
+        """Fork a child for `start_child.py keras_repro.training.MODULE PLAN`, as a fresh interpreter does."""
+        start, module, *arguments = command
+        assert (Path(start), module.startswith(_MODULES)) == (_START, True), command
         request = {
             "module": module,
             "arguments": arguments,
@@ -206,7 +207,7 @@ def _become(request: Mapping[str, Any], descriptors: Sequence[int]) -> None:
         os.environ.clear()
         os.environ.update(request["environment"])
         os.chdir(request["cwd"])
-        sys.path[0] = request["cwd"]
+        del sys.path[0]  # the folder of this file
         code = importlib.import_module(request["module"]).main(request["arguments"])
     finally:
         atexit._run_exitfuncs()

@@ -291,6 +291,7 @@ PRIVATE_NAMES = {
     "atexit._run_exitfuncs": "runs exit handlers as the interpreter does at its end",
     "instance._target": "the function of a threading.Thread",
     "random._urandom": "the source of random.SystemRandom and of secrets",
+    "subprocess._args_from_interpreter_flags": "the options of this interpreter, for a child of its kind",
     "parser._actions": "the options of an argparse parser",
 }
 PRIVATE_MODULE = re.compile(r"(keras\.src|tensorflow\.python)(\.\w+)*")

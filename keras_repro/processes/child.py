@@ -24,6 +24,7 @@ from keras_repro.storage.run_folder import OUTPUT_NAME
 
 POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
+_START = os.path.join(os.path.dirname(os.path.abspath(__file__)), "start_child.py")
 
 
 class Process(Protocol):
@@ -43,12 +44,21 @@ class Outcome:
     seconds: float
 
 
+def child_command(plan: Plan, module: str = CHILD_MODULE) -> list[str]:
+    """Return the arguments of the interpreter that runs a plan."""
+    return [_START, module, json.dumps(plan.to_dict())]
+
+
 def start_interpreter(
     command: Sequence[str], environment: Mapping[str, str], output: IO[bytes] | None
 ) -> Process:
-    """Start a fresh interpreter; with `output`, in its own process group and without standard input."""
+    """Start a fresh interpreter with the options of this one.
+
+    With `output`, it is in its own process group and has no standard input.
+    """
+    options = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return subprocess.Popen(
-        [sys.executable, *command],
+        [sys.executable, *options, *command],
         env=dict(environment),
         stdin=subprocess.DEVNULL if output is not None else None,
         stdout=output,
@@ -64,7 +74,7 @@ class Launcher:
     Attributes:
         start_process: starts a process from arguments of the interpreter, a whole environment and a file
             for its output (None: the terminal).
-        module: the module that runs a plan in the child.
+        module: the module whose `main` runs a plan in the child.
     """
 
     start_process: Callable[[Sequence[str], Mapping[str, str], IO[bytes] | None], Process] = start_interpreter
@@ -90,7 +100,7 @@ class Launcher:
         Raises:
             LaunchError: the process cannot be started.
         """
-        command = ["-m", self.module, json.dumps(plan.to_dict())]
+        command = child_command(plan, self.module)
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
             output = stack.enter_context(open(plan.folder / OUTPUT_NAME, "wb")) if keep_output else None

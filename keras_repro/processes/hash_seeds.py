@@ -75,7 +75,7 @@ def _orders(groups: Sequence[str], seed: int) -> list[list[str]] | None:
     """Return the iteration order of each set under a hash seed; None if Python cannot be asked."""
     try:
         answer = subprocess.run(
-            [sys.executable, "-S", "-c", _CODE.format(sets=", ".join(groups))],
+            [sys.executable, "-P", "-S", "-c", _CODE.format(sets=", ".join(groups))],
             env=os.environ | {"PYTHONHASHSEED": str(seed), "PYTHONPATH": ""},
             stdin=subprocess.DEVNULL,
             capture_output=True,

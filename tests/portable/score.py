@@ -37,7 +37,7 @@ sys.path.insert(0, str(HERE))
 from keras_repro.determinism.portable_pins import Portability, portable_environment  # noqa: E402
 from keras_repro.determinism.switches import pinned_environment  # noqa: E402
 from keras_repro.ledger.reader import open_ledger  # noqa: E402
-from keras_repro.processes.protocol import CHILD_MODULE  # noqa: E402
+from keras_repro.processes.child import child_command  # noqa: E402
 from keras_repro.processes.task import Task  # noqa: E402
 
 CPUS = ("native", "Haswell", "EPYC", "Skylake-Client", "max")
@@ -227,9 +227,9 @@ def _of_the_example(job: Job) -> Training:
         portability=None if job.plain else Portability(threads=job.threads),
     )
     with tempfile.TemporaryDirectory() as folder:
-        plan = json.dumps(task.plan(Path(folder), redirect=False).to_dict())
+        plan = task.plan(Path(folder), redirect=False)
         environment = _environment(job) | pinned
-        done = _run(job.cpu, ["-m", CHILD_MODULE, plan], environment)
+        done = _run(job.cpu, child_command(plan), environment)
         if done.returncode:
             print(done.stderr[-2000:], file=sys.stderr)
             return {"failed": f"exit code {done.returncode}"}

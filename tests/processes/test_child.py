@@ -22,10 +22,10 @@ from keras_repro.processes.protocol import Plan
 
 @pytest.fixture
 def run(here: Path) -> Callable[..., Outcome]:
-    """Run some lines of Python as the child's module; the plan is in `sys.argv[1]`."""
+    """Run some lines of Python as the child's module; the plan is in `sys.argv[2]`."""
 
     def run_lines(lines: str, *, keep_output: bool = True, **wait: Any) -> Outcome:
-        (here / "child.py").write_text(lines)
+        (here / "child.py").write_text(f"{lines}\ndef main(arguments): pass\n")
         folder = here / "run"
         folder.mkdir(exist_ok=True)
         plan = Plan(folder=folder, script="a.py", arguments=("--x", "1"))
@@ -68,7 +68,7 @@ def test_plan_is_read_back() -> None:
 def test_child_gets_plan_and_environment_and_its_output_is_kept(run: Any, here: Path) -> None:
     outcome = run(
         "import json, os, sys\n"
-        "print(json.loads(sys.argv[1])['arguments'], repr(sys.stdin.read()), flush=True)\n"
+        "print(json.loads(sys.argv[2])['arguments'], repr(sys.stdin.read()), flush=True)\n"
         "print(os.getpgrp() == os.getsid(0) == os.getpid(), file=sys.stderr, flush=True)\n"
         "os.write(1, b'\\xff')\n"
         "sys.exit(7)\n"

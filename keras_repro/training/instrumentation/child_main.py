@@ -1,7 +1,7 @@
 """The child process of `run`, `verify` and `diagnose`: run a script unchanged, and record what Keras does.
 
-Started as `python -m keras_repro.training.instrumentation.child_main PLAN`, where PLAN is the JSON form of a
-`Plan`. TensorFlow and Keras are never imported before the script imports them.
+`processes/start_child.py` calls `main` with the JSON form of a `Plan`. TensorFlow and Keras are never
+imported before the script imports them.
 """
 
 from __future__ import annotations
@@ -77,10 +77,3 @@ def _finish_as_python_does() -> None:
         sys.stdout.flush()
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-
-
-if __name__ == "__main__":
-    # Under its own name: the script is `__main__`.
-    from keras_repro.training.instrumentation import child_main
-
-    sys.exit(child_main.main(sys.argv[1:]))

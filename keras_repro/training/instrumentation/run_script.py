@@ -1,42 +1,70 @@
-"""Run a script or a module as Python does: as `__main__`."""
+"""Run a script, a module, or an archive or folder with a `__main__.py`, as Python does: as `__main__`."""
 
 from __future__ import annotations
 
 import builtins
 import importlib.machinery
 import importlib.util
+import io
 import os
+import pkgutil
 import sys
 import types
 from typing import Any
 
 from keras_repro.processes.protocol import Plan
+from keras_repro.utils.import_order import folders_before_standard_library
 
 
 def run_as_main(plan: Plan) -> None:
-    """Run a script or module as `python SCRIPT` or `python -m MODULE` does."""
+    """Run what a plan names as `python SCRIPT` or `python -m MODULE` does."""
     main_module = types.ModuleType("__main__")
-    if plan.module is not None:
-        sys.path[0] = os.getcwd()
-        spec, code = _module_code(plan.module)
+    script = plan.script and os.path.join(os.getcwd(), plan.script)
+    contains_script = plan.script is not None and pkgutil.get_importer(str(script)) is not None
+    if contains_script:
+        sys.path.insert(0, str(script))
+    elif not sys.flags.safe_path:
+        sys.path.insert(0, os.path.dirname(os.path.realpath(script)) if script else os.getcwd())
+    _forget_replaced_modules()
+    if script is None or contains_script:
+        sys.modules.pop("__main__", None)
+        spec, code = _module_code(plan.module or "__main__")
         main_module.__spec__ = spec
         main_module.__package__ = spec.parent
         main_module.__file__ = spec.origin
         main_module.__loader__ = spec.loader
         main_module.__dict__["__cached__"] = spec.cached
     else:
-        assert plan.script is not None
-        sys.path[0] = os.path.dirname(os.path.realpath(plan.script))
-        main_module.__file__ = os.path.abspath(plan.script)
+        main_module.__file__ = os.path.abspath(script)
         main_module.__loader__ = importlib.machinery.SourceFileLoader("__main__", main_module.__file__)
         main_module.__dict__["__cached__"] = None
+        with open(script, "rb") as file:
+            text = file.read()
         # A syntax error must name the script, as in Python.
-        with open(plan.script, "rb") as file:
-            code = compile(file.read(), main_module.__file__, "exec", dont_inherit=True)
+        code = pkgutil.read_code(io.BytesIO(text)) or compile(
+            text, main_module.__file__, "exec", dont_inherit=True
+        )
     sys.argv = [plan.script or str(main_module.__file__), *plan.arguments]
     main_module.__dict__.update(__builtins__=builtins, __annotations__={})
     sys.modules["__main__"] = main_module
     exec(code, main_module.__dict__)
+
+
+def _forget_replaced_modules() -> None:
+    """Let the script import its own files in place of modules that only this package has loaded so far.
+
+    A script with a `queue.py` in its folder imports that, as without us. What we have loaded, we keep.
+    """
+    folders = folders_before_standard_library()
+    loaded = list(sys.modules)
+    ours = {name.partition(".")[0] for name in loaded[loaded.index("keras_repro") :]} - {"keras_repro"}
+    for name in ours - set(sys.builtin_module_names):
+        own = importlib.machinery.PathFinder.find_spec(name, folders)
+        if own is None or own.loader is None or importlib.machinery.FrozenImporter.find_spec(name):
+            continue
+        if own.origin != getattr(getattr(sys.modules.get(name), "__spec__", None), "origin", None):
+            for each in (n for n in loaded if f"{n}.".startswith(f"{name}.")):
+                sys.modules.pop(each, None)
 
 
 def _module_code(name: str) -> tuple[Any, Any]:
