@@ -34,6 +34,7 @@ SCRIPTS = TESTS / "scripts"
 _SLOWEST_FILES = [
     "portable/test_emulated.py",
     "test_cli.py",
+    "test_installations.py",
     "training/resume/test_resume.py",
     "training/resume/test_resume_data.py",
     "workflows/test_diagnose.py",

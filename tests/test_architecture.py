@@ -56,8 +56,8 @@ training/recording: _version comparison determinism errors ledger provenance sto
     training/data training/graph training/portable training/state
 training/replay: comparison/distances determinism errors source_code storage training/backends
     training/data training/graph training/state utils
-training/resume: determinism errors ledger storage training/backends training/data/plans training/graph
-    training/recording training/state utils
+training/resume: determinism errors ledger source_code storage training/backends training/data/plans
+    training/graph training/recording training/state utils
 training/state: determinism source_code storage training/backends
 training/trainer: comparison determinism errors ledger storage training/backends training/data
     training/data/order training/data/plans training/portable training/recording training/resume

@@ -25,6 +25,12 @@ SKIPPED = {
 }
 
 
+def is_skipped(folder: str) -> bool:
+    """Return whether a folder belongs to a tool or is an environment of Python, by any name."""
+    marks = (os.path.join(folder, name) for name in ("pyvenv.cfg", "conda-meta"))
+    return os.path.basename(folder) in SKIPPED or any(map(os.path.exists, marks))
+
+
 @dataclass(frozen=True)
 class FileListing:
     """The files below some folders.
@@ -70,7 +76,8 @@ class FileListing:
 def _walk(root: Path, excluded: Path | None) -> Iterator[tuple[str, os.stat_result]]:
     own_output = _own_output()
     for folder, names, files in os.walk(root):
-        names[:] = sorted(n for n in names if n not in SKIPPED and Path(folder, n).resolve() != excluded)
+        paths = ((n, os.path.join(folder, n)) for n in sorted(names))
+        names[:] = [n for n, path in paths if not is_skipped(path) and Path(path).resolve() != excluded]
         for name in sorted(files):
             path = os.path.join(folder, name)
             with contextlib.suppress(OSError):

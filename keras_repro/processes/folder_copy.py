@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from keras_repro.processes.file_listing import SKIPPED
+from keras_repro.processes.file_listing import is_skipped
 
 
 def copied_entries(folder: Path | str, skipped: set[Path]) -> Iterator[os.DirEntry[str]]:
@@ -22,8 +22,7 @@ def copied_entries(folder: Path | str, skipped: set[Path]) -> Iterator[os.DirEnt
         return  # the script cannot list it either
     for entry in entries:
         if entry.is_dir(follow_symlinks=False):
-            is_environment = os.path.exists(os.path.join(entry.path, "pyvenv.cfg"))
-            if entry.name not in SKIPPED and not is_environment and Path(entry.path) not in skipped:
+            if not is_skipped(entry.path) and Path(entry.path) not in skipped:
                 yield entry
                 yield from copied_entries(entry.path, skipped)
         elif entry.is_symlink() or entry.is_file(follow_symlinks=False):

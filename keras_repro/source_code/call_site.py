@@ -7,45 +7,17 @@ site.file, site.line, site.code       # '/home/.../train.py', 12, 'model = build
 from __future__ import annotations
 
 import linecache
-import os
-import sysconfig
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
 
+from keras_repro.source_code.ownership import is_users_file
 from keras_repro.utils.source_line import SourceLine
-
-_LIBRARIES = tuple(
-    {p + os.sep for n in ("stdlib", "platstdlib", "purelib", "platlib") if (p := sysconfig.get_path(n))}
-)
-_OURS = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
-
-_is_users: dict[str, bool] = {}
 
 
 def source_line(file: str, line: int, function: str = "") -> SourceLine:
     """Return a line of a file with its text."""
     return SourceLine(file=file, line=line, code=linecache.getline(file, line).strip(), function=function)
-
-
-def is_users_file(file: str) -> bool:
-    """Return whether a file is the user's own code: no library, not ours, not generated at run time."""
-    known = _is_users.get(file)
-    if known is None:
-        known = not (
-            file.startswith(("<", _OURS, *_LIBRARIES)) or os.path.basename(file).startswith("__autograph")
-        )
-        _is_users[file] = known
-    return known
-
-
-def is_of_library(frame: FrameType) -> bool:
-    """Return whether a frame's module is known not to be the user's; False if only its code can tell.
-
-    Does not use the code object: Python reports each access to all audit hooks, which takes far longer.
-    """
-    file = frame.f_globals.get("__file__")
-    return type(file) is str and _is_users.get(file) is False
 
 
 def frames_from(frame: FrameType | None) -> Iterator[FrameType]:

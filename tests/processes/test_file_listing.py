@@ -75,3 +75,14 @@ def test_module_has_no_script_folder(here):
     before = FileListing.of(None, exclude=here / "work" / "runs")
     (here / "scripts" / "new").write_text("")
     assert FileListing.of(None, exclude=here / "work" / "runs").changed_since(before) == []
+
+
+def test_environments_of_python_are_not_listed(here):
+    before = listed(here)
+    for folder, mark in (("env", "pyvenv.cfg"), ("tools/conda", "conda-meta/history")):
+        file = here / "work" / folder / mark
+        file.parent.mkdir(parents=True)
+        file.write_text("")
+        (here / "work" / folder / "lib").mkdir()
+        (here / "work" / folder / "lib" / "a.py").write_text("")
+    assert listed(here).changed_since(before) == []

@@ -10,8 +10,6 @@ from typing import Any
 from keras_repro.source_code.call_site import (
     calling_object,
     frames_from,
-    is_of_library,
-    is_users_file,
     user_call_site,
     user_frame,
 )
@@ -72,12 +70,3 @@ def test_frames_are_innermost_first() -> None:
     assert frames[-1].f_back is None
     assert user_frame(frame) is frame
     assert (user_frame(None), user_call_site(None), list(frames_from(None))) == (None, None, [])
-
-
-def test_code_of_libraries_is_not_the_users() -> None:
-    import keras_repro
-
-    for file in (json.__file__, keras_repro.__file__, "<string>", "/tmp/__autograph_generated_file1.py"):
-        assert not is_users_file(file)
-    assert is_users_file("/home/me/train.py")
-    assert not is_of_library(sys._getframe())

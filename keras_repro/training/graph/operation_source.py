@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from keras_repro.source_code.call_site import is_users_file, source_line
+from keras_repro.source_code.call_site import source_line
+from keras_repro.source_code.ownership import is_users_file, short_path
 from keras_repro.training.backends.active import backend
 from keras_repro.utils.source_line import SourceLine
 
@@ -25,17 +26,16 @@ def source_of_operation(operation: Any) -> str:
     """
     frames = [f for f in operation.traceback if not _is_skipped(f.filename)]
     # A line of the user's below Keras's `fit` says more than the one that calls `fit`.
-    fit = next((i for i, f in enumerate(frames) if backend.graphs.KERAS_FOLDER in f.filename), len(frames))
+    fit = next((i for i, f in enumerate(frames) if _is_of_keras(f.filename)), len(frames))
     below = [f for f in frames[fit:] if is_users_file(f.filename)]
     chosen = (below or frames)[-1:]
     return "".join(f"{short_path(f.filename)}:{f.lineno}" for f in chosen)
 
 
-def short_path(file: str) -> str:
-    """Return a library's file from its package on, and the user's by its name."""
-    _, installed, rest = file.rpartition("/site-packages/")
-    return rest if installed else file.rpartition("/")[2]
+def _is_of_keras(file: str) -> bool:
+    return backend.graphs.KERAS_FOLDER in file and not is_users_file(file)
 
 
 def _is_skipped(file: str) -> bool:
-    return backend.graphs.FRAMEWORK_FOLDER in file or "/keras_repro/" in file or file.startswith("<")
+    skipped = backend.graphs.FRAMEWORK_FOLDER in file or "/keras_repro/" in file or file.startswith("<")
+    return skipped and not is_users_file(file)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_repro.source_code.call_site import is_users_file, source_line
+from keras_repro.source_code.call_site import source_line
+from keras_repro.source_code.ownership import is_users_file
 from keras_repro.storage.trace_file import HookEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.train_step_probe import TrainStepProbe

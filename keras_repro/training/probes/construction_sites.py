@@ -15,7 +15,8 @@ from typing import Any
 import wrapt
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.source_code.call_site import frames_from, is_constructing, is_users_file, user_call_site
+from keras_repro.source_code.call_site import frames_from, is_constructing, user_call_site
+from keras_repro.source_code.ownership import is_users_file
 from keras_repro.storage.trace_file import ConstructionEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.host_operations import host_operations

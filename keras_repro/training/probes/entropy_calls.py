@@ -17,7 +17,8 @@ from typing import Any
 import wrapt
 import xxhash
 
-from keras_repro.source_code.call_site import frames_from, is_users_file, site_of_frame
+from keras_repro.source_code.call_site import frames_from, site_of_frame
+from keras_repro.source_code.ownership import is_users_file
 from keras_repro.storage.trace_file import EntropyEvent
 from keras_repro.utils.source_line import SourceLine
 

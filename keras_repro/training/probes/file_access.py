@@ -14,19 +14,22 @@ import stat
 import sys
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import wrapt
 import xxhash
 
 from keras_repro.source_code.call_site import user_call_site
+from keras_repro.source_code.ownership import is_users_file
 from keras_repro.storage.trace_file import FileReadEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.utils.source_line import SourceLine
 
 _WRITES = os.O_WRONLY | os.O_RDWR
 _SYSTEM = ("/proc/", "/sys/", "/dev/", "/etc/", "/usr/")
+# What an installation of Python has in its folder.
+_OF_PREFIX = ("bin", "conda-meta", "etc", "include", "lib", "lib64", "libexec", "share", "ssl")
+_CACHES = frozenset({".cache", "__pycache__"})
 _BLOCK = 1 << 20  # bytes
 _MAX_BLOCKS = 64
 _MAX_FILES = 2000
@@ -81,10 +84,8 @@ class InputFiles(FileAccess):
     def __init__(self, *exclude: str | os.PathLike[str]) -> None:
         self._read: dict[str, None] = {}
         self._written: set[str] = set()
-        own = Path(__file__).parents[2]
-        installed = {str(own), sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
-        folders = {os.path.realpath(f) + os.sep for f in (*installed, *exclude)}
-        self._excluded = (*_SYSTEM, *folders)
+        folders = {os.path.join(os.path.realpath(f), "") for f in exclude}
+        self._excluded = (*_SYSTEM, *folders, *_installation())
 
     def install(self) -> None:
         """Also receive what h5py opens, and the files of a folder that Keras makes a dataset of."""
@@ -97,7 +98,8 @@ class InputFiles(FileAccess):
         for path in modules:
             if isinstance(path, str) and path.endswith(".py"):
                 self._on_open(path, None, writes=False)
-        return [p for p in self._read if p not in self._written and self._counts(os.path.realpath(p))]
+        # A copy: to decide about a file may read others.
+        return [p for p in list(self._read) if p not in self._written and self._counts(p)]
 
     def _on_open(self, path: str, frame: Any, *, writes: bool) -> None:
         if path.endswith(".pyc"):
@@ -112,10 +114,11 @@ class InputFiles(FileAccess):
             self._read[absolute] = None
 
     def _counts(self, path: str) -> bool:
-        packages = {"site-packages", "dist-packages"} & set(Path(path).parts)
-        caches = {".cache", "__pycache__"} & set(Path(path).parts)
-        generated = path.endswith("/keras.json") or os.path.basename(path).startswith("__autograph_generated")
-        return not (path.startswith(self._excluded) or packages or caches or generated)
+        real = os.path.realpath(path)
+        if real.startswith(self._excluded) or real.endswith("/keras.json"):
+            return False
+        of_tool = not _CACHES.isdisjoint(real.split(os.sep))
+        return not of_tool and is_users_file(path) and is_users_file(real)
 
     def _watch_folders(self, module: Any) -> None:
         def index_directory(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -143,7 +146,7 @@ class FileReads(FileAccess):
         self._reported: set[tuple[str, SourceLine]] = set()
         self._busy = threading.local()
         self._stopped = False
-        self._excluded = (*_SYSTEM, os.path.join(sys.prefix, ""), os.path.join(sys.base_prefix, ""))
+        self._excluded = (*_SYSTEM, *_installation())
 
     def stop(self) -> None:
         """Report nothing more; an audit hook cannot be removed."""
@@ -157,7 +160,7 @@ class FileReads(FileAccess):
             real = os.path.realpath(path)
             if writes:
                 self._written.add(real)
-            elif not real.startswith(self._excluded) and real not in self._written:
+            elif not real.startswith(self._excluded) and real not in self._written and is_users_file(real):
                 self._report(real, frame)
         except (OSError, ValueError):  # the working folder was deleted
             return
@@ -172,6 +175,12 @@ class FileReads(FileAccess):
         digest = _digest(path)
         if digest is not None:
             self._emit(FileReadEvent(path=path, source=line, digest=digest))
+
+
+def _installation() -> tuple[str, ...]:
+    """Return the folders of the Python installation itself; a project may be in the same folder."""
+    prefixes = {sys.prefix, sys.base_prefix, sys.exec_prefix, sys.base_exec_prefix}
+    return tuple(os.path.join(os.path.realpath(p), name, "") for p in prefixes for name in _OF_PREFIX)
 
 
 def _digest(path: str) -> str | None:

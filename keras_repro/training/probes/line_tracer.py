@@ -21,7 +21,8 @@ from typing import Any
 
 import xxhash
 
-from keras_repro.source_code.call_site import is_of_library, is_users_file, user_frame
+from keras_repro.source_code.call_site import user_frame
+from keras_repro.source_code.ownership import is_of_library, is_users_file
 from keras_repro.source_code.statements import Statement, statements_of
 from keras_repro.storage.trace_file import LineEvent, ThreadLineEvent
 from keras_repro.training.probes.value_digest import DigestBudget, value_digest

@@ -9,7 +9,6 @@ import enum
 import functools
 import itertools
 import random
-import sys
 import types
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
@@ -17,7 +16,7 @@ from typing import Any
 
 import xxhash
 
-from keras_repro.source_code.call_site import is_users_file
+from keras_repro.source_code.ownership import is_users_class
 from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import array_of_value
 
@@ -108,17 +107,11 @@ def _of_plain_type(value: Any, depth: int) -> bytes | None:
 def _of_users_object(value: Any, depth: int) -> bytes | None:
     """Digest the attributes of an object of a user's class that is derived from no library class."""
     kind = type(value)
-    if type(kind) is not type or not all(_is_users(k) for k in kind.__mro__[:-1]):
+    if type(kind) is not type or not all(map(is_users_class, kind.__mro__[:-1])):
         return None
     attributes = object.__getattribute__(value, "__dict__") if kind.__dictoffset__ else {}
     pairs = list(attributes.items())[:_MAX_ITEMS] if type(attributes) is dict else []
     return _of_items(kind.__qualname__, (value_digest(p, depth + 1) for p in pairs), len(pairs))
-
-
-def _is_users(kind: type) -> bool:
-    module = sys.modules.get(str(kind.__module__))
-    file = getattr(module, "__file__", None) if type(module) is types.ModuleType else None
-    return file is not None and is_users_file(file)
 
 
 def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes | None:

@@ -14,9 +14,10 @@ from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.errors import ResumeError
+from keras_repro.source_code.ownership import short_path
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.finding import Finding, listed
-from keras_repro.training.graph.operation_source import short_path, user_line_of
+from keras_repro.training.graph.operation_source import user_line_of
 
 _COUNTER = "it keeps a counter that no snapshot contains"
 _SHARED = "it keeps a state under a name, which no snapshot contains"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from types import MemberDescriptorType, SimpleNamespace
 from typing import Any
 from weakref import ProxyTypes
 
-from keras_repro.source_code.call_site import is_users_file
+from keras_repro.source_code.ownership import is_users_class
 from keras_repro.training.backends.active import backend
 
 _PLAIN_KEYS = (str, int, float, bool, bytes, type(None))
@@ -66,9 +65,7 @@ def is_of_users(value: Any) -> bool:
     kind = type(value)
     if isinstance(value, type) or not (hasattr(value, "__dict__") or slots(kind)):
         return False
-    module = sys.modules.get(kind.__module__)
-    file = getattr(module, "__file__", None)
-    return kind.__module__ == "__main__" or (file is not None and is_users_file(file))
+    return is_users_class(kind)
 
 
 _known_slots: dict[type, dict[str, Any]] = {}
@@ -124,8 +121,12 @@ def items_of(walk: Callable[[], Iterable[Any]]) -> list[Any]:
 
 
 def own_method(value: Any, base: type, method: str) -> Any:
-    """Return a method of a container; the base class's if the class is the user's, who may override it."""
-    return getattr(base, method).__get__(value) if is_of_users(value) else getattr(value, method)
+    """Return a method of a container; the base class's if the class is the user's, who may override it.
+
+    A wrapper that only claims to be a container has no method of the base class.
+    """
+    is_real = issubclass(type(value), base)
+    return getattr(base, method).__get__(value) if is_real and is_of_users(value) else getattr(value, method)
 
 
 def by_key(entries: list[tuple[Any, Any]]) -> Iterator[tuple[str, Any]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import pytest
 import tensorflow as tf
 from keras import layers
 from training import models
@@ -29,6 +30,15 @@ def test_innermost_line_of_the_user_is_found() -> None:
     assert line is not None
     assert (line.function, line.line) == ("square", square.__code__.co_firstlineno + 1)
     assert source_of_operation(operation) == f"{HERE}:{line.line}"
+
+
+@pytest.mark.parametrize("folder", ["tensorflow", "keras/src", "keras_repro"])
+def test_users_folder_may_be_named_after_a_library(folder: str) -> None:
+    names: dict[str, Any] = {"tf": tf}
+    exec(compile("def f(x):\n    return tf.square(x)\n", f"/home/me/{folder}/train.py", "exec"), names)
+    graph = tf.function(names["f"], autograph=False).get_concrete_function(tf.constant(1.0)).graph
+    (operation,) = _operations(graph, "Square")
+    assert source_of_operation(operation) == "train.py:2"
 
 
 def test_operation_of_a_keras_layer_has_a_line_of_keras() -> None:

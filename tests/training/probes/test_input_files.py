@@ -85,3 +85,11 @@ def test_file_that_is_written_later_is_not_an_input(here: Path) -> None:
     files.on_audit_event("open", ("x.npy", "rb", 0))
     files.on_audit_event("open", ("x.npy", "wb", 0))
     assert str(here / "x.npy") not in files.paths()
+
+
+def test_project_in_the_folder_of_python_has_inputs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.prefix", str(here))
+    files = InputFiles()
+    for path in ("work/x.npy", "lib/libcudart.so", "share/locale/de.mo", "conda-meta/history"):
+        files.on_audit_event("open", (path, "rb", 0))
+    assert [p for p in files.paths() if p.startswith(str(here))] == [str(here / "work" / "x.npy")]

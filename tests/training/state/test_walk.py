@@ -18,6 +18,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import wrapt
 from keras import layers
 from training import models
 
@@ -212,6 +213,15 @@ def test_all_kinds_of_containers_are_searched() -> None:
         "holder/slots/hidden/0",
         "holder/space/a",
     ]
+
+
+def test_wrapper_of_a_container_is_searched() -> None:
+    class Own(wrapt.ObjectProxy):
+        pass
+
+    layer = layers.Dense(1)
+    layer.own = Own({"a": tf.Variable(1.0)})
+    assert [t.name for t in model_state(layer)] == ["own/a"]
 
 
 def test_long_chain_is_followed_to_its_end() -> None:
