@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from keras_repro.comparison.result import Comparison
-    from keras_repro.determinism.switches import Reading
+    from keras_repro.determinism.switch_table import Reading
     from keras_repro.workflows.vary.results import Variations
 
 OK, DIFFERENT, ERROR = 0, 1, 2

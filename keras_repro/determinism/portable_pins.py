@@ -20,7 +20,6 @@ import sys
 import warnings
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -75,14 +74,14 @@ def portable_environment(seed: int, *, threads: int = 1, strict: bool = True) ->
     return variables
 
 
-def portable_switches(*, threads: int = 1) -> dict[str, Any]:
+def portable_switches() -> dict[str, Any]:
     """Return the switches that a portable run requests in a process that has started, by name."""
     return {
         "onednn": True,
         "onednn_isa": ISA,
         "op_determinism": True,
-        "intra_op_threads": threads,
-        "inter_op_threads": threads,
+        "intra_op_threads": 1,
+        "inter_op_threads": 1,
         "xla_auto_jit": False,
         "graph_optimizer": dict(GRAPH_OPTIMIZER),
     }
@@ -103,16 +102,6 @@ def promise(threads: int, same_at: Collection[int] = ()) -> str:
     else:
         counts = f"{threads} thread{'' if threads == 1 else 's'}"
     return f"portable over x86-64 with {ISA}, at {counts}"
-
-
-def check_determinism(value: object) -> None:
-    """Check the name of a level of determinism.
-
-    Raises:
-        ValueError: there is no such level.
-    """
-    if value not in ("bitwise", "portable"):
-        raise ValueError(f"determinism must be 'bitwise' or 'portable', received {value!r}")
 
 
 def check_machine(*, strict: bool = True) -> None:
@@ -138,29 +127,22 @@ def machine_in_words() -> str:
     return f"not possible here, {reason}" if reason else f"{promise(1)}: keras-repro run --portable SCRIPT"
 
 
-def why_not_portable(machine: str, avx2: bool | None) -> str | None:
+def why_not_portable(machine: str, avx2: bool) -> str | None:
     """Return why a machine cannot run portably, None if it can.
 
     Args:
         machine: its kind, as `platform.machine` names it.
-        avx2: whether its CPU has AVX2; None if unknown.
+        avx2: whether its CPU has AVX2.
     """
     if machine.lower() not in ("x86_64", "amd64"):
         return f"this machine is {machine or 'of an unknown kind'}"
-    return "this CPU has no AVX2" if avx2 is False else None
+    return None if avx2 else "this CPU has no AVX2"
 
 
-def has_avx2() -> bool | None:
-    """Return whether the CPU has AVX2 and FMA, from NumPy, else from the system; None if unknown."""
+def has_avx2() -> bool:
+    """Return whether the CPU has AVX2 and FMA, according to NumPy."""
     features = _numpy_features()
-    if features:
-        return bool(features.get("AVX2")) and bool(features.get("FMA3"))
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return None
-    flags = next((line.split() for line in lines if line.startswith("flags")), None)
-    return None if flags is None else {"avx2", "fma"} <= set(flags)
+    return bool(features.get("AVX2")) and bool(features.get("FMA3"))
 
 
 def numpy_features_beyond() -> list[str]:

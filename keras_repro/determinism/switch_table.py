@@ -1,13 +1,12 @@
 """The table of all switches, and what is read of one.
 
 >>> reading = Reading("onednn", requested=True, achieved=True, ok=True)
->>> Reading.from_dict(reading.to_dict()) == reading
+>>> reading.to_dict()["achieved"]
 True
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -59,11 +58,6 @@ class Reading:
     def to_dict(self) -> dict[str, Any]:
         """Return the reading as in a ledger's header."""
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, data: Mapping[str, Any]) -> Reading:
-        """Return the reading of a JSON form; keys of a newer version are ignored."""
-        return cls(**{k: v for k, v in data.items() if k in cls.__dataclass_fields__})
 
 
 SWITCHES = (

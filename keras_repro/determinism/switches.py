@@ -31,16 +31,6 @@ from keras_repro.determinism.switch_table import BLAS_VARIABLES, BY_NAME, SWITCH
 from keras_repro.determinism.tf_runtime import UNKNOWN, Stage
 from keras_repro.errors import SwitchError
 
-__all__ = [
-    "SWITCHES",
-    "Reading",
-    "Switch",
-    "apply_switches",
-    "pinned_environment",
-    "probe_switches",
-    "read_switches",
-]
-
 
 def read_switches(requested: Mapping[str, Any] | None = None) -> tuple[Reading, ...]:
     """Read the effective value of every switch in this process. Changes nothing.
@@ -76,7 +66,7 @@ def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tupl
     """
     asked = validate_requests(requested)
     tf_runtime.remember_environment()
-    late = {s.name: _missed(s, asked) for s in SWITCHES if s.name in asked and _is_late(s, asked)}
+    late = {s.name: r for s in SWITCHES if s.name in asked and (r := _if_late(s, asked)) is not None}
     if late and strict:
         raise SwitchError("\n".join(_error_text(r) for r in late.values()))
     for name, value in asked.items():
@@ -171,15 +161,12 @@ def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
     return Reading(name, requested, achieved, ok, "" if ok else _fix(switch, requested))
 
 
-def _is_late(switch: Switch, asked: Mapping[str, Any]) -> bool:
-    """Return whether a switch is not as requested and can no longer be set."""
+def _if_late(switch: Switch, asked: Mapping[str, Any]) -> Reading | None:
+    """Return the reading of a switch that is not as requested and can no longer be set; None otherwise."""
     reading = _read(switch, asked)
-    passed = _PASSED[switch.when][1]()
-    return passed and not reading.ok and reading.achieved != NO_GPU
-
-
-def _missed(switch: Switch, asked: Mapping[str, Any]) -> Reading:
-    return replace(_read(switch, asked), ok=False, fix=_fix(switch, asked[switch.name]))
+    if reading.ok or reading.achieved == NO_GPU or not _PASSED[switch.when][1]():
+        return None
+    return replace(reading, ok=False, fix=_fix(switch, asked[switch.name]))
 
 
 def _error_text(reading: Reading) -> str:

@@ -20,8 +20,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import blake3
-
 from keras_repro.provenance.redaction import redact_value
 
 # Variables that change bits or speed. By name: a prefix would include variables that nobody has checked.
@@ -105,14 +103,6 @@ _CPU_FLAG = re.compile(
     r"sse4_[12]|ssse3|f16c|fma|avx\w*|amx\w*|neon|asimd\w*|sve\w*|sme\d?|bf16|i8mm|vsx|vector"
 )
 _SECONDS = 5.0
-
-
-def code_digest(script: str | os.PathLike[str]) -> str | None:
-    """Return the digest of a script's text, 32 hexadecimal digits; None if it cannot be read."""
-    try:
-        return blake3.blake3(Path(script).read_bytes()).hexdigest()[:32]
-    except OSError:
-        return None
 
 
 def gather(folder: str | os.PathLike[str] | None = None) -> dict[str, Any]:

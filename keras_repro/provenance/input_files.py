@@ -86,7 +86,7 @@ def describe(paths: Iterable[str | os.PathLike[str]], roots: Mapping[str, Path])
         if named is None or len(files) == _MOST_FILES:
             unnamed += 1
             continue
-        digest = _digest(path) if status.st_size <= budget else None
+        digest = file_digest(path) if status.st_size <= budget else None
         budget -= status.st_size if digest else 0
         files.append({**named, "bytes": status.st_size, "digest": digest})
     return {"files": files, "unnamed": unnamed}
@@ -121,10 +121,20 @@ def changed_files(listed: Any, roots: Mapping[str, Path]) -> list[ChangedFile]:
             continue
         same = status.st_size == size and stat.S_ISREG(status.st_mode)
         if same and entry.get("digest") is not None:
-            same = _digest(file) == entry["digest"]
+            same = file_digest(file) == entry["digest"]
         if not same:
             changed.append(ChangedFile(name, False, (size, status.st_size)))
     return changed
+
+
+def file_digest(path: str | os.PathLike[str]) -> str | None:
+    """Return the digest of a file's content, 32 hexadecimal digits; None if it cannot be read."""
+    hasher = blake3.blake3()
+    try:
+        hasher.update_mmap(path)
+    except OSError:
+        return None
+    return hasher.hexdigest()[:32]
 
 
 def _named(path: str, roots: Mapping[str, Path]) -> dict[str, str] | None:
@@ -133,12 +143,3 @@ def _named(path: str, roots: Mapping[str, Path]) -> dict[str, str] | None:
         if relative is not None:
             return {"root": root, "path": relative}
     return None
-
-
-def _digest(path: str | os.PathLike[str]) -> str | None:
-    hasher = blake3.blake3()
-    try:
-        hasher.update_mmap(path)
-    except OSError:
-        return None
-    return hasher.hexdigest()[:32]

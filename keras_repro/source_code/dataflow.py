@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_repro.source_code.nondeterminism import DRAW, nondeterminism_level
 from keras_repro.source_code.rewrite import is_set
-from keras_repro.source_code.statements import DEFINITIONS, SourceFile, head_of
+from keras_repro.source_code.statements import DEFINITIONS, SourceFile, head_of, last_name
 from keras_repro.utils.source_line import SourceLine
 
 
@@ -159,7 +159,7 @@ class SourceModel:
         for _, node in self.nodes():
             if isinstance(node, ast.Assign) and is_set(node.value):
                 element = node.value.elt if isinstance(node.value, ast.SetComp) else None
-                if (isinstance(element, ast.Call) and _called(element)[:1].isupper()) is of_objects:
+                if (isinstance(element, ast.Call) and last_name(element)[:1].isupper()) is of_objects:
                     names |= {ast.unparse(t) for t in node.targets}
         return names
 
@@ -175,7 +175,7 @@ class SourceModel:
             or (
                 isinstance(node, ast.BinOp)
                 and isinstance(node.left, ast.Call)
-                and _called(node.left) == "keys"
+                and last_name(node.left) == "keys"
             )
             for _, node in self.nodes()
         )
@@ -216,8 +216,8 @@ class SourceModel:
                     loads = {name for part in arguments for name in _loads(part)}
                     # What is called, and what is passed on to be called, as by `partial` or `pool.map`.
                     passed = [*node.args, *(k.value for k in node.keywords)]
-                    called = {_called(node), *map(_last_name, passed)}
-                    stores = {p for name in called for p in parameters.get(name, ())}
+                    named = [node, *(p for p in passed if not isinstance(p, ast.Call))]
+                    stores = {p for n in named for p in parameters.get(last_name(n), ())}
                     flows.append(_Flow(file, node.lineno, stores, loads, in_head=id(node) in heads))
                 elif isinstance(node, ast.stmt) and not isinstance(node, DEFINITIONS):
                     flows.append(_Flow(file, node.lineno, set(_stores(node)), set(_loads(node))))
@@ -278,15 +278,6 @@ def _head(definition: Any) -> Iterator[Any]:
     """The decorators and defaults of a function or class: they run when it is defined."""
     yield from definition.decorator_list
     yield from (value for _, value in _defaults(definition))
-
-
-def _called(call: ast.Call) -> str:
-    """The last name of what is called: `f` of `module.f(x)`."""
-    return _last_name(call.func)
-
-
-def _last_name(node: ast.AST) -> str:
-    return str(getattr(node, "id", getattr(node, "attr", "")))
 
 
 def _drawn_from(node: ast.AST) -> Iterator[str]:

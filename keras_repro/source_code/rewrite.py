@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from keras_repro.source_code.nondeterminism import GENERATOR_NAMES
+from keras_repro.source_code.statements import last_name
 
 _Change = tuple[int, int, str]  # bytes from and to, and the new text
 
@@ -77,7 +78,7 @@ def may_show_order(code: str) -> bool:
     ignored = _order_insensitive(tree)
     return any(
         id(node) not in ignored
-        and (is_set(node) or (isinstance(node, ast.Call) and _name_of(node) in _LISTINGS))
+        and (is_set(node) or (isinstance(node, ast.Call) and last_name(node) in _LISTINGS))
         for node in ast.walk(tree)
     )
 
@@ -105,9 +106,11 @@ def _seed_changes(tree: ast.AST, code: str, is_nondeterministic: Callable[[str],
         if isinstance(node, ast.Call):
             keywords = _SEED_KEYWORDS | ({"default"} if _defines_seed_option(node) else set())
             seeds += [k.value for k in node.keywords if k.arg in keywords]
-            if _name_of(node) in _SEEDING:
+            if last_name(node) in _SEEDING:
                 seeds += node.args[:1]
-        elif isinstance(node, ast.Assign) and any(_name_of(t).lower().endswith("seed") for t in node.targets):
+        elif isinstance(node, ast.Assign) and any(
+            last_name(t).lower().endswith("seed") for t in node.targets
+        ):
             seeds.append(node.value)
         for value in seeds:
             text = ast.get_source_segment(code, value) or ""
@@ -121,7 +124,7 @@ def _seed_changes(tree: ast.AST, code: str, is_nondeterministic: Callable[[str],
             if _lacks_seed(node):
                 yield before_bracket, before_bracket, f"{', ' if given else ''}seed={_SEED}"
                 return
-            if _name_of(node) == "seed" and not given:
+            if last_name(node) == "seed" and not given:
                 yield before_bracket, before_bracket, _SEED
                 return
 
@@ -161,7 +164,7 @@ def _hash_changes(tree: ast.AST) -> Iterator[_Change]:
 
 def _order_insensitive(tree: ast.AST) -> set[int]:
     """The ids of nodes whose order does not reach a value."""
-    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and _name_of(n) in _ORDER_INSENSITIVE]
+    calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and last_name(n) in _ORDER_INSENSITIVE]
     return {id(n) for call in calls for part in call.args for n in ast.walk(part)}
 
 
@@ -171,7 +174,7 @@ def _iterated(node: ast.AST) -> Iterator[ast.AST]:
         yield node.iter
     elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp):
         yield from (g.iter for g in node.generators)
-    elif isinstance(node, ast.Call) and _name_of(node) in _ITERATES:
+    elif isinstance(node, ast.Call) and last_name(node) in _ITERATES:
         yield from (a for a in node.args if not isinstance(a, ast.Starred))
     elif isinstance(node, ast.Starred):
         yield node.value
@@ -197,7 +200,7 @@ def is_set(node: ast.AST, sets: Collection[str] = ()) -> bool:
 
 def _lacks_seed(call: ast.Call) -> bool:
     """Whether a call creates a pipeline that takes a seed and is given none."""
-    name = _name_of(call)
+    name = last_name(call)
     of_folder = name.endswith(("_dataset_from_directory", "_dataset_from_array"))
     random = name == "random" and ast.unparse(call.func).endswith("Dataset.random")
     return (of_folder or (random and not call.args)) and all(
@@ -214,13 +217,7 @@ def _defines_seed_option(call: ast.Call) -> bool:
 
 def _creates_generator(node: ast.AST) -> bool:
     calls = [n for n in ast.walk(node) if isinstance(n, ast.Call)]
-    return any(_name_of(c) in _SEEDING - _SEEDS_GLOBALLY for c in calls)
-
-
-def _name_of(node: Any) -> str:
-    """The last name of what is called, set or read: `f` of `module.f(x)`."""
-    inner = node.func if isinstance(node, ast.Call) else node
-    return str(getattr(inner, "id", getattr(inner, "attr", "")))
+    return any(last_name(c) in _SEEDING - _SEEDS_GLOBALLY for c in calls)
 
 
 def _sorted_around(node: ast.AST, key: str = "") -> Iterator[_Change]:

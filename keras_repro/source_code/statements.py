@@ -120,6 +120,12 @@ def head_of(statement: ast.stmt) -> list[ast.AST]:
     return [c for c in ast.iter_child_nodes(statement) if not isinstance(c, ast.stmt | ast.excepthandler)]
 
 
+def last_name(node: ast.AST) -> str:
+    """Return the last name of what is called, set or read: `f` of `module.f(x)`; empty if it has none."""
+    inner = node.func if isinstance(node, ast.Call) else node
+    return str(getattr(inner, "id", getattr(inner, "attr", "")))
+
+
 def _first_line(statement: ast.stmt) -> int:
     """The line at which a statement begins, with its decorators."""
     return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])

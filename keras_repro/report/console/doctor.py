@@ -1,6 +1,6 @@
 """Print `keras-repro doctor`: each switch, its effective value, and how to pin it.
 
->>> from keras_repro.determinism.switches import Reading
+>>> from keras_repro.determinism.switch_table import Reading
 >>> from keras_repro.report.console.terminal import make_console
 >>> render_doctor([Reading("onednn", True, True, True)], {}, make_console())
 Python      not recorded
@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 
-from keras_repro.determinism.switches import SWITCHES, Reading
+from keras_repro.determinism.switch_table import SWITCHES, Reading
 from keras_repro.report import environment_text
 from keras_repro.report.console.terminal import print_line, styled
 

@@ -20,7 +20,8 @@ from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
-from keras_repro.provenance.environment import code_digest, gather
+from keras_repro.provenance.environment import gather
+from keras_repro.provenance.input_files import file_digest
 from keras_repro.provenance.redaction import redact_arguments, redact_path
 from keras_repro.storage.digest import section_digest
 from keras_repro.storage.run_folder import make_run_folder, redirected
@@ -185,7 +186,7 @@ class RunRecorder:
         script = _main_script()
         environment = dict(gather(Path.cwd() if script is None else Path(script).resolve().parent))
         environment["frameworks"] = backend.trainer.versions()
-        if script is not None and (digest := code_digest(script)) is not None:
+        if script is not None and (digest := file_digest(script)) is not None:
             environment["code"] = digest
         if script is not None and "command" not in self._header_fields:
             self._header_fields["command"] = published_command(script, None, sys.argv[1:])

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import keras
 
@@ -22,7 +22,6 @@ from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.result import Comparison
 from keras_repro.determinism.portable_pins import (
     Determinism,
-    check_determinism,
     check_machine,
     portable_switches,
 )
@@ -94,7 +93,7 @@ class ReproducibleTrainer:
         one_of("shuffle", shuffle, SHUFFLES)
         self.shuffle: Shuffle = shuffle
         self.model: keras.Model | None = None
-        check_determinism(determinism)
+        one_of("determinism", determinism, get_args(Determinism))
         self._switches = {"op_determinism": True, **(switches or {})}
         self._mode: AbstractContextManager[Any] = nullcontext()
         if determinism == "portable":

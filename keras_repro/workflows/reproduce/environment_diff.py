@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from keras_repro.provenance.environment import code_digest, gather
-from keras_repro.provenance.input_files import changed_files, roots
+from keras_repro.provenance.environment import gather
+from keras_repro.provenance.input_files import changed_files, file_digest, roots
 from keras_repro.provenance.module_lookup import is_there
 from keras_repro.utils.untrusted_json import as_mapping, as_sequence
 from keras_repro.workflows.reproduce.run_spec import RunSpec
@@ -99,7 +99,7 @@ def _script(spec: RunSpec) -> Iterator[EnvironmentDifference]:
     elif spec.code is None:
         implies = "it may be another version"
         yield EnvironmentDifference(name, "no digest recorded", "found", implies, "changed")
-    elif (digest := code_digest(path)) != spec.code:
+    elif (digest := file_digest(path)) != spec.code:
         commit = as_mapping(spec.environment.get("git")).get("commit")
         fix = f"git checkout {str(commit)[:12]}" if commit else "restore the recorded version"
         digests = [f"digest {str(d)[:12]}" for d in (spec.code, digest)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from keras_repro.determinism.switches import SWITCHES, Reading
+from keras_repro.determinism.switch_table import SWITCHES, Reading
 from keras_repro.report.console.doctor import render_doctor
 from keras_repro.report.console.terminal import make_console
 

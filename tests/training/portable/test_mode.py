@@ -286,7 +286,9 @@ def test_portable_trainer_records_its_level(tmp_path):
 
 
 def test_unknown_level_is_refused():
-    with pytest.raises(ValueError, match="determinism must be 'bitwise' or 'portable', received 'exact'"):
+    with pytest.raises(
+        ValueError, match="determinism must be one of 'bitwise', 'portable', received 'exact'"
+    ):
         kr.ReproducibleTrainer(small, seed=1, batch_size=8, determinism="exact")
 
 

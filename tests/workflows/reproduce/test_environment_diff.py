@@ -12,8 +12,8 @@ import pytest
 
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import open_ledger
-from keras_repro.provenance.environment import VARIABLES, code_digest, gather
-from keras_repro.provenance.input_files import describe, roots
+from keras_repro.provenance.environment import VARIABLES, gather
+from keras_repro.provenance.input_files import describe, file_digest, roots
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
 from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
 from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
@@ -29,7 +29,7 @@ def recorded(here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., RunSp
     (here / "train.py").write_text("import os\nimport numpy as np\n")
 
     def make(inputs: Any = None, **changes: Any) -> RunSpec:
-        environment = gather() | {"code": code_digest("train.py")}
+        environment = gather() | {"code": file_digest("train.py")}
         for name, change in changes.pop("environment", {}).items():
             old = environment.get(name)
             both = isinstance(change, Mapping) and isinstance(old, Mapping)

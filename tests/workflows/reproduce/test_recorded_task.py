@@ -14,7 +14,7 @@ from keras_repro.determinism.switches import pinned_environment
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.task import Task
-from keras_repro.provenance.environment import code_digest
+from keras_repro.provenance.input_files import file_digest
 from keras_repro.workflows.reproduce.recorded_task import task_from_specs
 from keras_repro.workflows.reproduce.run_spec import read_run_spec
 
@@ -33,7 +33,7 @@ def runs(here: Path) -> Callable[..., list[Path]]:
     def make(*changes: dict[str, Any], **both: Any) -> list[Path]:
         records = ledger_builders.training()
         other = ledger_builders.changed(records, "epoch 0 1", "weights", ledger_builders.KERNEL, "other")
-        environment = {"code": code_digest("train.py"), "variables": {}}
+        environment = {"code": file_digest("train.py"), "variables": {}}
         made = []
         for name, run_records, change in zip("ab", (records, other), (*changes, {}, {})[:2], strict=True):
             header = {"command": SCRIPT, "environment": environment} | both | change
@@ -70,7 +70,7 @@ def test_run_folder_in_arguments_is_no_difference(runs: Callable[..., list[Path]
 
 
 def test_hash_seeds_differ_if_those_of_the_runs_did(runs: Callable[..., list[Path]]) -> None:
-    code = code_digest("train.py")
+    code = file_digest("train.py")
     first, second = ({"environment": {"code": code, "variables": {"PYTHONHASHSEED": n}}} for n in "12")
     assert not task_from_runs(runs(first, second)).keep_hash_seed
     assert task_from_runs(runs(first, first)).keep_hash_seed
