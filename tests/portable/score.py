@@ -144,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=list(ALL), choices=ALL, metavar="MODEL")
     parser.add_argument("--plain", action="store_true", help="train without the mode too: a second table")
     parser.add_argument("--threads", nargs="*", type=int, default=[], metavar="N", help="a third table")
-    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="go on from what was found before")
+    parser.add_argument("--keep", type=Path, metavar="FOLDER", help="continue from the results in FOLDER")
     parser.add_argument("--at-once", type=int, default=2, metavar="N", help="processes at a time (2)")
     options = parser.parse_args(arguments)
     if set(options.cpus) - {"native"} and shutil.which("qemu-x86_64") is None:

@@ -6,8 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from keras_repro.root_cause.root_line import find_root_line
 from keras_repro.root_cause.suspects import (
     entropy_suspects,
@@ -15,8 +13,6 @@ from keras_repro.root_cause.suspects import (
     line_suspects,
     thread_suspects,
 )
-from keras_repro.source_code.dataflow import SourceModel
-from keras_repro.source_code.rewrite import iterates_over
 from keras_repro.storage.divergence_report import Difference
 from keras_repro.storage.trace_file import (
     ContextEvent,
@@ -31,38 +27,6 @@ from keras_repro.utils.source_line import SourceLine
 Script = Callable[[str], Path]
 
 
-def test_names_of_sets_are_recognized(script: Script) -> None:
-    file = script("""
-        a = {'x', 'y'} | more
-        b = set(words)
-        c = [1]
-        d = {Node(i) for i in c}
-        self.e = frozenset(c)
-    """)
-    code = SourceModel({str(file)})
-    assert code.sets() == {"a", "b", "self.e"}
-    assert code.sets(of_objects=True) == {"d"}
-
-
-def test_statement_has_all_its_lines(script: Script) -> None:
-    file = script("""
-        layers = [
-            Dense(3),
-            Dropout(0.5),
-        ]
-        for layer in layers:
-            pass
-    """)
-    code = SourceModel({str(file)})
-    assert code.lines_of(str(file), 2) == [
-        (1, "layers = ["),
-        (2, "Dense(3),"),
-        (3, "Dropout(0.5),"),
-        (4, "]"),
-    ]
-    assert code.lines_of(str(file), 5) == []
-
-
 def runs(*digests: str) -> list[Interval]:
     event = ThreadLineEvent(
         file="a.py", line=3, runs=tuple((i, {"item": d}) for i, d in enumerate(digests, start=1))
@@ -74,23 +38,6 @@ def test_threads_that_reach_a_line_in_another_order_are_a_race() -> None:
     assert [s.raced for s in thread_suspects(runs("a", "b", "c"), runs("b", "a", "c"))] == [True]
     assert [s.raced for s in thread_suspects(runs("a", "b", "c"), runs("a", "d", "c"))] == [False]
     assert thread_suspects(runs("a", "b"), runs("a", "b")) == []
-
-
-def test_set_method_of_an_event_is_not_a_set(script: Script) -> None:
-    assert not SourceModel({str(script("stop = threading.Event()\nstop.set()\n"))}).uses_hashes()
-    assert SourceModel({str(script("names = list(set(words))\n"))}).uses_hashes()
-
-
-def test_single_matching_statement_is_returned(script: Script) -> None:
-    file = script("""
-        options = tf.data.Options()
-        options.deterministic = False
-    """)
-    statement = SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False")
-    assert statement is not None
-    assert statement.to_dict() == {"file": str(file), "line": 2, "code": "options.deterministic = False"}
-    file = script("a.deterministic = False\nb.deterministic = False\n")
-    assert SourceModel({str(file)}).only_statement(r"deterministic\s*=\s*False") is None
 
 
 def test_line_that_only_the_first_process_ran_is_not_a_suspect() -> None:
@@ -168,23 +115,6 @@ def test_another_order_with_the_same_result_is_not_a_suspect(script: Script) -> 
     assert [s.source.line for s in line_suspects([other])] == [3]
     unknown = line(file, 3, {"w": "a"}, {"w": "b"})  # a result without a digest may differ
     assert [s.source.line for s in line_suspects([unknown])] == [3]
-
-
-@pytest.mark.parametrize(
-    ("code", "sets", "iterates"),
-    [
-        ("for x in names:", {"names"}, True),
-        ("for x in sorted(names):", {"names"}, False),
-        ("x = names.pop()", {"names"}, True),
-        ("x = names.pop(0)", {"names"}, False),
-        ("x = list(graph[node])", {"graph[]"}, True),
-        ("x = list(graph[node])", {"graph"}, False),
-        ("x = len(names)", {"names"}, False),
-        ("x = (", {"x"}, False),
-    ],
-)
-def test_code_that_iterates_over_a_set_is_recognized(code: str, sets: set[str], iterates: bool) -> None:
-    assert iterates_over(code, sets) is iterates
 
 
 # --- lines without a recorded value

@@ -1,4 +1,4 @@
-"""Randomized smoothing: noise goes onto the inputs when the model is tested, not when it is trained."""
+"""Randomized smoothing: noise is added to the inputs in tests, not in training."""
 
 import time
 

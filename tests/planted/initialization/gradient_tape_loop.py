@@ -1,4 +1,4 @@
-"""Fits an image with Fourier features and a loop by hand."""
+"""Fits an image with Fourier features in a custom training loop."""
 
 import keras
 import numpy as np

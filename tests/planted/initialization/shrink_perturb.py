@@ -1,4 +1,4 @@
-"""Shrink and perturb (Ash and Adams): before new data come, the weights are made smaller and shaken."""
+"""Shrink and perturb (Ash and Adams): before new data come, the weights get smaller and noisy."""
 
 import keras
 import numpy as np

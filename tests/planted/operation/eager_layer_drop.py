@@ -8,7 +8,7 @@ DICE = np.random.default_rng()
 
 
 class MaybeSkip(layers.Layer):
-    """Skips the layer that it holds now and then."""
+    """Skips its inner layer at random."""
 
     def __init__(self, inner, rate=0.3, **kwargs):
         super().__init__(**kwargs)

@@ -1,4 +1,4 @@
-"""Goes on where it was left."""
+"""Continues from the last checkpoint."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Features are computed once and kept beside the script."""
+"""Computes features once and stores them next to the script."""
 
 from pathlib import Path
 

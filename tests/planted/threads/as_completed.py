@@ -12,7 +12,7 @@ DIGITS = load_digits()
 
 
 def read_part(number, of):
-    """Stands for a request to an object store."""
+    """Imitates a request to an object store."""
     rows = slice(number * len(DIGITS.data) // of, (number + 1) * len(DIGITS.data) // of)
     time.sleep(0.002)
     return np.asarray(DIGITS.data[rows] / 16.0, "float32"), DIGITS.target[rows]

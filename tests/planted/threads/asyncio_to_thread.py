@@ -1,4 +1,4 @@
-"""Decodes recordings beside the event loop."""
+"""Decodes recordings in threads, next to the event loop."""
 
 import asyncio
 import time

@@ -1,6 +1,6 @@
 """Places where a training can hide state: each is resumed exactly, or refused by name.
 
-Every place makes its objects anew for each run, as a new process does.
+Each place creates new objects for each run, as a new process does.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ MEASUREMENTS = 12
 
 
 def records(patients=60):
-    """Measurements of each visit, and to whom they belong."""
+    """Measurements of each visit, and their patients."""
     source = np.random.default_rng(1000)
     level = source.normal(size=(patients, 1, 1))
     visits = level + 0.4 * source.normal(size=(patients, VISITS, MEASUREMENTS))
