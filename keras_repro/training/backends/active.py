@@ -10,8 +10,8 @@ A further backend is one more folder, and a choice here.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import cast
 
 from keras_repro.training.backends.tensorflow_interface import TensorFlowBackend
 
-backend = cast(TensorFlowBackend, import_module("keras_repro.training.backends.keras3_tf.backend"))
+_module = import_module("keras_repro.training.backends.keras3_tf.backend")
+backend: TensorFlowBackend = _module.backend

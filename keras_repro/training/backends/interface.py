@@ -1,7 +1,7 @@
 """What a backend offers: one protocol for each of its modules.
 
-A backend is a folder next to this file. Its `backend.py` binds modules to protocols: the type checker reports
-what is missing. `active.py` chooses the backend.
+A backend is a folder next to this file. Its `backend.py` makes a `Backend` of its modules: the type checker
+reports what is missing. `active.py` chooses the backend.
 
 Models, variables, tensors, datasets and frames are the framework's own objects: their type here is `Any`.
 Every framework needs what is here. `tensorflow_interface.py` adds what only TensorFlow has.
@@ -10,6 +10,7 @@ Every framework needs what is here. `tensorflow_interface.py` adds what only Ten
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,10 +35,7 @@ class Variables(Protocol):
         """Return whether a value is a model whose `layers` are its structure."""
 
     def raw_variable(self, variable: Any) -> Any:
-        """Return the framework's variable behind one of Keras, None while it has no value."""
-
-    def value_of(self, variable: Any) -> Any:
-        """Return the same for a `keras.Variable` without importing anything."""
+        """Return the framework's variable of a variable of Keras, None while it has no value."""
 
     def reader(self, variables: Sequence[Any]) -> Callable[[], list[Any]]:
         """Return a function that reads the same variables again and again, without a copy if possible."""
@@ -247,33 +245,24 @@ class Callbacks(Protocol):
         """Close the event files; later events go into new ones."""
 
 
-class Backend(Protocol):
-    """What every framework needs."""
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """What every framework needs.
 
-    @property
-    def variables(self) -> Variables:
-        """Variables and zero-copy reads."""
+    Attributes:
+        variables: variables and zero-copy reads.
+        variable_creation: hooks into the creation of variables.
+        random_state: global random state.
+        trainer: hooks into the trainer.
+        epoch_entry: the source of the batches of an epoch.
+        data_adapters: the conversion of data to batches.
+        callbacks: state of the framework's callbacks.
+    """
 
-    @property
-    def variable_creation(self) -> VariableCreation:
-        """Hooks into the creation of variables."""
-
-    @property
-    def random_state(self) -> RandomState:
-        """Global random state."""
-
-    @property
-    def trainer(self) -> Trainer:
-        """Hooks into the trainer."""
-
-    @property
-    def epoch_entry(self) -> EpochEntry:
-        """The source of the batches of an epoch."""
-
-    @property
-    def data_adapters(self) -> DataAdapters:
-        """The conversion of data to batches."""
-
-    @property
-    def callbacks(self) -> Callbacks:
-        """State of the framework's callbacks."""
+    variables: Variables
+    variable_creation: VariableCreation
+    random_state: RandomState
+    trainer: Trainer
+    epoch_entry: EpochEntry
+    data_adapters: DataAdapters
+    callbacks: Callbacks

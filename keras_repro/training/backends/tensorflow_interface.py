@@ -6,7 +6,8 @@ check of the traced step and plans of `tf.data` datasets are for TensorFlow only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from keras_repro.training.backends.interface import Backend, Undo
@@ -97,48 +98,33 @@ class ExactFunctions(Protocol):
         """Use them in every graph that is traced from now on."""
 
 
-class PipelineStage(Protocol):
-    """One stage of an input pipeline."""
+@dataclass(frozen=True, kw_only=True)
+class PipelineStage:
+    """One stage of an input pipeline.
 
-    @property
-    def kind(self) -> str:
-        """Its class, such as `"Shuffle"`."""
+    Attributes:
+        kind: its class, such as `"Shuffle"`.
+        later: the kinds of the stages after it, the next one first.
+        class_name: the name of its class.
+        input: the dataset before it, None if there is not exactly one.
+        settings: the numbers and texts with which it was made, as `name=value`.
+        graphs: the graphs of the functions that it calls.
+        is_nondeterministic: whether it was made with `deterministic=False`.
+        caches_in_file: whether it is a cache with a file.
+        is_seeded: whether it is a shuffle with a seed.
+        reshuffles: whether it is a shuffle with another order in each pass.
+    """
 
-    @property
-    def later(self) -> tuple[str, ...]:
-        """The kinds of the stages after it."""
-
-    @property
-    def class_name(self) -> str:
-        """The name of its class."""
-
-    @property
-    def input(self) -> Any:
-        """The dataset before it."""
-
-    @property
-    def settings(self) -> list[str]:
-        """The numbers and texts with which it was made."""
-
-    @property
-    def graphs(self) -> list[Any]:
-        """The graphs of the functions that it calls."""
-
-    @property
-    def is_nondeterministic(self) -> bool:
-        """Whether it was made with `deterministic=False`."""
-
-    @property
-    def caches_in_file(self) -> bool:
-        """Whether it is a cache with a file."""
-
-    @property
-    def is_seeded(self) -> bool:
-        """Whether a shuffle has a seed."""
-
-    @property
-    def reshuffles(self) -> bool:
-        """Whether a shuffle has another order in each pass."""
+    kind: str
+    later: tuple[str, ...]
+    class_name: str
+    input: Any
+    settings: Sequence[str]
+    graphs: Sequence[Any]
+    is_nondeterministic: bool
+    caches_in_file: bool
+    is_seeded: bool
+    reshuffles: bool
 
 
 class Pipelines(Protocol):
@@ -157,21 +143,18 @@ class Pipelines(Protocol):
         """Return a dataset with a wider element spec that its elements fit too."""
 
 
-class TensorFlowBackend(Backend, Protocol):
-    """What a framework on TensorFlow offers in addition."""
+@dataclass(frozen=True, kw_only=True)
+class TensorFlowBackend(Backend):
+    """What a framework on TensorFlow offers in addition.
 
-    @property
-    def graphs(self) -> Graphs:
-        """Traced functions."""
+    Attributes:
+        graphs: traced functions.
+        graph_optimizer: the optimizer of graphs.
+        exact_functions: functions that are rounded alike on every CPU.
+        pipelines: input pipelines.
+    """
 
-    @property
-    def graph_optimizer(self) -> GraphOptimizer:
-        """The optimizer of graphs."""
-
-    @property
-    def exact_functions(self) -> ExactFunctions:
-        """Functions that are rounded alike on every CPU."""
-
-    @property
-    def pipelines(self) -> Pipelines:
-        """Input pipelines."""
+    graphs: Graphs
+    graph_optimizer: GraphOptimizer
+    exact_functions: ExactFunctions
+    pipelines: Pipelines

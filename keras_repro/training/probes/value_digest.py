@@ -131,9 +131,7 @@ def _of_library(value: Any) -> bytes | None:
             return repr(value.bit_generator.state).encode()
         if isinstance(value, np.random.RandomState):
             return repr(value.get_state(legacy=False)).encode()
-        if isinstance(value, np.random.BitGenerator):
-            return repr(value.state).encode()
-        if isinstance(value, np.random.SeedSequence):
+        if isinstance(value, np.random.BitGenerator | np.random.SeedSequence):
             return repr(value.state).encode()
         return _of_array(value) if isinstance(value, np.ndarray | np.generic) else None
     if top == "tensorflow":
@@ -143,7 +141,8 @@ def _of_library(value: Any) -> bytes | None:
     if top == "keras":
         if type(value).__name__ == "SeedGenerator":
             return _of_generator(value)
-        return _of_variable(backend.variables.value_of(value)) if "Variable" in type(value).__name__ else None
+        is_variable = "Variable" in type(value).__name__
+        return _of_variable(backend.variables.raw_variable(value)) if is_variable else None
     if top in ("pandas", "scipy"):
         if type(value).__name__ in ("DataFrame", "Series", "Index"):
             return _of_array(value.to_numpy())
@@ -178,7 +177,7 @@ def _of_array(value: Any) -> bytes | None:
         if not rows:
             return None
         array = array[np.linspace(0, shape[0] - 1, rows, dtype=np.int64)]
-    if array.dtype.kind in "OV" and array.dtype.names is None and array.dtype.kind == "O":
+    if array.dtype.kind == "O":
         return value_digest(array.reshape(-1)[:_MAX_ITEMS].tolist())
     DigestBudget.spent += array.nbytes // _BYTES_PER_UNIT
     flat = np.ascontiguousarray(array).reshape(-1).view("u1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 
@@ -10,12 +11,7 @@ import pytest
 from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.tensorflow_interface import TensorFlowBackend
 
-PARTS = sorted(
-    name
-    for protocol in TensorFlowBackend.__mro__
-    for name, member in vars(protocol).items()
-    if isinstance(member, property)
-)
+PARTS = sorted(field.name for field in dataclasses.fields(TensorFlowBackend))
 
 
 def test_importing_the_backend_loads_no_framework() -> None:

@@ -6,65 +6,11 @@ Private names checked with TensorFlow 2.21: `_inputs`, `_functions`, `_map_func`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
-
-@dataclass(frozen=True, kw_only=True)
-class PipelineStage:
-    """One stage of a pipeline.
-
-    Attributes:
-        dataset: the `tf.data.Dataset` after this stage.
-        kind: its class, without underscore, version and "Dataset": `"Shuffle"`.
-        later: the kinds of the stages after it, the next one first.
-    """
-
-    dataset: Any
-    kind: str
-    later: tuple[str, ...]
-
-    @property
-    def class_name(self) -> str:
-        """The name of its class."""
-        return type(self.dataset).__name__.strip("_")
-
-    @property
-    def input(self) -> Any:
-        """The dataset before this stage."""
-        return self.dataset._input_dataset
-
-    @property
-    def settings(self) -> list[str]:
-        """The numbers and texts with which it was made, as `name=value`."""
-        values = {n: _plain(v) for n, v in sorted(vars(self.dataset).items()) if not n.startswith("_self_")}
-        return [f"{n}={v!r}" for n, v in values.items() if isinstance(v, bool | int | float | str | bytes)]
-
-    @property
-    def graphs(self) -> list[Any]:
-        """The graphs of the functions that it calls."""
-        return [wrapper.function.graph for wrapper in self.dataset._functions()]
-
-    @property
-    def is_nondeterministic(self) -> bool:
-        """Whether it was made with `deterministic=False`."""
-        return str(getattr(self.dataset, "_deterministic", "")) == "false"
-
-    @property
-    def caches_in_file(self) -> bool:
-        """Whether it is a cache with a file."""
-        return self.kind == "Cache" and _plain(self.dataset._filename) not in (b"", "")
-
-    @property
-    def is_seeded(self) -> bool:
-        """Whether a shuffle has a seed."""
-        return any(_plain(seed) for seed in (self.dataset._seed, self.dataset._seed2))
-
-    @property
-    def reshuffles(self) -> bool:
-        """Whether a shuffle has another order in each pass, as it has by default."""
-        return getattr(self.dataset, "_reshuffle_each_iteration", True) is not False
+from keras_repro.training.backends.tensorflow_interface import PipelineStage
 
 
 def has_stages(dataset: Any) -> bool:
@@ -74,8 +20,21 @@ def has_stages(dataset: Any) -> bool:
 
 def stages_of(dataset: Any, later: tuple[str, ...] = ()) -> Iterator[PipelineStage]:
     """Yield the stages of a dataset, the last one first."""
-    kind = _kind(dataset)
-    yield PipelineStage(dataset=dataset, kind=kind, later=later)
+    class_name = type(dataset).__name__.strip("_")
+    kind = re.sub(r"V[123]$", "", class_name).removesuffix("Dataset")
+    yield PipelineStage(
+        kind=kind,
+        later=later,
+        class_name=class_name,
+        input=getattr(dataset, "_input_dataset", None),
+        settings=_settings(dataset),
+        graphs=[wrapper.function.graph for wrapper in dataset._functions()],
+        is_nondeterministic=str(getattr(dataset, "_deterministic", "")) == "false",
+        caches_in_file=kind == "Cache" and _plain(dataset._filename) not in (b"", ""),
+        is_seeded=kind == "Shuffle" and any(_plain(seed) for seed in (dataset._seed, dataset._seed2)),
+        # None is the default, which reshuffles.
+        reshuffles=kind == "Shuffle" and getattr(dataset, "_reshuffle_each_iteration", None) is not False,
+    )
     for previous in dataset._inputs():
         yield from stages_of(previous, (kind, *later))
 
@@ -104,11 +63,9 @@ def with_element_spec(dataset: Any, spec: Any) -> Any:
     return WithSpec()
 
 
-def _kind(dataset: Any) -> str:
-    name = type(dataset).__name__.strip("_")
-    for version in ("V1", "V2", "V3"):
-        name = name.removesuffix(version)
-    return name.removesuffix("Dataset")
+def _settings(dataset: Any) -> list[str]:
+    values = {n: _plain(v) for n, v in sorted(vars(dataset).items()) if not n.startswith("_self_")}
+    return [f"{n}={v!r}" for n, v in values.items() if isinstance(v, bool | int | float | str | bytes)]
 
 
 def _plain(value: Any) -> Any:

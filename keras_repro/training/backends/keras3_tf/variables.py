@@ -40,11 +40,6 @@ def raw_variable(variable: Any) -> Any:
     return variable
 
 
-def value_of(variable: Any) -> Any:
-    """Return the `tf.Variable` of a `keras.Variable`, None while it has no value. Imports nothing."""
-    return getattr(variable, "_value", None)
-
-
 def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
     """Return a function that reads the values of the same `tf.Variable`s again and again.
 
@@ -57,13 +52,13 @@ def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
     from tensorflow.python import pywrap_tfe
     from tensorflow.python.eager import context
 
-    held = list(variables)  # the handles live as long as the variables
-    handles = [v.handle for v in held] if all(map(_is_plain, held)) else []
+    variables = list(variables)  # the handles live as long as the variables
+    handles = [v.handle for v in variables] if all(map(_is_plain, variables)) else []
     # The device of a variable made by a traced step is empty; that of its handle is not.
     if not handles or not all("CPU" in handle.device for handle in handles):
-        return lambda: [_read(v) for v in held]
+        return lambda: [_read(v) for v in variables]
     count = len(handles)
-    attributes = ("N", count, "dtypes", [v.dtype.as_datatype_enum for v in held])
+    attributes = ("N", count, "dtypes", [v.dtype.as_datatype_enum for v in variables])
     call = pywrap_tfe.TFE_Py_Execute  # every eager operation ends in it
 
     def read() -> list[Any]:
