@@ -44,7 +44,7 @@ training/backends:
 training/backends/keras3_tf: determinism source_code training/backends
 training/data: storage training/backends training/state
 training/data/order: storage
-training/data/plans: storage training/backends training/data training/data/order training/state
+training/data/plans: determinism storage training/backends training/data training/data/order training/state
 training/graph: determinism source_code training/backends training/state utils
 training/instrumentation: comparison determinism errors ledger processes provenance source_code storage
     training/backends training/data training/portable training/probes training/recording training/resume

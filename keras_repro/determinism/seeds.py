@@ -70,8 +70,8 @@ def set_generator(generator: object, seed: int) -> None:
 def capture_rng_state() -> dict[str, Any]:
     """Return the states of Python's and NumPy's global generators. Draws nothing, and imports nothing."""
     states: dict[str, Any] = {"python": random.getstate()}
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None:
+    numpy_random: Any = sys.modules.get("numpy.random")
+    if hasattr(numpy_random, "get_state"):  # else it is being imported
         states["numpy"] = numpy_random.get_state()
     return states
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections
 import contextlib
 import itertools
-import random
 import sys
 import threading
 import types
@@ -21,6 +20,7 @@ from typing import Any
 
 import xxhash
 
+from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.source_code.call_site import user_frame
 from keras_repro.source_code.ownership import is_of_library, is_users_file
 from keras_repro.source_code.statements import Statement, statements_of
@@ -191,11 +191,11 @@ def _is_round(number: int) -> bool:
 
 def _generator_states() -> Iterator[tuple[str, bytes]]:
     """Yield enough of the states of Python's and NumPy's generators to tell whether they moved."""
-    _, state, _ = random.getstate()
+    states = capture_rng_state()
+    _, state, _ = states["python"]
     yield "random", repr((state[-1], state[:4])).encode()
-    numpy_random = sys.modules.get("numpy.random")
-    if numpy_random is not None and hasattr(numpy_random, "mtrand"):
-        _, keys, position, *_ = numpy_random.get_state()
+    if "numpy" in states:
+        _, keys, position, *_ = states["numpy"]
         yield "np.random", keys[:4].tobytes() + int(position).to_bytes(4, "little")
 
 

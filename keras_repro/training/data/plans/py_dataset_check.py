@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
-import sys
 from typing import Any
 
 import keras
 
+from keras_repro.determinism.seeds import process_generators
 from keras_repro.storage.digest import section_digest
 from keras_repro.training.data.description import output_digests
 from keras_repro.training.state.user_state import has_state
@@ -41,9 +40,9 @@ def check_py_dataset(dataset: Any, *, name: str, steps: bool = False) -> None:
         )
     last = max(0, (dataset.num_batches or 1) - 1)
     for index in dict.fromkeys([0, last]):
-        before = _generator_states()
+        before = process_generators()
         digests = {batch_digest(dataset[index]) for _ in range(2)}
-        draws = _generator_states() != before
+        draws = process_generators() != before
         if draws or len(digests) > 1:
             reason = "draws from a generator of the process" if draws else "differs each time it is made"
             raise TypeError(
@@ -65,7 +64,3 @@ def batch_digest(batch: Any) -> str:
 def _overridden_hooks(dataset: Any) -> list[str]:
     base = keras.utils.PyDataset
     return [n for n in _HOOKS if getattr(type(dataset), n) is not getattr(base, n) or n in vars(dataset)]
-
-
-def _generator_states() -> tuple[Any, ...]:
-    return random.getstate(), str(sys.modules["numpy.random"].get_state())
