@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
+
+from keras_repro.utils.json_record import JsonRecord
 
 
 @dataclass(frozen=True, kw_only=True)
-class Finding:
+class Finding(JsonRecord):
     """An operation that keeps a step from being portable or resumable.
 
     Attributes:
@@ -31,10 +33,6 @@ class Finding:
         layer = f" in layer {self.layer}" if self.layer else ""
         source = f", made at {self.source}" if self.source else ""
         return f"{self.operation}{times}{layer}{source}: {self.reason}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the JSON form."""
-        return asdict(self)
 
 
 def listed(findings: Any, *, most: int = 8) -> list[str]:

@@ -66,8 +66,3 @@ def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
     # `train_on_batch` passes a generator of one batch.
     batch = next(iterator)
     return single.get_concrete_function(batch), itertools.chain([batch], iterator)
-
-
-def step_over_a_batch(function: Any) -> Any | None:
-    """Return the traced function over one batch of a training or test function; None if there is none."""
-    return backend.graphs.step_functions(function)[1]

@@ -15,8 +15,9 @@ import functools
 import weakref
 from collections.abc import Callable
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import tensorflow as tf
 import wrapt
 
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
@@ -24,10 +25,11 @@ from keras_repro.errors import PortabilityError
 from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.train_function import TrainFunctionWrapper, unwrapped, wrappers_of
 from keras_repro.training.graph.finding import Finding
+from keras_repro.training.graph.shapes import shaped_graph
+from keras_repro.training.graph.traced_step import traced_step
+from keras_repro.training.portable.operation_check import find_unportable_operations
 from keras_repro.training.portable.portability_level import PortabilityLevel, error_text
-
-if TYPE_CHECKING:
-    from keras_repro.training.portable.thread_check import ThreadInvariance
+from keras_repro.training.portable.thread_check import ThreadInvariance, find_thread_invariance
 
 # How Keras makes a model's functions, and the attribute that holds each.
 _MAKERS = {
@@ -98,13 +100,12 @@ class PortableMode:
         Raises:
             PortabilityError: the step is not known to be portable, and the mode is strict.
         """
-        from keras_repro.training.graph.traced_step import traced_step
-
         method = _STEP_METHODS[step]
         concrete, iterator = traced_step(function, iterator)
         if concrete is None:
             reason = "the step is run eagerly, or in a way that cannot be inspected: remove run_eagerly"
-            findings, invariance = _not_inspected(method, reason)
+            findings: tuple[Finding, ...] = (Finding(operation=method, reason=reason),)
+            invariance = ThreadInvariance((1,), (method,))
         else:
             findings, invariance = self._inspect(concrete, function, iterator)
             if backend.trainer.asks_for_xla(model) and not model.jit_compile:
@@ -120,14 +121,22 @@ class PortableMode:
     def _inspect(
         self, concrete: Any, function: Any, iterator: Any
     ) -> tuple[tuple[Finding, ...], ThreadInvariance]:
-        from keras_repro.training.portable.operation_check import find_unportable_operations
-        from keras_repro.training.portable.thread_check import find_thread_invariance
-
         graph = backend.graph_optimizer.optimized_graph(concrete)
         findings = find_unportable_operations(concrete, layers=_scopes, graph=graph)
-        sizes = _BatchSizes(concrete, function, iterator, self._samples, self._last)
-        invariance = find_thread_invariance(graph, shapes=sizes.graph, samples=sizes.samples, last=sizes.last)
-        return findings, invariance
+        spec = getattr(iterator, "element_spec", None)
+        # One batch of `train_on_batch`, or batches of one size: the step was traced for it.
+        is_fixed = spec is None or all(
+            part.shape.is_fully_defined() for part in tf.nest.flatten(spec) if hasattr(part, "shape")
+        )
+        samples, last = (None, None) if is_fixed else (self._samples, self._last)
+
+        def shapes() -> Any | None:
+            if is_fixed:
+                return concrete.graph
+            _, single = backend.graphs.step_functions(function)
+            return None if single is None or samples is None else shaped_graph(single, spec, samples=samples)
+
+        return findings, find_thread_invariance(graph, shapes=shapes, samples=samples, last=last)
 
     def _note_batch_size(self, adapter: Any) -> None:
         self._samples = _positive(getattr(adapter, "batch_size", None))
@@ -198,41 +207,6 @@ class PortabilityCheck(TrainFunctionWrapper):
         if self.level is None:
             self.level, iterator = self._mode.check(self._model, self.function, iterator, step=self._step)
         return self.function(iterator)
-
-
-class _BatchSizes:
-    """The size of the batches that a step is about to get, and its graph for them."""
-
-    def __init__(
-        self, concrete: Any, function: Any, iterator: Any, samples: int | None, last: int | None
-    ) -> None:
-        import tensorflow as tf
-
-        self._concrete, self._function = concrete, function
-        self._spec = getattr(iterator, "element_spec", None)
-        # One batch of `train_on_batch`, or batches of one size: the step was traced for it.
-        self._fixed = self._spec is None or all(
-            part.shape.is_fully_defined() for part in tf.nest.flatten(self._spec) if hasattr(part, "shape")
-        )
-        self.samples = None if self._fixed else samples
-        self.last = None if self._fixed else last
-
-    def graph(self) -> Any | None:
-        from keras_repro.training.graph.shapes import shaped_graph
-        from keras_repro.training.graph.traced_step import step_over_a_batch
-
-        if self._fixed:
-            return self._concrete.graph
-        single = step_over_a_batch(self._function)
-        if single is None or self.samples is None:
-            return None
-        return shaped_graph(single, self._spec, samples=self.samples)
-
-
-def _not_inspected(method: str, reason: str) -> tuple[tuple[Finding, ...], ThreadInvariance]:
-    from keras_repro.training.portable.thread_check import ThreadInvariance
-
-    return (Finding(operation=method, reason=reason),), ThreadInvariance((1,), (method,))
 
 
 def _level_of(model: Any, attribute: str) -> PortabilityLevel | None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_repro.determinism.portable_pins import promise
 from keras_repro.training.graph.finding import Finding, listed
-
-if TYPE_CHECKING:
-    from keras_repro.training.portable.thread_check import ThreadInvariance
+from keras_repro.training.portable.thread_check import ThreadInvariance
 
 _MOST_LISTED = 8
 

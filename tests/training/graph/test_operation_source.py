@@ -10,8 +10,9 @@ import tensorflow as tf
 from keras import layers
 from training import models
 
+from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.operation_source import source_of_operation, user_line_of
-from keras_repro.training.graph.traced_step import step_over_a_batch, traced_step
+from keras_repro.training.graph.traced_step import traced_step
 
 HERE = "test_operation_source.py"
 
@@ -48,7 +49,7 @@ def test_operation_of_a_keras_layer_has_a_line_of_keras() -> None:
     model.make_train_function()
     data = tf.data.Dataset.from_tensor_slices((x, y)).batch(8)
     concrete, _ = traced_step(model.train_function, iter(data))
-    single = step_over_a_batch(model.train_function)
+    _, single = backend.graphs.step_functions(model.train_function)
     graph = single.get_concrete_function(next(iter(data))).graph
     assert concrete is not None
     sources = {source_of_operation(operation) for operation in _operations(graph, "Softmax")}

@@ -48,13 +48,16 @@ def ordered_adapter(
             arrays; returns a `tf.data.Dataset` of batches.
 
     Returns:
-        The adapter; its attribute `samples` is the number of samples.
+        The adapter. Its attribute `samples` is the number of samples. Set `one_pass` if each dataset is one
+        pass, whose number of batches is then known.
     """
     from keras.src import tree
     from keras.src.trainers.data_adapters import array_slicing
     from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
 
     class OrderedAdapter(ArrayDataAdapter):
+        one_pass = False
+
         @property
         def samples(self) -> int:
             return int(self._num_samples)
@@ -62,21 +65,11 @@ def ordered_adapter(
         @property
         def num_batches(self) -> int | None:
             # Unknown: with `steps_per_epoch`, Keras then keeps one iterator for all epochs.
-            return None
+            return int(self._size) if self.one_pass else None
 
         def get_tf_dataset(self) -> Any:
             arrays = array_slicing.convert_to_sliceable(self._inputs, target_backend="tensorflow")
             return make_dataset(tree.lists_to_tuples(arrays), self.samples, take)
-
-        def of_known_length(self) -> Any:
-            """Return the same adapter for one pass at a time, with a known number of batches."""
-            self.__class__ = PassAdapter
-            return self
-
-    class PassAdapter(OrderedAdapter):
-        @property
-        def num_batches(self) -> int:
-            return int(self._size)
 
     def take(data: Any, rows: Any) -> Any:
         import tensorflow as tf

@@ -166,16 +166,6 @@ class DatasetPosition:
 
         def give_current() -> Any:
             epoch_iterator._get_iterator = make
-            return _BegunIterable(current)
+            return current  # it is its own iterator
 
         epoch_iterator._get_iterator = give_current
-
-
-class _BegunIterable:
-    """An iterable whose iterator has begun already."""
-
-    def __init__(self, iterator: Any) -> None:
-        self._iterator = iterator
-
-    def __iter__(self) -> Any:
-        return self._iterator

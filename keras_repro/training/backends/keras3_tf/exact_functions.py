@@ -95,13 +95,16 @@ class _ReplacedOperation:
 
 def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
     """Replace `_apply_op_helper`, through which TensorFlow's generated functions add to a graph."""
-    apply = _original or _own_apply()
+    from tensorflow.python.framework import op_def_library
+
+    # A thread may be inside when the last use ends: then the function is TensorFlow's own again.
+    apply = _original or op_def_library._apply_op_helper
     if not any(op_type_name in use for use in list(_uses)):
         return apply(op_type_name, name, **keywords)
     if op_type_name in APART:
         return _apart(apply, op_type_name, name, **keywords)
     from tensorflow.python.eager import record
-    from tensorflow.python.framework import ops
+    from tensorflow.python.framework import dtypes, ops
 
     operands = [ops.convert_to_tensor(keywords[n]) for n in _OPERANDS[op_type_name]]
     dtype = operands[0].dtype
@@ -109,7 +112,7 @@ def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
         return apply(op_type_name, name, **keywords)
     # The caller records the gradient of the whole function.
     with ops.name_scope(name or op_type_name), record.stop_recording():
-        casts = [_cast(apply, "Wide", x, _float64()) for x in operands]
+        casts = [_cast(apply, "Wide", x, dtypes.float64) for x in operands]
         wide = {n: c.outputs[0] for n, c in zip(_OPERANDS[op_type_name], casts, strict=True)}
         structure, stateful, _, (y,) = apply(op_type_name, "Exact", **wide)
         narrow = _cast(apply, "Narrow", y, dtype)
@@ -135,16 +138,3 @@ def _apart(apply: Callable[..., Any], op_type_name: str, name: str | None, *, x:
 
 def _cast(apply: Callable[..., Any], name: str, x: Any, dtype: Any) -> Any:
     return apply("Cast", name, x=x, DstT=dtype, Truncate=False)[2]
-
-
-def _own_apply() -> Any:
-    """Return TensorFlow's own function, for a thread that was inside when the last use ended."""
-    from tensorflow.python.framework import op_def_library
-
-    return op_def_library._apply_op_helper
-
-
-def _float64() -> Any:
-    from tensorflow.python.framework import dtypes
-
-    return dtypes.float64

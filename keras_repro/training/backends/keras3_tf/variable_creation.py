@@ -19,13 +19,12 @@ def watch_initial_values(is_active: Callable[[], Any], report: Callable[[Any], N
         is_active: whether to report at the moment.
         report: called with the `tf.Variable`.
     """
+    import tensorflow as tf
     from keras.src.backend.tensorflow.core import Variable
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
     def initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
-        import tensorflow as tf
-
         # Inside a traced function the variable has no value yet: `lift` reports it later.
         if is_active() and tf.executing_eagerly():
             report(instance._value)
@@ -34,8 +33,6 @@ def watch_initial_values(is_active: Callable[[], Any], report: Callable[[Any], N
     def lift(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
         if is_active():
-            import tensorflow as tf
-
             initializers = args[0] if args else kwargs.get("initializers", ())
             with tf.init_scope():
                 if tf.executing_eagerly():

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from keras_repro.storage.digest import array_digest
 from keras_repro.training.data.order.permutation import Domain, Shuffle, encrypt, epoch_keys
@@ -80,8 +81,6 @@ def ordered_dataset(
     Returns:
         A `tf.data.Dataset` of `last_step - first_step` batches, with no state except its position.
     """
-    import tensorflow as tf
-
     steps = policy.steps(samples)
     steps_per_block = max(1, _BLOCK // policy.batch_size)
     blocks_per_pass = -(-steps // steps_per_block)
@@ -105,7 +104,7 @@ def ordered_dataset(
 
 
 class CurrentOrder:
-    """The order of one pass at a time, held in a variable.
+    """The order of one pass at a time, in a variable.
 
     A new iterator rebuilds everything in its graph, so the expensive part, the order, is computed outside it.
 
@@ -115,8 +114,6 @@ class CurrentOrder:
     """
 
     def __init__(self, samples: int, policy: OrderPolicy) -> None:
-        import tensorflow as tf
-
         self._samples, self._policy = samples, policy
         self.rows = tf.Variable(tf.range(samples, dtype=tf.int64), trainable=False)
         self._first = tf.Variable(0, dtype=tf.int64, trainable=False)
@@ -134,8 +131,6 @@ class CurrentOrder:
         return self.rows.read_value()[self._first.read_value() :]
 
     def _set(self, keys: Any) -> None:
-        import tensorflow as tf
-
         positions = tf.range(self._samples, dtype=tf.int64)
         self.rows.assign(_permuted(positions, keys, self._samples))
 
@@ -154,16 +149,12 @@ def pass_dataset(
         order: the order of the current pass.
         take: as for `ordered_dataset`.
     """
-    import tensorflow as tf
-
     plain = tf.autograph.experimental.do_not_convert
     rows = tf.data.Dataset.range(1).map(plain(lambda _: order.remaining_rows()))
     return _gathered(_split_into_batches(rows, samples, policy.batch_size), arrays, take)
 
 
 def _permuted(positions: Any, keys: Any, samples: int) -> Any:
-    import tensorflow as tf
-
     operations = SimpleNamespace(
         right_shift=lambda v, n: tf.bitwise.right_shift(v, tf.constant(n, tf.int64)),
         bitwise_xor=tf.bitwise.bitwise_xor,
@@ -183,7 +174,6 @@ def _permuted(positions: Any, keys: Any, samples: int) -> Any:
 
 def _split_into_batches(rows: Any, samples: int, batch_size: int) -> Any:
     """Split each element, a tensor of row numbers, into batches: first the full ones, then the rest."""
-    import tensorflow as tf
 
     def split(numbers: Any) -> Any:
         full = tf.size(numbers, out_type=tf.int64) // batch_size * batch_size
@@ -199,8 +189,6 @@ def _split_into_batches(rows: Any, samples: int, batch_size: int) -> Any:
 
 def _gathered(batches: Any, arrays: Any, take: Take | None) -> Any:
     """Return a dataset of the rows of the arrays from a dataset of their numbers."""
-    import tensorflow as tf
-
     data = tf.data.Dataset.zip((batches, tf.data.Dataset.from_tensors(arrays).repeat())).map(
         lambda rows, structure: (take or _gather)(structure, rows), num_parallel_calls=tf.data.AUTOTUNE
     )
@@ -212,6 +200,4 @@ def _gathered(batches: Any, arrays: Any, take: Take | None) -> Any:
 
 
 def _gather(data: Any, rows: Any) -> Any:
-    import tensorflow as tf
-
     return tf.nest.map_structure(lambda array: tf.gather(array, rows, axis=0), data)

@@ -68,7 +68,8 @@ class ArrayPlan(OrderedPlan):
         if self.data.steps_per_epoch is None and steps % self._steps_per_call:
             # A call would run across the end of a pass: each pass is a dataset of its own.
             self._pass = CurrentOrder(self._size, self._policy)
-            return {"x": adapter.of_known_length()}
+            adapter.one_pass = True
+            return {"x": adapter}
         return {"x": adapter, "steps_per_epoch": steps}
 
     def _dataset(self, arrays: Any, samples: int, take: Any) -> Any:
