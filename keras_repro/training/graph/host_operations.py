@@ -1,41 +1,25 @@
 """The operations of a graph that call Python, draw from a counter of their own, or read the clock.
 
-[o.type for o in host_operations(step.get_concrete_function(x, y).graph)]      # ['EagerPyFunc']
+[o.type for _, o in host_operations(step.get_concrete_function(x, y).graph)]      # ['EagerPyFunc']
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+from keras_repro.storage.divergence_report import OperationReport
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.operation_source import user_line_of
-from keras_repro.utils.source_line import SourceLine
 
 
-@dataclass(frozen=True, kw_only=True)
-class HostOperation:
-    """An operation whose result the state and the inputs of its graph do not determine.
+def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
+    """Yield the host operations of a graph, each after its index among all operations; no layer is named.
 
-    Attributes:
-        type: its type, or that of the operation in the function that it calls.
-        name: its name in the graph.
-        index: its index among the operations of the graph.
-        line: the user's line that makes it, None if there is none.
-        seeded: whether its own seed or the process's determines what it draws; True if it draws nothing.
+    The state and the inputs of the graph do not determine their results. If an operation calls a function,
+    the type is that of the host operation in there.
     """
-
-    type: str
-    name: str
-    index: int
-    line: SourceLine | None
-    seeded: bool = True
-
-
-def host_operations(graph: Any) -> Iterator[HostOperation]:
-    """Yield the host operations of a graph, in its order."""
     library: dict[str, Any] = {}
     for index, operation in enumerate(graph.get_operations()):
         node_def = operation.node_def
@@ -44,8 +28,8 @@ def host_operations(graph: Any) -> Iterator[HostOperation]:
             library = {f.signature.name: f for f in definition.library.function}
         node = next(filter(_is_host_node, _reached(node_def, library)), None)
         if node is not None:
-            line, seeded = user_line_of(operation), _is_seeded(node)
-            yield HostOperation(type=node.op, name=operation.name, index=index, line=line, seeded=seeded)
+            source, seeded = user_line_of(operation), _is_seeded(node)
+            yield index, OperationReport(type=node.op, name=operation.name, source=source, seeded=seeded)
 
 
 def _reached(node: Any, library: dict[str, Any]) -> Iterator[Any]:

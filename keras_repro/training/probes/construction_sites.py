@@ -137,7 +137,7 @@ class ConstructionSites:
             yield "an order that is not deterministic"
         if name in _STAGES_WITH_FUNCTION:
             graph = backend.pipelines.graph_of_function(dataset)
-            for operation in host_operations(graph) if graph is not None else ():
+            for _, operation in host_operations(graph) if graph is not None else ():
                 if operation.type in backend.graphs.ON_HOST:
                     yield "Python code" + (", in parallel" if parallel is not None else "")
                 elif operation.type in STATEFUL_RANDOM:

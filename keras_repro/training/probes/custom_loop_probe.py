@@ -27,7 +27,6 @@ from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.probes.layer_descriptions import state_evidence
 from keras_repro.training.probes.train_step_probe import checked_sections
 from keras_repro.training.replay.replay import repeat
-from keras_repro.training.replay.tapped_step import operation_report
 from keras_repro.training.state.fast_reader import StateReader
 
 if TYPE_CHECKING:
@@ -240,7 +239,7 @@ class CustomLoopProbe:
         report = repeat(run, reader, state, generators, reader.tensor_digests())
         with contextlib.suppress(Exception):  # the graph of some functions cannot be had again
             graph = function.get_concrete_function(*args, **kwargs).graph
-            operations = tuple(operation_report(o) for o in host_operations(graph))
+            operations = tuple(operation for _, operation in host_operations(graph))
             report = replace(report, tapped=TappedReport(operations=operations))
         return report
 

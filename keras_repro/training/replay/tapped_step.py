@@ -19,7 +19,7 @@ import tensorflow as tf
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.storage.divergence_report import OperationReport, TapReport
 from keras_repro.training.backends.active import backend
-from keras_repro.training.graph.host_operations import HostOperation, host_operations
+from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.state.layer_names import layer_names
 from keras_repro.training.state.walk import model_state
 from keras_repro.utils.source_line import SourceLine
@@ -65,7 +65,7 @@ class TappedStep:
         with self._patched():
             logs = self._model.train_step(data)
         if self._graph is not None:
-            self.operations = [self._operation_report(o) for o in host_operations(self._graph)]
+            self.operations = [self._in_layer(*indexed) for indexed in host_operations(self._graph)]
         return {"logs": logs, "taps": tuple(self._tensors)}  # a list would become one tensor
 
     @contextlib.contextmanager
@@ -133,14 +133,13 @@ class TappedStep:
         graphs = getattr(value, "graph", None), tf.compat.v1.get_default_graph()
         return all(graph is self._graph for graph in graphs)
 
-    def _operation_report(self, operation: HostOperation) -> OperationReport:
-        """Describe an operation, with the innermost layer whose call has made it."""
-        around = [s for s in self._spans if s.begin <= operation.index < s.end]
+    def _in_layer(self, index: int, operation: OperationReport) -> OperationReport:
+        """Return an operation with the innermost layer whose call has made it."""
+        around = [s for s in self._spans if s.begin <= index < s.end]
         innermost = min(around, key=lambda s: s.end - s.begin, default=None)
-        report = operation_report(operation)
         if innermost is None:
-            return report
-        return replace(report, layer=innermost.layer, layer_class=innermost.layer_class)
+            return operation
+        return replace(operation, layer=innermost.layer, layer_class=innermost.layer_class)
 
 
 @dataclass(frozen=True)
@@ -151,10 +150,3 @@ class _Span:
     end: int
     layer: str
     layer_class: str
-
-
-def operation_report(operation: HostOperation) -> OperationReport:
-    """Describe an operation that is in no layer."""
-    return OperationReport(
-        type=operation.type, name=operation.name, source=operation.line, seeded=operation.seeded
-    )
