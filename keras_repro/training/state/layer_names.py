@@ -8,43 +8,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from keras_repro.training.backends.active import backend
-from keras_repro.training.state.value_kinds import (
-    ValueClassifier,
-    attributes,
-    by_key,
-    items_of,
-    own_method,
-)
-from keras_repro.training.state.walk import StateTensor
+import keras
 
-_DEEPEST = 50
+from keras_repro.training.backends.active import backend
+from keras_repro.training.state.value_kinds import ValueClassifier
+from keras_repro.training.state.walk import StateTensor, Walk
+from keras_repro.training.state.walk_cache import WalkCache
 
 
 def layer_names(model: Any) -> list[tuple[str, Any]]:
     """Return the layers below a model with their structural names, outer ones first; the first name wins."""
-    import keras
-
-    layers: list[tuple[str, Any]] = []
     kind_of = ValueClassifier()
-    seen: dict[int, Any] = {}
-
-    def visit(value: Any, path: str, depth: int) -> None:
-        if id(value) in seen or depth > _DEEPEST:
-            return
-        if isinstance(value, keras.Layer):
-            seen[id(value)] = value
-            if path:
-                layers.append((path, value))
-        elif isinstance(value, dict | list | tuple):
-            seen[id(value)] = value
-        else:
-            return
-        for name, child in _children(value, kind_of):
-            visit(child, f"{path}/{name}" if path else name, depth + 1)
-
-    visit(model, "", 0)
-    return layers
+    walk = Walk(kind_of, WalkCache(kind_of.plain))
+    walk.visit(model, "")
+    return [(path, value) for path, value in walk.seen.values() if path and isinstance(value, keras.Layer)]
 
 
 def owners_of(model: Any, tensors: Iterable[StateTensor]) -> dict[str, tuple[str, Any]]:
@@ -75,14 +52,3 @@ def _own_variables(layer: Any) -> Iterator[Any]:
     yield from getattr(layer, "variables", ())
     for generator in backend.variables.seed_generators(layer):
         yield generator.state
-
-
-def _children(value: Any, kind_of: ValueClassifier) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        yield from by_key(items_of(own_method(value, dict, "items")))
-    elif isinstance(value, list | tuple):
-        yield from ((str(i), v) for i, v in enumerate(value))
-    else:
-        if backend.variables.is_graph_of_layers(value):
-            yield "layers", list(value.layers)
-        yield from attributes(value, kind_of)

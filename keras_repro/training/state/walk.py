@@ -86,7 +86,7 @@ class StateWalk:
         if not full and self._is_unchanged(roots):
             return self._tensors
         self._roots, self._cache = roots, WalkCache(self._kind_of.plain)
-        walk = _Walk(self._kind_of, self._cache)
+        walk = Walk(self._kind_of, self._cache)
         for name, model in models.items():
             walk.visit(model, name)
         if full or self._untracked is None:
@@ -146,12 +146,23 @@ def _numbered(optimizers: Iterable[Any]) -> dict[str, Any]:
     return {f"optimizer/{i}": optimizer for i, optimizer in enumerate(listed)}
 
 
-class _Walk:
+class Walk:
+    """One walk through models and optimizers.
+
+    Args:
+        kind_of: classifies the values.
+        cache: notes what the walk sees.
+
+    Attributes:
+        found: the variables.
+        seen: path and value of each variable, object and container in the order of the walk, by its id.
+    """
+
     def __init__(self, kind_of: ValueClassifier, cache: WalkCache) -> None:
         self.found: list[StateTensor] = []
         self._kind_of = kind_of
         self._cache = cache
-        self._seen: dict[int, Any] = {}  # keeps references: ids are reused
+        self.seen: dict[int, tuple[str, Any]] = {}  # with references: ids are reused
         self._names: set[str] = set()
         self._served: dict[int, str] = {}  # id of a weight -> its structural name
         self._deferred: list[tuple[Any, str]] = []
@@ -159,12 +170,12 @@ class _Walk:
     def visit(self, value: Any, path: str, section: str = "weights", depth: int = 0) -> None:
         """Name all variables below a value; optimizers and metrics wait for `visit_deferred`."""
         kind = self._kind_of(value)
-        if kind == "plain" or id(value) in self._seen or depth > _DEEPEST:
+        if kind == "plain" or id(value) in self.seen or depth > _DEEPEST:
             return
         if kind == "variable":
             self._add(value, path, section)
         elif kind == "generator":
-            self._see(value)
+            self._see(value, path)
             self._cache.result(_state_of, value)
             self._add(value.state, _joined(path, "state"), "seeds", value)
         elif kind in ("optimizer", "metric") and section == "weights":
@@ -173,7 +184,7 @@ class _Walk:
         elif kind == "optimizer":
             self._visit_optimizer(value, path)
         else:
-            self._see(value)
+            self._see(value, path)
             for name, child in self._children(value, kind):
                 self.visit(child, _joined(path, name), section, depth + 1)
 
@@ -194,16 +205,16 @@ class _Walk:
         for child in backend.variables.tracked_objects(model):
             if self._kind_of(child) not in ("variable", "generator"):
                 continue
-            if id(child) in self._seen or id(child) in deferred:
+            if id(child) in self.seen or id(child) in deferred:
                 continue
             found.append((child, _joined(path, f"tracked/{len(found)}")))
             self.visit(*found[-1])
         return found
 
     def _visit_optimizer(self, optimizer: Any, path: str) -> None:
-        if id(optimizer) in self._seen:
+        if id(optimizer) in self.seen:
             return
-        self._see(optimizer)
+        self._see(optimizer, path)
         served = backend.variables.trained_variables(optimizer)
         later = []
         for name, child in self._children(optimizer, "optimizer"):
@@ -262,10 +273,10 @@ class _Walk:
     def _add(self, variable: Any, path: str, section: str, generator: Any = None) -> None:
         raw = backend.variables.raw_variable(variable)
         self._cache.result(backend.variables.raw_variable, variable)
-        if id(variable) in self._seen or raw is None or id(raw) in self._seen:
+        if id(variable) in self.seen or raw is None or id(raw) in self.seen:
             return
-        self._see(variable)
-        self._see(raw)
+        self._see(variable, path)
+        self._see(raw, path)
         name = path or "variable"
         while name in self._names:
             name += "'"
@@ -276,8 +287,8 @@ class _Walk:
         keras_name = getattr(variable, "path", None) or getattr(variable, "name", "")
         self.found.append(StateTensor(name, section, str(keras_name), raw, generator))
 
-    def _see(self, value: Any) -> None:
-        self._seen[id(value)] = value
+    def _see(self, value: Any, path: str) -> None:
+        self.seen[id(value)] = path, value
 
 
 def _state_of(generator: Any) -> Any:
