@@ -45,7 +45,7 @@ training/backends/keras3_tf: determinism source_code training/backends
 training/data: storage training/backends training/state
 training/data/order: storage
 training/data/plans: determinism storage training/backends training/data training/data/order training/state
-training/graph: determinism source_code training/backends training/state utils
+training/graph: determinism source_code storage training/backends training/state utils
 training/instrumentation: comparison determinism errors ledger processes provenance source_code storage
     training/backends training/data training/portable training/probes training/recording training/resume
     training/state utils
@@ -53,7 +53,7 @@ training/portable: determinism errors training/backends training/graph
 training/probes: determinism ledger processes source_code storage training/backends training/data
     training/graph training/recording training/replay training/state utils
 training/recording: _version comparison determinism errors ledger provenance storage training/backends
-    training/data training/graph training/portable training/state
+    training/data training/graph training/portable training/state utils
 training/replay: comparison/distances determinism errors source_code storage training/backends
     training/data training/graph training/state utils
 training/resume: determinism errors ledger source_code storage training/backends training/data/plans

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.training.backends.active import backend
+from keras_repro.training.data.description import describe_data, validation_parts
 
 _RECORDED = ("batch_size", "initial_epoch", "steps_per_epoch", "validation_split", "shuffle")
 
@@ -17,8 +18,6 @@ def describe_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
     Args:
         arguments: arguments of `Model.fit` by name.
     """
-    from keras_repro.training.data.description import describe_data, validation_parts
-
     data = describe_inputs(arguments)
     details: dict[str, Any] = {"data": data}
     validation = arguments.get("validation_data")
@@ -37,8 +36,6 @@ def describe_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 def describe_inputs(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return the description of `x`, `y` and `sample_weight`, given the arguments of a method by name."""
-    from keras_repro.training.data.description import describe_data
-
     return describe_data(*(arguments.get(name) for name in ("x", "y", "sample_weight")))
 
 

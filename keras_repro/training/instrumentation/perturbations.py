@@ -13,12 +13,12 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Any
 
 import wrapt
 
 from keras_repro.training.backends.active import backend
+from keras_repro.utils.closeable import Closeable
 
 
 def apply_perturbations(
@@ -61,7 +61,7 @@ def _reverse_listings() -> None:
     os.listdir, os.scandir = reversed_listdir, reversed_scandir
 
 
-class _Entries:
+class _Entries(Closeable):
     """The entries of `os.scandir` in reverse order."""
 
     def __init__(self, entries: Any) -> None:
@@ -77,11 +77,3 @@ class _Entries:
     def close(self) -> None:
         """End the listing."""
         self._entries = iter(())
-
-    def __enter__(self) -> _Entries:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

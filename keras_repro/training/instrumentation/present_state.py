@@ -9,7 +9,9 @@ from typing import Any
 
 from keras_repro.determinism.seeds import process_generators
 from keras_repro.training.backends.active import backend
+from keras_repro.training.state.digests import content_of, digests_of, shape_of
 from keras_repro.training.state.initial_values import InitialValues
+from keras_repro.training.state.walk import model_state
 
 Digests = dict[str, dict[str, str]]
 
@@ -48,10 +50,7 @@ def present_state(models: Mapping[str, Any]) -> PresentState:
     """Return the present state of models by name."""
     latent = {"process generators": process_generators()}
     if not models:
-        return PresentState({}, latent, {})  # imports no Keras: the script may not use it
-    from keras_repro.training.state.digests import digests_of, shape_of
-    from keras_repro.training.state.walk import model_state
-
+        return PresentState({}, latent, {})  # a walk imports Keras, which the script may not use
     state = model_state(models)
     digests = digests_of(state)
     if digests.get("seeds"):
@@ -101,14 +100,10 @@ def exit_state(
 
 def _variables_without_model(models: Iterable[Any], optimizers: Iterable[Any]) -> dict[str, Any]:
     """Return the optimizers of custom training loops with the variables that no model contains."""
-    from keras_repro.training.state.walk import model_state
-
     optimizers = list(optimizers)
-    known = (
-        {id(t.variable) for t in model_state({str(i): m for i, m in enumerate(models)})}
-        if optimizers
-        else set()
-    )
+    if not optimizers:
+        return {}
+    known = {id(t.variable) for t in model_state({str(i): m for i, m in enumerate(models)})}
     groups: dict[str, Any] = {}
     for optimizer in optimizers:
         trained = backend.variables.trained_variables(optimizer)
@@ -124,12 +119,8 @@ def _variables_without_model(models: Iterable[Any], optimizers: Iterable[Any]) -
 
 def _changed_names(models: Mapping[str, Any], initial: InitialValues) -> set[str]:
     """Return the names of the variables that differ from their initial values, if these are known."""
-    from keras_repro.training.state.digests import content_of
-    from keras_repro.training.state.walk import model_state
-
-    changed = set()
-    for tensor in model_state(models):
-        digest = initial.digest(tensor.variable)
-        if digest is not None and digest != content_of(tensor.variable):
-            changed.add(tensor.name)
-    return changed
+    return {
+        tensor.name
+        for tensor in model_state(models)
+        if (digest := initial.digest(tensor.variable)) is not None and digest != content_of(tensor.variable)
+    }

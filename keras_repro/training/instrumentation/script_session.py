@@ -19,6 +19,7 @@ import numpy as np
 
 from keras_repro.ledger.schema import plain_number
 from keras_repro.training.backends.active import backend
+from keras_repro.training.data.description import output_digests
 from keras_repro.training.instrumentation.fit_arguments import describe_fit, describe_inputs
 from keras_repro.training.instrumentation.present_state import (
     Digests,
@@ -222,8 +223,6 @@ class ScriptSession:
     def _record_result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if not self._is_outermost() or self.run.closed:
             return wrapped(*args, **kwargs)
-        from keras_repro.training.data.description import output_digests
-
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         data: dict[str, Any] = {}
         with self.run.guarded(kind):

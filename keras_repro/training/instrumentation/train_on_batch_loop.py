@@ -11,7 +11,9 @@ from keras_repro.training.backends.active import backend
 from keras_repro.training.instrumentation.present_state import Digests, PresentState, present_state
 from keras_repro.training.recording.run_recorder import RunRecorder, state_record
 from keras_repro.training.state import initial_values
+from keras_repro.training.state.digests import digest_with, log_digests, shape_of
 from keras_repro.training.state.initial_values import InitialValues
+from keras_repro.training.state.walk import model_state
 
 
 class TrainOnBatchLoop:
@@ -36,8 +38,6 @@ class TrainOnBatchLoop:
     @contextmanager
     def first_step(self) -> Iterator[None]:
         """Record the state before the first step, and the initial values of variables that it creates."""
-        from keras_repro.training.state.walk import model_state
-
         existing: set[str] = set()
         with self._run.guarded(f"loop {self.index}"):
             existing = {t.name for t in model_state(self.model)}
@@ -50,8 +50,6 @@ class TrainOnBatchLoop:
 
     def step(self, result: Any) -> None:
         """Add the result of a step; record the state after 1, 2, 4, 8, ... steps."""
-        from keras_repro.training.state.digests import log_digests
-
         digests = log_digests(result if isinstance(result, dict) else {"result": result})
         self._results = section_digest({**digests, "before": self._results})
         self._steps += 1
@@ -72,9 +70,6 @@ class TrainOnBatchLoop:
         self._append("loop", PresentState(state.tensors | results, state.latent, state.shapes), steps=steps)
 
     def _record_initial_values(self, initial: InitialValues, existing: set[str]) -> None:
-        from keras_repro.training.state.digests import digest_with, shape_of
-        from keras_repro.training.state.walk import model_state
-
         tensors: Digests = {}
         shapes = {}
         for tensor in model_state(self.model):

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,7 @@ from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.probes.file_access import FileReads
 from keras_repro.training.probes.layer_descriptions import state_evidence
 from keras_repro.training.probes.line_tracer import LineTracer
+from keras_repro.training.state.walk import model_state
 from keras_repro.utils.text import one_line_error
 
 if TYPE_CHECKING:
@@ -190,8 +191,8 @@ class EventLog:
 
     def count_steps(self, model: Any, steps: int) -> None:
         """Move a model's position on by the steps that a call has made."""
-        fit, epoch, step = astuple(self.position(model))
-        self._positions[id(model)] = StepPosition(fit, epoch, step + steps)
+        position = self.position(model)
+        self._positions[id(model)] = replace(position, step=position.step + steps)
 
     def begin_epoch(self, model: Any, fit: int, epoch: int, steps: int | None) -> None:
         """Called at the start of an epoch, with its number of steps if that is known."""
@@ -216,8 +217,6 @@ class EventLog:
         self.files.stop()
 
     def _model_evidence(self) -> StateEvidence:
-        from keras_repro.training.state.walk import model_state
-
         if self.model is None:
             return StateEvidence()
         return state_evidence(self.sites, self.model, model_state(self.model))

@@ -10,6 +10,7 @@ import wrapt
 
 from keras_repro.training.probes.entropy_calls import EntropyCalls
 from keras_repro.training.probes.event_log import EventLog
+from keras_repro.training.state import initial_values
 
 
 def install(log: EventLog, trainer: Any) -> None:
@@ -21,7 +22,6 @@ def install(log: EventLog, trainer: Any) -> None:
     """
     from keras_repro.training.probes.train_step_probe import TrainStepProbe
     from keras_repro.training.probes.variable_probe import VariableProbe
-    from keras_repro.training.state import initial_values
 
     def make_train_function(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         function = wrapped(*args, **kwargs)
@@ -33,7 +33,7 @@ def install(log: EventLog, trainer: Any) -> None:
 
     wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", make_train_function)
     log.variables = VariableProbe(log.note, log.sites, is_active=lambda: log.active)
-    initial_values.start(like=log.variables)
+    initial_values.start(log.variables)
     log.variables.watch_variables()
 
 

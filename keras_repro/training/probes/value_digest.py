@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import PurePath
 from typing import Any
 
+import numpy as np
 import xxhash
 
 from keras_repro.source_code.ownership import is_users_class
@@ -123,8 +124,6 @@ def _of_items(name: str, digests: Iterator[bytes | None], count: int) -> bytes |
 
 def _of_library(value: Any) -> bytes | None:
     """Digest a value of NumPy, pandas, TensorFlow, Keras or a few standard modules."""
-    import numpy as np
-
     top = str(type(value).__module__).partition(".")[0]
     if top == "numpy":
         if isinstance(value, np.random.Generator):
@@ -168,8 +167,6 @@ def _of_variable(value: Any) -> bytes | None:
 
 
 def _of_array(value: Any) -> bytes | None:
-    import numpy as np
-
     array = np.asarray(value)
     shape = array.shape
     if array.nbytes > _MAX_BYTES:

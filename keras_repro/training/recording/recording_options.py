@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+from keras_repro.utils.arguments import one_of
 
 OnDivergence = Literal["stop", "raise", "warn"]
 Every = Literal["epoch", "step"] | int
 Keep = Literal["all", "last"] | Sequence[int] | None
-
-_ACTIONS = ("stop", "raise", "warn")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,9 +40,7 @@ class RecordingOptions:
     keep: Keep = None
 
     def __post_init__(self) -> None:
-        if self.on_divergence not in _ACTIONS:
-            known = ", ".join(map(repr, _ACTIONS))
-            raise ValueError(f"on_divergence must be one of {known}, received {self.on_divergence!r}")
+        one_of("on_divergence", self.on_divergence, get_args(OnDivergence))
         if self.every not in ("epoch", "step") and not _is_count(self.every):
             raise ValueError(
                 f"every must be 'epoch', 'step' or a whole number of steps from 1 on, received {self.every!r}"

@@ -52,9 +52,7 @@ class TapValues(Closeable):
         plain = value.astype(np.float32) if value.dtype.isbuiltin == 2 else value
         try:
             with self._file.open(f"{index}.npy", "w", force_zip64=True) as entry:
-                header = np.lib.format.header_data_from_array_1_0(np.empty(0, plain.dtype))
-                np.lib.format.write_array_header_1_0(entry, header | {"shape": plain.shape})
-                entry.write(np.ascontiguousarray(plain).reshape(-1).view("u1").data)  # without a copy
+                np.lib.format.write_array(entry, plain, allow_pickle=False)
         except OSError:
             self._give_up()
         else:

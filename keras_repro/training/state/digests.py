@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from keras_repro.determinism.tf_runtime import cpu_count
 from keras_repro.storage.digest import (
     array_digest,
     content_digest,
@@ -23,7 +22,7 @@ from keras_repro.storage.digest import (
 )
 from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import VariableReader, bits_of, bytes_of, fixed_shape
-from keras_repro.training.state.hashing_threads import MAX_THREADS, hash_all
+from keras_repro.training.state.hashing_threads import hash_all, thread_count
 from keras_repro.training.state.walk import StateTensor
 
 # Bytes.
@@ -60,7 +59,7 @@ class StateDigests:
             for i, shape in enumerate(shapes)
             if shape is not None
         }
-        self._threads = min(cpu_count(), MAX_THREADS, sum(sizes.values()) // _WORTH_A_THREAD)
+        self._threads = thread_count(sum(sizes.values()), each=_WORTH_A_THREAD)
         shared = [i for i, size in sizes.items() if self._threads > 1 and _LARGE <= size < _HUGE]
         self._shared = sorted(shared, key=lambda i: -sizes[i])
         # The small ones, and the huge ones, of which each is hashed on all cores.

@@ -23,8 +23,8 @@ import xxhash
 
 from keras_repro.storage.digest import tensor_frame
 from keras_repro.storage.snapshot_file import Snapshot
-from keras_repro.training.state.block_hashing import BLOCK, block_digests
 from keras_repro.training.state.buffers import VariableReader, fixed_shape
+from keras_repro.training.state.hashing_threads import BLOCK, block_digests
 from keras_repro.training.state.walk import StateTensor, StateWalk, same_tensors
 
 _PART = 1 << 20  # bytes
@@ -119,9 +119,8 @@ class StateReader:
             self._sections.append((section, begin, end, self._hasher(range(begin, end))))
         for tensor, view in zip(self.tensors, self._variables.views(), strict=True):
             if tensor.section == "seeds":
-                self._first_seeds.setdefault(
-                    id(tensor.variable), (tensor.variable, memoryview(view).tobytes())
-                )
+                state = memoryview(view).tobytes()
+                self._first_seeds.setdefault(id(tensor.variable), (tensor.variable, state))
 
     def digests(self, *, all_seeds: bool = True) -> dict[str, str]:
         """Return the XXH3-128 digest of each section with tensors: 32 hexadecimal digits (docs/ledger.md).

@@ -1,4 +1,6 @@
-"""Hash several buffers at once, in threads that stay from one call to the next.
+"""Hash several buffers at once, in threads that stay from one call to the next; large tensors block by block.
+
+block_digests([(0, memoryview(kernel))])         # [(0, b"...")]
 
 Starting a thread takes as long as hashing some megabytes.
 """
@@ -12,7 +14,35 @@ from collections.abc import Callable, Sequence
 from queue import SimpleQueue
 from typing import Any
 
-MAX_THREADS = 8
+import xxhash
+
+from keras_repro.determinism.tf_runtime import cpu_count
+
+BLOCK = 1 << 22  # bytes
+_MAX_THREADS = 8
+
+
+def thread_count(size: int, *, each: int) -> int:
+    """Return the number of threads for work of some size, of which `each` is worth a thread."""
+    return min(cpu_count(), _MAX_THREADS, size // each)
+
+
+def block_digests(views: Sequence[tuple[int, Any]]) -> list[tuple[int, bytes]]:
+    """Return what represents the bytes of large tensors in their section: the digests of their blocks.
+
+    One tensor can so use several cores, and the result is the same for any number of them.
+
+    Args:
+        views: pairs of a number and a C-contiguous buffer; those of less than 4 MiB are skipped.
+
+    Returns:
+        Pairs of the number and the concatenated XXH3-128 digests of the blocks of 4 MiB.
+    """
+    flat = [(i, view.cast("B")) for i, v in views if (view := memoryview(v)).nbytes >= BLOCK]
+    blocks = [view[start : start + BLOCK] for _, view in flat for start in range(0, len(view), BLOCK)]
+    threads = thread_count(len(blocks), each=2)
+    digests = iter(hash_all(blocks, _block_digest, threads=threads))
+    return [(i, b"".join(next(digests) for _ in range(0, len(view), BLOCK))) for i, view in flat]
 
 
 def hash_all(
@@ -39,6 +69,12 @@ def hash_all(
     job.wait()
     # If a thread failed, the work is repeated here, where the error is raised.
     return [result or digest(buffer) for result, buffer in zip(job.digests, buffers, strict=True)]
+
+
+def _block_digest(block: memoryview) -> bytes:
+    hasher = xxhash.xxh3_128()
+    hasher.update(block)  # lets other threads run, unlike `xxh3_128_digest`
+    return hasher.digest()
 
 
 class _Job:

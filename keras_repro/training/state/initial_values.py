@@ -7,6 +7,7 @@ It reads values and changes none.
 
 from __future__ import annotations
 
+import functools
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,6 @@ from typing import Any
 from keras_repro.training.backends.active import backend
 from keras_repro.training.state.digests import content_of
 
-_installed = False
 # Weak: `stop` may not be called if a fit fails.
 _watching: weakref.WeakSet[InitialValues] = weakref.WeakSet()
 
@@ -66,19 +66,17 @@ class InitialValues:
 @contextmanager
 def watch(*, keep_values: bool = False) -> Iterator[InitialValues]:
     """Record all variables that are created inside the block, in any thread."""
-    initial = start(keep_values=keep_values)
+    initial = start(InitialValues(keep_values=keep_values))
     try:
         yield initial
     finally:
         stop(initial)
 
 
-def start(
-    *, keep_values: bool = False, weakly: bool = False, like: InitialValues | None = None
-) -> InitialValues:
-    """Start watching with a new `InitialValues`, or with `like`; `stop` ends it."""
+def start(initial: InitialValues | None = None) -> InitialValues:
+    """Start watching with `initial`, by default a new one, and return it; `stop` ends it."""
     _install()
-    initial = InitialValues(keep_values=keep_values, weakly=weakly) if like is None else like
+    initial = InitialValues() if initial is None else initial
     _watching.add(initial)
     return initial
 
@@ -88,11 +86,9 @@ def stop(initial: InitialValues) -> None:
     _watching.discard(initial)
 
 
+@functools.cache
 def _install() -> None:
-    global _installed
-    if not _installed:
-        _installed = True
-        backend.variable_creation.watch_initial_values(lambda: _watching, _record)
+    backend.variable_creation.watch_initial_values(lambda: _watching, _record)
 
 
 def _record(variable: Any) -> None:

@@ -64,7 +64,7 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
 
     def start(*steps: int) -> RecordingLog:
         log = RecordingLog(tmp_path, *steps)
-        initial_values.start(like=log.variables)
+        initial_values.start(log.variables)
         CustomLoopProbe(log).install()
         started.append(log)
         return log

@@ -53,7 +53,7 @@ def replaying(tmp_path: Path) -> Iterator[Callable[..., Replaying]]:
         folder = tmp_path / str(len(started))
         folder.mkdir()
         log = Replaying(folder, positions)
-        initial_values.start(like=log.variables)
+        initial_values.start(log.variables)
         started.append(log)
         return log
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import xxhash
 
-from keras_repro.training.state import block_hashing
-from keras_repro.training.state.block_hashing import BLOCK, block_digests
+from keras_repro.training.state import hashing_threads
+from keras_repro.training.state.hashing_threads import BLOCK, block_digests
 
 
 def _array(size: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def _expected(array: np.ndarray) -> bytes:
 
 @pytest.mark.parametrize("cpus", [1, 2, 64])
 def test_digests_are_the_same_on_any_number_of_cores(cpus: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_hashing, "cpu_count", lambda: cpus)
+    monkeypatch.setattr(hashing_threads, "cpu_count", lambda: cpus)
     arrays = [_array(size) for size in (BLOCK - 1, BLOCK, 5 * BLOCK + 3, 4 * BLOCK)]
     digests = block_digests(list(enumerate(arrays)))
     assert digests == [(i, _expected(arrays[i])) for i in (1, 2, 3)]  # the first array is not large
@@ -34,7 +34,7 @@ def test_digests_are_the_same_on_any_number_of_cores(cpus: int, monkeypatch: pyt
 
 
 def test_threads_are_reused_and_keep_no_view(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_hashing, "cpu_count", lambda: 2)
+    monkeypatch.setattr(hashing_threads, "cpu_count", lambda: 2)
     array = _array(8 * BLOCK)
     before = sys.getrefcount(array)
     known: set[Any] = set()
@@ -46,7 +46,7 @@ def test_threads_are_reused_and_keep_no_view(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_forked_process_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_hashing, "cpu_count", lambda: 2)
+    monkeypatch.setattr(hashing_threads, "cpu_count", lambda: 2)
     array = _array(4 * BLOCK)
     expected = block_digests([(0, array)])
     reading, writing = os.pipe()
@@ -61,7 +61,7 @@ def test_forked_process_starts_its_own_threads(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_failed_work_of_a_thread_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(block_hashing, "cpu_count", lambda: 2)
+    monkeypatch.setattr(hashing_threads, "cpu_count", lambda: 2)
     hasher, main = xxhash.xxh3_128, threading.get_ident()
 
     def fails_elsewhere() -> Any:
@@ -69,6 +69,6 @@ def test_failed_work_of_a_thread_is_repeated(monkeypatch: pytest.MonkeyPatch) ->
             raise MemoryError
         return hasher()
 
-    monkeypatch.setattr(block_hashing.xxhash, "xxh3_128", fails_elsewhere)
+    monkeypatch.setattr(hashing_threads.xxhash, "xxh3_128", fails_elsewhere)
     array = _array(8 * BLOCK)
     assert block_digests([(0, array)]) == [(0, _expected(array))]

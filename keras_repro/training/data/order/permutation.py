@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import blake3
 import numpy as np
 
 Shuffle = Literal["every_epoch", "once", "none"]
-SHUFFLES = ("every_epoch", "once", "none")
+SHUFFLES = get_args(Shuffle)
 
 ROUNDS = 10
 LARGEST = 2**40
