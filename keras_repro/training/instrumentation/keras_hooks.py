@@ -56,9 +56,9 @@ class KerasHooks:
             register(self._wrap_unsupported(name, owner), module)
 
     def _wrap_trainer(self, module: Any) -> None:
-        from keras_repro.training.state.initial_values import InitialValues, start
+        from keras_repro.training.state import initial_values
 
-        self.initial_values = start(InitialValues(weakly=True))
+        self.initial_values = initial_values.start()
         if self._plan.portability is not None:
             from keras_repro.training.portable.mode import PortableMode
 

@@ -11,7 +11,7 @@ from keras_repro.training.backends.active import backend
 from keras_repro.training.instrumentation.present_state import Digests, PresentState, present_state
 from keras_repro.training.recording.run_recorder import RunRecorder, state_record
 from keras_repro.training.state import initial_values
-from keras_repro.training.state.digests import digest_with, log_digests, shape_of
+from keras_repro.training.state.digests import log_digests, shape_of
 from keras_repro.training.state.initial_values import InitialValues
 from keras_repro.training.state.walk import model_state
 
@@ -70,15 +70,11 @@ class TrainOnBatchLoop:
         self._append("loop", PresentState(state.tensors | results, state.latent, state.shapes), steps=steps)
 
     def _record_initial_values(self, initial: InitialValues, existing: set[str]) -> None:
-        tensors: Digests = {}
-        shapes = {}
-        for tensor in model_state(self.model):
-            content = initial.digest(tensor.variable)
-            is_new = tensor.name not in existing and tensor.section in ("weights", "optimizer")
-            if is_new and content is not None:
-                tensors.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
-                shapes[tensor.name] = shape_of(tensor)
+        sections = "weights", "optimizer"
+        new = [t for t in model_state(self.model) if t.name not in existing and t.section in sections]
+        tensors = initial.digests_of(new)
         if tensors:
+            shapes = {t.name: shape_of(t) for t in new if t.name in tensors.get(t.section, {})}
             self._append("birth", PresentState(tensors, {}, shapes))
 
     def _append(self, kind: str, state: PresentState, **details: Any) -> None:

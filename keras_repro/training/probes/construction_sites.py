@@ -9,7 +9,7 @@ import functools
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import wrapt
@@ -17,6 +17,7 @@ import wrapt
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.source_code.call_site import frames_from, is_constructing, user_call_site
 from keras_repro.source_code.ownership import is_users_file
+from keras_repro.storage.divergence_report import LayerDescription, StateEvidence
 from keras_repro.storage.trace_file import ConstructionEvent
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.host_operations import host_operations
@@ -24,8 +25,15 @@ from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.utils.source_line import SourceLine
 
 _STAGES_WITH_FUNCTION = ("map", "flat_map", "filter", "interleave", "scan", "take_while", "reduce")
-_STAGES = (*_STAGES_WITH_FUNCTION, "shuffle", "with_options")
-_STATIC_STAGES = ("from_generator", "list_files", "random", "sample_from_datasets")
+_SOURCES = {"from_generator": "a Python generator", "random": "random numbers"}
+_STAGES = (
+    *_STAGES_WITH_FUNCTION,
+    *_SOURCES,
+    "list_files",
+    "sample_from_datasets",
+    "shuffle",
+    "with_options",
+)
 
 
 class ConstructionSites:
@@ -53,6 +61,29 @@ class ConstructionSites:
         """Return whether a library constructed an object, such as the dropout in an attention layer."""
         return instance in self._inner
 
+    def evidence(self, model: Any, tensors: Sequence[Any]) -> StateEvidence:
+        """Return the owners of a model's tensors, and its layers, with the lines that constructed them.
+
+        Args:
+            model: a model, or a dict of layers.
+            tensors: the tensors of its state.
+        """
+        from keras_repro.training.state.layer_names import layer_names, owners_of
+
+        layers = dict(layer_names(model))
+        owners: dict[str, LayerDescription] = {}
+        for tensor, (name, layer) in owners_of(model, tensors).items():
+            # A layer that a library made inside another one is reported as the layer that the user made.
+            while self.is_inner(layer) and "/" in name:
+                name = name.rpartition("/")[0]
+                layer = layers.get(name, layer)
+            owners[tensor] = self._description(name, layer)
+        optimizer = getattr(model, "optimizer", None)
+        if self.site_of(optimizer) is not None:
+            owners["optimizer"] = self._description("", optimizer)
+        descriptions = {name: self._description(name, layer) for name, layer in layers.items()}
+        return StateEvidence(owners=owners, layers=descriptions)
+
     def running_threads(self) -> list[SourceLine]:
         """Return the lines that constructed the user's threads that are running now."""
         return [line for thread, line in list(self._threads.items()) if thread.is_alive()]
@@ -71,10 +102,6 @@ class ConstructionSites:
         for name in _STAGES:
             if hasattr(tf.data.Dataset, name):
                 wrapt.wrap_function_wrapper(tf.data.Dataset, name, functools.partial(self._add_stage, name))
-        for name in _STATIC_STAGES:
-            original = getattr(tf.data.Dataset, name, None)
-            if original is not None:
-                setattr(tf.data.Dataset, name, staticmethod(self._wrap_static(name, original)))
         backend.random_state.wrap_operation_seeds(self._get_seed)
         # Python code in a graph runs in threads of TensorFlow.
         backend.graphs.wrap_python_calls(self._run_on_host)
@@ -83,6 +110,14 @@ class ConstructionSites:
         """Wrap threads. (Python 3.11 has no audit event for them.)"""
         wrapt.wrap_function_wrapper(threading.Thread, "__init__", self._construct_thread)
         wrapt.wrap_function_wrapper(threading.Thread, "start", self._start_thread)
+
+    def _description(self, name: str, layer: Any) -> LayerDescription:
+        return LayerDescription(
+            name=name,
+            layer_class=type(layer).__name__,
+            source=self.site_of(layer),
+            is_inner=self.is_inner(layer),
+        )
 
     def _construct_thread(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         line = user_call_site(sys._getframe(1), beyond=instance)
@@ -119,17 +154,9 @@ class ConstructionSites:
         self._emit_risks(name, user_call_site(sys._getframe(1)), self._risks(name, result, args, kwargs))
         return result
 
-    def _wrap_static(self, name: str, original: Any) -> Any:
-        @functools.wraps(original)
-        def construct(*args: Any, **kwargs: Any) -> Any:
-            result = original(*args, **kwargs)
-            risks = {"from_generator": ["a Python generator"], "random": ["random numbers"]}.get(name, [])
-            self._emit_risks(name, user_call_site(sys._getframe(1)), risks)
-            return result
-
-        return construct
-
     def _risks(self, name: str, dataset: Any, args: Any, kwargs: Any) -> Iterator[str]:
+        if name in _SOURCES:
+            yield _SOURCES[name]
         parallel = kwargs.get("num_parallel_calls", args[1] if name == "map" and len(args) > 1 else None)
         if kwargs.get("deterministic") is False:
             yield "an order that is not deterministic"

@@ -24,7 +24,6 @@ from keras_repro.storage.trace_file import BatchEvent, StepBeginEvent, StepEndEv
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.graph.host_operations import host_operations
-from keras_repro.training.probes.layer_descriptions import state_evidence
 from keras_repro.training.probes.train_step_probe import checked_sections
 from keras_repro.training.replay.replay import repeat
 from keras_repro.training.state.fast_reader import StateReader
@@ -184,7 +183,7 @@ class CustomLoopProbe:
     def _evidence(self) -> StateEvidence:
         threads = len(self._threads)
         return replace(
-            state_evidence(self._log.sites, self._root(), self._current_reader().tensors),
+            self._log.sites.evidence(self._root(), self._current_reader().tensors),
             stepping_threads=threads if threads > 1 else 0,
         )
 

@@ -41,7 +41,6 @@ from keras_repro.storage.trace_file import (
 )
 from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.probes.file_access import FileReads
-from keras_repro.training.probes.layer_descriptions import state_evidence
 from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.training.state.walk import model_state
 from keras_repro.utils.text import one_line_error
@@ -219,7 +218,7 @@ class EventLog:
     def _model_evidence(self) -> StateEvidence:
         if self.model is None:
             return StateEvidence()
-        return state_evidence(self.sites, self.model, model_state(self.model))
+        return self.sites.evidence(self.model, model_state(self.model))
 
     def _weights(self, model: Any) -> str | None:
         from keras_repro.training.state.fast_reader import StateReader

@@ -18,7 +18,6 @@ from keras_repro.storage.trace_file import BatchEvent, StepBeginEvent, StepEndEv
 from keras_repro.training.backends.train_function import TrainFunctionWrapper, wrappers_of
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.data.batch_feed import iterator_like
-from keras_repro.training.probes.layer_descriptions import state_evidence
 from keras_repro.training.replay.recorded_step import PreStepState, RecordedStep
 from keras_repro.training.replay.replay import replay
 from keras_repro.training.state.fast_reader import StateReader
@@ -63,7 +62,7 @@ class TrainStepProbe(TrainFunctionWrapper):
         before = self._reader.tensor_digests()
         log.check(
             StepBeginEvent(position=position, tensors=checked_sections(before)),
-            evidence=lambda: state_evidence(log.sites, model, self._reader.tensors),
+            evidence=lambda: log.sites.evidence(model, self._reader.tensors),
         )
         for batch in batches:
             log.note(
@@ -122,7 +121,7 @@ class TrainStepProbe(TrainFunctionWrapper):
     def _evidence(self, step: RecordedStep, iterator: Any, position: StepPosition) -> StateEvidence:
         log = self._log
         evidence = replace(
-            state_evidence(log.sites, step.model, step.reader.tensors),
+            log.sites.evidence(step.model, step.reader.tensors),
             remaining_rows=self._remaining_rows(iterator, log.steps_left(position)),
         )
         if log.replays and step.before and step.batches:

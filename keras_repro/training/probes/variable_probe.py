@@ -34,7 +34,7 @@ class VariableProbe(InitialValues):
         *,
         is_active: Callable[[], bool],
     ) -> None:
-        super().__init__(weakly=True)
+        super().__init__()
         self._emit, self._sites, self._is_active = emit, sites, is_active
         self._values_of_step: dict[int, Any] | None = None
 

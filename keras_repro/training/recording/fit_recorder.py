@@ -14,7 +14,7 @@ from keras_repro.training.graph.captured import captured_variables
 from keras_repro.training.recording.run_recorder import RunRecorder, state_record
 from keras_repro.training.recording.sketch_recorder import SketchedWeights
 from keras_repro.training.state import initial_values
-from keras_repro.training.state.digests import StateDigests, digest_with, digests_of, log_digests, shape_of
+from keras_repro.training.state.digests import StateDigests, digests_of, log_digests, shape_of
 from keras_repro.training.state.fast_reader import StateReader
 from keras_repro.training.state.model_config import model_configuration
 from keras_repro.training.state.walk import StateTensor, StateWalk, same_tensors
@@ -260,17 +260,10 @@ class FitRecorder:
 
     def _record_initial_values(self, new: list[StateTensor], epoch: int | None) -> None:
         """Record the initial values of the variables that were created since the last record."""
-        tensors: dict[str, dict[str, str]] = {}
-        for tensor in new:
-            content = self._initial.digest(tensor.variable)
-            if content is None:
-                continue
-            digest = digest_with(tensor, content)
-            if tensor.section == "seeds":
-                self._starts[tensor.name] = digest
-            elif tensor.section in _STATE_SECTIONS:
-                tensors.setdefault(tensor.section, {})[tensor.name] = digest
+        digests = self._initial.digests_of(new)
         self._initial.forget()
+        self._starts |= digests.get("seeds", {})
+        tensors = {section: digests[section] for section in _STATE_SECTIONS if section in digests}
         if tensors:
             shapes = {t.name: shape_of(t) for t in new if t.name in tensors.get(t.section, {})}
             self.run.append(state_record("birth", tensors, fit=self.number, epoch=epoch, shapes=shapes))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from keras_repro.training.backends.active import backend
-from keras_repro.training.state.digests import content_of
+from keras_repro.training.state.digests import content_of, digest_with
+from keras_repro.training.state.walk import StateTensor
 
 # Weak: `stop` may not be called if a fit fails.
 _watching: weakref.WeakSet[InitialValues] = weakref.WeakSet()
@@ -25,41 +26,51 @@ class InitialValues:
 
     Args:
         keep_values: whether to keep the values too.
-        weakly: whether to forget variables that have no other reference.
 
     Attributes:
         values: initial values by the variable's id, if `keep_values`.
     """
 
-    def __init__(self, *, keep_values: bool = False, weakly: bool = False) -> None:
+    def __init__(self, *, keep_values: bool = False) -> None:
         self.values: dict[int, Any] = {}
-        self._keep_values, self._weakly = keep_values, weakly
-        # By id; ids are reused, so that a reference to the variable is kept with its digest.
-        self._digests: dict[int, tuple[Any, bytes]] = {}
+        self._keep_values = keep_values
+        # By id; ids are reused, so that the entry of a variable that is deleted is removed.
+        self._digests: dict[int, tuple[weakref.ref[Any], bytes]] = {}
 
     def digest(self, variable: Any) -> bytes | None:
         """Return the content digest of a variable's initial value, None if it is unknown."""
         entry = self._digests.get(id(variable))
         return entry[1] if entry is not None else None
 
+    def digests_of(self, tensors: Iterable[StateTensor]) -> dict[str, dict[str, str]]:
+        """Return the digests of the tensors' initial values by section and name, as far as they are known."""
+        digests: dict[str, dict[str, str]] = {}
+        for tensor in tensors:
+            content = self.digest(tensor.variable)
+            if content is not None:
+                digests.setdefault(tensor.section, {})[tensor.name] = digest_with(tensor, content)
+        return digests
+
     def record(self, variable: Any) -> None:
         """Record a variable's present value as its initial one. Idempotent."""
-        key = id(variable)
-        if key in self._digests:
+        if id(variable) in self._digests:
             return
-        reference = (
-            weakref.ref(variable, lambda _: self._digests.pop(key, None)) if self._weakly else variable
-        )
-        self._digests[key] = (reference, content_of(variable))
+        self.adopt(variable, content_of(variable))
         if self._keep_values:
-            self.values[key] = variable.numpy()
+            self.values[id(variable)] = variable.numpy()
 
     def adopt(self, variable: Any, digest: bytes) -> None:
         """Record the digest that another process computed for the same variable."""
-        self._digests[id(variable)] = (variable, digest)
+        key, digests, values = id(variable), self._digests, self.values
+
+        def forget(reference: Any) -> None:
+            digests.pop(key, None)
+            values.pop(key, None)
+
+        digests[key] = weakref.ref(variable, forget), digest
 
     def forget(self) -> None:
-        """Drop all digests, and with them the references to the variables."""
+        """Drop all digests."""
         self._digests.clear()
 
 

@@ -45,7 +45,7 @@ APART = ("Tanh",)
 _NARROW = ("float32", "float16", "bfloat16")
 
 _lock = threading.Lock()
-_uses: list[frozenset[str]] = []
+_uses: dict[object, frozenset[str]] = {}
 _original: Callable[..., Any] | None = None
 
 
@@ -61,20 +61,17 @@ def use_exact_functions(names: Collection[str] = (*REPLACED, *APART)) -> Callabl
     from tensorflow.python.framework import op_def_library
 
     global _original
-    use = frozenset(names)
+    use = object()
     with _lock:
         if not _uses:
             _original = op_def_library._apply_op_helper
             op_def_library._apply_op_helper = _apply
-        _uses.append(use)
+        _uses[use] = frozenset(names)
 
     def undo() -> None:
         global _original
         with _lock:
-            if not any(u is use for u in _uses):
-                return
-            _uses[:] = [u for u in _uses if u is not use]
-            if not _uses:
+            if _uses.pop(use, None) is not None and not _uses:
                 op_def_library._apply_op_helper = _original
                 _original = None
 
@@ -99,7 +96,7 @@ def _apply(op_type_name: str, name: str | None = None, **keywords: Any) -> Any:
 
     # A thread may be inside when the last use ends: then the function is TensorFlow's own again.
     apply = _original or op_def_library._apply_op_helper
-    if not any(op_type_name in use for use in list(_uses)):
+    if not any(op_type_name in use for use in list(_uses.values())):
         return apply(op_type_name, name, **keywords)
     if op_type_name in APART:
         return _apart(apply, op_type_name, name, **keywords)
