@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 Undo = Callable[[], None]
-"""Ends a hook and restores what was there before."""
+"""A function that removes a hook and restores the former state."""
 
 
 class Variables(Protocol):
@@ -208,9 +208,6 @@ class DataAdapters(Protocol):
 
     def py_dataset_adapter(self, dataset: Any, *, like: Any, class_weight: Any, batches: int | None) -> Any:
         """Return a `PyDataset` as an argument of `fit`, with batches in its order."""
-
-    def is_of_unknown_length(self, dataset: Any) -> bool:
-        """Return whether the number of elements of a dataset is unknown."""
 
     def next_parts(self, iterator: Any, *, dense: bool) -> list[Any]:
         """Return the next batch, flattened."""

@@ -11,7 +11,7 @@
 
 Several wrappers form a chain. The model's attribute is the outermost wrapper, `wrapper.function` is the next
 one, and the innermost `function` is the one that Keras has made. Wrappers may be installed and uninstalled in
-any order. Keras drops the chain when it makes the function anew: who needs a wrapper then installs it again.
+any order. Keras drops the chain when it makes the function anew: install the wrapper again if it is needed.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class TrainFunctionWrapper:
             setattr(self._model, self._attribute, self)
 
     def uninstall(self) -> None:
-        """Leave the chain, whatever the position; what this wrapper calls stays known to it."""
+        """Leave the chain, from any position. `function` is kept."""
         outermost = getattr(self._model, self._attribute, None)
         if outermost is self:
             setattr(self._model, self._attribute, self.function)

@@ -18,7 +18,7 @@ def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
     """Yield the host operations of a graph, each after its index among all operations; no layer is named.
 
     The state and the inputs of the graph do not determine their results. If an operation calls a function,
-    the type is that of the host operation in there.
+    the type is that of the host operation in the function.
     """
     library: dict[str, Any] = {}
     for index, operation in enumerate(graph.get_operations()):

@@ -18,12 +18,12 @@ from types import TracebackType
 from typing import Any
 
 import tensorflow as tf
-import wrapt
 
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.training.backends.active import backend
 from keras_repro.training.backends.train_function import TrainFunctionWrapper, unwrapped, wrappers_of
+from keras_repro.training.backends.wrapping import wrap
 from keras_repro.training.graph.finding import Finding
 from keras_repro.training.graph.shapes import shaped_graph
 from keras_repro.training.graph.traced_step import traced_step
@@ -67,7 +67,7 @@ class PortableMode:
         if self._depth == 1:
             self._undo.callback(backend.exact_functions.use_exact_functions())
             self._undo.callback(backend.graph_optimizer.set_options(GRAPH_OPTIMIZER))
-            self._undo.callback(self._wrap_makers())
+            self._wrap_makers()
             self._undo.callback(backend.epoch_entry.watch_data_adapters(self._note_batch_size))
             self._undo.callback(_scopes.clear)
             self._undo.callback(backend.trainer.watch_name_scopes(_scopes.__setitem__))
@@ -142,10 +142,8 @@ class PortableMode:
         self._samples = _positive(getattr(adapter, "batch_size", None))
         self._last = _positive(getattr(adapter, "partial_batch_size", None)) if self._samples else None
 
-    def _wrap_makers(self) -> Callable[[], None]:
+    def _wrap_makers(self) -> None:
         """Make each model's functions anew within the mode, and check those of `_CHECKED`."""
-        trainer = backend.trainer.trainer_class()
-        originals = {name: trainer.__dict__[name] for name in _MAKERS}
 
         def wrapper(attribute: str) -> Callable[..., Any]:
             def make(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -164,13 +162,7 @@ class PortableMode:
             return make
 
         for name, attribute in _MAKERS.items():
-            setattr(trainer, name, wrapt.FunctionWrapper(originals[name], wrapper(attribute)))
-
-        def undo() -> None:
-            for name, original in originals.items():
-                setattr(trainer, name, original)
-
-        return undo
+            self._undo.callback(wrap(backend.trainer.trainer_class(), name, wrapper(attribute)))
 
 
 def portability_of(model: Any) -> dict[str, Any] | None:

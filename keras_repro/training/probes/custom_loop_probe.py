@@ -236,7 +236,7 @@ class CustomLoopProbe:
             return None
         state = [before[id(t.variable)] for t in reader.tensors]
         report = repeat(run, reader, state, generators, reader.tensor_digests())
-        with contextlib.suppress(Exception):  # the graph of some functions cannot be had again
+        with contextlib.suppress(Exception):  # some functions cannot be traced again
             graph = function.get_concrete_function(*args, **kwargs).graph
             operations = tuple(operation for _, operation in host_operations(graph))
             report = replace(report, tapped=TappedReport(operations=operations))

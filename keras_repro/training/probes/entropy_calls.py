@@ -1,4 +1,4 @@
-"""Record which lines of the user's code ask the system for randomness, whatever their text is.
+"""Record which lines of the user's code ask the system for randomness.
 
 For a diagnosis: `default_rng(seed)` takes the system's entropy if `seed` is None, as `os.urandom` does.
 Other generators have a state to compare, and some ask for entropy without using it: `RandomState(7)` does.

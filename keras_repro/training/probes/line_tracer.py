@@ -223,7 +223,7 @@ class _Line:
 
     Attributes:
         recorded: for its runs, the count of all lines up to then and the digest of all its values.
-        sets: names that held sets ordered by hashes; `name[]` held a dict of them.
+        sets: names of sets that are ordered by hashes; `name[]` is a dict of them.
     """
 
     runs: int = 0

@@ -43,7 +43,7 @@ class VariableReader:
         return self.views_of(self._read())
 
     def views_of(self, tensors: list[Any]) -> list[Any]:
-        """Return the same for the result of `tensors`. An eager tensor is its own view if possible."""
+        """Return the views of the result of `tensors`. An eager tensor is its own view if possible."""
         if self._all_plain:
             return list(tensors)
         return [t if plain else bytes_of(t) for t, plain in zip(tensors, self._plain, strict=True)]

@@ -30,7 +30,7 @@ def thread_count(size: int, *, each: int) -> int:
 def block_digests(views: Sequence[tuple[int, Any]]) -> list[tuple[int, bytes]]:
     """Return what represents the bytes of large tensors in their section: the digests of their blocks.
 
-    One tensor can so use several cores, and the result is the same for any number of them.
+    So one tensor can use several cores, and the result is the same for any number of them.
 
     Args:
         views: pairs of a number and a C-contiguous buffer; those of less than 4 MiB are skipped.
@@ -58,7 +58,7 @@ def hash_all(
         buffers: the buffers; when the call returns, no thread has a reference to one.
         digest: returns the digest of a buffer; it should let other threads run.
         threads: the number of threads, this one included.
-        meanwhile: called in this thread while the others hash already.
+        meanwhile: called in this thread while the other threads hash.
     """
     job = _Job(buffers, digest)
     for helper in _helpers(threads - 1):

@@ -1,6 +1,6 @@
 """Initial values of variables that Keras creates only inside the first training step.
 
-Keras 3 defers the building of a model, and of an optimizer held as an attribute, into the traced step: after
+Keras 3 defers the building of a model, and of an optimizer that is an attribute, into the traced step: after
 the first epoch their initial values are gone. `watch()` hashes each new variable as soon as it has a value.
 It reads values and changes none.
 """

@@ -495,7 +495,7 @@ def test_walk_is_not_repeated_if_nothing_changed(monkeypatch: pytest.MonkeyPatch
     _no_change(model)
     before = walk.tensors(full=False)
     walks: list[int] = []
-    monkeypatch.setattr(state, "_Walk", lambda *_: walks.append(1))
+    monkeypatch.setattr(state, "Walk", lambda *_: walks.append(1))
     for _ in range(3):
         _no_change(model)
         assert walk.tensors(full=False) is before

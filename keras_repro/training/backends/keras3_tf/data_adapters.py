@@ -92,7 +92,7 @@ def py_dataset_adapter(dataset: Any, *, like: Any, class_weight: Any, batches: i
     Args:
         dataset: the dataset, in the order of its batches. Its `begin_epoch` is called before the workers
             start, which Keras does before it calls `on_epoch_begin`.
-        like: the dataset whose first batches define the element spec, wherever `dataset` begins.
+        like: the dataset whose first batches define the element spec, also if `dataset` begins later.
         class_weight: as for `fit`.
         batches: number of batches in an epoch; None with `steps_per_epoch`.
     """
@@ -121,13 +121,6 @@ def py_dataset_adapter(dataset: Any, *, like: Any, class_weight: Any, batches: i
             return super().get_tf_dataset()
 
     return Adapter(dataset, class_weight=class_weight, shuffle=False)
-
-
-def is_of_unknown_length(dataset: Any) -> bool:
-    """Return whether the number of elements of a `tf.data.Dataset` is unknown; infinite is known."""
-    import tensorflow as tf
-
-    return int(dataset.cardinality()) == tf.data.UNKNOWN_CARDINALITY
 
 
 def next_parts(iterator: Any, *, dense: bool) -> list[Any]:

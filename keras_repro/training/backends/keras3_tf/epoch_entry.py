@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import wrapt
-
 from keras_repro.source_code.call_site import frames_from
+from keras_repro.training.backends.interface import Undo
+from keras_repro.training.backends.wrapping import wrap
 
 
 def calling_epoch_iterator(frame: Any) -> Any:
@@ -27,7 +27,7 @@ def calling_epoch_iterator(frame: Any) -> Any:
     return None
 
 
-def watch_data_adapters(report: Callable[[Any], None]) -> Callable[[], None]:
+def watch_data_adapters(report: Callable[[Any], None]) -> Undo:
     """Report the data adapter of each epoch iterator that Keras makes from now on.
 
     Returns:
@@ -35,18 +35,11 @@ def watch_data_adapters(report: Callable[[Any], None]) -> Callable[[], None]:
     """
     from keras.src.trainers.epoch_iterator import EpochIterator
 
-    original = EpochIterator.__init__
-
     def init(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
         wrapped(*args, **kwargs)
         report(instance.data_adapter)
 
-    EpochIterator.__init__ = wrapt.FunctionWrapper(original, init)
-
-    def undo() -> None:
-        EpochIterator.__init__ = original
-
-    return undo
+    return wrap(EpochIterator, "__init__", init)
 
 
 def spec_of_batches(epoch_iterator: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Traced graphs of TensorFlow: the functions behind a training function, and their operations.
+"""Traced graphs of TensorFlow: the functions that a training function calls, and their operations.
 
 Private names checked with Keras 3.15 (`multi_step_on_iterator` and `one_step_on_data`, captured by the
 training function) and TensorFlow 2.21 (`_list_all_concrete_functions`, `_functions` of a graph, `Function`,
@@ -35,7 +35,7 @@ KERAS_FOLDER, FRAMEWORK_FOLDER = "/keras/src/", "/tensorflow/"
 
 
 def step_functions(train_function: Any) -> tuple[Any, Any]:
-    """Return Keras's two traced functions behind a training or test function.
+    """Return Keras's two traced functions that a training or test function calls.
 
     Returns:
         The one over an iterator and the one over a batch, each None if it is not traced.
@@ -141,7 +141,7 @@ def wrap_function_calls(wrapper: Callable[..., Any]) -> None:
 
 
 def wrap_python_calls(wrapper: Callable[..., Any]) -> None:
-    """Wrap every call of Python code from inside a graph, in whichever thread."""
+    """Wrap every call of Python code from inside a graph, in any thread."""
     from tensorflow.python.ops import script_ops
 
     wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", wrapper)

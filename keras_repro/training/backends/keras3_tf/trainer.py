@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import wrapt
-
 from keras_repro.source_code.call_site import calling_object, frames_from
+from keras_repro.training.backends.interface import Undo
+from keras_repro.training.backends.wrapping import wrap
 
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 # The base of the trainers of all backends of Keras.
@@ -97,7 +97,7 @@ def trainer_class() -> Any:
     return sys.modules[TRAINER_MODULE].TensorFlowTrainer
 
 
-def watch_name_scopes(report: Callable[[str, str], None]) -> Callable[[], None]:
+def watch_name_scopes(report: Callable[[str, str], None]) -> Undo:
     """Report the name scope of each layer that is called in a graph, and the layer's name.
 
     Returns:
@@ -105,8 +105,6 @@ def watch_name_scopes(report: Callable[[str, str], None]) -> Callable[[], None]:
     """
     import tensorflow as tf
     from keras.src.backend.tensorflow import core
-
-    original = core.name_scope.__enter__
 
     def enter(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
@@ -117,9 +115,4 @@ def watch_name_scopes(report: Callable[[str, str], None]) -> Callable[[], None]:
                 report(scope, str(getattr(caller, "name", type(caller).__name__)))
         return result
 
-    core.name_scope.__enter__ = wrapt.FunctionWrapper(original, enter)
-
-    def undo() -> None:
-        core.name_scope.__enter__ = original
-
-    return undo
+    return wrap(core.name_scope, "__enter__", enter)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Any
 
+import tensorflow as tf
+
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.plans.pipeline_check import Pipeline, check_pipeline
 from keras_repro.training.data.plans.plan import DataPlan, FitData, unpack_batch
@@ -33,7 +35,7 @@ class DatasetPlan(DataPlan):
 
     def check_resumable(self) -> None:
         check_pipeline(self._pipeline, name="x")
-        if backend.data_adapters.is_of_unknown_length(self.data.x):
+        if int(self.data.x.cardinality()) == tf.data.UNKNOWN_CARDINALITY:
             raise TypeError(
                 "x: the number of batches of this tf.data.Dataset is unknown, so the end of an epoch cannot "
                 "be reproduced exactly: set it with .apply(tf.data.experimental.assert_cardinality(batches))"
@@ -44,7 +46,6 @@ class DatasetPlan(DataPlan):
         """Return the first batch; one of zeros if drawing it would change the order of the next pass."""
         if not self._pipeline.reshuffled:
             return unpack_batch(next(iter(self.data.x)))
-        import tensorflow as tf
 
         def zeros(spec: Any) -> Any:
             return tf.zeros([1 if d is None else d for d in spec.shape], spec.dtype)
