@@ -115,7 +115,7 @@ def compare_ledgers(
 def _notes_on_all(
     ledgers: Sequence[LedgerReader], pairs: Sequence[Comparison], worst: Comparison, *, same_script: bool
 ) -> list[str]:
-    """Notes on hash seeds, and on which runs agree with the first."""
+    """Return notes on hash seeds, and on which runs agree with the first."""
     notes = []
     cause = worst.divergence.cause if worst.divergence is not None else "initial_weights"
     order_matters = same_script and cause not in ("initial_weights", "random_state")
@@ -133,7 +133,7 @@ def _notes_on_all(
 def _graded(
     comparison: Comparison, a: LedgerReader, b: LedgerReader, noise: Sequence[str | os.PathLike[str]]
 ) -> Comparison:
-    """The comparison with the distances of the weights and the grade."""
+    """Return the comparison with the distances of the weights and the grade."""
     if comparison.verdict == "incomparable":
         return comparison
     if comparison.verdict == "diverged":
@@ -190,7 +190,7 @@ class _Pair:
             self.kinds.add("loop" if created_in_loop else left.kind)
 
     def _one_ended(self, left: Record | None, right: Record | None, context: CompareContext) -> Comparison:
-        """The result if one ledger has more records than the other."""
+        """Return the result if one ledger has more records than the other."""
         longer, ended = (left, self.b) if right is None else (right, self.a)
         assert longer is not None
         if self.compared == 0:

@@ -81,7 +81,7 @@ def rounding_bound(dtype: str, steps: int | None) -> int:
 
 
 def _rounding(distances: LayerDistances, ledger: LedgerReader) -> Grade | str:
-    """The grade `ulp` if snapshots prove it, else why they do not."""
+    """Return the grade `ulp` if snapshots prove it, else why they do not."""
     if not distances.complete:
         return "the runs do not end at the same place"
     unproven = 'no snapshots to prove rounding (keep="last")'
@@ -138,7 +138,7 @@ def _apart(distances: LayerDistances) -> str:
 
 
 def _steps(ledger: LedgerReader) -> int | None:
-    """The number of training steps; None if the ledger does not hold it."""
+    """Return the number of training steps; None if the ledger does not hold it."""
     steps, total = 0, 0
     for record in ledger.typed_records():
         if record.kind == "fit":

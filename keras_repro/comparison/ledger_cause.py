@@ -66,8 +66,8 @@ class CompareContext:
     def epochs(self) -> int | None:
         """The requested number of epochs of the current fit; None if unknown."""
         arguments = as_mapping(self.fits[0].extra.get("arguments")) if self.fits else {}
-        epochs = arguments.get("epochs")
-        return epochs if isinstance(epochs, int) else None
+        epochs: int | None = arguments.get("epochs")
+        return epochs
 
     def where(self) -> str:
         """Return the last place where both were equal, in words."""
@@ -166,7 +166,7 @@ def _seeding_advice(
     *,
     seeded: str = "a seed is set, but after the model was built, or the weights do not depend on it",
 ) -> str | None:
-    """What the seeds explain and what to do; `seeded` if both runs set the same seed."""
+    """Return what the seeds explain and what to do; `seeded` if both runs set the same seed."""
     seeds = [as_mapping(r.extra.get("seeds_set")) for r in records or ()]
     if not seeds or any("keras" not in s for s in seeds):
         return None  # the seeds were not recorded
@@ -186,7 +186,7 @@ def _seeding_advice(
 
 
 def _models(fits: tuple[Record, Record]) -> frozenset[tuple[int, Any]]:
-    """The models of a pair of fits, each as the side of its run and its number there."""
+    """Return the models of a pair of fits, each as the side of its run and its number there."""
     listed = [f.extra.get("models") for f in fits]
     return frozenset(
         (side, m) for side, ms in enumerate(listed) if isinstance(ms, list) for m in ms if isinstance(m, int)
@@ -250,7 +250,7 @@ def _environment(
 
 
 def _without_epochs(value: Any) -> Any:
-    """A fit's arguments without the number of epochs, which alone changes no epoch."""
+    """Return a fit's arguments without the number of epochs, which alone changes no epoch."""
     if not isinstance(value, Mapping):
         return value
     return {k: v for k, v in value.items() if k not in ("epochs", "epochs_requested")}

@@ -52,7 +52,7 @@ def difference(a: Record, b: Record, context: CompareContext) -> Divergence | No
     section, tensor = pairs[0] if pairs else (sections[0], None)
     divergence = Divergence(
         **_place(a, context),
-        step=steps if isinstance(steps := a.extra.get("steps"), int) else None,
+        step=a.extra.get("steps"),
         section=section,
         tensor=tensor,
         keras_name=context.names.get(tensor or ""),
@@ -64,7 +64,7 @@ def difference(a: Record, b: Record, context: CompareContext) -> Divergence | No
 
 
 def _other_position(a: Record, b: Record, context: CompareContext) -> Divergence:
-    """The difference of two records that are at different places."""
+    """Return the difference of two records that are at different places."""
     if {a.kind, b.kind} == {"epoch", "end"}:
         epoch, end = (a, b) if b.kind == "end" else (b, a)
         stopped = end.extra.get("status") == "stopped"
@@ -80,7 +80,7 @@ def _other_position(a: Record, b: Record, context: CompareContext) -> Divergence
 
 
 def _place(record: Record, context: CompareContext) -> dict[str, Any]:
-    """Where a record is, as fields of a `Divergence`."""
+    """Return the place of a record, as fields of a `Divergence`."""
     return {
         "kind": record.kind,
         "fit": record.fit,
@@ -92,7 +92,7 @@ def _place(record: Record, context: CompareContext) -> dict[str, Any]:
 
 
 def _structure(a: Record, b: Record) -> str | None:
-    """The differences of the tensors' names, shapes and dtypes in one line; None if there are none."""
+    """Return the differences of the tensors' names, shapes and dtypes in one line; None if there are none."""
     first, second = _chained_shapes(a), _chained_shapes(b)
     changed = [n for n in first if n in second and first[n] != second[n]]
     only = [n for n in first if n not in second], [n for n in second if n not in first]
@@ -110,7 +110,7 @@ def _structure(a: Record, b: Record) -> str | None:
 
 
 def _chained_shapes(record: Record) -> dict[str, list[Any]]:
-    """Dtype and shape of the tensors in the chain: without generators that were never used."""
+    """Return dtype and shape of the tensors in the chain: without generators that were never used."""
     chained = {name for tensors in record.tensors.values() for name in tensors}
     return {n: s[:2] for n, s in record.shapes.items() if n in chained}
 

@@ -48,7 +48,7 @@ def locate_step(divergence: Divergence, a: LedgerReader, b: LedgerReader) -> Div
 
 
 def _batch_cause(a: StepRecord, b: StepRecord, ledgers: Sequence[LedgerReader]) -> tuple[str, str] | None:
-    """The cause and the explanation if the batches of a step differ, else None."""
+    """Return the cause and the explanation if the batches of a step differ, else None."""
     if not a.batch or not b.batch or a.batch == b.batch:
         return None
     rows = a.batch.get("rows"), b.batch.get("rows")
@@ -65,7 +65,7 @@ def _batch_cause(a: StepRecord, b: StepRecord, ledgers: Sequence[LedgerReader]) 
 
 
 def _steps_between(ledger: LedgerReader, fit: int) -> int | None:
-    """The number of steps from one record to the next in a fit."""
+    """Return the number of steps from one record to the next in a fit."""
     for record in ledger.records():
         if record.get("kind") == "fit" and record.get("fit") == fit:
             number = record.get("steps_recorded")
@@ -74,7 +74,7 @@ def _steps_between(ledger: LedgerReader, fit: int) -> int | None:
 
 
 def _sum_of_rows(steps: Iterable[StepRecord]) -> int | None:
-    """The sum of the hashes of all samples of an epoch, None if they are unknown."""
+    """Return the sum of the hashes of all samples of an epoch, None if they are unknown."""
     total = 0
     for record in steps:
         try:

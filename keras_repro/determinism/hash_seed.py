@@ -45,7 +45,7 @@ def _as_seed(value: object) -> int | None:
 
 
 def _string_hash(data: bytes, seed: int, rounds: tuple[int, int]) -> int:
-    """SipHash (Aumasson and Bernstein, 2012), keyed as in CPython's `bootstrap_hash.c`."""
+    """Return the SipHash of bytes (Aumasson and Bernstein, 2012), keyed as in `bootstrap_hash.c`."""
     state, key = seed, bytearray()
     for _ in range(16):
         state = (state * 214013 + 2531011) & 0xFFFFFFFF

@@ -72,13 +72,13 @@ def _threads(variable: str, option: str, position: int) -> Any:
     """Return what the program, the variable or the CPUs request, unless the counted threads contradict."""
     if not tf_runtime.tensorflow_started():
         return None
-    asked = tf_runtime.option(option) or tf_runtime.settled(variable, Stage.STARTED)
-    numbers = [_number(v) for v in (asked, os.environ.get(variable))]
+    requested = tf_runtime.option(option) or tf_runtime.settled(variable, Stage.STARTED)
+    numbers = [_number(v) for v in (requested, os.environ.get(variable))]
     counts = tf_runtime.thread_counts()
     if counts is None:
-        return UNKNOWN if asked is UNKNOWN else numbers[0] or tf_runtime.cpu_count()
+        return UNKNOWN if requested is UNKNOWN else numbers[0] or tf_runtime.cpu_count()
     counted = counts[position]
-    if asked is not UNKNOWN and numbers[0]:
+    if requested is not UNKNOWN and numbers[0]:
         # Another library may have started one more thread.
         fits = counted.least - 1 <= numbers[0] <= counted.most
         return numbers[0] if fits else UNKNOWN

@@ -34,7 +34,7 @@ def validate_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         SwitchError: a name is unknown, or a value is invalid.
     """
-    asked = {}
+    requests = {}
     variables = {n: v for n, v in requested.items() if n in _OF_VARIABLE}
     for key, value in requested.items():
         name = _OF_VARIABLE.get(key, key)
@@ -45,8 +45,8 @@ def validate_requests(requested: Mapping[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             raise SwitchError(f"switch {key}: expected {error}, got {value!r}") from None
         if checked is not None:
-            asked[name] = checked
-    return asked
+            requests[name] = checked
+    return requests
 
 
 def requests_in(variables: Mapping[str, str]) -> dict[str, Any]:

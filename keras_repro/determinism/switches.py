@@ -45,9 +45,9 @@ def read_switches(requested: Mapping[str, Any] | None = None) -> tuple[Reading, 
     Raises:
         SwitchError: a name is unknown, or a value is invalid.
     """
-    asked = validate_requests(requested or {})
+    requests = validate_requests(requested or {})
     tf_runtime.remember_environment()
-    return tuple(_read(switch, asked) for switch in SWITCHES)
+    return tuple(_read(switch, requests) for switch in SWITCHES)
 
 
 def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tuple[Reading, ...]:
@@ -64,18 +64,18 @@ def apply_switches(requested: Mapping[str, Any], *, strict: bool = True) -> tupl
     Raises:
         SwitchError: a switch comes too late (then none is set), a name is unknown, or a value is invalid.
     """
-    asked = validate_requests(requested)
+    requests = validate_requests(requested)
     tf_runtime.remember_environment()
-    late = {s.name: r for s in SWITCHES if s.name in asked and (r := _if_late(s, asked)) is not None}
+    late = {s.name: r for s in SWITCHES if s.name in requests and (r := _if_late(s, requests)) is not None}
     if late and strict:
         raise SwitchError("\n".join(_error_text(r) for r in late.values()))
-    for name, value in asked.items():
+    for name, value in requests.items():
         if name not in late and EFFECTIVE_VALUES[name]() != value:
             _set(name, value)
     tf_runtime.remember_environment()
-    readings = tuple(late.get(s.name) or _read(s, asked) for s in SWITCHES)
+    readings = tuple(late.get(s.name) or _read(s, requests) for s in SWITCHES)
     for reading in readings:
-        if reading.name in asked and reading.ok is False:
+        if reading.name in requests and reading.ok is False:
             if strict:
                 raise SwitchError(_error_text(reading))
             warnings.warn(_error_text(reading), stacklevel=2)
@@ -139,11 +139,11 @@ _PASSED: dict[When, tuple[str, Callable[[], bool]]] = {
 }
 
 
-def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
+def _read(switch: Switch, requests: Mapping[str, Any]) -> Reading:
     name = switch.name
     achieved = EFFECTIVE_VALUES[name]()
     try:
-        requested = asked[name] if name in asked else from_variables(name, os.environ)
+        requested = requests[name] if name in requests else from_variables(name, os.environ)
     except ValueError as error:
         text = os.environ.get(switch.variable)
         shown = None if achieved is UNKNOWN else achieved
@@ -161,12 +161,12 @@ def _read(switch: Switch, asked: Mapping[str, Any]) -> Reading:
     return Reading(name, requested, achieved, ok, "" if ok else _fix(switch, requested))
 
 
-def _if_late(switch: Switch, asked: Mapping[str, Any]) -> Reading | None:
+def _if_late(switch: Switch, requests: Mapping[str, Any]) -> Reading | None:
     """Return the reading of a switch that is not as requested and can no longer be set; None otherwise."""
-    reading = _read(switch, asked)
+    reading = _read(switch, requests)
     if reading.ok or reading.achieved == NO_GPU or not _PASSED[switch.when][1]():
         return None
-    return replace(reading, ok=False, fix=_fix(switch, asked[switch.name]))
+    return replace(reading, ok=False, fix=_fix(switch, requests[switch.name]))
 
 
 def _error_text(reading: Reading) -> str:

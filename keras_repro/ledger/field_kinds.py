@@ -1,6 +1,6 @@
 """The kinds of the nested fields of a ledger. Values of another kind count as not recorded.
 
-So whoever reads such a field finds the type that is listed here, or nothing. Other fields may hold any JSON.
+A reader of such a field finds the type that is listed here, or nothing. Other fields may hold any JSON.
 """
 
 from __future__ import annotations

@@ -87,13 +87,13 @@ def _json_pairs(texts: Mapping[str, str]) -> str:
 
 
 def _with_line_check(text: str) -> bytes:
-    """The line whose text up to the line check is given."""
+    """Return the line whose text up to the line check is given."""
     body = text.encode()
     return body + _CHECK_KEY + _line_check(body).encode() + b'"}\n'
 
 
 def _plain(value: Any) -> Any:
-    """NumPy's numbers and arrays as Python's."""
+    """Return a number or an array of NumPy's as Python's."""
     if hasattr(value, "tolist"):
         return value.tolist()
     raise TypeError(f"cannot write a {type(value).__name__} to a ledger")
@@ -104,7 +104,7 @@ _ENCODER = json.JSONEncoder(separators=(",", ":"), ensure_ascii=True, allow_nan=
 
 
 def _without_nan(value: Any) -> Any:
-    """The value with non-finite numbers by name: JSON has none."""
+    """Return the value with non-finite numbers by name: JSON has none."""
     if isinstance(value, float):
         return plain_number(value)
     if isinstance(value, Mapping):

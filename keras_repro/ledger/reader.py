@@ -233,12 +233,12 @@ def discard_unbegun(folder: Path) -> None:
 
 
 def _has_gaps(line: bytes) -> bool:
-    """Whether a line of our text contains zero bytes, as after a loss of power."""
+    """Return whether a line of our text contains zero bytes, as after a loss of power."""
     return b"\0" in line and all(byte in b"\0\n" or 32 <= byte < 127 for byte in set(line))
 
 
 def _is_durable(file: io.BufferedReader, number: int) -> bool:
-    """Whether a later line proves that line `number` had been written to disk: zeros in it are then damage.
+    """Return whether a later line proves that line `number` had been written: zeros in it are then damage.
 
     Without such proof, the machine failed before the file's last bytes were written.
     """

@@ -123,21 +123,21 @@ def _check_header(recorded: LedgerReader, header: Header) -> None:
 
 
 def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings in a header that decide how the run is made, by name."""
+    """Return the settings in a header that decide how the run is made, by name."""
     settings = {name: header.get(name) for name in ("mode", "determinism", "coverage", "seed")}
     switches = {f"{_SWITCH}{name}": s.get("achieved") for name, s in switches_in(header).items()}
     return settings | dict(header["policies"]) | switches
 
 
 def _is_known(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Whether a setting counts: a switch that cannot be read yet (no BLAS loaded) has not changed."""
+    """Return whether a setting counts: a switch that cannot be read yet (no BLAS loaded) has not changed."""
     if not name.startswith(_SWITCH):
         return True
     return name != f"{_SWITCH}hash_seed" and None not in (before.get(name), now.get(name))
 
 
 def _differing_values(before: Any, now: Any) -> str:
-    """The differing parts of two settings, in brackets; with their values if these are short."""
+    """Return the differing parts of two settings, in brackets; with their values if these are short."""
     if not isinstance(before, Mapping) or not isinstance(now, Mapping):
         return ""
     parts = []
@@ -149,7 +149,7 @@ def _differing_values(before: Any, now: Any) -> str:
 
 
 def _without_epochs(value: Any) -> Any:
-    """Arguments without the number of epochs: a resumed run may be longer."""
+    """Return arguments without the number of epochs: a resumed run may be longer."""
     if not isinstance(value, Mapping):
         return value
     return {n: v for n, v in value.items() if n not in ("epochs", "epochs_requested", "initial_epoch")}

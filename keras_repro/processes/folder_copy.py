@@ -45,7 +45,7 @@ def copy_folder(
     folders = [(source, target)]
     for entry in copied_entries(source, set(skipped)):
         path, copy = Path(entry.path), target / Path(entry.path).relative_to(source)
-        # A file that the user removes meanwhile, or that nobody may read, is missing for the script too.
+        # A file that is removed meanwhile, or cannot be read, is missing for the script too.
         with contextlib.suppress(FileNotFoundError, PermissionError):
             if entry.is_dir(follow_symlinks=False):
                 copy.mkdir()

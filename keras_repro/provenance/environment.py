@@ -22,7 +22,7 @@ from typing import Any
 
 from keras_repro.provenance.redaction import redact_value
 
-# Variables that change bits or speed. By name: a prefix would include variables that nobody has checked.
+# Variables that change bits or speed. By name: a prefix would include unchecked ones.
 VARIABLES = (
     "PYTHONHASHSEED",
     "PYTHONOPTIMIZE",

@@ -198,7 +198,7 @@ class SourceModel:
         return SourceLine(file=file, line=line, code=code)
 
     def _flows(self) -> list[_Flow]:
-        """For each statement, definition and call: the names that it sets, and what it sets them from."""
+        """Return the names that each statement, definition and call sets, with their origins."""
         if self._known_flows is None:
             nodes = list(self.nodes())
             definitions = [(f, n) for f, n in nodes if isinstance(n, DEFINITIONS)]
@@ -225,7 +225,7 @@ class SourceModel:
         return self._known_flows
 
     def _around(self, file: str, line: int, kinds: Any) -> Iterator[Any]:
-        """The nodes of some kinds whose lines include a line."""
+        """Yield the nodes of some kinds whose lines include a line."""
         for node in ast.walk(self._source(file).tree):
             if isinstance(node, kinds) and node.lineno <= line <= (node.end_lineno or node.lineno):
                 yield node
@@ -251,7 +251,7 @@ class _Flow:
 
 
 def _parameters(definition: Any) -> Iterator[str]:
-    """The parameters of a function, or of a class's `__init__`."""
+    """Yield the parameters of a function, or of a class's `__init__`."""
     if isinstance(definition, ast.ClassDef):
         for node in definition.body:
             if isinstance(node, ast.FunctionDef) and node.name == "__init__":
@@ -262,7 +262,7 @@ def _parameters(definition: Any) -> Iterator[str]:
 
 
 def _defaults(definition: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters of a function that have a default, with the default."""
+    """Yield the parameters of a function that have a default, with the default."""
     given = getattr(definition, "args", None)
     if given is not None:
         listed = [*given.posonlyargs, *given.args]
@@ -275,13 +275,13 @@ def _defaults(definition: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _head(definition: Any) -> Iterator[Any]:
-    """The decorators and defaults of a function or class: they run when it is defined."""
+    """Yield the decorators and defaults of a function or class: they run when it is defined."""
     yield from definition.decorator_list
     yield from (value for _, value in _defaults(definition))
 
 
 def _drawn_from(node: ast.AST) -> Iterator[str]:
-    """The names of the generators that a statement draws from: `self.rng` of `self.rng.normal(...)`."""
+    """Yield the names of the generators that a statement draws from: `self.rng` of `self.rng.normal(...)`."""
     for child in ast.walk(node):
         if not isinstance(child, ast.Call) or not isinstance(child.func, ast.Attribute):
             continue
@@ -290,7 +290,7 @@ def _drawn_from(node: ast.AST) -> Iterator[str]:
 
 
 def _stores(node: ast.stmt) -> Iterator[str]:
-    """The names that a simple statement or the head of a loop sets or changes: `x`, `self.rng`."""
+    """Yield the names that a simple statement or the head of a loop sets or changes: `x`, `self.rng`."""
     if isinstance(node, ast.If | ast.While | ast.Try):
         return
     parts: list[ast.AST] = [node]
@@ -312,7 +312,7 @@ def _stores(node: ast.stmt) -> Iterator[str]:
 
 
 def _changed_by(node: ast.AST) -> Iterator[str]:
-    """The names that a call may change: the object of a method, and what is shuffled in place."""
+    """Yield the names that a call may change: the object of a method, and what is shuffled in place."""
     if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return
     if isinstance(node.func.value, ast.Name):
@@ -322,7 +322,7 @@ def _changed_by(node: ast.AST) -> Iterator[str]:
 
 
 def _loads(node: ast.AST) -> Iterator[str]:
-    """The names that a piece of code reads: `x`, `self.rng`, and what is called."""
+    """Yield the names that a piece of code reads: `x`, `self.rng`, and what is called."""
     for child in ast.walk(node):
         if isinstance(child, ast.Name):
             yield child.id

@@ -126,7 +126,7 @@ def with_seed(code: str) -> str | None:
 
 
 def _with_argument(code: str, argument: str) -> str:
-    """The code with one more argument in the first call that takes it; unchanged if it is given already."""
+    """Return the code with one more argument in the first call that takes it, unless it is given."""
     name = argument.partition("=")[0]
     if f"{name}=" in code.replace(" ", ""):
         return code

@@ -100,7 +100,7 @@ def iterates_over(code: str, sets: Collection[str]) -> bool:
 
 
 def _seed_changes(tree: ast.AST, code: str, is_nondeterministic: Callable[[str], bool]) -> Iterator[_Change]:
-    """A number in place of the first seed that differs each time, or that is missing."""
+    """Yield a number in place of the first seed that differs each time, or that is missing."""
     for node in ast.walk(tree):
         seeds: list[ast.AST] = []
         if isinstance(node, ast.Call):
@@ -130,7 +130,7 @@ def _seed_changes(tree: ast.AST, code: str, is_nondeterministic: Callable[[str],
 
 
 def _order_changes(tree: ast.AST, sets: Collection[str]) -> Iterator[_Change]:
-    """`sorted(...)` around sets that are iterated over, and around file listings."""
+    """Yield `sorted(...)` around sets that are iterated over, and around file listings."""
     ignored = _order_insensitive(tree)
     for node in ast.walk(tree):
         if id(node) in ignored:
@@ -152,7 +152,7 @@ def _order_changes(tree: ast.AST, sets: Collection[str]) -> Iterator[_Change]:
 
 
 def _hash_changes(tree: ast.AST) -> Iterator[_Change]:
-    """A hash of text that is the same in each process, in place of the first `hash(...)`."""
+    """Yield a hash of text that is the same in each process, in place of the first `hash(...)`."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "hash" and len(node.args) == 1:
             begin, end, _ = _span(node.args[0], "")
@@ -163,13 +163,13 @@ def _hash_changes(tree: ast.AST) -> Iterator[_Change]:
 
 
 def _order_insensitive(tree: ast.AST) -> set[int]:
-    """The ids of nodes whose order does not reach a value."""
+    """Return the ids of nodes whose order does not reach a value."""
     calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and last_name(n) in _ORDER_INSENSITIVE]
     return {id(n) for call in calls for part in call.args for n in ast.walk(part)}
 
 
 def _iterated(node: ast.AST) -> Iterator[ast.AST]:
-    """What a piece of code iterates over in an order that reaches its value."""
+    """Yield what a piece of code iterates over in an order that reaches its value."""
     if isinstance(node, ast.For):
         yield node.iter
     elif isinstance(node, ast.ListComp | ast.GeneratorExp | ast.DictComp):
@@ -199,7 +199,7 @@ def is_set(node: ast.AST, sets: Collection[str] = ()) -> bool:
 
 
 def _lacks_seed(call: ast.Call) -> bool:
-    """Whether a call creates a pipeline that takes a seed and is given none."""
+    """Return whether a call creates a pipeline that takes a seed and is given none."""
     name = last_name(call)
     of_folder = name.endswith(("_dataset_from_directory", "_dataset_from_array"))
     random = name == "random" and ast.unparse(call.func).endswith("Dataset.random")
@@ -209,7 +209,7 @@ def _lacks_seed(call: ast.Call) -> bool:
 
 
 def _defines_seed_option(call: ast.Call) -> bool:
-    """Whether a call defines a command-line option for a seed, as with `argparse`."""
+    """Return whether a call defines a command-line option for a seed, as with `argparse`."""
     return any(
         isinstance(a, ast.Constant) and isinstance(a.value, str) and "seed" in a.value for a in call.args
     )

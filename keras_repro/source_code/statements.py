@@ -127,7 +127,7 @@ def last_name(node: ast.AST) -> str:
 
 
 def _first_line(statement: ast.stmt) -> int:
-    """The line at which a statement begins, with its decorators."""
+    """Return the line at which a statement begins, with its decorators."""
     return min([statement.lineno, *(d.lineno for d in getattr(statement, "decorator_list", ()))])
 
 
@@ -136,7 +136,7 @@ def _last_line(statement: ast.stmt) -> int:
 
 
 def _names(node: ast.AST) -> Iterator[tuple[str, ...]]:
-    """The names and chains of attributes in a piece of code."""
+    """Yield the names and chains of attributes in a piece of code."""
     if isinstance(node, ast.Lambda):
         return
     chain: list[str] = []

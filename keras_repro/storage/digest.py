@@ -40,9 +40,8 @@ def content_digest(buffer: Any, *, parallel: bool = True) -> bytes:
         return blake3.blake3(b"").digest()
     if view.format != "B" or view.ndim != 1:
         view = view.cast("B")
-    if parallel and view.nbytes >= _PARALLEL_BYTES:
-        return blake3.blake3(view, max_threads=blake3.blake3.AUTO).digest()
-    return blake3.blake3(view).digest()
+    threads = blake3.blake3.AUTO if parallel and view.nbytes >= _PARALLEL_BYTES else 1
+    return blake3.blake3(view, max_threads=threads).digest()
 
 
 def tensor_digest(name: str, dtype: str, shape: Iterable[int], content: bytes) -> str:

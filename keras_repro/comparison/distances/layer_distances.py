@@ -96,7 +96,7 @@ def distances(a: LedgerReader, b: LedgerReader, *, places: Literal["all", "ends"
     for number, column in enumerate(columns):
         values[: len(column.values), number] = column.values
         exact[: len(column.exact), number] = column.exact
-    labels = tuple(column_label(*c.place, several_fits=len(fits) > 1) for c in columns)
+    labels = tuple(column.label(several_fits=len(fits) > 1) for column in columns)
     return LayerDistances(
         epochs=labels,
         layers=tuple(layers.names),
@@ -104,7 +104,7 @@ def distances(a: LedgerReader, b: LedgerReader, *, places: Literal["all", "ends"
         values=values,
         exact=exact,
         tensors={label: c.tensors for label, c in zip(labels, columns, strict=True) if c.tensors},
-        complete=bool(columns) and columns[-1].digests == tuple(r.last for r in runs),
+        complete=bool(columns) and _weight_digests(columns[-1].records) == (runs[0].last, runs[1].last),
         notes=tuple(dict.fromkeys(n for run in runs for n in run.notes)),
     )
 
@@ -114,7 +114,7 @@ def _weight_digests(records: _Records) -> tuple[str, str]:
 
 
 def _was_cut_short(ends: _Records, runs: _Runs) -> bool:
-    """Whether one fit was stopped before the other's end: its end cannot be compared then."""
+    """Return whether one fit was stopped before the other's end: its end cannot be compared then."""
     stopped = any(r.extra.get("status") == "stopped" for r in ends)
     return stopped and runs[0].epochs.get(ends[0].fit) != runs[1].epochs.get(ends[1].fit)
 
@@ -141,13 +141,17 @@ class _Layers:
 
 @dataclass(frozen=True)
 class _Column:
-    """The distance of each layer at one place, and whether it is exact."""
+    """The distance of each layer between two records, and whether it is exact."""
 
-    place: tuple[str, int, int | None]  # kind, fit, epoch
-    digests: tuple[str, str]  # of the weights
+    records: _Records
     values: np.ndarray
     exact: np.ndarray
     tensors: tuple[ExactDistance, ...]
+
+    def label(self, *, several_fits: bool) -> str:
+        record = self.records[0]
+        epoch = record.epoch if record.kind == "epoch" else None
+        return column_label(record.kind, record.fit or 0, epoch, several_fits=several_fits)
 
 
 @dataclass(frozen=True)
@@ -163,23 +167,15 @@ class _TensorDistances:
 
 
 def _column(records: _Records, runs: _Runs, layers: _Layers) -> _Column:
-    record = records[0]
     estimated = _from_sketches(*records, runs, layers)
     by_tensor, tensors = _from_snapshots(records, estimated, runs)
-    values, exact = _by_layer(by_tensor, len(layers.names))
-    return _Column(
-        place=(record.kind, record.fit or 0, record.epoch if record.kind == "epoch" else None),
-        digests=_weight_digests(records),
-        values=values,
-        exact=exact,
-        tensors=tensors,
-    )
+    return _Column(records, *_by_layer(by_tensor, len(layers.names)), tensors)
 
 
 def _from_snapshots(
     records: _Records, estimated: _TensorDistances, runs: _Runs
 ) -> tuple[_TensorDistances, tuple[ExactDistance, ...]]:
-    """The distances, exact if both runs kept a snapshot there, and those of the tensors that differ."""
+    """Return the distances, exact if both runs kept a snapshot, and those of the tensors that differ."""
     left, right = (
         snapshot_path(r.ledger.path.parent, record) for r, record in zip(runs, records, strict=True)
     )
@@ -201,7 +197,7 @@ def _from_snapshots(
 
 
 def _from_sketches(left: Record, right: Record, runs: _Runs, layers: _Layers) -> _TensorDistances:
-    """The distance of each tensor by digests and sketches."""
+    """Return the distance of each tensor by digests and sketches."""
     digests = dict(left.tensors.get("weights", {})), dict(right.tensors.get("weights", {}))
     names = list(digests[0] | digests[1])
     sketches = runs[0].sketches(left), runs[1].sketches(right)
@@ -271,7 +267,7 @@ def _plan(
 
 
 def _by_layer(by_tensor: _TensorDistances, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The relative distance of each layer, and whether it is exact.
+    """Return the relative distance of each layer, and whether it is exact.
 
     It is the larger of the distances of a layer's integer weights and of all others.
     """

@@ -68,7 +68,7 @@ def exact_distances(
 
 
 def _verified(record: Record, file: Snapshot, name: str) -> np.ndarray:
-    """The tensor in a snapshot, if its digest is the recorded one."""
+    """Return the tensor in a snapshot, if its digest is the recorded one."""
     values, (dtype, shape) = file.array(name), file.arrays[name]
     if dtype == "string":
         digest = array_digest(name, values)

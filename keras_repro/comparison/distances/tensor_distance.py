@@ -139,7 +139,7 @@ def tap_distance(a: np.ndarray, b: np.ndarray) -> TapDistance:
 
 
 def _scaled(dtype: Any, size: float, scale: float) -> float | None:
-    """A difference in ULPs of the largest element."""
+    """Return a difference in ULPs of the largest element."""
     bits = significand(dtype.name)
     if bits is None or size == math.inf:
         return None
@@ -148,7 +148,7 @@ def _scaled(dtype: Any, size: float, scale: float) -> float | None:
 
 
 def _most_ulps(left: np.ndarray, right: np.ndarray) -> list[int]:
-    """The largest number of representable values from one element to the other; empty if there is none."""
+    """Return the largest number of representable values between two elements, if there is one."""
     if not _has_ulps(left.dtype):
         return []
     numbers = ~(np.isnan(left) | np.isnan(right))
@@ -159,7 +159,7 @@ def _most_ulps(left: np.ndarray, right: np.ndarray) -> list[int]:
 
 
 def _has_ulps(dtype: Any) -> bool:
-    """Whether a dtype is a float whose bits enumerate its values in order: also bfloat16 and float8."""
+    """Return whether the bits of a dtype enumerate its values in order: floats, also bfloat16 and float8."""
     return (dtype.kind == "f" and dtype.itemsize in (2, 4, 8)) or dtype.name in (
         "bfloat16",
         "float8_e4m3fn",
@@ -172,7 +172,7 @@ def _bits(values: Any) -> Any:
 
 
 def _ordered(values: Any) -> Any:
-    """Floats as integers that enumerate the representable values in order."""
+    """Return floats as integers that enumerate the representable values in order."""
     bits = _bits(values).astype("i8")
     lowest = -(1 << (8 * values.dtype.itemsize - 1))
     return np.where(bits < 0, lowest - bits, bits)
