@@ -55,7 +55,6 @@ def write_png(
         ReproError: matplotlib is not installed, or the file cannot be written.
     """
     try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError:
         raise ReproError("a PNG needs matplotlib; install it with: pip install 'keras_repro[plot]'") from None
@@ -64,7 +63,6 @@ def write_png(
     heat_map = heat_map_of(distances, comparison.divergence)
     heights = [*([4.5] if heat_map is not None else []), *(1.8 for _ in metrics)] or [1.0]
     figure = Figure(figsize=(_WIDTH, 1.3 + sum(heights) * 1.15), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = list(figure.subplots(len(heights), squeeze=False, height_ratios=heights)[:, 0])
     _title(figure, comparison, pair)
     if heat_map is not None:

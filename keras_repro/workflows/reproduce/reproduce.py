@@ -68,14 +68,12 @@ class Reproduction:
         preparation: what was run.
         comparison: of the recorded run with the new one.
         grade: how well they agree, with the reason.
-        ledger: the new run's ledger.
         seconds: wall time of the new run.
     """
 
     preparation: Preparation
     comparison: Comparison
     grade: Grade
-    ledger: Path
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -83,7 +81,7 @@ class Reproduction:
         return self.comparison.to_dict() | {
             "command": self.preparation.spec.command,
             "findings": [d.to_dict() for d in self.preparation.differences],
-            "grade": {"name": self.grade.name, "reason": self.grade.reason},
+            "grade": self.grade.to_dict(),
             "seconds": round(self.seconds, 3),
         }
 
@@ -174,15 +172,11 @@ def _graded(preparation: Preparation, folder: Path, outcome: Outcome) -> Reprodu
     comparisons = [compare_ledgers([recorded, open_ledger(p)], same_script=True) for p in paths]
     order = ("identical", "diverged", "incomparable")
     # A script may make several runs: the one that agrees longest is the recorded one.
-    best = min(
-        range(len(paths)), key=lambda i: (order.index(comparisons[i].verdict), -comparisons[i].compared)
-    )
-    comparison = comparisons[best]
+    comparison = min(comparisons, key=lambda c: (order.index(c.verdict), -c.compared))
     return Reproduction(
         preparation=preparation,
         comparison=comparison,
         grade=comparison.grade or grade(comparison, *comparison.ledgers),
-        ledger=paths[best],
         seconds=outcome.seconds,
     )
 

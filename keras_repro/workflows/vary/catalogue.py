@@ -101,7 +101,7 @@ CATALOGUE: tuple[Variation, ...] = (
         why="a machine with fewer CPUs should only be slower",
         pin="pin the thread counts: keras-repro run SCRIPT",
         change=changes.cpu_count,
-        achieved=lambda facts: facts.cpu("available"),
+        achieved=lambda facts: facts.recorded("cpu", "available"),
         alone=True,
     ),
     Variation(
@@ -142,7 +142,7 @@ CATALOGUE: tuple[Variation, ...] = (
         why="numbers, sorting and encodings in files do not depend on who reads them",
         pin="specify the format: open(..., encoding='utf-8'), float() and sorted() without a locale",
         change=changes.other_locale,
-        achieved=lambda facts: facts.variable("LC_ALL") or "not set",
+        achieved=lambda facts: facts.recorded("variables", "LC_ALL") or "not set",
     ),
     Variation(
         name="time-zone",
@@ -150,7 +150,7 @@ CATALOGUE: tuple[Variation, ...] = (
         why="the location of a machine should not influence the training",
         pin="use times with a zone: datetime.now(datetime.UTC)",
         change=changes.time_zone,
-        achieved=lambda facts: facts.variable("TZ") or "not set",
+        achieved=lambda facts: facts.recorded("variables", "TZ") or "not set",
     ),
     Variation(
         name="working-directory",

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from keras_repro.determinism.switch_requests import as_variable
 from keras_repro.ledger.schema import switches_in
+from keras_repro.utils.untrusted_json import as_mapping
 
 WorkspaceKind = Literal["same", "elsewhere", "used"]
 
@@ -58,16 +59,9 @@ class RunFacts:
         """Return the effective value of a switch; None if it is not known."""
         return switches_in(self.header).get(name, {}).get("achieved")
 
-    def variable(self, name: str) -> str | None:
-        """Return an environment variable as it was when the recording began."""
-        return self._environment("variables").get(name)
-
-    def cpu(self, name: str) -> Any:
-        """Return a fact of the CPU."""
-        return self._environment("cpu").get(name)
-
-    def _environment(self, name: str) -> Any:
-        return (self.header.get("environment") or {}).get(name) or {}
+    def recorded(self, part: str, name: str) -> Any:
+        """Return a fact of a part of the recorded environment; None if it was not recorded."""
+        return as_mapping(as_mapping(self.header.get("environment")).get(part)).get(name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +132,7 @@ def instruction_set(baseline: Baseline) -> Change:
     """Cap the instructions below those of this CPU, or below the present cap."""
     if baseline.facts.switch("onednn") is False:
         raise NotTriedError("oneDNN is off, and nothing else uses the cap")
-    flags = set(baseline.facts.cpu("flags") or ())
+    flags = set(baseline.facts.recorded("cpu", "flags") or ())
     able = [cap for cap, flag in _CAPS if flag in flags]
     now = str(baseline.facts.switch("onednn_isa") or "the CPU's")
     named = [cap for cap, _ in _CAPS]

@@ -219,7 +219,7 @@ def test_marked_cell_is_the_divergence(browser: Any, middle: Path) -> None:
     """The mark has the position of the cell, and only that cell is painted as different."""
     for width in (DESK, PHONE):
         browser.open(middle, width=width)
-        cells, mark = browser.box("#cells"), browser.box("#parting")
+        cells, mark = browser.box("#cells"), browser.box("#mark")
         columns = EPOCHS + 1
         expected = cells["left"] + DIVERGENCE.epoch * cells["width"] / columns
         assert mark["left"] == pytest.approx(expected, abs=2)
@@ -250,7 +250,7 @@ def test_marked_cell_is_the_divergence(browser: Any, middle: Path) -> None:
 def test_mark_moves_with_the_divergence(browser: Any, tmp_path: Path) -> None:
     runs = write_run(tmp_path / "a"), write_run(tmp_path / "b", diverges_at=_place(5, 11))
     browser.open(write_page(tmp_path, *runs))
-    cells, mark = browser.box("#cells"), browser.box("#parting")
+    cells, mark = browser.box("#cells"), browser.box("#mark")
     assert mark["left"] == pytest.approx(cells["left"] + 11 * cells["width"] / (EPOCHS + 1), abs=2)
     assert mark["bottom"] == pytest.approx(cells["bottom"], abs=2)
 
@@ -258,7 +258,7 @@ def test_mark_moves_with_the_divergence(browser: Any, tmp_path: Path) -> None:
 def test_identical_runs_have_no_mark(browser: Any, same: Path) -> None:
     browser.open(same)
     assert browser.text("h1") == "Identical, bit for bit"
-    assert browser.run("return document.querySelector('#parting, .differs')") is None
+    assert browser.run("return document.querySelector('#mark, .differs')") is None
     code = "return [...document.querySelectorAll('.known path')].map((p) => p.getAttribute('class'))"
     assert browser.run(code) == ["k0"]
     assert "Every layer is identical, bit for bit, at every epoch." in browser.text()
@@ -271,7 +271,7 @@ def test_runs_of_different_modes_are_not_comparable(browser: Any, tmp_path: Path
     browser.open(write_page(tmp_path, *runs))
     assert browser.text("h1") == "Not comparable"
     assert "one run is observed and the other enforced" in browser.text(".lead")
-    assert browser.run("return document.querySelector('#parting')") is None
+    assert browser.run("return document.querySelector('#mark')") is None
 
 
 def test_divergence_without_distances_is_shown(browser: Any, tmp_path: Path) -> None:
@@ -432,7 +432,7 @@ def test_screen_readers_get_the_content(browser: Any, middle: Path) -> None:
 def test_page_without_scripts_shows_the_facts(browser: Any, middle: Path) -> None:
     browser.open(middle, scripts=False)
     assert not browser.is_seen("#inspect")
-    assert browser.is_seen("#parting")
+    assert browser.is_seen("#mark")
     assert classes_at(browser, DIVERGENCE.layer, DIVERGENCE.epoch, rows=LAYERS, columns=EPOCHS + 1) != []
     row = browser.text(".layers tbody tr")
     assert re.match(r"dense_3 layers/3epoch 7\S", row)
@@ -593,7 +593,7 @@ def test_distances_that_are_no_numbers_are_shown(browser: Any, tmp_path: Path) -
 def test_large_page_is_complete_and_small(browser: Any, large: Path) -> None:
     assert large.stat().st_size < 2_000_000
     browser.open(large)
-    cells, mark = browser.box("#cells"), browser.box("#parting")
+    cells, mark = browser.box("#cells"), browser.box("#mark")
     assert mark["left"] == pytest.approx(cells["left"] + 150 * cells["width"] / 301, abs=2)
     assert mark["top"] == pytest.approx(cells["top"] + 37 * cells["height"] / 100, abs=2)
     shape = {"rows": 100, "columns": 301}
