@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,12 @@ from keras_repro.processes.protocol import RECORDING_FAILED
 from keras_repro.storage.run_folder import LEDGER_NAME, OUTPUT_NAME
 
 _LAST_LINES = 15
+# How the errors of TensorFlow's CPU and GPU operations end.
+_REFUSAL = re.compile(
+    r"(?i)determinism is enabled|determinis\w+ .*implementation .*(available|supported)|"
+    r"determinism is not yet supported"
+)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NOTHING_TRAINED = "no Keras training was observed: nothing to compare"
 _LOOPS = "a custom training loop is observed if it uses a keras.Model or a Keras optimizer"
 
@@ -39,7 +46,8 @@ def raise_for_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
         raise LaunchError(f"{name}: {reason}; the script itself ended well; {kept}")
     if outcome.code != 0:
         output = _last_lines(folder / OUTPUT_NAME)
-        raise LaunchError(f"{name} failed with exit code {outcome.code}; {kept}", output)
+        hint = _refused_operation(output)
+        raise LaunchError(f"{name} failed with exit code {outcome.code}{hint}; {kept}", output)
     if not (folder / LEDGER_NAME).exists():
         raise LaunchError(
             f"{name}: no record was written: the script ended with os._exit, or was replaced by another "
@@ -49,6 +57,21 @@ def raise_for_outcome(outcome: Outcome, folder: Path, *, name: str) -> None:
     if unobserved is not None:
         hint = f"; {_LOOPS}" if unobserved == _NOTHING_TRAINED else ""
         raise LaunchError(f"{name}: {unobserved}; {kept}{hint}")
+
+
+def _refused_operation(output: str) -> str:
+    """Return a hint if TensorFlow refused an operation for determinism's sake; empty if not.
+
+    Args:
+        output: the last lines of the script's output, with its traceback.
+    """
+    refusals = [line.strip() for line in _COLOUR.sub("", output).splitlines() if _REFUSAL.search(line)]
+    if not refusals:
+        return ""
+    return (
+        ": the switch op_determinism is on, and TensorFlow has no deterministic form of an operation "
+        f"({refusals[-1]}). Change the operation, or leave the switch off (without --enforce)"
+    )
 
 
 def _why_unobserved(ledger: LedgerReader) -> str | None:

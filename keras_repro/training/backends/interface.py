@@ -84,6 +84,9 @@ class RandomState(Protocol):
     def wrap_operation_seeds(self, wrapper: Callable[..., Any]) -> None:
         """Wrap the function that seeds operations; its result is `(None, None)` if nothing does."""
 
+    def seed_generators(self, next_seed: Callable[[], int]) -> None:
+        """Seed the generators that would start from entropy."""
+
     def state_variable(self, generator: Any) -> Any:
         """Return the variable with a generator's state, None if it has none yet."""
 

@@ -6,6 +6,7 @@ Importing this module loads no framework. What loads one is imported once the sc
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 import wrapt
 
+from keras_repro.determinism.seeds import derive
 from keras_repro.determinism.tf_runtime import remember_environment
 from keras_repro.errors import ReproError, ResumeError
 from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, Plan
@@ -201,6 +203,10 @@ def _pin_seeds(seed: int) -> None:
     def seed_tensorflow(module: Any) -> None:
         module.config.experimental.enable_op_determinism()
         module.random.set_seed(seed)
+        from keras_repro.training.backends.active import backend
+
+        numbers = itertools.count()
+        backend.random_state.seed_generators(lambda: derive(seed, "tf.random.Generator", next(numbers)))
 
     def seed_keras(module: Any) -> None:
         module.utils.set_random_seed(seed)

@@ -265,6 +265,10 @@ def test_pinned_seeds_reach_every_generator(launched: Any, written: Any, here: P
     script = written(
         "import random, numpy as np, keras, tensorflow as tf\nfrom small import X, Y, build\n"
         "print(random.random(), np.random.rand(), float(tf.random.uniform(())))\n"
+        # Op determinism refuses these two; bare, they start from entropy.
+        "print(float(tf.function(lambda: tf.random.get_global_generator().uniform(()))()))\n"
+        "made = [tf.random.Generator.from_non_deterministic_state() for _ in range(2)]\n"
+        "print(*[float(generator.uniform(())) for generator in made])\n"
         "build(dropout=0.5).fit(X, Y, epochs=1, verbose=0)\n"
     )
     seen = []
@@ -276,6 +280,8 @@ def test_pinned_seeds_reach_every_generator(launched: Any, written: Any, here: P
         child.folder.rename(here / f"seen-{len(seen)}")
     assert seen[0] == seen[1]
     assert not set(seen[1]) & set(seen[2])
+    numbers = [seen[n][0].split()[:6] for n in (1, 2)]
+    assert len({float(number) for run in numbers for number in run}) == 12
 
 
 def test_process_forked_before_keras_is_used_does_not_write_to_the_ledger(

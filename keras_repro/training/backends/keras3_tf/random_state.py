@@ -1,11 +1,12 @@
 """Global random state of Keras 3 and TensorFlow.
 
 Private names checked with Keras 3.15 (`global_state`, `rng_utils`, `_value`) and TensorFlow 2.21
-(`stateful_random_ops.global_generator`, `context.context()._rng`, `random_seed`, `_state_var`).
+(`stateful_random_ops`, `context.context()._rng`, `random_seed`, `_state_var`).
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -72,6 +73,35 @@ def wrap_operation_seeds(wrapper: Callable[..., Any]) -> None:
     from tensorflow.python.framework import random_seed
 
     wrapt.wrap_function_wrapper(random_seed, "get_seed", wrapper)
+
+
+def seed_generators(next_seed: Callable[[], int]) -> None:
+    """Seed the `tf.random.Generator`s that would start from entropy: op determinism refuses to make them.
+
+    Args:
+        next_seed: returns the seed of the next one.
+    """
+    from tensorflow.python.ops import stateful_random_ops as module
+
+    make_global = module.get_global_generator
+    from_entropy = module.Generator.from_non_deterministic_state.__func__
+
+    @functools.wraps(from_entropy)
+    def from_next_seed(cls: Any, alg: Any = None) -> Any:
+        return cls.from_seed(next_seed(), alg)
+
+    @functools.wraps(make_global)
+    def make_global_from_next_seed() -> Any:
+        if module.global_generator is None:
+            with module.ops.init_scope():
+                module.set_global_generator(module.Generator.from_seed(next_seed()))
+        return make_global()
+
+    module.Generator.from_non_deterministic_state = classmethod(from_next_seed)
+    # The public modules hold the function too.
+    for holder in list(sys.modules.values()):
+        if getattr(holder, "__dict__", {}).get(make_global.__name__) is make_global:
+            setattr(holder, make_global.__name__, make_global_from_next_seed)
 
 
 def state_variable(generator: Any) -> Any:
