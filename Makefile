@@ -23,7 +23,7 @@ CACHE ?=
 .NOTPARALLEL:
 
 help:
-	@echo "make demo        train the breast cancer example three times and compare the bits"
+	@echo "make demo        train the breast cancer example, compare the bits of runs and computers"
 	@echo "make test        run all tests"
 	@echo "make planted     score verify --explain on scripts with one planted cause each (NAMES=)"
 	@echo "make varied      score verify --vary on scripts that depend on one variation each (NAMES=)"
@@ -37,6 +37,7 @@ help:
 
 demo: $(DEMO)
 	@$(BIN)/keras-repro verify examples/breast_cancer.py --runs 3
+	@$(BIN)/python examples/portable_fingerprint.py
 
 test: $(TEST)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

@@ -99,9 +99,10 @@ def seed_generators(next_seed: Callable[[], int]) -> None:
 
     module.Generator.from_non_deterministic_state = classmethod(from_next_seed)
     # The public modules hold the function too.
+    name = "get_global_generator"
     for holder in list(sys.modules.values()):
-        if getattr(holder, "__dict__", {}).get(make_global.__name__) is make_global:
-            setattr(holder, make_global.__name__, make_global_from_next_seed)
+        if getattr(holder, "__dict__", {}).get(name) is make_global:
+            setattr(holder, name, make_global_from_next_seed)
 
 
 def state_variable(generator: Any) -> Any:
