@@ -121,6 +121,5 @@ def _shape(described: Sequence[Any]) -> str:
 
 
 def _in_order(*mappings: Mapping[str, Any]) -> list[str]:
-    names = list(dict.fromkeys(n for m in mappings for n in m))
-    known = [n for n in _SECTION_ORDER if n in names]
-    return known + [n for n in names if n not in known]
+    names = dict.fromkeys(n for m in mappings for n in m)
+    return sorted(names, key=lambda name: (*_SECTION_ORDER, name).index(name))  # unknown ones last

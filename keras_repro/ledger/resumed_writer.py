@@ -112,28 +112,23 @@ class ResumedLedgerWriter(LedgerWriter):
 
 def _check_header(recorded: LedgerReader, header: Header) -> None:
     """Raise ResumeError if the headers show that this process would not make the same run."""
-    before, now = (_settings(h) for h in (recorded.header, header.to_dict()))
-    names = [n for n in differing_names(before, now) if _is_known(n, before, now)]
+    settings = _settings(recorded.header), _settings(header.to_dict())
+    # A switch that only one of the processes could read (the other has not loaded BLAS) has not changed.
+    unread = {name for name in settings[0].keys() ^ settings[1].keys() if name.startswith(_SWITCH)}
+    before, now = ({n: v for n, v in s.items() if n not in unread} for s in settings)
+    names = differing_names(before, now)
     if names:
-        values = _differing_values(*({n: settings.get(n) for n in names} for settings in (before, now)))
         raise ResumeError(
-            f"cannot resume {recorded.path}: {', '.join(names)} changed since the interruption{values}. "
-            "Restore it, or use another run folder for a new run"
+            f"cannot resume {recorded.path}: {', '.join(names)} changed since the interruption"
+            f"{_differing_values(before, now)}. Restore it, or use another run folder for a new run"
         )
 
 
 def _settings(header: Mapping[str, Any]) -> dict[str, Any]:
     """Return the settings in a header that decide how the run is made, by name."""
     settings = {name: header.get(name) for name in ("mode", "determinism", "coverage", "seed")}
-    switches = {f"{_SWITCH}{name}": s.get("achieved") for name, s in switches_in(header).items()}
-    return settings | dict(header["policies"]) | switches
-
-
-def _is_known(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    """Return whether a setting counts: a switch that cannot be read yet (no BLAS loaded) has not changed."""
-    if not name.startswith(_SWITCH):
-        return True
-    return name != f"{_SWITCH}hash_seed" and None not in (before.get(name), now.get(name))
+    values = {n: s.get("achieved") for n, s in switches_in(header).items() if n != "hash_seed"}
+    return settings | header["policies"] | {f"{_SWITCH}{n}": v for n, v in values.items() if v is not None}
 
 
 def _differing_values(before: Any, now: Any) -> str:

@@ -80,7 +80,11 @@ def test_other_training_is_refused_at_its_first_record(tmp_path: Path) -> None:
         ({"coverage": "smo"}, "coverage changed"),
         ({"mode": "enforced"}, "mode changed"),
         ({"policies": {"batch_size": 8}}, "batch_size changed"),
-        ({"switches": ({"name": "onednn", "achieved": False},)}, "switch onednn changed"),
+        (
+            {"switches": ({"name": "onednn", "achieved": False}, {"name": "tf32", "achieved": True})},
+            r"/ledger.jsonl: switch onednn changed since the interruption "
+            r"\(switch onednn: True before, False now\)",
+        ),
     ],
 )
 def test_changed_settings_are_named(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
@@ -88,6 +92,13 @@ def test_changed_settings_are_named(tmp_path: Path, changed: dict[str, Any], mes
     folder = ledger_builders.write(tmp_path / "a", RECORDS[:5], **HEADER, switches=switches)
     with pytest.raises(ResumeError, match=message):
         ResumedLedgerWriter(folder, Header(**(HEADER | {"switches": switches} | changed)))
+
+
+def test_switches_that_one_process_could_not_read_have_not_changed(tmp_path: Path) -> None:
+    before = ({"name": "blas_threads", "achieved": 2}, {"name": "hash_seed", "achieved": 1})
+    now = ({"name": "blas_threads", "achieved": None}, {"name": "hash_seed", "achieved": 2})
+    folder = ledger_builders.write(tmp_path / "a", RECORDS[:5], **HEADER, switches=before)
+    ResumedLedgerWriter(folder, Header(**(HEADER | {"switches": now}))).close()
 
 
 def test_steps_are_written_once(tmp_path: Path) -> None:
