@@ -18,6 +18,7 @@ import pytest
 from keras_repro.determinism.tf_runtime import set_op_determinism
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import Outcome
+from keras_repro.processes.interruption import SIGNALS
 from keras_repro.processes.task import Task
 from keras_repro.storage.run_folder import OUTPUT_NAME
 from keras_repro.workflows import verify as verification
@@ -168,7 +169,7 @@ def command(
     for module, name in ((verify, "verify"), (reproduce, "reproduce")):
         forked = partial(getattr(module, name), launcher=forkserver.launcher)
         monkeypatch.setattr(module, name, forked)
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
 
     def run(*arguments: object) -> Answer:
         code = cli.main([str(a) for a in arguments])
@@ -176,7 +177,8 @@ def command(
         return Answer(code, captured.out, captured.err)
 
     yield run
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.fixture

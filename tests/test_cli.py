@@ -261,7 +261,7 @@ def test_traceback_of_the_script_is_shown(command: Any, written: Any, here: Path
 # --- interruption: Ctrl-C and SIGTERM
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_interrupted_verify_ends_its_child_and_keeps_the_ledger(
     process: Any, written: Any, here: Path, number: signal.Signals
 ) -> None:
@@ -280,6 +280,7 @@ def test_interrupted_verify_ends_its_child_and_keeps_the_ledger(
     _, err = verify.communicate()
     assert verify.returncode == 2
     assert err == (
+        f"keras-repro: {number.name}: ending the child processes\n"
         "keras-repro: interrupted: the child process has ended, "
         "its records are kept in .keras_repro/script-1\n"
     )

@@ -52,7 +52,12 @@ def test_script_interrupted_anywhere_is_resumed(run: Run, here: Path) -> None:
     assert _folders("whole") == ["fit-1", "fit-2"]
     steps = Path("steps.txt").read_text().split()
     Path("steps.txt").unlink()
-    for moment, how, code in (("0.1.2", "TERM", 143), ("1.0.2", "INT", 130), ("1.1.0", "KILL", 137)):
+    for moment, how, code in (
+        ("0.0.2", "HUP", 129),
+        ("0.1.2", "TERM", 143),
+        ("1.0.2", "INT", 130),
+        ("1.1.0", "KILL", 137),
+    ):
         shutil.rmtree("run", ignore_errors=True)
         answer = run("--run-dir", "run", "two_fits.py", moment, how)
         assert answer.code == code, answer
@@ -155,6 +160,7 @@ def test_ctrl_c_at_a_terminal_is_one_signal(here: Path) -> None:
     os.close(terminal)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 130, output.decode()
+    assert b"keras-repro: SIGINT: the script writes a snapshot and ends" in output
     assert b"was interrupted by SIGINT: run the same command again to continue in run" in output
     marks = [r for r in open_ledger("run/fit-1").records() if r["kind"] == "snapshot"]
     assert [(m["epoch"], m["step"]) for m in marks] == [(1, 0), (1, 3)]

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import Any, NoReturn
 
 from keras_repro.cli.arguments import parse
 from keras_repro.cli.exit_codes import ERROR, fail
 from keras_repro.cli.internal_error import internal_error_message
 from keras_repro.errors import ReproError
+from keras_repro.processes.interruption import INTERRUPTION
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,8 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; default: those of the process.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
-    # Schedulers stop a job with SIGTERM: end child processes and keep ledgers as for Ctrl-C.
-    signal.signal(signal.SIGTERM, _interrupt)
+    INTERRUPTION.handle_signals()
     try:
         try:
             return _run(arguments)
@@ -44,7 +42,8 @@ def _run(arguments: list[str]) -> int:
     except ReproError as error:
         return fail(error, getattr(error, "output", ""))
     except KeyboardInterrupt:
-        return fail("interrupted: the child process has ended, its records are kept")
+        ended = ": the child process has ended, its records are kept"
+        return fail(f"interrupted{ended if INTERRUPTION.started else ''}")
     except BrokenPipeError:
         raise
     except OSError as error:
@@ -52,6 +51,8 @@ def _run(arguments: list[str]) -> int:
         return fail(f"I/O error: {file}{error.strerror or error}")
     except Exception as error:
         return fail(internal_error_message(error))
+    finally:
+        INTERRUPTION.end_children()
 
 
 def _discard_output() -> None:
@@ -61,7 +62,3 @@ def _discard_output() -> None:
         with contextlib.suppress(AttributeError, OSError, ValueError):
             os.dup2(null, stream.fileno())
     os.close(null)
-
-
-def _interrupt(number: int, frame: Any) -> NoReturn:
-    raise KeyboardInterrupt

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO, Protocol
 
 from keras_repro.errors import LaunchError
+from keras_repro.processes.interruption import INTERRUPTION
 from keras_repro.processes.protocol import CHILD_MODULE, Plan
 from keras_repro.storage.run_folder import OUTPUT_NAME
 
@@ -107,10 +108,13 @@ class Launcher:
             if cwd is not None:
                 stack.enter_context(contextlib.chdir(cwd))
             try:
-                process = self.start_process(command, environment, output)
+                with INTERRUPTION.held():
+                    process = self.start_process(command, environment, output)
+                    child = Child(process, began, has_own_group=keep_output)
+                    INTERRUPTION.add(process.pid, child)
             except OSError as error:
                 raise LaunchError(f"cannot start {sys.executable}: {error.strerror}") from None
-        return Child(process, began, has_own_group=keep_output)
+        return child
 
 
 LAUNCHER = Launcher()
@@ -134,7 +138,10 @@ class Child:
     def poll(self) -> Outcome | None:
         """Return how the child ended, None while it runs."""
         code = self.process.poll()
-        return None if code is None else Outcome(code, time.monotonic() - self.began)
+        if code is None:
+            return None
+        INTERRUPTION.children.pop(self.process.pid, None)
+        return Outcome(code, time.monotonic() - self.began)
 
     def wait(self, poll: Callable[[], None] = lambda: None) -> Outcome:
         """Wait for the child to end.
@@ -161,11 +168,12 @@ class Child:
             (os.killpg if self.has_own_group else os.kill)(self.process.pid, number)
 
     def end(self) -> None:
-        """Interrupt the child; kill it if it does not end in time."""
+        """Interrupt the child; kill it if it does not end in time, or at once after a second signal."""
         for number in (signal.SIGINT, signal.SIGKILL):
-            self.signal(number)
-            deadline = time.monotonic() + _GRACE_SECONDS
-            while time.monotonic() < deadline:
-                if self.process.poll() is not None:
-                    return
-                time.sleep(POLL_SECONDS)
+            with contextlib.suppress(KeyboardInterrupt):
+                self.signal(number)
+                deadline = time.monotonic() + _GRACE_SECONDS
+                while time.monotonic() < deadline:
+                    if self.poll() is not None:
+                        return
+                    time.sleep(POLL_SECONDS)

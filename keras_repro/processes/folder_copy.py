@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from keras_repro.processes.file_listing import is_skipped
+from keras_repro.processes.interruption import SIGNALS
 
 
 def copied_entries(folder: Path | str, skipped: set[Path]) -> Iterator[os.DirEntry[str]]:
@@ -84,11 +85,11 @@ def remove_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def signals_blocked() -> Iterator[None]:
-    """Delay SIGINT and SIGTERM until the end of the block."""
+    """Delay the signals that interrupt a command until the end of the block."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:

@@ -129,6 +129,26 @@ def test_child_that_ignores_interrupts_is_killed(
     assert has_ended(int((here / "pid").read_text()))
 
 
+def test_second_interrupt_kills_the_child_at_once(
+    run: Any, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launch, "_GRACE_SECONDS", 1000)
+
+    def poll() -> None:
+        if (here / "pid").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(
+            "import os, signal, time\n"
+            "signal.signal(signal.SIGINT, lambda *_: os.kill(os.getppid(), signal.SIGINT))\n"
+            "open('part', 'w').write(str(os.getpid()))\nos.rename('part', 'pid')\n"
+            "while True: time.sleep(100)\n",
+            poll=poll,
+        )
+    assert has_ended(int((here / "pid").read_text()))
+
+
 def test_missing_interpreter_is_reported(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nowhere/python")
     with pytest.raises(LaunchError, match=r"^cannot start /nowhere/python: No such file or directory$"):

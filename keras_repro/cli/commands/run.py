@@ -15,6 +15,7 @@ from keras_repro.cli.run_folders import resumable_folder, script_name, single_ru
 from keras_repro.cli.script_task import script_words, task_from_options
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Outcome
+from keras_repro.processes.interruption import SIGNALS, announce
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import NOT_RESUMABLE
 from keras_repro.report.console.terminal import make_console, print_line
@@ -48,11 +49,13 @@ def _wait_for_snapshot(child: Child) -> Outcome:
     """Wait for a child; pass signals on to it, since it writes a snapshot when it is interrupted."""
 
     def pass_on(number: int, frame: Any) -> None:
+        announce(number, "the script writes a snapshot and ends")
         # A terminal sends Ctrl-C to the child too, for which a second one means to stop at once.
         if number != signal.SIGINT or not _is_in_foreground():
             child.signal(number)
 
-    previous = {n: signal.signal(n, pass_on) for n in (signal.SIGINT, signal.SIGTERM)}
+    handled = [n for n in SIGNALS if signal.getsignal(n) is not signal.SIG_IGN]
+    previous = {n: signal.signal(n, pass_on) for n in handled}
     try:
         while (outcome := child.poll()) is None:
             time.sleep(POLL_SECONDS)

@@ -170,7 +170,7 @@ class ReproducibleTrainer:
                 written, from which an interrupted run can be resumed. None: none, or `"epoch"` with `resume`.
             resume: whether to continue the run in `run_dir`, with the fingerprint, weights and history of an
                 uninterrupted run. If there is no run, it begins; if the run is finished, its result is
-                returned. SIGTERM and SIGINT then end the current step and write a snapshot.
+                returned. SIGTERM, SIGHUP and SIGINT then end the current step and write a snapshot.
             snapshots: how many of the newest snapshots are kept, from 1.
             background: whether training continues while a snapshot is written.
             on_snapshot_error: `"warn"` continues training if a snapshot cannot be written, for example on a

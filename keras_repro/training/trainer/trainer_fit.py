@@ -102,7 +102,8 @@ class TrainerFit:
 
     def run(self) -> Run:
         """Train, or return the result of a run that is finished already."""
-        recorder, terminated, refused = None, False, False
+        recorder, refused = None, False
+        terminated: int | None = None
         try:
             recorder = self._open()
             model = self._fresh_model(self._plan.first_batch)
@@ -110,8 +111,8 @@ class TrainerFit:
             if restore_point is not None and self._is_finished(model, recorder, restore_point):
                 return self._finished_run(model, recorder, restore_point)
             return self._train(model, recorder)
-        except Terminated:
-            terminated = True
+        except Terminated as signal:
+            terminated = signal.number
             raise
         except HiddenStateError:
             refused = self._resume is None or not self._resume.continues
@@ -123,8 +124,8 @@ class TrainerFit:
                 recorder.close()
                 if refused:  # nothing was trained: the corrected program can use the same run folder
                     recorder.ledger.path.unlink(missing_ok=True)
-            if terminated:
-                terminate_process()
+            if terminated is not None:
+                terminate_process(terminated)
 
     def _open(self) -> RunRecorder:
         script = script_resume.current()

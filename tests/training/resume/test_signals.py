@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT during a fit: the first signal is noted, the second has its usual effect."""
+"""SIGTERM, SIGHUP and SIGINT during a fit: the first signal is noted, the second has its usual effect."""
 
 from __future__ import annotations
 
@@ -29,11 +29,22 @@ def test_second_signal_of_the_other_kind_is_raised_too() -> None:
             guard.exit()
 
 
-def test_exit_raises_the_exception_of_the_signal() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_exit_raises_the_exception_of_the_signal(number: int) -> None:
     with SignalGuard() as guard:
-        os.kill(os.getpid(), signal.SIGTERM)
-        with pytest.raises(Terminated):
+        os.kill(os.getpid(), number)
+        with pytest.raises(Terminated) as raised:
             guard.exit()
+    assert raised.value.number == number
+
+
+def test_second_hangup_has_no_effect() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with SignalGuard() as guard:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert guard.requested
+            assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_handlers_are_restored() -> None:
