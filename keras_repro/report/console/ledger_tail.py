@@ -44,14 +44,11 @@ class LedgerTail:
     def read(self) -> None:
         """Read the complete lines that were added since the last call."""
         for line in self._file.new_lines():
-            self._take(line)
-
-    def _take(self, line: bytes) -> None:
-        if line.startswith(b'{"kind":"fit"'):
-            record = json.loads(line)
-            self._epochs = int(record.get("arguments", {}).get("epochs") or 0)
-            self._fit, self._epoch = int(record.get("fit", 0)), 0
-            self.first_fit_time = self.first_fit_time or time.monotonic()
-        elif line.startswith(b'{"kind":"epoch"'):
-            self._epoch += 1
-            self.finished_epochs += 1
+            if line.startswith(b'{"kind":"fit"'):
+                record = json.loads(line)
+                self._epochs = int(record.get("arguments", {}).get("epochs") or 0)
+                self._fit, self._epoch = int(record.get("fit", 0)), 0
+                self.first_fit_time = self.first_fit_time or time.monotonic()
+            elif line.startswith(b'{"kind":"epoch"'):
+                self._epoch += 1
+                self.finished_epochs += 1
