@@ -17,7 +17,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
 
 from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import open_ledger
@@ -25,7 +24,7 @@ from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Launcher,
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.task import ChildEnvironment, Task, check_task
-from keras_repro.processes.workspace import WorkspaceCopies
+from keras_repro.processes.workspace import Workspace, WorkspaceCopies
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, remove_runs
 from keras_repro.utils.text import first_few
@@ -33,11 +32,11 @@ from keras_repro.workflows.diagnose import diagnose
 from keras_repro.workflows.vary.catalogue import CATALOGUE, Variation
 from keras_repro.workflows.vary.changes import Baseline, Change, NotTriedError
 from keras_repro.workflows.vary.results import BASELINE, REPEAT, VariationOutcome, Variations
-from keras_repro.workflows.vary.run_starter import RunStarter
 from keras_repro.workflows.vary.varied_run import VariedRun, judge_run, not_tried, read_run_facts
 from keras_repro.workflows.vary.watcher import VariationWatcher
 
 _COPIES = "copies"
+_HASH_SEED = "1"
 _NO_CHANGE = Change(text="the same conditions")
 
 
@@ -76,7 +75,7 @@ class VariationRunner:
     ) -> None:
         check_task(task)
         self._task, self._folder, self._launcher = task, folder, launcher
-        self._jobs = jobs if copy else 1
+        self._keep_going, self._jobs = keep_going, jobs if copy else 1
         self._watcher = watcher or VariationWatcher()
         names = (BASELINE, REPEAT, *(v.name for v in CATALOGUE))
         runs = [folder / n for n in names if os.path.lexists(folder / n / LEDGER_NAME)]
@@ -90,17 +89,19 @@ class VariationRunner:
                 with contextlib.suppress(OSError):  # it holds files of the user's
                     folder.rmdir()
                 raise
-        self._starter = RunStarter(task, folder, copies=self.copies, keep_going=keep_going, launcher=launcher)
+        # Of the baseline: the caller's, always with a hash seed.
+        self._environment = task.environment()
+        if not self._environment.get("PYTHONHASHSEED", "").isdecimal():
+            self._environment["PYTHONHASHSEED"] = _HASH_SEED
         self._changes: dict[str, Change] = {}
+        self._trainings = 0
 
     def __enter__(self) -> VariationRunner:
         if self.copies is not None:
             self.copies.__enter__()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self.copies is not None:
             self.copies.remove()
 
@@ -131,8 +132,8 @@ class VariationRunner:
         return Variations(
             repeat=repeat,
             outcomes=tuple(outcomes),
-            baseline=str(self._starter.ledger(BASELINE)),
-            trainings=self._starter.count,
+            baseline=str(self._baseline),
+            trainings=self._trainings,
             notes=tuple(notes),
         )
 
@@ -149,7 +150,8 @@ class VariationRunner:
         divergence = None if outcome.comparison is None else outcome.comparison.divergence
 
         def conditions(varied: bool) -> ChildEnvironment:
-            return self._starter.diagnosing_conditions(change if varied else _NO_CHANGE)
+            present = change if varied else _NO_CHANGE
+            return self._conditions(present, self._workspace(present))
 
         found = diagnose(
             self._task,
@@ -167,7 +169,7 @@ class VariationRunner:
     def _run_baseline(self, *, keep_used: bool) -> Baseline:
         """Run the baseline; keep the folder that it has used for a later run if it left files there."""
         run = VariedRun(name=BASELINE, change=Change(text="unchanged, with a fixed hash seed"))
-        self._starter.prepare(run)
+        self._prepare(run)
         before = FileListing.below(run.workspace.roots) if run.workspace is not None else None
         outcome = self._start(run).wait(self._watcher.on_poll)
         try:
@@ -193,7 +195,7 @@ class VariationRunner:
         self._watcher.on_end(BASELINE, ended)
         return Baseline(
             facts=read_run_facts(open_ledger(run.folder)),
-            environment=self._starter.environment,
+            environment=self._environment,
             copied=self.copies is not None,
             leftovers=leftovers,
         )
@@ -238,7 +240,7 @@ class VariationRunner:
                     if waiting and slot not in running:
                         run = waiting.pop(0)
                         run.slot = slot
-                        self._starter.prepare(run)
+                        self._prepare(run)
                         running[slot] = (run, self._start(run))
                 for slot, (run, child) in list(running.items()):
                     outcome = child.poll()
@@ -252,14 +254,45 @@ class VariationRunner:
                 child.end()
 
     def _run_alone(self, run: VariedRun) -> VariationOutcome:
-        self._starter.prepare(run)
+        self._prepare(run)
         return self._end(run, self._start(run).wait(self._watcher.on_poll))
+
+    def _prepare(self, run: VariedRun) -> None:
+        """Make a run's folder, and the copy of the user's folder in which it runs."""
+        run.folder = make_run_folder(self._folder / run.name)
+        if self.copies is not None and run.change.workspace == "used":
+            self.copies.restore_used()
+        run.workspace = self._workspace(run.change, run.slot)
+
+    def _workspace(self, change: Change, slot: int = 0) -> Workspace | None:
+        """Return a workspace as a change asks for it; the used one is as the process before has left it."""
+        if self.copies is None:
+            return None
+        if change.workspace == "used":
+            return self.copies.latest()
+        return self.copies.fresh(elsewhere=change.workspace == "elsewhere", slot=slot)
+
+    def _conditions(self, change: Change, workspace: Workspace | None) -> ChildEnvironment:
+        conditions = ChildEnvironment(environment=self._environment).changed(change.variables, change.varied)
+        return conditions if workspace is None else conditions.within(workspace)
 
     def _start(self, run: VariedRun) -> Child:
         self._watcher.on_start(run.name, run.change.text, run.folder / LEDGER_NAME)
-        return self._starter.start(run)
+        self._trainings += 1
+        plan = self._task.plan(run.folder, redirect=True)
+        if run.name != BASELINE and not self._keep_going:
+            plan = replace(plan, reference=str(self._baseline))
+        conditions = self._conditions(run.change, run.workspace)
+        return self._launcher.start(
+            conditions.plan(plan), environment=conditions.environment, cwd=conditions.cwd
+        )
+
+    @property
+    def _baseline(self) -> Path:
+        """The ledger of the baseline."""
+        return (self._folder / BASELINE / LEDGER_NAME).resolve()
 
     def _end(self, run: VariedRun, outcome: Outcome) -> VariationOutcome:
-        result = judge_run(run, outcome, self._starter.ledger(BASELINE))
+        result = judge_run(run, outcome, self._baseline)
         self._watcher.on_end(run.name, result)
         return result
