@@ -16,6 +16,9 @@ HASH_SEEDS_DIFFER = (
     "hash() is the cause"
 )
 
+BY_HAND = "trained by hand"
+"""Start of the names of variables that a custom training loop trains and no model contains."""
+
 _LATENT = {
     "seeds": "seed generator {} differs but was never used: without effect (latent)",
     "captured variables": "captured variable {} differs but never moved",
@@ -74,7 +77,7 @@ def coverage_text(kinds: set[str], letters: str) -> str:
     """Return what a verdict covers, in words.
 
     Args:
-        kinds: the kinds of the equal records that have a digest.
+        kinds: the kinds of the equal records that have a digest, and `BY_HAND`.
         letters: the coverage of both chains.
     """
     trained = kinds & {"epoch"}
@@ -85,6 +88,7 @@ def coverage_text(kinds: set[str], letters: str) -> str:
         "predictions": kinds & {"prediction"},
         "steps outside fit": kinds & {"loop"},
         "the models' state at exit": kinds & {"exit"} and not kinds & {"start", "loop"},
+        "variables trained by hand": kinds & {BY_HAND},
     }
     covered = [name for name, records in present.items() if records]
     missing = [name for name in ("evaluation", "predictions") if not present[name]]
@@ -93,7 +97,10 @@ def coverage_text(kinds: set[str], letters: str) -> str:
     text = " and ".join([", ".join(covered[:-1]), covered[-1]] if len(covered) > 1 else covered)
     if "r" not in letters:
         return f"{text}; what was computed outside fit was not recorded"
-    return text + (f"; {' and '.join(missing)} were not computed outside fit" if missing else "")
+    if not missing:
+        return text
+    was = "was" if missing == ["evaluation"] else "were"
+    return f"{text}; {' and '.join(missing)} {was} not computed outside fit"
 
 
 def caps_text(header: Mapping[str, Any]) -> str:

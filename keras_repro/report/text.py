@@ -40,6 +40,11 @@ def shorten_middle(text: str, longest: int) -> str:
     return f"{text[: longest - 3 - tail]}...{text[len(text) - tail :]}"
 
 
+def cut_end(text: str, longest: int) -> str:
+    """Return the text, or its beginning and `...`."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
 def counted(number: int, noun: str) -> str:
     """Return a number with its noun: `"1 epoch"`, `"2,000 epochs"`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"

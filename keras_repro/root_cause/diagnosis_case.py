@@ -120,10 +120,14 @@ class DiagnosisCase:
         cleared = {d.either.key for d in differences_of(further, EntropyEvent)}
         return suspects + entropy_suspects(differences, cleared=cleared)
 
+    def is_same_event(self) -> bool:
+        """Return whether both processes came to the same event, so that their states can be compared."""
+        return self.report.reference is not None and self.report.reference.key == self.event.key
+
     def differing_tensors(self) -> list[tuple[str, str]]:
         """Return section and name of each tensor that differs in the event, in the order of the state."""
         second, first = _digests(self.event), _digests(self.report.reference)
-        if first is None or second is None:
+        if first is None or second is None or not self.is_same_event():
             return []
         differing = []
         for section in ("weights", "optimizer", "seeds", "metrics", *second):
@@ -231,6 +235,7 @@ class DiagnosisCase:
         evidence: Iterable[str] = (),
         layer: LayerDescription | None = None,
         operation: str | None = None,
+        subject: str | None = None,
     ) -> Explanation:
         """Return an explanation with the position and the layer filled in; by default the tensor's owner."""
         fit, epoch, step = self.position()
@@ -246,6 +251,7 @@ class DiagnosisCase:
             layer_class=owner.layer_class or None,
             variable=tensor,
             operation=operation,
+            subject=subject,
             source=source,
             evidence=tuple(evidence),
             fix=fix,

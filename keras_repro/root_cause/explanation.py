@@ -7,7 +7,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from keras_repro.utils.source_line import SourceLine
@@ -40,6 +41,7 @@ class Explanation:
         layer_class: its class.
         variable: structural name of the first variable that differs.
         operation: type of the operation, None if no operation is involved.
+        subject: what differs, in words, if it is no tensor, such as `"inputs given to fit"`; else None.
         source: the user's line, None if it is not known.
         evidence: what was observed, a line each.
         ruled_out: what was found to agree, a line each.
@@ -58,12 +60,18 @@ class Explanation:
     layer_class: str | None = None
     variable: str | None = None
     operation: str | None = None
+    subject: str | None = None
     source: SourceLine | None = None
     evidence: tuple[str, ...] = ()
     ruled_out: tuple[str, ...] = ()
     fix: str | None = None
     also: tuple[FurtherSource, ...] = ()
     trainings: int = 0
+
+    def with_lines(self, original: Callable[[SourceLine | None], SourceLine | None]) -> Explanation:
+        """Return the explanation with each line replaced by what `original` returns for it."""
+        also = tuple(replace(f, source=original(f.source) or f.source) for f in self.also)
+        return replace(self, source=original(self.source), also=also)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON form."""

@@ -21,12 +21,18 @@ from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
-from keras_repro.processes.task import ChildEnvironment, Task
+from keras_repro.processes.task import ChildEnvironment, Task, Watcher
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.engine import explain
 from keras_repro.storage.divergence_report import DivergenceReport
-from keras_repro.storage.run_folder import DIVERGENCE_NAME, TAPS_NAME, TRACE_NAME, make_run_folder
+from keras_repro.storage.run_folder import (
+    DIVERGENCE_NAME,
+    LEDGER_NAME,
+    TAPS_NAME,
+    TRACE_NAME,
+    make_run_folder,
+)
 from keras_repro.storage.trace_file import BatchEvent, ConstructionEvent, FitEvent, VariableEvent, read_trace
 
 MOST_TRAININGS = 4
@@ -54,7 +60,7 @@ def diagnose(
     *,
     folder: Path,
     launcher: Launcher = LAUNCHER,
-    on_start: Callable[[int], None] = lambda number: None,
+    watcher: Watcher | None = None,
     conditions: Callable[[bool], ChildEnvironment] | None = None,
     varied: str | None = None,
     created: Sequence[str] = (),
@@ -66,7 +72,7 @@ def diagnose(
         divergence: where they diverged, None if not known: no training continues after that epoch.
         folder: gets a folder `1`, `2`, ... for each process.
         launcher: starts each process.
-        on_start: called with the number of each process (from 1) when it starts.
+        watcher: called on progress.
         conditions: returns the conditions of a process, those of the second run if called with True; by
             default the caller's, with another hash seed for the second.
         varied: the difference between these conditions in words, if they were varied.
@@ -82,6 +88,7 @@ def diagnose(
     for number in range(1, MOST_TRAININGS + 1):
         if (folder / str(number) / TRACE_NAME).exists():  # else it holds files of the user's
             shutil.rmtree(folder / str(number))
+    watcher = watcher or Watcher()
     leftover = None
     if created:
         leftover = LeftoverWorkspace(task.script, created, folder / "copies", exclude=folder.parent)
@@ -89,9 +96,9 @@ def diagnose(
 
     def run(hash_seed: int, *, hurried: bool = False, **probe: Any) -> _DiagnosingRun:
         nonlocal trainings
-        trainings += 1
-        on_start(trainings)
+        number, trainings = trainings, trainings + 1
         run_folder = make_run_folder(folder / str(trainings))
+        watcher.on_start(number, run_folder / LEDGER_NAME)
         if conditions is None:
             child = ChildEnvironment(environment=task.environment(hash_seed))
         else:
@@ -101,7 +108,9 @@ def diagnose(
         if leftover is not None:
             child = child.within(leftover.for_process(trainings))
         plan = child.plan(replace(task.plan(run_folder, redirect=True), probe=probe, every="epoch"))
-        outcome = launcher.start(plan, environment=child.environment, cwd=child.cwd).wait()
+        started = launcher.start(plan, environment=child.environment, cwd=child.cwd)
+        outcome = started.wait(lambda: watcher.on_poll(number))
+        watcher.on_end(number, outcome)
         return _ended(outcome, run_folder)
 
     with leftover or contextlib.nullcontext():
@@ -133,7 +142,7 @@ def diagnose(
             )
         )
     if leftover is not None:
-        explanation = replace(explanation, source=leftover.original_line(explanation.source))
+        explanation = explanation.with_lines(leftover.original_line)
     evidence = (*explanation.evidence, *_other_epoch(explanation, divergence))
     return replace(explanation, trainings=trainings, evidence=evidence)
 

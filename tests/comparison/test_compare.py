@@ -87,6 +87,7 @@ def test_result_is_written_as_json(versus):
     [
         ([], "training; evaluation and predictions were not computed outside fit"),
         ([result("evaluation")], "training and evaluation; predictions were not computed outside fit"),
+        ([result("prediction")], "training and predictions; evaluation was not computed outside fit"),
         ([result("evaluation"), result("prediction")], "training, evaluation and predictions"),
     ],
 )
@@ -111,6 +112,12 @@ def test_state_at_exit_is_compared(versus):
     comparison = versus(records, records, a_header=header, b_header=header)
     assert comparison.verdict == "identical"
     assert comparison.covers.startswith("the models' state at exit; ")
+    by_hand = exit_record({"weights": {"trained by hand 0/w": "x"}})
+    comparison = versus([by_hand], [by_hand], a_header=header, b_header=header)
+    assert comparison.covers.startswith("variables trained by hand; ")
+    records = [*training(), by_hand]
+    comparison = versus(records, records, a_header=header, b_header=header)
+    assert comparison.covers.startswith("training and variables trained by hand; ")
 
 
 # Never identical without a digest in common.

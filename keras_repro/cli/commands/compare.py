@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from keras_repro.cli.exit_codes import comparison_exit_code
 from keras_repro.cli.output_files import write_json, write_text
@@ -21,7 +22,9 @@ def command(options: argparse.Namespace) -> int:
     write_json(options, comparison.to_dict())
     if options.html is not None or options.png is not None:
         _draw(options, comparison)
-    print_comparison(comparison, make_console())
+    diagnose = shlex.join(["keras-repro", "diagnose", options.a, options.b])
+    hint = f"{diagnose} re-runs the script to find it"
+    print_comparison(comparison, make_console(), how_to_explain=hint)
     return comparison_exit_code(comparison)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from keras_repro.comparison.result import Comparison
 from keras_repro.errors import LaunchError
 from keras_repro.processes.task import Task
 from keras_repro.report.console.comparison import print_comparison
-from keras_repro.report.console.diagnosis import print_explanation
+from keras_repro.report.console.progress import DiagnosisWatcher
 from keras_repro.report.console.terminal import make_console, print_line
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.workflows.diagnose import MOST_TRAININGS, diagnose
@@ -33,9 +33,10 @@ def command(options: argparse.Namespace) -> int:
     check_output_file(options.json)
     comparison = compare_all([options.a, options.b], same_script=True)
     data = comparison.to_dict()
+    answer = Answer(comparison)
     if comparison.divergence is not None:
         specs = [read_run_spec(ledger) for ledger in comparison.ledgers]
-        comparison = explain(
+        answer = explain(
             task_from_specs(specs),
             comparison,
             parent_folder(options, "diagnosis"),
@@ -44,9 +45,17 @@ def command(options: argparse.Namespace) -> int:
             # The ledger of a callback or a trainer counts only the fits that it saw itself.
             stop_early=all(spec.of_whole_script for spec in specs),
         )
-    print_comparison(comparison, console)
+    print_comparison(answer.comparison, console, answer.explanation)
     write_json(options, data)
     return comparison_exit_code(comparison)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A comparison and why its runs diverged; None if they did not, or if it was not diagnosed."""
+
+    comparison: Comparison
+    explanation: Explanation | None = None
 
 
 def explain(
@@ -58,54 +67,56 @@ def explain(
     *,
     stop_early: bool,
     created: Sequence[str] = (),
-) -> Comparison:
-    """Diagnose why runs diverged, print the explanation, and add it to the comparison.
+    seconds: float | None = None,
+) -> Answer:
+    """Diagnose why runs diverged, and add the cause to the comparison.
 
     Args:
         task: the task of the runs.
         comparison: their comparison; it has a divergence.
         folder: records of the diagnosis go here.
         data: the result for `--json`; it gets the explanation.
-        console: where to print.
+        console: where to print the progress.
         stop_early: whether the trainings may stop after the epoch in which the runs diverged.
         created: files that the first run created and that were not there before.
+        seconds: how long a run takes; None if that is not known.
     """
     divergence = comparison.divergence
     assert divergence is not None
-    explanation = _diagnose(task, divergence, folder, console, stop_early=stop_early, created=created)
+    watcher = DiagnosisWatcher(console, MOST_TRAININGS, seconds)
+    with watcher:
+        explanation = _diagnose(
+            task, divergence, folder, watcher, console, stop_early=stop_early, created=created
+        )
     notes = comparison.notes
     if explanation.cause == "unknown":
         explanation = _with_recorded_evidence(explanation, divergence, data.get("leftovers") or ())
     else:
         # The cause is known, so this note on what might have been the cause is obsolete.
         notes = tuple(n for n in notes if n != HASH_SEEDS_DIFFER)
-    print_explanation(explanation, console)
     data["divergence"] |= explanation.to_divergence()
     data["notes"] = list(notes)
     if explanation.cause != "unknown":
         divergence = replace(divergence, cause=explanation.cause, explanation=explanation.sentence)
-    return replace(comparison, divergence=divergence, notes=notes)
+    return Answer(replace(comparison, divergence=divergence, notes=notes), explanation)
 
 
 def _diagnose(
     task: Task,
     divergence: Divergence,
     folder: Path,
+    watcher: DiagnosisWatcher,
     console: Console,
     *,
     stop_early: bool,
     created: Sequence[str],
 ) -> Explanation:
-
-    def on_start(number: int) -> None:
-        print_line(console, f"diagnosing: training {number} of at most {MOST_TRAININGS}")
-
     if created:
         try:
-            return diagnose(task, divergence, folder=folder, on_start=on_start, created=created)
+            return diagnose(task, divergence, folder=folder, watcher=watcher, created=created)
         except LaunchError as error:  # The script may need files that were not copied.
             print_line(console, f"not diagnosed in a copy of the folder: {error}")
-    return diagnose(task, divergence if stop_early else None, folder=folder, on_start=on_start)
+    return diagnose(task, divergence if stop_early else None, folder=folder, watcher=watcher)
 
 
 def _with_recorded_evidence(

@@ -13,6 +13,7 @@ from keras_repro.cli.run_folders import interruption_reported, parent_folder, sc
 from keras_repro.cli.script_task import command_words, mode_words, task_from_options
 from keras_repro.errors import LaunchError
 from keras_repro.report.console.diagnosis import print_explanation
+from keras_repro.report.console.progress import DiagnosisWatcher
 from keras_repro.report.console.terminal import make_console, print_line, shown_path
 from keras_repro.report.console.variations import VaryWatcher, print_catalogue, print_variations
 from keras_repro.report.html.vary_page import render_variations
@@ -72,9 +73,10 @@ def _explain(result: Variations, runner: VariationRunner, console: Console) -> V
     explained = {}
     for outcome in differing[:_MOST_DIAGNOSED]:
         print_line(console, "")
-        print_line(console, f"why {outcome.name} differs (at most {MOST_TRAININGS} trainings):")
+        print_line(console, f"why {outcome.name} differs:")
         try:
-            explanation = runner.explain(outcome)
+            with DiagnosisWatcher(console, MOST_TRAININGS, outcome.seconds or None) as watcher:
+                explanation = runner.explain(outcome, watcher)
         except LaunchError as error:  # The difference itself is known all the same.
             fail(f"the cause was not found: {error}", error.output)
             continue

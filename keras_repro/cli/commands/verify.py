@@ -6,7 +6,7 @@ import argparse
 from dataclasses import replace
 
 from keras_repro.cli.commands import vary
-from keras_repro.cli.commands.diagnose import explain
+from keras_repro.cli.commands.diagnose import Answer, explain
 from keras_repro.cli.exit_codes import comparison_exit_code, fail
 from keras_repro.cli.output_files import check_output_file, write_json
 from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
@@ -46,10 +46,10 @@ def command(options: argparse.Namespace) -> int:
             watcher=watcher,
         )
     data = result.to_dict()
-    comparison = result.comparison
+    comparison, answer = result.comparison, Answer(result.comparison)
     if options.explain and comparison.divergence is not None:
         try:
-            comparison = explain(
+            answer = explain(
                 task,
                 comparison,
                 folder / "diagnosis",
@@ -58,9 +58,11 @@ def command(options: argparse.Namespace) -> int:
                 # The runs may differ by a file that a run changes at its end: then let the trainings finish.
                 stop_early=not result.leftovers,
                 created=result.created,
+                seconds=result.outcomes[0].seconds,
             )
         except LaunchError as error:  # The divergence itself is known all the same.
             fail(f"the cause was not found: {error}", error.output)
-    print_comparison(comparison, console)
+    hint = "" if options.explain else "--explain re-runs the script to find it"
+    print_comparison(answer.comparison, console, answer.explanation, how_to_explain=hint)
     write_json(options, data)
     return comparison_exit_code(comparison)

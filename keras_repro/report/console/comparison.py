@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -17,8 +17,10 @@ from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record
 from keras_repro.report import environment_text
+from keras_repro.report.console.diagnosis import print_explanation
 from keras_repro.report.console.terminal import print_line, styled
 from keras_repro.report.text import shorten_middle
+from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.digest import section_digest
 from keras_repro.utils.text import escape_control_chars, first_few
 
@@ -31,8 +33,21 @@ _MOST_TENSORS = 5
 _LONGEST_NAME = 44
 
 
-def print_comparison(comparison: Comparison, console: Console) -> None:
-    """Print the table of epochs, the notes, and the verdict with the fingerprint as the last line."""
+def print_comparison(
+    comparison: Comparison,
+    console: Console,
+    explanation: Explanation | None = None,
+    *,
+    how_to_explain: str = "",
+) -> None:
+    """Print the table of epochs, the notes, and the verdict with the fingerprint as the last line.
+
+    Args:
+        comparison: the comparison.
+        console: where to print.
+        explanation: why the runs diverged, if it was diagnosed; it is printed last.
+        how_to_explain: what finds a cause that is unknown.
+    """
     if comparison.verdict != "incomparable":
         _print_epochs(comparison.ledgers, console)
     for note in comparison.notes:
@@ -40,7 +55,7 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     if comparison.verdict == "identical":
         _print_identical(comparison, console)
     elif comparison.divergence is not None:
-        _print_divergence(comparison, console)
+        _print_divergence(comparison, console, explanation, how_to_explain)
 
 
 def distance_lines(summary: DistanceSummary) -> Iterator[str]:
@@ -77,14 +92,21 @@ def _print_identical(comparison: Comparison, console: Console) -> None:
     print_line(console, text, "bold green")
 
 
-def _print_divergence(comparison: Comparison, console: Console) -> None:
+def _print_divergence(
+    comparison: Comparison, console: Console, explanation: Explanation | None, how_to_explain: str
+) -> None:
     divergence = comparison.divergence
     assert divergence is not None
     for line in () if comparison.how_far is None else distance_lines(comparison.how_far):
         print_line(console, line)
     if comparison.grade is not None:
         print_line(console, f"grade: {comparison.grade.name}; {comparison.grade.reason}")
-    print_line(console, f"cause: {divergence.cause}")
+    if explanation is not None:  # it names the cause and the tensors
+        print_line(console, f"diverged: {replace(divergence, explanation=None).describe()}", "bold red")
+        print_explanation(explanation, console)
+        return
+    hint = f" ({how_to_explain})" if divergence.cause == "unknown" and how_to_explain else ""
+    print_line(console, f"cause: {divergence.cause}{hint}")
     others = [t["tensor"] for t in divergence.tensors[1:]]
     if others:
         print_line(console, f"also: {first_few(others, _MOST_TENSORS)}")

@@ -1,35 +1,53 @@
-"""Print a diagnosis: a summary of five lines, then the evidence."""
+"""Print a diagnosis: the evidence, then the summary, so that the output ends on cause, line and fix."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from rich.console import Console
 
 from keras_repro.report.console.terminal import print_line, shown_path, styled
+from keras_repro.report.text import cut_end
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.utils.source_line import SourceLine
+
+_INDENT = 9
 
 
 def print_explanation(explanation: Explanation, console: Console) -> None:
-    """Print why two runs diverged: cause, position, layer or variable, source line, fix, evidence."""
-    for name, text in _summary(explanation).items():
-        console.print(styled((f"{name + ':':<9}", "bold"), (text, "")), soft_wrap=True)
+    """Print why two runs diverged: evidence, position, layer or variable, cause, source line, fix."""
     for heading, details in (("evidence", explanation.evidence), ("ruled out", explanation.ruled_out)):
         if details:
             print_line(console, f"{heading}:", "dim")
         for detail in details:
             print_line(console, f"  - {detail}", "dim")
+    for name, text in _summary(explanation):
+        if name in ("line", "also") and console.is_terminal:  # elsewhere it may be copied whole
+            text = cut_end(text, console.width - _INDENT)
+        console.print(styled((f"{name + ':':<{_INDENT}}", "bold"), (text, "")), soft_wrap=True)
 
 
-def _summary(explanation: Explanation) -> dict[str, str]:
+def _summary(explanation: Explanation) -> Iterator[tuple[str, str]]:
     cause = explanation.cause
+    yield "where", explanation.place or "not found"
+    yield "what", _what(explanation) or "not found"
+    yield "cause", f"{cause}: {explanation.sentence}" if explanation.sentence else cause
+    yield "line", _line(explanation.source) if explanation.source else "not found"
+    yield "fix", explanation.fix or "none known"
+    for further in explanation.also:
+        same = further.fix is None or further.fix == explanation.fix
+        yield "also", _line(further.source) + ("" if same else f" (fix: {further.fix})")
+
+
+def _what(explanation: Explanation) -> str:
+    if explanation.subject is not None:
+        return explanation.subject
     what = " ".join(name for name in (explanation.layer_class, explanation.layer) if name)
     what = ", ".join(name for name in (what, explanation.variable) if name)
     if explanation.operation:
         what = f"{explanation.operation} in {what}" if what else explanation.operation
-    source = explanation.source
-    return {
-        "cause": f"{cause}: {explanation.sentence}" if explanation.sentence else cause,
-        "where": explanation.place or "not found",
-        "what": what or "not found",
-        "line": f"{shown_path(source.file)}:{source.line}: {source.code}" if source else "not found",
-        "fix": explanation.fix or "none known",
-    }
+    return what
+
+
+def _line(source: SourceLine) -> str:
+    return f"{shown_path(source.file)}:{source.line}: {source.code}"

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID
+from rich.table import Column
 from rich.text import Text
 
 from keras_repro.processes.child import Outcome
@@ -26,7 +27,7 @@ class PlainColumn(ProgressColumn):
     """
 
     def __init__(self, template: str) -> None:
-        super().__init__()
+        super().__init__(Column(no_wrap=True))
         self._template = template
 
     def render(self, task: Task) -> Text:
@@ -65,6 +66,8 @@ class ProgressWatcher(LiveDisplay, Watcher):
         runs: the number of runs.
     """
 
+    _title = "run"
+
     def __init__(self, console: Console, runs: int) -> None:
         super().__init__(
             console,
@@ -83,7 +86,7 @@ class ProgressWatcher(LiveDisplay, Watcher):
         """Add the live line of a run."""
         self._began = time.monotonic()
         self._tail = LedgerTail(ledger)
-        title = f"run {number + 1}/{self._runs}"
+        title = f"{self._title} {number + 1}/{self._runs}"
         self._task = self._progress.add_task(title, total=1.0, epochs="starting", left="")
 
     def on_poll(self, number: int) -> None:
@@ -92,8 +95,9 @@ class ProgressWatcher(LiveDisplay, Watcher):
         share = self._tail.share
         taken = time.monotonic() - self._began
         left = self._time_left(number, share, taken)
-        if self._finished_seconds:
-            share = min(1.0, taken / fmean(self._finished_seconds))
+        expected = self._expected_seconds()
+        if expected is not None:
+            share = min(1.0, taken / expected)
         self._progress.update(self._task, completed=share, epochs=self._tail.position, left=left)
 
     def on_end(self, number: int, outcome: Outcome) -> None:
@@ -105,9 +109,14 @@ class ProgressWatcher(LiveDisplay, Watcher):
         ledger = f", {shown_path(self._tail.path)}" if self._tail.path.exists() else ""
         print_line(self._console, f"run {number + 1}/{self._runs}: {outcome.seconds:.1f} s, {epochs}{ledger}")
 
+    def _expected_seconds(self) -> float | None:
+        """Return the mean seconds of the finished runs, None if there are none."""
+        return fmean(self._finished_seconds) if self._finished_seconds else None
+
     def _time_left(self, number: int, share: float, taken: float) -> str:
-        if self._finished_seconds:
-            whole_run = fmean(self._finished_seconds)
+        expected = self._expected_seconds()
+        if expected is not None:
+            whole_run = expected
         elif share > 0 and self._tail.first_fit_time is not None:
             trained = time.monotonic() - self._tail.first_fit_time
             whole_run = taken + trained * (1 - share) / share
@@ -115,6 +124,38 @@ class ProgressWatcher(LiveDisplay, Watcher):
             return ""
         seconds = max(0.0, whole_run - taken) + whole_run * (self._runs - number - 1)
         return f"about {_duration(seconds)} left"
+
+
+class DiagnosisWatcher(ProgressWatcher):
+    """Print a line for each training of a diagnosis; on a terminal, show a live line with the time left too.
+
+    Args:
+        console: where to print.
+        most: the largest number of trainings.
+        known_seconds: seconds of a recorded run, from which the first estimate is made; None if unknown.
+    """
+
+    _title = "training"
+
+    def __init__(self, console: Console, most: int, known_seconds: float | None = None) -> None:
+        super().__init__(console, most)
+        self._known_seconds = known_seconds
+
+    def on_start(self, number: int, ledger: Path) -> None:
+        """Print how long a training takes, as far as that is known, and add its live line."""
+        expected = self._expected_seconds()
+        estimate = "" if expected is None else f", about {_duration(expected)}"
+        print_line(self._console, f"diagnosing: training {number + 1} of at most {self._runs}{estimate}")
+        super().on_start(number, ledger)
+
+    def on_end(self, number: int, outcome: Outcome) -> None:
+        """Remove the live line of a training."""
+        self._finished_seconds.append(outcome.seconds)
+        self._progress.remove_task(self._task)
+
+    def _expected_seconds(self) -> float | None:
+        expected = super()._expected_seconds()
+        return self._known_seconds if expected is None else expected
 
 
 def _duration(seconds: float) -> str:

@@ -62,7 +62,7 @@ def initial_values(case: DiagnosisCase) -> Explanation | None:
     sentence = "weights were created from values that differ"
     if seeds and seeds.get("keras") is None:
         fix = fix or f"{SET_SEED}  # before the model is built"
-        sentence = "no seed was set with Keras, so the initializers start from a random state"
+        sentence = "no seed was set with Keras for the initializers"
         if seeds.get("tensorflow") is not None:
             sentence = "seeds were set with tf.random.set_seed, which Keras 3's initializers do not use"
     return case.explanation(

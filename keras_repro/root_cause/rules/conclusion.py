@@ -41,11 +41,15 @@ def conclude(case: DiagnosisCase, explanation: Explanation) -> Explanation:
 def _evidence(case: DiagnosisCase, explanation: Explanation) -> Iterator[str]:
     tensors = case.differing_tensors()
     if tensors:
+        # The tensor of the explanation comes first; a seed generator's has its time in its name.
+        wanted = explanation.variable or tensors[0][1]
+        tensors = sorted(tensors, key=lambda t: t[1] != wanted and not t[1].startswith(f"{wanted} "))
         shown = ", ".join(name for _, name in tensors[:3]) + (", ..." if len(tensors) > 3 else "")
         count = "1 tensor differs" if len(tensors) == 1 else f"{len(tensors)} tensors differ"
         yield f"{count}: {shown}"
-        first, second = (digest[:16] if digest else "none" for digest in case.digests_of(*tensors[0]))
-        yield f"digests of {tensors[0][1]}: {first} and {second}"
+        if explanation.subject is None:
+            first, second = (digest[:16] if digest else "none" for digest in case.digests_of(*tensors[0]))
+            yield f"digests of {tensors[0][1]}: {first} and {second}"
     yield from explanation.evidence
     yield from case.noticed
     if case.same_with_hash_seed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from keras_repro.root_cause.diagnosis_case import DiagnosisCase
+from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation, FurtherSource
 from keras_repro.root_cause.rules.before_training import configuration, initial_values, seed_generators
@@ -41,21 +41,26 @@ def explain(evidence: Evidence) -> Explanation:
     if found is None:
         source = case.root_line()
         found = case.explanation("unknown", "the cause of the difference was not found", source=source)
-    concluded = conclude(case, found)
-    return _under_conditions(replace(concluded, also=_further_sources(case, concluded)), evidence.varied)
+    return _under_conditions(_with_further_sources(case, conclude(case, found)), evidence.varied)
 
 
-def _further_sources(case: DiagnosisCase, explanation: Explanation) -> tuple[FurtherSource, ...]:
-    """Return the sources of other differences before the first step, which its line does not explain."""
+def _with_further_sources(case: DiagnosisCase, explanation: Explanation) -> Explanation:
+    """Return the explanation with the sources of other differences before the first step."""
     if explanation.cause not in ("initial_weights", "random_state"):
-        return ()
+        return explanation
     sources: dict[SourceLine, FurtherSource] = {}
     for rule in (initial_values, seed_generators, given_data):
         found = rule(case)
         further = None if found is None else conclude(case, found)
         if further and further.source and case.is_source(further.source):
             sources[further.source] = FurtherSource(source=further.source, fix=further.fix)
-    return tuple(further for line, further in sources.items() if line != explanation.source)
+    also = [further for line, further in sources.items() if line != explanation.source]
+    fix = explanation.fix
+    if fix is not None and fix.startswith(SET_SEED):
+        # One call is the fix for all: before the first of these lines.
+        fix = next((f.fix for f in also if f.fix is not None and f.fix.startswith(SET_SEED)), fix)
+        also = [replace(f, fix=fix) if (f.fix or "").startswith(SET_SEED) else f for f in also]
+    return replace(explanation, also=tuple(also), fix=fix)
 
 
 def _under_conditions(explanation: Explanation, varied: str | None) -> Explanation:

@@ -10,6 +10,7 @@ from keras_repro.root_cause.explanation import Explanation
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
 from keras_repro.source_code.statements import statement_text
+from keras_repro.storage.divergence_report import Difference
 from keras_repro.storage.trace_file import (
     BatchEvent,
     ConstructionEvent,
@@ -35,21 +36,25 @@ def given_data(case: DiagnosisCase) -> Explanation | None:
             continue
         same_rows = left.get("rows") and left.get("rows") == right.get("rows")
         root = case.root_line(*case.method_calls())
+        parts = _different_parts(case)
         return case.explanation(
             "data_order" if same_rows else "data_values",
             f"{what} {'holds the same samples in another order' if same_rows else 'has other values'}",
             source=root or next(iter(case.method_calls()), None),
             evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
+            subject=f"{parts} given to fit" if what == _GIVEN_TO_FIT and parts else what,
         )
     return None
 
+
+_GIVEN_TO_FIT = "the data given to fit"
 
 _Description = Mapping[str, Any] | None  # of data, as the ledger has it
 
 
 def _described_data(case: DiagnosisCase) -> Iterator[tuple[str, _Description, _Description]]:
     """Yield a name and both descriptions of each kind of data that could explain the event."""
-    names = {"data": "the data given to fit"}
+    names = {"data": _GIVEN_TO_FIT}
     if {section for section, _ in case.differing_tensors()} <= {"metrics", "results"}:
         names["validation_data"] = "the validation data"
     for fit in case.context(FitEvent):
@@ -65,9 +70,8 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
     batches = case.context(BatchEvent, nearby=True)
     if not isinstance(case.event, StepEndEvent) or not batches:
         return None
-    event, reference = batches[0].event, batches[0].reference
-    others = reference.parts if reference else {}
-    parts = [n for n, digest in (event.parts if event else {}).items() if others.get(n) != digest]
+    event = batches[0].event
+    parts = _parts_that_differ(batches[0])
     # If the inputs agree, the labels do not belong to them: that is no other order.
     change = _change_of_batches(case, event) if "0" in parts or not parts else "other values"
     sentence = {
@@ -79,8 +83,7 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
     if source is None:
         root = case.root_line(*case.method_calls(), nearby=True)
         source = root or next(iter(case.method_calls()), None)
-    names = {"0": "inputs", "1": "labels", "2": "sample weights"} if case.event.position.in_fit else {}
-    different = ", ".join(names.get(p, f"part {p}") for p in parts) or "all"
+    different = _different_parts(case) or "all parts"
     evidence.append(f"parts of the batch that differ: {different}")
     return case.explanation(
         "data_order" if change == "another order" else "data_values",
@@ -88,7 +91,23 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
         source=source,
         evidence=evidence,
         fix=_pipeline_fix(evidence, source),
+        subject=f"{different} of the batch",
     )
+
+
+def _parts_that_differ(batch: Difference[BatchEvent]) -> list[str]:
+    """Return the numbers of the parts of a batch that differ."""
+    others = batch.reference.parts if batch.reference else {}
+    return [n for n, digest in (batch.event.parts if batch.event else {}).items() if others.get(n) != digest]
+
+
+def _different_parts(case: DiagnosisCase) -> str:
+    """Return the parts that differ in the batch of the step, in words; empty if there are none."""
+    batches = case.context(BatchEvent, nearby=True)
+    if not isinstance(case.event, StepEndEvent) or not batches:
+        return ""
+    names = {"0": "inputs", "1": "labels", "2": "sample weights"} if case.event.position.in_fit else {}
+    return " and ".join(names.get(p, f"part {int(p) + 1}") for p in _parts_that_differ(batches[0]))
 
 
 def _change_of_batches(case: DiagnosisCase, event: BatchEvent | None) -> str:

@@ -12,13 +12,14 @@ from keras_repro.storage.trace_file import CheckedEvent, RecordEvent, VariableEv
 def structure(case: DiagnosisCase) -> Explanation | None:
     """Explain runs that took different paths."""
     reference = case.report.reference
-    if reference is not None and reference.key == case.event.key:
+    if case.is_same_event():
         return None
     other = "its end" if reference is None else _in_words(reference)
     return case.explanation(
         "configuration",
         f"one run came to {_in_words(case.event)}, and the other came to {other}",
         source=case.root_line(*case.method_calls(), nearby=True),
+        subject="the number of steps",
     )
 
 

@@ -276,5 +276,6 @@ def _named_metrics(model: Any, result: Any) -> dict[str, Any]:
         compiled = getattr(metric, "metrics", None)  # Keras combines the compiled ones in one metric
         names += [m.name for m in compiled] if compiled else [metric.name]
     if len(names) != len(values):
-        names = [f"result {i}" for i in range(len(values))]
+        # Keras gives no names: a test step of the user's may return any values.
+        names = [f"value {i}" for i in range(1, len(values) + 1)] if len(values) > 1 else ["value"]
     return dict(zip(names, values, strict=True))

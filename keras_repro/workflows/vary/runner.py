@@ -23,7 +23,7 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
-from keras_repro.processes.task import ChildEnvironment, Task, check_task
+from keras_repro.processes.task import ChildEnvironment, Task, Watcher, check_task
 from keras_repro.processes.workspace import Workspace, WorkspaceCopies
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, remove_runs
@@ -137,11 +137,12 @@ class VariationRunner:
             notes=tuple(notes),
         )
 
-    def explain(self, outcome: VariationOutcome) -> Explanation:
+    def explain(self, outcome: VariationOutcome, watcher: Watcher | None = None) -> Explanation:
         """Find out why a run diverged from the baseline, in at most four further trainings.
 
         Args:
             outcome: an outcome of `run`.
+            watcher: called on progress.
 
         Raises:
             LaunchError: a process failed.
@@ -159,11 +160,12 @@ class VariationRunner:
             None if change.workspace == "used" else divergence,
             folder=self._folder / outcome.name / "diagnosis",
             launcher=self._launcher,
+            watcher=watcher,
             conditions=conditions,
             varied=None if outcome.name == REPEAT else f"{outcome.name} ({change.text})",
         )
         if self.copies is not None:
-            found = replace(found, source=self.copies.original_line(found.source))
+            found = found.with_lines(self.copies.original_line)
         return replace(found, fix=outcome.pin or None) if found.fix is None else found
 
     def _run_baseline(self, *, keep_used: bool) -> Baseline:

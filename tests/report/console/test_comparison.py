@@ -14,6 +14,7 @@ from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.report.console.comparison import print_comparison
 from keras_repro.report.console.terminal import make_console
+from keras_repro.root_cause.explanation import Explanation
 
 FRAMEWORKS = {"frameworks": {"tensorflow": "2.21.0", "keras": "3.15.1"}}
 
@@ -157,3 +158,22 @@ def test_values_that_are_not_plain_numbers_are_printed(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / name, precision="nan", matrix=[[1.0, 2.0], [3.0, 4.0]]) for name in "ab"]
     first = printed(runs).splitlines()[1].split("  ")
     assert "nan" in [cell.strip() for cell in first]
+
+
+def test_unknown_cause_is_followed_by_what_finds_it(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", diverges_at=1)]
+    file = io.StringIO()
+    print_comparison(compare_all(runs, same_script=True), make_console(file), how_to_explain="--explain")
+    assert "cause: unknown (--explain)" in file.getvalue().splitlines()
+
+
+def test_explanation_comes_last_and_names_the_cause_once(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path / "a"), make_run(tmp_path / "b", diverges_at=1)]
+    file = io.StringIO()
+    explanation = Explanation(cause="operation", sentence="an operation does not repeat itself")
+    print_comparison(compare_all(runs, same_script=True), make_console(file), explanation)
+    lines = file.getvalue().splitlines()
+    assert [line.partition(":")[0] for line in lines[-6:]] == [
+        "diverged", "where", "what", "cause", "line", "fix",
+    ]  # fmt: skip
+    assert sum("cause:" in line for line in lines) == 1

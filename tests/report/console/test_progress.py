@@ -11,7 +11,7 @@ import pytest
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.processes.child import Outcome
-from keras_repro.report.console.progress import ProgressWatcher
+from keras_repro.report.console.progress import DiagnosisWatcher, ProgressWatcher
 from keras_repro.report.console.terminal import make_console
 
 
@@ -109,3 +109,32 @@ def test_incomplete_line_is_read_later(here: Path) -> None:
         path.write_bytes(whole)
         watcher.on_end(0, Outcome(0, 1.0))
     assert file.getvalue() == "run 1/2: 1.0 s, 2 epochs, growing.jsonl\n"
+
+
+def test_each_training_of_a_diagnosis_is_announced_with_an_estimate(here: Path) -> None:
+    file = io.StringIO()
+    with DiagnosisWatcher(make_console(file), 4, 80.0) as watcher:
+        for number, seconds in enumerate((100.0, 60.0, 90.0)):
+            watcher.on_start(number, here / "1" / "ledger.jsonl")
+            watcher.on_poll(number)
+            watcher.on_end(number, Outcome(0, seconds))
+    assert file.getvalue() == (
+        "diagnosing: training 1 of at most 4, about 1 min 20 s\n"
+        "diagnosing: training 2 of at most 4, about 1 min 40 s\n"
+        "diagnosing: training 3 of at most 4, about 1 min 20 s\n"
+    )
+    file = io.StringIO()
+    with DiagnosisWatcher(make_console(file), 4) as watcher:
+        watcher.on_start(0, here / "1" / "ledger.jsonl")
+    assert file.getvalue() == "diagnosing: training 1 of at most 4\n"
+
+
+def test_terminal_shows_the_time_left_of_a_diagnosis(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "72")
+    monkeypatch.setenv("TERM", "xterm")
+    file = Terminal()
+    with DiagnosisWatcher(make_console(file), 2, 600.0) as watcher:
+        watcher.on_start(0, here / "1" / "ledger.jsonl")
+        watcher.on_poll(0)
+    assert "training 1/2" in file.getvalue()
+    assert "about 20 min 0 s left" in file.getvalue()
