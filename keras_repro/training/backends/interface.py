@@ -92,7 +92,7 @@ class RandomState(Protocol):
 
 
 class Trainer(Protocol):
-    """Hooks into the trainer, and what a model tells about its training."""
+    """Hooks into the trainer, and facts about a model's training."""
 
     @property
     def TRAINER_MODULE(self) -> str:

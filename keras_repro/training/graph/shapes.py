@@ -1,8 +1,8 @@
 """The shapes that the operations of a step work on, for batches of a given size.
 
     graph = shaped_graph(function, spec, samples=32)
-    for operation in shaped_operations(graph):
-        operation.type, operation.inputs, operation.output
+    for operation in backend.graphs.operations_of(graph):
+        shapes_of(operation)                             # ([(32, 4), (4, 3)], (32, 3))
 
 Keras traces a step for batches of any size. Here it is traced once more for one size. Nothing is run, and the
 generators of Python and NumPy are restored afterwards.
@@ -10,30 +10,12 @@ generators of Python and NumPy are restored afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import tensorflow as tf
 
 from keras_repro.determinism.seeds import capture_rng_state, restore_rng_state
 from keras_repro.determinism.thread_rules import Shape
-from keras_repro.training.backends.active import backend
-
-
-@dataclass(frozen=True)
-class ShapedOperation:
-    """An operation and its shapes.
-
-    Attributes:
-        type: its type.
-        inputs: the shapes of its operands.
-        output: the shape of its first result, None if it has none.
-    """
-
-    type: str
-    inputs: tuple[Shape, ...]
-    output: Shape
 
 
 def shaped_graph(single: Any, spec: Any, *, samples: int) -> Any | None:
@@ -55,15 +37,10 @@ def shaped_graph(single: Any, spec: Any, *, samples: int) -> Any | None:
         restore_rng_state(rng_state)
 
 
-def shaped_operations(graph: Any) -> Iterator[ShapedOperation]:
-    """Yield the operations of a traced graph and of the traced functions that it calls."""
-    for operation in backend.graphs.operations_of(graph):
-        outputs = operation.outputs
-        yield ShapedOperation(
-            type=operation.type,
-            inputs=tuple(_shape(t) for t in operation.inputs),
-            output=_shape(outputs[0]) if outputs else None,
-        )
+def shapes_of(operation: Any) -> tuple[list[Shape], Shape]:
+    """Return the shapes of an operation's operands, and of its first result, None if it has none."""
+    outputs = operation.outputs
+    return [_shape(t) for t in operation.inputs], _shape(outputs[0]) if outputs else None
 
 
 def _with_size(spec: Any, samples: int) -> Any:

@@ -1,4 +1,4 @@
-"""Wrap the methods of Keras that a script's record consists of, once the script imports Keras.
+"""Wrap the methods of Keras whose calls a script's ledger records, once the script imports Keras.
 
 Importing this module loads no framework.
 """

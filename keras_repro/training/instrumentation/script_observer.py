@@ -197,9 +197,6 @@ def _pin_seeds(seed: int) -> None:
     """Seed Python's generator now, and NumPy's, TensorFlow's and Keras's when they are imported."""
     random.seed(seed)
 
-    def seed_numpy(module: Any) -> None:
-        module.seed(seed % 2**32)
-
     def seed_tensorflow(module: Any) -> None:
         module.config.experimental.enable_op_determinism()
         module.random.set_seed(seed)
@@ -208,9 +205,7 @@ def _pin_seeds(seed: int) -> None:
         numbers = itertools.count()
         backend.random_state.seed_generators(lambda: derive(seed, "tf.random.Generator", next(numbers)))
 
-    def seed_keras(module: Any) -> None:
-        module.utils.set_random_seed(seed)
-
-    wrapt.register_post_import_hook(seed_numpy, "numpy.random")
-    wrapt.register_post_import_hook(seed_tensorflow, "tensorflow")
-    wrapt.register_post_import_hook(seed_keras, "keras")
+    register = wrapt.register_post_import_hook
+    register(lambda module: module.seed(seed % 2**32), "numpy.random")
+    register(seed_tensorflow, "tensorflow")
+    register(lambda module: module.utils.set_random_seed(seed), "keras")

@@ -1,4 +1,4 @@
-"""Record the `train_on_batch` calls on one model: their results, and the model's state on the way."""
+"""Record the `train_on_batch` calls on one model: their results, and the model's state between them."""
 
 from __future__ import annotations
 

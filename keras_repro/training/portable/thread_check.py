@@ -17,7 +17,7 @@ from keras_repro.determinism.thread_rules import (
     needs_shapes,
 )
 from keras_repro.training.backends.active import backend
-from keras_repro.training.graph.shapes import shaped_operations
+from keras_repro.training.graph.shapes import shapes_of
 
 _UNFUSED = {"_FusedMatMul": "MatMul"}
 
@@ -57,15 +57,15 @@ def find_thread_invariance(
         return ThreadInvariance((1,), tuple(dependent))
     undecided = {_UNFUSED.get(t, t) for t in types if needs_shapes(t)}
     shaped = shapes() if undecided else None
-    operations = [] if shaped is None else [o for o in shaped_operations(shaped) if needs_shapes(o.type)]
+    every = () if shaped is None else backend.graphs.operations_of(shaped)
+    operations = [o for o in every if needs_shapes(o.type)]
     missing = undecided - {o.type for o in operations}
     if missing:
         return ThreadInvariance((1,), tuple(sorted(missing)))
     invariance = ThreadInvariance()
-    for shaped_op in sorted(operations, key=lambda o: o.type):
-        counts = invariant_thread_counts(
-            shaped_op.type, shaped_op.inputs, shaped_op.output, samples=samples, last=last
-        )
+    for operation in sorted(operations, key=lambda o: o.type):
+        inputs, output = shapes_of(operation)
+        counts = invariant_thread_counts(operation.type, inputs, output, samples=samples, last=last)
         if counts != COUNTS:
-            invariance &= ThreadInvariance(counts, (shaped_op.type,))
+            invariance &= ThreadInvariance(counts, (operation.type,))
     return invariance

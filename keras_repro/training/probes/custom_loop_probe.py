@@ -1,8 +1,8 @@
-"""Record the steps of custom training loops: a step ends when an optimizer is applied.
+"""Record the steps of custom training loops.
 
 A step ends when `Optimizer.apply` returns, or the `tf.function` whose graph contains it. The step's batch is
-what that function was called with, or the functions that called layers since the last step, or else the
-layers. Its state is that of the layers that were called, and of the optimizer.
+the arguments of that function. Without one, it is the arguments of the functions that called layers since the
+last step, or else of the layers. The step's state is that of the called layers and of the optimizer.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ def value_digest(value: Any, depth: int = 0) -> bytes | None:
         pairs = list(value.items())[:_MAX_ITEMS]
         return _of_items("dict", (value_digest(p, depth + 1) for p in pairs), len(value))
     if kind in (set, frozenset):
-        # The order of a set is no part of its value: it shows in what is made of it.
+        # The order of a set is not part of its value: it shows in the values that are made of the set.
         digests = sorted(d for v in list(value)[:_MAX_ITEMS] if (d := value_digest(v, depth + 1)) is not None)
         return _of_items("set", iter(digests), len(value))
     # `isinstance` would call an object's `__class__`.

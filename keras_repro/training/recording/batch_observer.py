@@ -1,6 +1,6 @@
 """Wrap a model's training function during one fit, and digest the batches of some steps.
 
-    observer = BatchObserver.of(model, epoch_iterator, due=lambda: True)
+    observer = BatchObserver.of(model, epoch_iterator, due=lambda steps: True)
     observer.install()
     ...                          # Keras makes a step
     observer.seen()              # {"order": "0f3a...", "rows": "77c1..."}
@@ -29,16 +29,16 @@ class BatchObserver(TrainFunctionWrapper):
     Args:
         model: the model.
         feed: passes batches on to the step.
-        due: returns whether the batches of the next call are needed.
+        due: returns whether the batches of the next call are needed, given the number of its steps.
     """
 
-    def __init__(self, model: Any, feed: BatchFeed, due: Callable[[], bool]) -> None:
+    def __init__(self, model: Any, feed: BatchFeed, due: Callable[[int], bool]) -> None:
         super().__init__(model)
         self._feed, self._due = feed, due
         self._batches: list[list[Any]] = []
 
     @classmethod
-    def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[], bool]) -> BatchObserver | None:
+    def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[int], bool]) -> BatchObserver | None:
         """Return an observer of a fit; None if its batches cannot be passed on unchanged."""
         spec = backend.epoch_entry.spec_of_batches(epoch_iterator)
         feed = None if spec is None else BatchFeed.of(spec, int(epoch_iterator.steps_per_execution or 1))
@@ -60,8 +60,8 @@ class BatchObserver(TrainFunctionWrapper):
     def __call__(self, iterator: Any) -> Any:
         """Run the step."""
         self._batches = []
-        is_observed = isinstance(iterator, tf.data.Iterator) and self._feed.fits(iterator) and self._due()
-        if not is_observed:
+        fits = isinstance(iterator, tf.data.Iterator) and self._feed.fits(iterator)
+        if not (fits and self._due(self._feed.at_once)):
             return self.function(iterator)
         batches: list[list[Any]] = []
         for _ in range(self._feed.at_once):

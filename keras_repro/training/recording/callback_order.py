@@ -33,10 +33,16 @@ def append_callback(callbacks: Any, callback: Any, model: Any) -> tuple[Any, Cal
         callback.set_model(model)
         callbacks.callbacks = [*callbacks.callbacks, callback]
         return callbacks, lambda: _remove(callback, callbacks)
+    return [*listed_callbacks(callbacks), callback], lambda: None
+
+
+def listed_callbacks(callbacks: Any) -> list[Any]:
+    """Return the `callbacks` argument of `fit` as a list."""
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        callbacks = callbacks.callbacks
     if callbacks is None:
-        return [callback], lambda: None
-    listed = list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
-    return [*listed, callback], lambda: None
+        return []
+    return list(callbacks) if isinstance(callbacks, list | tuple) else [callbacks]
 
 
 class ModelLogs(keras.callbacks.Callback):

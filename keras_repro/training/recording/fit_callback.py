@@ -179,11 +179,10 @@ class FitCallback(keras.callbacks.Callback):
     def _observe_batches(self) -> bool:
         self._stop_observing()  # Keras does not call on_train_end when fit fails.
         if self.run.options.batches and self._iterator is not None:
-            at_once = int(self._iterator.steps_per_execution or 1)
             self._observer = BatchObserver.of(
                 self.model,
                 self._iterator,
-                due=lambda: self.run.broken is None and self._is_due(self._steps_seen + at_once),
+                due=lambda steps: self.run.broken is None and self._is_due(self._steps_seen + steps),
             )
         return self._observer is not None
 

@@ -7,7 +7,6 @@ ledger.append(files.add(record, state, SketchedWeights(state)))
 
 from __future__ import annotations
 
-import contextlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -80,8 +79,6 @@ class SidecarFiles:
         """Flush the files to disk and close them."""
         recorder, self._recorder = self._recorder, None
         if recorder is not None:
-            with contextlib.suppress(OSError):
-                recorder.sync()
             recorder.close()
 
 

@@ -92,12 +92,10 @@ class SketchRecorder:
             self._writer.append(record.position, record.sections["weights"], list(weights.sketches(changed)))
             self._digests |= digests
 
-    def sync(self) -> None:
-        """Flush the file to disk."""
-        self._writer.sync()
-
     def close(self) -> None:
-        """Close the file."""
+        """Flush the file to disk and close it."""
+        with contextlib.suppress(OSError):
+            self._writer.sync()
         self._writer.close()
 
 

@@ -1,4 +1,4 @@
-"""Read and hash the state of a training again and again, fast: to detect changes only.
+"""Read and hash the state of a training again and again, fast, only to detect changes.
 
     reader = StateReader(model)
     reader.digests()             # {"weights": "0f3a...", "optimizer": ..., "seeds": ..., "metrics": ...}

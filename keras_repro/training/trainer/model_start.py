@@ -15,6 +15,12 @@ from keras_repro.training.state.initial_values import InitialValues
 from keras_repro.training.state.walk import model_state
 
 
+def check_compiled(model: keras.Model, which: str) -> None:
+    """Raise ReproError if a model is not compiled; `which` names it."""
+    if not getattr(model, "compiled", False):
+        raise ReproError(f"{which} is not compiled: call model.compile(...) first")
+
+
 class ModelStart:
     """The values of all variables of a model at the time of this call.
 

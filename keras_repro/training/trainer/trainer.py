@@ -37,11 +37,13 @@ from keras_repro.training.data.plans.select_plan import plan_of
 from keras_repro.training.portable.mode import PortableMode
 from keras_repro.training.recording.recording_options import Every, Keep, OnDivergence, RecordingOptions
 from keras_repro.training.resume.resume_options import OnSnapshotError, ResumeOptions, SnapshotEvery
-from keras_repro.training.trainer.arguments import check_compiled, check_fit_arguments
-from keras_repro.training.trainer.model_start import ModelStart
+from keras_repro.training.trainer.model_start import ModelStart, check_compiled
 from keras_repro.training.trainer.result import Run
 from keras_repro.training.trainer.trainer_fit import FitOptions, TrainerFit
 from keras_repro.utils.arguments import one_of, whole_number
+
+_FIT_ARGUMENTS = ("verbose", "validation_steps", "validation_batch_size", "validation_freq")
+_FIXED_ARGUMENTS = ("batch_size", "shuffle")
 
 
 class ReproducibleTrainer:
@@ -196,7 +198,11 @@ class ReproducibleTrainer:
             SnapshotError: a snapshot cannot be written and `on_snapshot_error` is `"raise"`.
             DivergenceError: the run diverged from the reference and `on_divergence` is `"raise"`.
         """
-        check_fit_arguments(arguments)
+        for name in arguments:
+            if name in _FIXED_ARGUMENTS:
+                raise TypeError(f"{name} is fixed by the trainer: pass it to ReproducibleTrainer, not to fit")
+            if name not in _FIT_ARGUMENTS:
+                raise TypeError(f"fit got an unexpected argument {name!r}")
         recording = RecordingOptions(
             overwrite=overwrite,
             reference=reference,

@@ -23,7 +23,7 @@ from keras_repro.storage.run_folder import new_folder, redirected
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.description import describe_data, is_arrays, validation_parts
 from keras_repro.training.data.plans.plan import DataPlan, FitData
-from keras_repro.training.recording.callback_order import append_callback
+from keras_repro.training.recording.callback_order import append_callback, listed_callbacks
 from keras_repro.training.recording.fit_callback import FitCallback
 from keras_repro.training.recording.fit_context import fit_details
 from keras_repro.training.recording.recording_options import RecordingOptions
@@ -58,14 +58,6 @@ class FitOptions:
     resume: ResumeOptions
     callbacks: Any
     others: Mapping[str, Any]
-
-    @property
-    def listed_callbacks(self) -> list[Any]:
-        """The callbacks as a list."""
-        callbacks = getattr(self.callbacks, "callbacks", self.callbacks)
-        if isinstance(callbacks, list | tuple):
-            return list(callbacks)
-        return [] if callbacks is None else [callbacks]
 
 
 class TrainerFit:
@@ -137,7 +129,7 @@ class TrainerFit:
         options = self._options
         if options.resume.enabled:
             options.resume.check(options.run_dir)
-            check_callbacks(options.listed_callbacks)
+            check_callbacks(listed_callbacks(options.callbacks))
             self._plan.check_resumable()
         folder = new_folder("trainer") if options.run_dir is None else options.run_dir
         if options.resume.enabled:
@@ -166,7 +158,7 @@ class TrainerFit:
         path = recorder.ledger.path  # opening the ledger compares the settings
         ledger = open_ledger(path)
         check_data(ledger, self._details())
-        history = finished_history(model, self._options.listed_callbacks, restore_point)
+        history = finished_history(model, listed_callbacks(self._options.callbacks), restore_point)
         script = script_resume.current()
         if script is not None:
             state = restore_point.metadata.get("launched")
@@ -248,7 +240,7 @@ class TrainerFit:
 
     def _note_process(self, folder: Path, resume: Resume) -> list[str]:
         """Return the processes of this run if they write event files."""
-        if any(isinstance(c, keras.callbacks.TensorBoard) for c in self._options.listed_callbacks):
+        if any(isinstance(c, keras.callbacks.TensorBoard) for c in listed_callbacks(self._options.callbacks)):
             return tensorboard_files.note_process(folder, continues=resume.continues)
         return []
 

@@ -170,7 +170,7 @@ def test_only_batches_of_recorded_steps_are_digested() -> None:
     iterator = iter(_dataset())
     feed = BatchFeed.of(iterator.element_spec, 1)
     assert feed is not None
-    observer = BatchObserver(model, feed, lambda: due.pop(0))
+    observer = BatchObserver(model, feed, lambda _: due.pop(0))
     observer.install()
     observer.install()
     for _ in range(3):
@@ -191,7 +191,7 @@ def test_inner_of_two_observers_may_be_uninstalled_first() -> None:
     for _ in range(2):
         feed = BatchFeed.of(iterator.element_spec, 1)
         assert feed is not None
-        observers.append(BatchObserver(model, feed, lambda: True))
+        observers.append(BatchObserver(model, feed, lambda _: True))
         observers[-1].install()
     model.train_function(iterator)
     assert observers[0].seen() == observers[1].seen() == joint_digests([_parts(next(iter(_dataset())))])

@@ -26,7 +26,7 @@ class OrderedPlan(DataPlan):
         self._size = 0  # what is ordered: samples or batches; 0 if unknown
         self._first_epoch = self._first_step = 0
         self._steps_per_call = 1
-        self._pass: Any = None  # gives one pass at a time, if Keras is to read the data so
+        self._pass: Any = None  # yields one pass at a time, if Keras reads the data pass by pass
 
     def prepare(self, model: keras.Model, epochs: int, initial_epoch: int, first_step: int) -> None:
         self._first_epoch, self._first_step = initial_epoch, first_step
