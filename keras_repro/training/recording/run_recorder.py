@@ -95,13 +95,13 @@ class RunRecorder:
         """Whether the ledger is open."""
         return self._ledger is not None
 
-    def append(self, record: Record) -> Record | None:
-        """Write a record and return it; None if the recording ended early.
+    def append(self, record: Record) -> None:
+        """Write a record, unless the recording ended early.
 
         If the disk is full, the recording ends with a warning; the training continues.
         """
         if self.broken is not None:
-            return None
+            return
         first = self._ledger is None
         try:
             written = self.ledger.append(record)
@@ -111,11 +111,9 @@ class RunRecorder:
             if isinstance(error, ResumeError):
                 raise
             place = position_text(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
-            self._break(place, error)
-            return None
+            return self._break(place, error)
         if self.listener is not None:
             self.listener(written)
-        return written
 
     def append_step(self, record: StepRecord) -> None:
         """Write a step's record; a full disk is handled as by `append`."""
@@ -183,7 +181,8 @@ class RunRecorder:
         warnings.warn(f"keras_repro: {self.broken}; the training continues", stacklevel=3)
 
     def _header(self) -> Header:
-        script = _main_script()
+        # None in a notebook.
+        script: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
         environment = dict(gather(Path.cwd() if script is None else Path(script).resolve().parent))
         environment["frameworks"] = backend.trainer.versions()
         if script is not None and (digest := file_digest(script)) is not None:
@@ -212,9 +211,3 @@ def published_command(script: str | None, module: str | None, arguments: Sequenc
     shown, hidden = redact_arguments(arguments)
     path = None if script is None else redact_path(script)
     return {"script": path, "module": module, "arguments": shown, "hidden": hidden}
-
-
-def _main_script() -> str | None:
-    """Return the path of the script that this process runs; None in a notebook."""
-    path: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
-    return path

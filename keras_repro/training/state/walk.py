@@ -199,7 +199,7 @@ class Walk:
                 self._visit_optimizer(value, path)
 
     def visit_untracked(self, model: Any, path: str) -> list[tuple[Any, str]]:
-        """Name the variables that TensorFlow tracks and no attribute leads to; return them and their paths."""
+        """Name the variables that only TensorFlow's tracking leads to; return them and their paths."""
         found: list[tuple[Any, str]] = []
         deferred = {id(v) for owner, _ in self._deferred for v in _all_variables(owner)}
         for child in backend.variables.tracked_objects(model):

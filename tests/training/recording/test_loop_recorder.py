@@ -353,7 +353,7 @@ def test_failure_of_the_recording_does_not_end_the_training(tmp_path):
         run.guarded("epoch 3"),
     ):
         raise KeyError("name")
-    assert run.append(Record(kind="epoch", fit=0, epoch=3)) is None
+    run.append(Record(kind="epoch", fit=0, epoch=3))
     assert not (tmp_path / "run" / "ledger.jsonl").exists()
     with pytest.raises(ReproError, match="for the user"), run.guarded("epoch 4"):
         raise ReproError("for the user")
