@@ -212,8 +212,8 @@ class DataAdapters(Protocol):
     def py_dataset_adapter(self, dataset: Any, *, like: Any, class_weight: Any, batches: int | None) -> Any:
         """Return a `PyDataset` as an argument of `fit`, with batches in its order."""
 
-    def next_parts(self, iterator: Any, *, dense: bool) -> list[Any]:
-        """Return the next batch, flattened."""
+    def flat_batches(self, iterator: Any, *, dense: bool) -> Iterator[list[Any]]:
+        """Yield the batches of an iterator, flattened."""
 
 
 class Callbacks(Protocol):

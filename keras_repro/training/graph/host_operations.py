@@ -13,6 +13,8 @@ from keras_repro.storage.divergence_report import OperationReport
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.operation_source import user_line_of
 
+_TYPES = backend.graphs.ON_HOST | backend.graphs.CLOCK | STATEFUL_RANDOM
+
 
 def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
     """Yield the host operations of a graph, each after its index among all operations; no layer is named.
@@ -26,7 +28,7 @@ def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
         if not library and _called(node_def):
             definition = graph.as_graph_def(add_shapes=False)
             library = {f.signature.name: f for f in definition.library.function}
-        node = next(filter(_is_host_node, _reached(node_def, library)), None)
+        node = next((n for n in _reached(node_def, library) if n.op in _TYPES), None)
         if node is not None:
             source, seeded = user_line_of(operation), _is_seeded(node)
             yield index, OperationReport(type=node.op, name=operation.name, source=source, seeded=seeded)
@@ -47,10 +49,6 @@ def _reached(node: Any, library: dict[str, Any]) -> Iterator[Any]:
 
 def _called(node: Any) -> list[str]:
     return [a.func.name for a in node.attr.values() if a.HasField("func")]
-
-
-def _is_host_node(node: Any) -> bool:
-    return any(node.op in types for types in (backend.graphs.ON_HOST, backend.graphs.CLOCK, STATEFUL_RANDOM))
 
 
 def _is_seeded(node: Any) -> bool:

@@ -111,7 +111,9 @@ class CustomLoopProbe:
                 self._add_function_inputs(args, kwargs)
                 return wrapped(*args, **kwargs)
         self._in_function, self._applied, self._calls_layers = True, bool(known), bool(known)
-        before, generators = self._copies(), capture_rng_state()
+        before, generators = {}, capture_rng_state()
+        if self._log.needs_copies:
+            before = {id(v): tf.identity(v) for v in self._log.variables.variables()}
         try:
             with self._log.variables.storing_initial_values(before):
                 result = wrapped(*args, **kwargs)
@@ -186,12 +188,6 @@ class CustomLoopProbe:
             self._log.sites.evidence(self._root(), self._current_reader().tensors),
             stepping_threads=threads if threads > 1 else 0,
         )
-
-    def _copies(self) -> dict[int, Any]:
-        """Return copies of all variables by their ids; none if no step is to be replayed."""
-        if not self._log.needs_copies:
-            return {}
-        return {id(v): tf.identity(v) for v in self._log.variables.variables()}
 
     def _changed_seeds(
         self, reader: StateReader, after: Mapping[str, Mapping[str, str]]

@@ -6,6 +6,8 @@ with the same element spec, so that the step runs the same graph.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -108,12 +110,7 @@ class TrainStepProbe(TrainFunctionWrapper):
         spec = iterator.element_spec
         if not all(isinstance(s, tf.TypeSpec) for s in tf.nest.flatten(spec)):
             return [], None, iterator
-        batches = []
-        for _ in range(int(getattr(self._model, "steps_per_execution", 1) or 1)):
-            try:
-                batches.append(next(iterator))
-            except StopIteration:
-                break
+        batches = list(itertools.islice(iterator, int(getattr(self._model, "steps_per_execution", 1) or 1)))
         if not batches:
             return None
         return batches, spec, iterator_like(batches, spec) or iter(batches)
@@ -130,11 +127,10 @@ class TrainStepProbe(TrainFunctionWrapper):
 
     def _remaining_rows(self, iterator: Any, steps: int) -> tuple[tuple[str, ...], ...]:
         rows: list[tuple[str, ...]] = []
-        while isinstance(iterator, tf.data.Iterator) and len(rows) < min(steps, _MAX_REMAINING):
-            try:
-                rows.append(tuple(row_digests(next(iterator))))
-            except (StopIteration, tf.errors.OpError):
-                break
+        if isinstance(iterator, tf.data.Iterator):
+            with contextlib.suppress(tf.errors.OpError):
+                for batch in itertools.islice(iterator, min(steps, _MAX_REMAINING)):
+                    rows.append(tuple(row_digests(batch)))
         return tuple(rows)
 
 

@@ -12,6 +12,7 @@ the step runs the same graph as without the observer. Other steps get Keras's it
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -63,12 +64,8 @@ class BatchObserver(TrainFunctionWrapper):
         fits = isinstance(iterator, tf.data.Iterator) and self._feed.fits(iterator)
         if not (fits and self._due(self._feed.at_once)):
             return self.function(iterator)
-        batches: list[list[Any]] = []
-        for _ in range(self._feed.at_once):
-            try:
-                batches.append(backend.data_adapters.next_parts(iterator, dense=self._feed.dense))
-            except StopIteration:
-                break
+        every_batch = backend.data_adapters.flat_batches(iterator, dense=self._feed.dense)
+        batches = list(itertools.islice(every_batch, self._feed.at_once))
         if not batches:
             return self.function(iterator)  # it is at its end, and raises
         self._batches = batches

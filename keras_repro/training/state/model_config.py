@@ -24,19 +24,16 @@ def model_configuration(model: Any) -> dict[str, Any]:
         `model` (class name), `layers` (a list of `[class, settings]`), `optimizer` (`[class, settings]`).
     """
     layers = [[type(layer).__name__, _settings(layer)] for layer in backend.trainer.flat_layers(model)]
+    optimizer = getattr(model, "optimizer", None)
     return {
         "model": type(model).__name__,
         "layers": _bounded(layers),
-        "optimizer": _described(getattr(model, "optimizer", None)),
+        "optimizer": None if optimizer is None else [type(optimizer).__name__, _settings(optimizer)],
         "loss": _plain(getattr(model, "loss", None)),
         "jit_compile": bool(getattr(model, "jit_compile", False)),
         "run_eagerly": bool(getattr(model, "run_eagerly", False)),
         "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
     }
-
-
-def _described(value: Any) -> Any:
-    return None if value is None else [type(value).__name__, _settings(value)]
 
 
 def _settings(value: Any) -> dict[str, Any]:

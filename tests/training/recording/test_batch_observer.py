@@ -253,10 +253,8 @@ def test_taken_batches_equal_those_of_next(kind: str) -> None:
     dense = BatchFeed(spec, 1).dense
     assert dense == (kind not in ("ragged", "sparse", "ragged and dense"))
     iterator, plain = iter(DATA[kind]()), iter(DATA[kind]())
-    for batch in plain:
-        parts = data_adapters.next_parts(iterator, dense=dense)
+    for parts, batch in zip(data_adapters.flat_batches(iterator, dense=dense), plain, strict=True):
         assert all(map(_same, parts, _parts(batch)))
         assert len(parts) == len(_parts(batch))
     for _ in range(2):
-        with pytest.raises(StopIteration):
-            data_adapters.next_parts(iterator, dense=dense)
+        assert list(data_adapters.flat_batches(iterator, dense=dense)) == []

@@ -7,7 +7,8 @@ Private names checked with Keras 3.15 (`data_adapters` and `_num_samples`, `_inp
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 
@@ -123,28 +124,25 @@ def py_dataset_adapter(dataset: Any, *, like: Any, class_weight: Any, batches: i
     return Adapter(dataset, class_weight=class_weight, shuffle=False)
 
 
-def next_parts(iterator: Any, *, dense: bool) -> list[Any]:
-    """Return the next element of a `tf.data` iterator, flattened.
+def flat_batches(iterator: Any, *, dense: bool) -> Iterator[list[Any]]:
+    """Yield the elements of a `tf.data` iterator, flattened; each is read when it is asked for.
 
     Args:
         iterator: the iterator.
         dense: whether its elements contain plain tensors only, which are read in less than half of the time.
-
-    Raises:
-        StopIteration: the iterator is at its end.
     """
     import tensorflow as tf
 
     resource = getattr(iterator, "_iterator_resource", None)
     if resource is None or not dense or not tf.config.experimental.get_synchronous_execution():
-        return list(tf.nest.flatten(next(iterator), expand_composites=True))
-    try:
-        return list(
-            tf.raw_ops.IteratorGetNext(
+        for element in iterator:
+            yield list(tf.nest.flatten(element, expand_composites=True))
+        return
+    with contextlib.suppress(tf.errors.OutOfRangeError):
+        while True:
+            parts = tf.raw_ops.IteratorGetNext(
                 iterator=resource,
                 output_types=iterator._flat_output_types,
                 output_shapes=iterator._flat_output_shapes,
             )
-        )
-    except tf.errors.OutOfRangeError:
-        raise StopIteration from None
+            yield list(parts)
