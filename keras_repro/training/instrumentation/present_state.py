@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
@@ -36,12 +36,12 @@ class RecordedModel:
     """A model that a fit or a loop has recorded.
 
     Attributes:
-        model: the model.
+        reference: returns the model, None if it no longer exists.
         label: the fit or loop, such as `"fit 0"`.
         digests: digests by section and name in the last record of the fit or loop.
     """
 
-    model: Any
+    reference: Callable[[], Any]
     label: str
     digests: Digests
 
@@ -76,8 +76,8 @@ def exit_state(
         initial: initial values of the variables.
         only_changed: whether variables of `created` with their initial values are latent.
     """
-    recorded = list(recorded)
-    in_models = [*created.values(), *(entry.model for entry in recorded)]
+    others = [(model, entry) for entry in recorded if (model := entry.reference()) is not None]
+    in_models = [*created.values(), *(model for model, _ in others)]
     models = dict(created) | _variables_without_model(in_models, optimizers)
     state = present_state(models)
     tensors, latent = state.tensors, dict(state.latent)
@@ -88,8 +88,8 @@ def exit_state(
             if unchanged:
                 latent[f"{section} of models that were not trained"] = unchanged
         tensors = {s: {n: d for n, d in digests.items() if n in changed} for s, digests in tensors.items()}
-    for entry in recorded:
-        for section, digests in present_state({"": entry.model}).tensors.items():
+    for model, entry in others:
+        for section, digests in present_state({"": model}).tensors.items():
             before = entry.digests.get(section, {})
             tensors[f"{section} after {entry.label}"] = {
                 name: digest for name, digest in digests.items() if before.get(name, digest) != digest

@@ -12,7 +12,6 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,13 +39,6 @@ _MAX_OPTIMIZERS = 4
 _MAX_NUMBERS = 100_000_000
 
 
-@dataclass(frozen=True)
-class _FittedModel:
-    reference: weakref.ref[Any]
-    fit: int
-    digests: Digests
-
-
 class ScriptSession:
     """Record what one process does with Keras models.
 
@@ -69,7 +61,7 @@ class ScriptSession:
         self._results = {"evaluation": 0, "prediction": 0}
         self._loops: OrderedDict[int, TrainOnBatchLoop] = OrderedDict()
         self._loop_count = 0
-        self._fitted: list[_FittedModel] = []
+        self._fitted: list[RecordedModel] = []
         self._last_fitted: Any = None  # kept alive: changes after its fit are recorded at the exit
         self._created: OrderedDict[int, tuple[str, Any]] = OrderedDict()
         self._created_count = 0
@@ -140,9 +132,13 @@ class ScriptSession:
         state = PresentState({}, {}, {})
         with self.run.guarded("the script's exit"):
             self._record_loops()
+            in_loops = [
+                RecordedModel(weakref.ref(loop.model), f"loop {loop.index}", loop.last_digests)
+                for loop in self._loops.values()
+            ]
             state = exit_state(
                 dict(self._created.values()),
-                self._recorded_models(),
+                [*self._fitted, *in_loops],
                 self._optimizers.values(),
                 self._initial,
                 only_changed=bool(self.run.fits or self._loop_count),
@@ -194,7 +190,7 @@ class ScriptSession:
     def _add_fitted(self, model: Any, fit: int, digests: Digests) -> None:
         """Remember a model's state after its fit: it may change until the exit."""
         self._last_fitted = model
-        self._fitted.append(_FittedModel(weakref.ref(model), fit, digests))
+        self._fitted.append(RecordedModel(weakref.ref(model), f"fit {fit}", digests))
 
     def _cover_order(self) -> None:
         """Add the data order to the coverage, if the header is not written yet."""
@@ -213,12 +209,6 @@ class ScriptSession:
     def _record_loops(self) -> None:
         for loop in self._loops.values():
             loop.record()
-
-    def _recorded_models(self) -> list[RecordedModel]:
-        alive = ((entry, entry.reference()) for entry in self._fitted)
-        fitted = [RecordedModel(m, f"fit {entry.fit}", entry.digests) for entry, m in alive if m is not None]
-        loops = self._loops.values()
-        return fitted + [RecordedModel(loop.model, f"loop {loop.index}", loop.last_digests) for loop in loops]
 
     def _record_result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if not self._is_outermost() or self.run.closed:
