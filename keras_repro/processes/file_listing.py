@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from keras_repro.provenance.module_lookup import script_file
+
 _MOST_FILES = 20_000
 # Folders of tools, whose files a script neither reads nor leaves.
 SKIPPED = {
@@ -51,7 +53,7 @@ class FileListing:
         """
         roots = {Path.cwd()}
         if script is not None:
-            roots.add(Path(script).resolve().parent)
+            roots.add(script_file(script).resolve().parent)
         return cls.below(roots, exclude=exclude)
 
     @classmethod

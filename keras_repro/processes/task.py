@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER, Portability
 from keras_repro.determinism.switch_requests import requests_in
@@ -25,7 +26,7 @@ from keras_repro.errors import LaunchError
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.protocol import Plan
 from keras_repro.processes.workspace import Workspace
-from keras_repro.provenance.module_lookup import is_there
+from keras_repro.provenance.module_lookup import is_there, script_file
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,9 +158,11 @@ def check_task(task: Task) -> None:
             f"{path} is a notebook: call trainer.verify(...) of kr.ReproducibleTrainer in it, "
             "or export it with 'jupyter nbconvert --to script'"
         )
-    if path.is_dir():
-        raise LaunchError(f"{path} is a folder: give a script, or -m and a module")
+    if path.is_dir() and not script_file(path).is_file():
+        raise LaunchError(f"{path} is a folder without __main__.py: give a script, or -m and a module")
     if not path.exists():
         raise LaunchError(f"no script at {path}")
-    if not os.access(path, os.R_OK):
+    if not os.access(script_file(path), os.R_OK):
         raise LaunchError(f"cannot read {path}: permission denied")
+    if is_zipfile(path) and not {"__main__.py", "__main__.pyc"} & set(ZipFile(path).namelist()):
+        raise LaunchError(f"{path} is an archive without __main__.py: give a script")

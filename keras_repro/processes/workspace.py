@@ -21,6 +21,7 @@ from types import TracebackType
 from keras_repro.errors import LaunchError
 from keras_repro.processes.copy_survey import CopySurvey, size_text
 from keras_repro.processes.folder_copy import copy_folder, remove_folder, signals_blocked
+from keras_repro.provenance.module_lookup import script_file
 from keras_repro.utils.source_line import SourceLine
 
 _SAME, _ELSEWHERE, _USED, _BEFORE = "here", "elsewhere/another-place", "used", "before"
@@ -70,7 +71,7 @@ class WorkspaceCopies:
         self._skipped = {exclude.resolve(), self._folder}
         survey = CopySurvey(self._skipped)
         roots: list[Path] = []
-        for path in [self._cwd] + ([self._script.parent] if self._script is not None else []):
+        for path in [self._cwd] + ([script_file(self._script).parent] if self._script is not None else []):
             if not any(path.is_relative_to(root) for root in roots):
                 project = survey.project(path)
                 roots = [*(r for r in roots if not r.is_relative_to(project)), project]

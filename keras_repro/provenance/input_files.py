@@ -23,6 +23,7 @@ from typing import Any
 
 import blake3
 
+from keras_repro.provenance.module_lookup import script_file
 from keras_repro.provenance.redaction import public_file
 from keras_repro.utils.untrusted_json import as_mapping, as_mappings
 
@@ -55,7 +56,7 @@ def roots(script: str | os.PathLike[str] | None) -> dict[str, Path]:
     """Return the folders from which files are named, by name; the first that contains a file is used."""
     folders = {"working folder": Path.cwd()}
     if script is not None:
-        folders["script's folder"] = Path(script).resolve().parent
+        folders["script's folder"] = script_file(script).resolve().parent
     base = os.environ.get("KERAS_HOME")
     with contextlib.suppress(RuntimeError):  # no home folder
         folders["Keras's folder of datasets"] = (Path(base) if base else Path.home() / ".keras") / "datasets"

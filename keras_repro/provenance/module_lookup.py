@@ -1,4 +1,4 @@
-"""Find the file of a module without running any of its code.
+"""Find the file of a module or script without running any of its code.
 
 >>> is_there("json.tool"), is_there("no_such_module")
 (True, False)
@@ -12,6 +12,7 @@ import contextlib
 import importlib.machinery
 import importlib.util
 import os
+import sys
 from pathlib import Path
 
 
@@ -39,6 +40,19 @@ def main_file(module: str) -> Path | None:
             if candidate.is_file() and (rest or candidate.name == "__main__.py"):
                 return candidate
     return None
+
+
+def script_file(script: str | os.PathLike[str]) -> Path:
+    """Return the file that `python SCRIPT` runs: of a folder its `__main__.py`; an archive is one file."""
+    path = Path(script)
+    return path / "__main__.py" if path.is_dir() else path
+
+
+def running_script() -> str | None:
+    """Return the path of the script that this process runs, an archive's own; None in a notebook."""
+    path: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
+    archive = os.path.dirname(path or "")
+    return archive if os.path.isfile(archive) else path
 
 
 def _spec(top: str, folder: str | os.PathLike[str]) -> importlib.machinery.ModuleSpec | None:

@@ -12,12 +12,14 @@ from types import FrameType
 from typing import Any
 
 from keras_repro.source_code.ownership import is_users_file
+from keras_repro.source_code.statements import SourceFile
 from keras_repro.utils.source_line import SourceLine
 
 
 def source_line(file: str, line: int, function: str = "") -> SourceLine:
     """Return a line of a file with its text."""
-    return SourceLine(file=file, line=line, code=linecache.getline(file, line).strip(), function=function)
+    code = linecache.getline(file, line).strip() or "".join(SourceFile(file).lines[line - 1 : line]).strip()
+    return SourceLine(file=file, line=line, code=code, function=function)
 
 
 def frames_from(frame: FrameType | None) -> Iterator[FrameType]:

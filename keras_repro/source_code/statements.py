@@ -11,6 +11,8 @@ import ast
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile, ZipFile
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
@@ -29,11 +31,10 @@ class SourceFile:
         self.lines: list[str] = []
         self.tree = ast.Module(body=[], type_ignores=[])
         try:
-            with open(path, "rb") as opened:
-                content = opened.read()
+            content = _content(path)
             self.lines = content.decode(errors="replace").splitlines()
             self.tree = ast.parse(content)
-        except (OSError, SyntaxError, ValueError):
+        except (OSError, SyntaxError, ValueError, KeyError, BadZipFile):
             pass
 
     def statement_at(self, line: int) -> ast.stmt | None:
@@ -124,6 +125,15 @@ def last_name(node: ast.AST) -> str:
     """Return the last name of what is called, set or read: `f` of `module.f(x)`; empty if it has none."""
     inner = node.func if isinstance(node, ast.Call) else node
     return str(getattr(inner, "id", getattr(inner, "attr", "")))
+
+
+def _content(path: str) -> bytes:
+    """Return the bytes of a file, also of one in an archive."""
+    archive = next((p for p in Path(path).parents if p.is_file()), None)
+    if archive is None:
+        return Path(path).read_bytes()
+    with ZipFile(archive) as opened:
+        return opened.read(Path(path).relative_to(archive).as_posix())
 
 
 def _first_line(statement: ast.stmt) -> int:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from zipfile import ZipFile
+
 import pytest
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes.task import Task, check_task
+from keras_repro.provenance.input_files import roots
 
 
 @pytest.mark.parametrize(
@@ -13,12 +17,26 @@ from keras_repro.processes.task import Task, check_task
     [
         ("none.py", "no script at none.py"),
         ("book.ipynb", "book.ipynb is a notebook: call trainer.verify"),
-        (".", ". is a folder: give a script, or -m and a module"),
+        (".", ". is a folder without __main__.py: give a script, or -m and a module"),
+        ("app.pyz", "app.pyz is an archive without __main__.py: give a script"),
     ],
 )
-def test_missing_script_is_refused(name: str, message: str) -> None:
+def test_missing_script_is_refused(here: Path, name: str, message: str) -> None:
+    with ZipFile("app.pyz", "w") as archive:
+        archive.writestr("train.py", "")
     with pytest.raises(LaunchError, match=f"^{message}"):
         check_task(Task(script=name))
+
+
+def test_archive_and_folder_with_a_main_module_are_scripts(here: Path) -> None:
+    with ZipFile("app.pyz", "w") as archive:
+        archive.writestr("__main__.py", "")
+    (here / "app").mkdir()
+    (here / "app" / "__main__.py").write_text("")
+    for name in ("app.pyz", "app"):
+        check_task(Task(script=name))
+    assert roots("app")["script's folder"] == here / "app"
+    assert roots("app.pyz")["script's folder"] == here
 
 
 def test_child_has_the_environment_of_its_task(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
+
+import pytest
 
 from keras_repro.source_code.call_site import (
     calling_object,
@@ -13,6 +17,7 @@ from keras_repro.source_code.call_site import (
     user_call_site,
     user_frame,
 )
+from keras_repro.source_code.statements import statements_of
 from keras_repro.utils.source_line import SourceLine
 
 HERE = str(Path(__file__))
@@ -70,3 +75,15 @@ def test_frames_are_innermost_first() -> None:
     assert frames[-1].f_back is None
     assert user_frame(frame) is frame
     assert (user_frame(None), user_call_site(None), list(frames_from(None))) == (None, None, [])
+
+
+def test_line_in_an_archive_has_its_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with ZipFile(tmp_path / "app.pyz", "w") as archive:
+        archive.writestr("in_archive.py", "import sys\n\ndef frame():\n    return sys._getframe()\n")
+    monkeypatch.syspath_prepend(tmp_path / "app.pyz")
+    frame = importlib.import_module("in_archive").frame()
+    site = user_call_site(frame)
+    assert site is not None
+    assert (site.file, site.line) == (str(tmp_path / "app.pyz" / "in_archive.py"), 4)
+    assert site.code == "return sys._getframe()"
+    assert statements_of(site.file)[4].names[0] == ("sys",)

@@ -20,6 +20,7 @@ from keras_repro.determinism.tf_runtime import remember_environment
 from keras_repro.errors import ReproError, ResumeError
 from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, Plan
 from keras_repro.provenance import input_files
+from keras_repro.provenance.module_lookup import running_script
 from keras_repro.storage.run_folder import LEDGER_NAME, UNOBSERVED, redirect_runs
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.instrumentation.keras_hooks import KerasHooks
@@ -137,7 +138,7 @@ class ScriptObserver:
 
     def _inputs(self) -> dict[str, Any]:
         """Return the files that the script has read; the header has the digest of the script itself."""
-        script = os.path.realpath(getattr(sys.modules.get("__main__"), "__file__", None) or "")
+        script = os.path.realpath(running_script() or "")
         paths = [p for p in self._files.paths() if os.path.realpath(p) != script]
         return input_files.describe(paths, self._roots)
 

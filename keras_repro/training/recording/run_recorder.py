@@ -22,6 +22,7 @@ from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.provenance.environment import gather
 from keras_repro.provenance.input_files import file_digest
+from keras_repro.provenance.module_lookup import running_script
 from keras_repro.provenance.redaction import redact_arguments, redact_path
 from keras_repro.storage.digest import section_digest
 from keras_repro.storage.run_folder import make_run_folder, redirected
@@ -182,7 +183,7 @@ class RunRecorder:
 
     def _header(self) -> Header:
         # None in a notebook.
-        script: str | None = getattr(sys.modules.get("__main__"), "__file__", None)
+        script = running_script()
         environment = dict(gather(Path.cwd() if script is None else Path(script).resolve().parent))
         environment["frameworks"] = backend.trainer.versions()
         if script is not None and (digest := file_digest(script)) is not None:

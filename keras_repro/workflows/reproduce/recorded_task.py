@@ -14,6 +14,7 @@ from keras_repro.processes.hash_seeds import hash_seeds
 from keras_repro.processes.task import Task, check_task
 from keras_repro.provenance.environment import VARIABLES
 from keras_repro.provenance.input_files import changed_files, file_digest, roots
+from keras_repro.provenance.module_lookup import script_file
 from keras_repro.utils.text import first_few
 from keras_repro.workflows.reproduce.run_spec import RunSpec
 
@@ -118,7 +119,7 @@ def _check_version(path: Path, specs: Sequence[RunSpec]) -> None:
     recorded = {s.code for s in specs if s.code is not None}
     if len(recorded) > 1:
         raise LaunchError(f"the runs were made with different versions of {path}: nothing to diagnose")
-    if recorded and file_digest(path) not in recorded:
+    if recorded and file_digest(script_file(path)) not in recorded:
         raise LaunchError(f"{path} has changed since the runs were made: restore the recorded version")
 
 

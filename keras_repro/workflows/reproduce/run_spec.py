@@ -19,7 +19,7 @@ from keras_repro.errors import LaunchError
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import switches_in
 from keras_repro.provenance.environment import VARIABLES
-from keras_repro.provenance.module_lookup import main_file
+from keras_repro.provenance.module_lookup import main_file, script_file
 from keras_repro.provenance.redaction import HIDDEN, redact_value
 from keras_repro.utils.untrusted_json import as_mapping, as_sequence, as_text
 
@@ -84,7 +84,7 @@ class RunSpec:
         """The script's file in the user's own tree, found without importing anything; None without one."""
         if self.script is None:
             return main_file(str(self.module))
-        path = Path(self.script)
+        path = script_file(self.script)
         return path if not self.is_outside and path.is_file() else None
 
 

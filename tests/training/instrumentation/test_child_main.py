@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import py_compile
 import sys
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile
 
 import keras
 import pytest
 import tensorflow
+from blake3 import blake3
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes.outcome import raise_for_outcome
@@ -27,20 +30,24 @@ print(Own.__module__, isinstance(__builtins__, type(os)), sys.modules["__main__"
 """
 
 
-@pytest.mark.parametrize("module", [None, "package.part", "package"])
+@pytest.mark.parametrize(
+    "what", ["script.py", "script.pyc", "app.pyz", "package", "-m package.part", "-m package"]
+)
 def test_script_is_main_as_in_python(
-    launched: Any, written: Any, process: Any, here: Path, module: str | None
+    launched: Any, written: Any, process: Any, here: Path, what: str
 ) -> None:
     text = f'"""The script."""\n{MAIN}'
-    written(text)
+    py_compile.compile(written(text), "script.pyc")
+    with ZipFile("app.pyz", "w") as archive:
+        archive.writestr("__main__.py", text)
     (here / "package").mkdir()
     for name in ("__init__.py", "part.py", "__main__.py"):
         (here / "package" / name).write_text(text if name != "__init__.py" else "value = 1\n")
-    command = ["script.py"] if module is None else ["-m", module]
-    direct = process(*command, "--one", "two words")
+    direct = process(*what.split(), "--one", "two words")
     expected, _ = direct.communicate()
     assert direct.returncode == 0
-    child = launched(None if module else "script.py", "--one", "two words", module=module)
+    module = what.removeprefix("-m ") if what.startswith("-m ") else None
+    child = launched(None if module else what, "--one", "two words", module=module)
     assert child.outcome.code == 0
     assert child.output == expected
 
@@ -68,6 +75,25 @@ def test_exit_codes_are_kept_and_recorded(
     assert record["kind"] == "exit"
     assert record["code"] == code
     assert record["status"] == ("finished" if code == 0 else "stopped")
+
+
+def test_archive_is_recorded_as_the_script(launched: Any, written: Any, here: Path) -> None:
+    written("")
+    with ZipFile("app.pyz", "w") as archive:
+        archive.write("small.py")
+        archive.writestr("__main__.py", f"{TRAINS}build().fit(X, Y, verbose=0)\nraise ValueError(X.shape)\n")
+    child = launched("app.pyz")
+    lines = child.output.splitlines()
+    assert lines[-3:] == [
+        f'  File "{here / "app.pyz"}/__main__.py", line 5, in <module>',
+        "    raise ValueError(X.shape)",
+        "ValueError: (96, 6)",
+    ]
+    header = child.ledger.header
+    assert header["command"]["script"] == "app.pyz"
+    assert header["environment"]["code"] == blake3(Path("app.pyz").read_bytes()).hexdigest()[:32]
+    assert [r["kind"] for r in child.records] == ["fit", "start", "birth", "epoch", "end", "exit"]
+    assert child.records[-1]["code"] == 1
 
 
 def test_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here: Path) -> None:
