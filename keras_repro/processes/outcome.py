@@ -13,6 +13,7 @@ from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.protocol import RECORDING_FAILED
 from keras_repro.storage.run_folder import LEDGER_NAME, OUTPUT_NAME
+from keras_repro.utils.text import without_styles
 
 _LAST_LINES = 15
 # How the errors of TensorFlow's CPU and GPU operations end.
@@ -20,7 +21,6 @@ _REFUSAL = re.compile(
     r"(?i)determinism is enabled|determinis\w+ .*implementation .*(available|supported)|"
     r"determinism is not yet supported"
 )
-_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _NOTHING_TRAINED = "no Keras training was observed: nothing to compare"
 _LOOPS = "a custom training loop is observed if it uses a keras.Model or a Keras optimizer"
 
@@ -65,7 +65,7 @@ def _refused_operation(output: str) -> str:
     Args:
         output: the last lines of the script's output, with its traceback.
     """
-    refusals = [line.strip() for line in _COLOUR.sub("", output).splitlines() if _REFUSAL.search(line)]
+    refusals = [line.strip() for line in without_styles(output).splitlines() if _REFUSAL.search(line)]
     if not refusals:
         return ""
     return (

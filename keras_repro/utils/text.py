@@ -24,9 +24,14 @@ def first_few(items: Iterable[str], most: int) -> str:
     return ", ".join(listed[:most]) + more
 
 
+def without_styles(text: str) -> str:
+    """Return a text without the colours and styles of a terminal."""
+    return _STYLE.sub("", text)
+
+
 def one_line_error(error: BaseException) -> str:
     """Return an error's type and message in one line, without a terminal's styles."""
-    message = " ".join(_STYLE.sub("", str(error)).split())
+    message = " ".join(without_styles(str(error)).split())
     shown = message if len(message) <= _LONGEST else message[: _LONGEST - 3] + "..."
     return f"{type(error).__name__}: {shown}"
 

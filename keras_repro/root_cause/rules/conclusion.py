@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,6 +17,7 @@ from keras_repro.source_code.nondeterminism import DRAW, SOURCE, makes_generator
 from keras_repro.source_code.rewrite import rewritten
 from keras_repro.source_code.statements import statement_text
 from keras_repro.utils.source_line import SourceLine
+from keras_repro.utils.text import first_few
 
 _IN_ORDER = "collect results in submission order, for example with pool.map(...)"
 _ONE_EACH = (
@@ -28,9 +30,16 @@ def conclude(case: DiagnosisCase, explanation: Explanation) -> Explanation:
     """Return the explanation with its evidence, line and fix completed."""
     tensors = case.differing_tensors()
     source, fix = _line_and_fix(case, explanation)
+    evidence = list(_evidence(case, explanation))
+    if fix is None and _only_leftovers_explain(case, explanation.cause, source):
+        names = _leftover_names(case)
+        files = first_few(names, 3)
+        evidence.append(f"an earlier run left {files}: nothing else is known to differ between the runs")
+        source = _statement_with_path(case, names) or source
+        fix = f"delete {files} before each run, or give each run a folder of its own"
     return replace(
         explanation,
-        evidence=tuple(dict.fromkeys(_evidence(case, explanation))),
+        evidence=tuple(dict.fromkeys(evidence)),
         ruled_out=tuple(case.ruled_out),
         source=source,
         fix=applicable_fix(case, fix, source),
@@ -82,6 +91,33 @@ def _line_and_fix(case: DiagnosisCase, explanation: Explanation) -> tuple[Source
     if fix is None and hash_seed_only and case.code.uses_hashes():
         fix = "iterate over sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
     return source, fix
+
+
+def _only_leftovers_explain(case: DiagnosisCase, cause: str, source: SourceLine | None) -> bool:
+    """Return whether only files of an earlier run are known to differ; a library may read them unseen."""
+    return (
+        bool(case.evidence.left)
+        and cause != "operation"
+        and not case.file_reads
+        and not (source is not None and case.is_source(source))
+        and not any(s.raced for s in case.suspects)
+    )
+
+
+def _leftover_names(case: DiagnosisCase) -> list[str]:
+    """Return the files that an earlier run left, from the user's code; or the folder that they share."""
+    top = os.path.commonpath([os.path.dirname(file) for file in case.files] or ["/"])
+    names = sorted(os.path.relpath(file, top) for file in case.evidence.left)
+    folders = {name.partition("/")[0] for name in names if "/" in name}
+    in_one_folder = len(names) > 1 and len(folders) == 1 and all("/" in name for name in names)
+    return [f"{folder}/" for folder in folders] if in_one_folder else names
+
+
+def _statement_with_path(case: DiagnosisCase, names: list[str]) -> SourceLine | None:
+    """Return the only statement that uses a path with one of these names; None if there is not just one."""
+    texts = "|".join(re.escape(os.path.basename(name.rstrip("/"))) for name in names)
+    path, only_names_it = re.compile(rf"[\"'/]({texts})[\"'/]"), re.compile(r"[\w ]+=\s*[\"'][^\"']*[\"']")
+    return case.code.only_statement(lambda text: path.search(text) and not only_names_it.fullmatch(text))
 
 
 def _fix_for(case: DiagnosisCase, cause: str, source: SourceLine) -> str | None:
