@@ -13,6 +13,7 @@ from keras_repro.cli.exit_codes import ERROR, fail
 from keras_repro.cli.internal_error import internal_error_message
 from keras_repro.errors import ReproError
 from keras_repro.processes.interruption import INTERRUPTION
+from keras_repro.utils.text import system_reason
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,7 +49,7 @@ def _run(arguments: list[str]) -> int:
         raise
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
-        return fail(f"I/O error: {file}{error.strerror or error}")
+        return fail(f"I/O error: {file}{system_reason(error)}")
     except Exception as error:
         return fail(internal_error_message(error))
     finally:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_repro.errors import ReproError
+from keras_repro.utils.text import system_reason
 
 
 def check_output_file(name: str | None) -> None:
@@ -41,4 +42,4 @@ def write_text(path: str, text: str) -> None:
     try:
         Path(path).write_text(text)
     except OSError as error:
-        raise ReproError(f"cannot write {path}: {error.strerror}") from None
+        raise ReproError(f"cannot write {path}: {system_reason(error)}") from None

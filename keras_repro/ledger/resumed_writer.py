@@ -23,6 +23,7 @@ from keras_repro.ledger.schema import Header, Record, StepRecord, switches_in
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.mappings import differing_names
+from keras_repro.utils.text import system_reason
 
 _SWITCH = "switch "
 _SHORT = 24  # characters of a value that messages show
@@ -59,7 +60,7 @@ class ResumedLedgerWriter(LedgerWriter):
         try:
             file = AppendedFile(recorded.path, size=recorded.complete.size)  # without an incomplete last line
         except OSError as error:
-            raise LedgerError(f"cannot write {recorded.path}: {error.strerror}") from None
+            raise LedgerError(f"cannot write {recorded.path}: {system_reason(error)}") from None
         super().__init__(file, Header.from_dict(recorded.header), lines=recorded.complete.lines)
 
     def append(self, record: Record) -> Record:

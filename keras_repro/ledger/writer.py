@@ -27,6 +27,7 @@ from keras_repro.storage.atomic_files import sync
 from keras_repro.storage.run_folder import LEDGER_NAME, folder_in_use_message, make_run_folder
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.text import system_reason
 
 
 class LedgerWriter(Closeable):
@@ -64,7 +65,7 @@ class LedgerWriter(Closeable):
         except FileExistsError:
             raise RunFolderError(folder_in_use_message(folder)) from None
         except OSError as error:
-            raise RunFolderError(f"cannot write to run folder {folder}: {error.strerror}") from None
+            raise RunFolderError(f"cannot write to run folder {folder}: {system_reason(error)}") from None
         try:
             writer._write(header.to_dict(), FIRST_LINK)
         except BaseException:
@@ -88,7 +89,7 @@ class LedgerWriter(Closeable):
             try:
                 self.sync()
             except OSError as error:
-                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
+                raise LedgerError(f"cannot write {self.path}: {system_reason(error)}") from None
         with self._lock:  # fits may run in several threads
             link = next_link(self.link, record.position, record.sections)
             written = replace(record, link=link)

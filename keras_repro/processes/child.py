@@ -22,6 +22,7 @@ from keras_repro.errors import LaunchError
 from keras_repro.processes.interruption import INTERRUPTION
 from keras_repro.processes.protocol import CHILD_MODULE, Plan
 from keras_repro.storage.run_folder import OUTPUT_NAME
+from keras_repro.utils.text import system_reason
 
 POLL_SECONDS = 0.1
 _GRACE_SECONDS = 10.0
@@ -113,7 +114,7 @@ class Launcher:
                     child = Child(process, began, has_own_group=keep_output)
                     INTERRUPTION.add(process.pid, child)
             except OSError as error:
-                raise LaunchError(f"cannot start {sys.executable}: {error.strerror}") from None
+                raise LaunchError(f"cannot start {sys.executable}: {system_reason(error)}") from None
         return child
 
 

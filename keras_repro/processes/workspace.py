@@ -23,6 +23,7 @@ from keras_repro.processes.copy_survey import CopySurvey, size_text
 from keras_repro.processes.folder_copy import copy_folder, remove_folder, signals_blocked
 from keras_repro.provenance.module_lookup import script_file
 from keras_repro.utils.source_line import SourceLine
+from keras_repro.utils.text import system_reason
 
 _SAME, _ELSEWHERE, _USED, _BEFORE = "here", "elsewhere/another-place", "used", "before"
 
@@ -169,7 +170,7 @@ class WorkspaceCopies:
         return Workspace(cwd=cwd, script=script, copies=copies)
 
     def _cannot_copy(self, error: OSError | shutil.Error) -> LaunchError:
-        reason = f"{error.filename or ''}: {error.strerror or error}".removeprefix(": ")
+        reason = f"{error.filename or ''}: {system_reason(error)}".removeprefix(": ")
         return LaunchError(f"cannot copy {self._listed()}: {reason}")
 
     def _listed(self) -> str:

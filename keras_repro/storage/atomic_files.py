@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_repro.errors import LedgerError, ReproError
+from keras_repro.utils.text import system_reason
 
 
 def open_regular_file(path: Path, *, what: str, error: type[ReproError] = LedgerError) -> io.BufferedReader:
@@ -33,7 +34,7 @@ def open_regular_file(path: Path, *, what: str, error: type[ReproError] = Ledger
     except FileNotFoundError:
         raise error(f"no {what} at {path}") from None
     except OSError as failed:
-        reason = "it is a link, which is not followed" if os.path.islink(path) else failed.strerror
+        reason = "it is a link, which is not followed" if os.path.islink(path) else system_reason(failed)
         raise error(f"cannot open {path}: {reason}") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keras_repro.errors import RunFolderError
+from keras_repro.utils.text import system_reason
 
 DEFAULT_FOLDER = ".keras_repro"
 
@@ -61,7 +62,7 @@ def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False)
     except FileExistsError:
         raise RunFolderError(f"run folder {folder} is a file: choose another name") from None
     except OSError as error:
-        raise RunFolderError(f"cannot make run folder {folder}: {error.strerror}") from None
+        raise RunFolderError(f"cannot make run folder {folder}: {system_reason(error)}") from None
     if not overwrite and os.path.lexists(folder / LEDGER_NAME):
         raise RunFolderError(folder_in_use_message(folder))
     return folder
@@ -97,7 +98,7 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
                 return folder
             number += 1
     except OSError as error:
-        raise RunFolderError(f"cannot make a run folder in {base}: {error.strerror}") from None
+        raise RunFolderError(f"cannot make a run folder in {base}: {system_reason(error)}") from None
 
 
 def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
@@ -110,7 +111,7 @@ def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
         folder = _made(base) / name
         folder.mkdir(exist_ok=True)
     except OSError as error:
-        raise RunFolderError(f"cannot make a run folder in {base}: {error.strerror}") from None
+        raise RunFolderError(f"cannot make a run folder in {base}: {system_reason(error)}") from None
     return folder
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from keras_repro.errors import RunFolderError
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.text import system_reason
 
 LOCK_NAME = "lock"
 
@@ -41,7 +42,7 @@ class RunLock(Closeable):
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         except OSError as error:
-            raise RunFolderError(f"cannot lock run folder {folder}: {error.strerror}") from None
+            raise RunFolderError(f"cannot lock run folder {folder}: {system_reason(error)}") from None
         try:
             # A lock of the process, not of the file: a forked worker does not keep it.
             fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -33,6 +33,7 @@ from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.text import system_reason
 from keras_repro.utils.untrusted_json import is_shape, parse_json
 
 _MAGIC = b"KRSKETCH" + struct.pack("<II", 1, NUMBERS)
@@ -102,7 +103,7 @@ class SketchWriter(Closeable):
             path.unlink(missing_ok=True)
             self._file = AppendedFile(path)
         except OSError as error:
-            raise LedgerError(f"cannot write {path}: {error.strerror}") from None
+            raise LedgerError(f"cannot write {path}: {system_reason(error)}") from None
         self._file.append(_MAGIC)
 
     def append(self, position: str, digest: str, sketches: Sequence[tuple[SketchedTensor, Any]]) -> None:
@@ -141,7 +142,7 @@ class SketchWriter(Closeable):
             self._file.sync()
             os.replace(self._file.path, path)
         except OSError as error:
-            raise LedgerError(f"cannot write {path}: {error.strerror}") from None
+            raise LedgerError(f"cannot write {path}: {system_reason(error)}") from None
         self._file.path = path
 
     def sync(self) -> None:

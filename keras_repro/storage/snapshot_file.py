@@ -31,6 +31,7 @@ from keras_repro.storage.digest import string_bytes
 from keras_repro.storage.hashed_io import ArrayFile, digest_of, read_whole, write_whole
 from keras_repro.storage.hdf5_layout import hdf5_pieces
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.text import system_reason
 from keras_repro.utils.untrusted_json import is_shape, parse_json
 
 FORMAT = 1
@@ -78,7 +79,7 @@ def write_snapshot(
         with atomic_write(path) as temporary:
             return write_whole(temporary, hdf5_pieces(named | {_INDEX: np.frombuffer(text.encode(), "u1")}))
     except OSError as error:
-        raise SnapshotError(f"cannot write {path}: {error.strerror}") from None
+        raise SnapshotError(f"cannot write {path}: {system_reason(error)}") from None
 
 
 class Snapshot(Closeable):

@@ -25,6 +25,7 @@ from typing import Any, ClassVar
 from keras_repro.errors import LedgerError
 from keras_repro.utils.json_record import JsonRecord, decode
 from keras_repro.utils.source_line import SourceLine
+from keras_repro.utils.text import system_reason
 
 Tensors = Mapping[str, Mapping[str, str]]  # digests by section and name
 
@@ -308,6 +309,6 @@ def read_trace(path: str | os.PathLike[str]) -> Iterator[Interval]:
                 else:
                     context.append(event)
     except OSError as error:
-        raise LedgerError(f"cannot read {path}: {error.strerror}") from None
+        raise LedgerError(f"cannot read {path}: {system_reason(error)}") from None
     if context:
         yield Interval(context=tuple(context), checked=None)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from keras_repro.errors import LedgerError
 from keras_repro.utils.closeable import Closeable
+from keras_repro.utils.text import system_reason
 
 
 class AppendedFile(Closeable):
@@ -58,7 +59,7 @@ class AppendedFile(Closeable):
             with contextlib.suppress(OSError):
                 self._cut()
             if isinstance(error, OSError):
-                raise LedgerError(f"cannot write {self.path}: {error.strerror}") from None
+                raise LedgerError(f"cannot write {self.path}: {system_reason(error)}") from None
             raise
         self._size = size  # no call between the last write and the caller's count: Ctrl-C cannot come here
 

@@ -29,11 +29,20 @@ def without_styles(text: str) -> str:
     return _STYLE.sub("", text)
 
 
+def system_reason(error: OSError) -> str:
+    """Return why an operation failed; libraries and scripts raise errors without the system's reason.
+
+    >>> system_reason(OSError(28, "No space left on device")), system_reason(OSError("truncated file"))
+    ('No space left on device', 'truncated file')
+    """
+    return error.strerror or str(error) or type(error).__name__
+
+
 def one_line_error(error: BaseException) -> str:
     """Return an error's type and message in one line, without a terminal's styles."""
     message = " ".join(without_styles(str(error)).split())
     shown = message if len(message) <= _LONGEST else message[: _LONGEST - 3] + "..."
-    return f"{type(error).__name__}: {shown}"
+    return f"{type(error).__name__}: {shown}" if shown else type(error).__name__
 
 
 def error_line(message: object) -> str:

@@ -27,7 +27,7 @@ from keras_repro.report.charts.heat_map import HeatMap, curve_axis, heat_map_of
 from keras_repro.report.charts.metric_curves import chosen_metrics
 from keras_repro.report.run_pair import RunPair, read_pair
 from keras_repro.report.text import short_number, shorten_middle
-from keras_repro.utils.text import escape_control_chars
+from keras_repro.utils.text import escape_control_chars, system_reason
 
 _DOTS = 150  # an inch
 _WIDTH = 11.0  # inches
@@ -78,7 +78,7 @@ def write_png(
         try:
             figure.savefig(Path(path), dpi=_DOTS, format="png")
         except OSError as error:
-            raise ReproError(f"cannot write {path}: {error.strerror}") from None
+            raise ReproError(f"cannot write {path}: {system_reason(error)}") from None
 
 
 def _draw_heat_map(figure: Any, axis: Any, heat_map: HeatMap) -> None:

@@ -84,7 +84,8 @@ class SidecarFiles:
 
 def error_text(error: Exception) -> str:
     """Return an error's message, with its type if the error is not one of ours."""
-    return str(error) if isinstance(error, ReproError) else f"{type(error).__name__}: {error}"
+    name = type(error).__name__
+    return str(error) if isinstance(error, ReproError) else f"{name}: {error}" if str(error) else name
 
 
 def _warn(problem: str, error: Exception) -> None:
