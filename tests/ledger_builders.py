@@ -127,7 +127,8 @@ def with_fields(records: Iterable[Record], position: str, **fields: Any) -> list
 def write(run_dir: Path, records: Iterable[Record], **header: Any) -> Path:
     """Write the records into a run folder, in place of an existing ledger."""
     fields: dict[str, Any] = {"coverage": "sm", "created": f"2026-11-22T10:00:00+00:00 {run_dir.name}"}
-    with LedgerWriter.create(run_dir, Header(**(fields | header)), overwrite=True) as ledger:
+    (run_dir / "ledger.jsonl").unlink(missing_ok=True)
+    with LedgerWriter.create(run_dir, Header(**(fields | header))) as ledger:
         for record in records:
             ledger.append(record)
     return run_dir

@@ -19,9 +19,9 @@ PACKAGE = Path(__file__).parents[1] / "keras_repro"
 
 # The other folders that each folder imports, exactly: an entry that no module needs fails too.
 _TABLE = """
-cli: _version comparison determinism errors processes report/console storage utils workflows/vary
+cli: _version comparison determinism errors ledger processes report/console storage utils workflows/vary
 cli/commands: cli comparison comparison/distances determinism errors ledger processes provenance report
-    report/charts report/console report/html report/paper root_cause workflows workflows/reproduce
+    report/charts report/console report/html report/paper root_cause storage workflows workflows/reproduce
     workflows/vary
 comparison: comparison/distances errors ledger utils
 comparison/distances: errors ledger storage utils

@@ -235,12 +235,11 @@ def test_leftovers_are_listed(command: Any) -> None:
 
 def test_existing_runs_are_replaced_only_with_force(command: Any, written: Any, here: Path) -> None:
     verify = ("verify", written("import keras\n"), "--runs", 2, "--run-dir", "kept")
-    (here / "kept" / "run-1").mkdir(parents=True)
-    (here / "kept" / "run-1" / "ledger.jsonl").write_text("mine")
+    earlier = open_ledger(make_run(here / "kept" / "run-1")).digest
     refused(
         command(*verify), "kept holds runs already: choose another folder, or overwrite them with --force"
     )
-    assert (here / "kept" / "run-1" / "ledger.jsonl").read_text() == "mine"
+    assert open_ledger(here / "kept" / "run-1").digest == earlier
     refused(command(*verify, "--force"), "run 1: no Keras training was observed")
     assert open_ledger(here / "kept" / "run-1").status == "finished"
 
@@ -436,10 +435,10 @@ def test_unwritable_output_is_reported_before_the_training(command: Any, written
     script = written("open('started', 'w')\n")
     (here / "file").write_text("")
     for option, place, message in (
-        ("--json", "none/out.json", "cannot write none/out.json: give a file name in a writable folder"),
-        ("--json", ".", "cannot write .: give a file name in a writable folder"),
-        ("--run-dir", "file", "cannot make run folder file/run-1: Not a directory"),
-        ("--run-dir", "/proc/none", "cannot make run folder /proc/none/run-1: No such file or directory"),
+        ("--json", "none/out.json", "cannot write none/out.json: No such file or directory"),
+        ("--json", ".", "cannot write .: it is a folder. Give a file name"),
+        ("--run-dir", "file", "run folder file is a file: choose another name"),
+        ("--run-dir", "/proc/none", "cannot make run folder /proc/none: No such file or directory"),
     ):
         refused(command("verify", script, option, place), message)
     refused(command("run", script, "--run-dir", "file"), "run folder file is a file: choose another name")
@@ -467,9 +466,7 @@ def read_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_read_only_folder_is_an_error(command: Any, read_only: Path) -> None:
     refused(command("verify", "script.py"), "cannot make a run folder in .keras_repro: Permission denied")
-    refused(
-        command("verify", "script.py", "--run-dir", "x"), "cannot make run folder x/run-1: Permission denied"
-    )
+    refused(command("verify", "script.py", "--run-dir", "x"), "cannot make run folder x: Permission denied")
     refused(command("run", "script.py", "--run-dir", "x"), "cannot make run folder x: Permission denied")
 
 

@@ -173,7 +173,7 @@ def test_training_continues_after_its_launcher_is_killed(
     with process("-m", "keras_repro.cli", "run", "--resume", *words) as launcher:
         _wait_for("0.1.2")
         launcher.kill()
-    child = int(Path("run/lock").read_text())
+    child = int(Path("run/lock").read_text().split()[0])
     answer = run(*words)
     assert answer.code == 2
     assert f"run folder run is in use by process {child}: wait for it to end" in answer.err

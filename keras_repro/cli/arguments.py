@@ -88,7 +88,8 @@ class _Command:
 
 def _commands() -> dict[str, _Command]:
     run_dir = _option("--run-dir", "record into FOLDER (default: .keras_repro)", metavar="FOLDER")
-    force = _flag("--force", "replace existing runs in FOLDER")
+    force = _flag("--force", "replace runs in FOLDER, and an edited FILE that we wrote")
+    force_file = _flag("--force", "replace an edited FILE that we wrote")
     json_file = _option("--json", "write the result to FILE as JSON", metavar="FILE")
     html_file = _option("--html", "write a self-contained HTML report to FILE", metavar="FILE")
     two_runs: list[_Argument] = [("a", {"metavar": "RUN"}), ("b", {"metavar": "RUN"})]
@@ -166,9 +167,12 @@ def _commands() -> dict[str, _Command]:
                 html_file,
                 _option("--png", "write heat map and loss curves to FILE as PNG", metavar="FILE"),
                 json_file,
+                force_file,
             ],
         ),
-        "diagnose": _Command("find out why two recorded runs diverge", [*two_runs, run_dir, json_file]),
+        "diagnose": _Command(
+            "find out why two recorded runs diverge", [*two_runs, run_dir, force, json_file]
+        ),
         "reproduce": _Command(
             "re-run a recorded run and compare while it trains",
             [
@@ -185,13 +189,14 @@ def _commands() -> dict[str, _Command]:
             epilog="Give the script's arguments only if some of them are not in the ledger.",
             defaults={"arguments": None},
         ),
-        "doctor": _Command("list the determinism switches on this machine", [json_file]),
+        "doctor": _Command("list the determinism switches on this machine", [json_file, force_file]),
         "report": _Command(
             'write the "Reproducibility Information" section of a paper',
             [
                 ("run", {"metavar": "RUN", "nargs": "+"}),
                 _option("-o --output", "write to FILE instead of the terminal", metavar="FILE"),
                 json_file,
+                force_file,
             ],
         ),
     }

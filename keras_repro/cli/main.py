@@ -11,6 +11,7 @@ from importlib import import_module
 from keras_repro.cli.arguments import parse
 from keras_repro.cli.exit_codes import ERROR, fail
 from keras_repro.cli.internal_error import internal_error_message
+from keras_repro.cli.output_files import check_output_files
 from keras_repro.errors import ReproError
 from keras_repro.processes.interruption import INTERRUPTION
 from keras_repro.utils.text import system_reason
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     try:
         options = parse(arguments)
+        check_output_files(options)
         command = import_module(f"keras_repro.cli.commands.{options.command}")
         return int(command.command(options))
     except ReproError as error:

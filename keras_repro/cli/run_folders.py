@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,20 +23,31 @@ def parent_folder(options: argparse.Namespace, name: str) -> Path:
     return Path(options.run_dir) if options.run_dir else new_folder(name)
 
 
-def single_run_folder(options: argparse.Namespace, name: str) -> Path:
-    """Make the folder of one run, that of `--run-dir` or a new one with this name, without old records."""
-    from keras_repro.storage.run_folder import LEDGER_NAME, UNOBSERVED, make_run_folder, new_folder
+def single_run_folder(options: argparse.Namespace, name: str, *, writes: Iterable[str] = ()) -> Path:
+    """Make the folder of one run, that of `--run-dir` or a new one with this name, without an earlier run.
+
+    Args:
+        options: the options of the command.
+        name: the name of a new folder.
+        writes: names of the files that this process writes there.
+    """
+    from keras_repro.ledger.earlier_run import EarlierRun
+    from keras_repro.storage.run_folder import make_run_folder, new_folder
+    from keras_repro.storage.run_lock import RunLock
 
     if options.run_dir is None:
         return new_folder(name)
     folder = make_run_folder(options.run_dir, overwrite=options.force)
-    for old_file in (folder / LEDGER_NAME, *folder.glob(f"{UNOBSERVED}*")):
-        old_file.unlink(missing_ok=True)
+    earlier = EarlierRun(folder)
+    earlier.check(overwrite=options.force, writes=writes)
+    with RunLock(folder, "launched"):
+        earlier.remove()
     return folder
 
 
 def resumable_folder(options: argparse.Namespace) -> Path:
     """Make or find the folder of a run that can be resumed; without `--run-dir`, the script names it."""
+    from keras_repro.ledger.earlier_run import EarlierRun
     from keras_repro.storage.run_folder import make_run_folder, named_folder
     from keras_repro.storage.run_lock import RunLock
 
@@ -46,7 +57,8 @@ def resumable_folder(options: argparse.Namespace) -> Path:
         folder = named_folder(f"{script_name(options)}-resumable")
     else:
         folder = make_run_folder(options.run_dir, overwrite=True)
-    RunLock(folder).close()  # Fail here if the run is still going, before a process is started.
+    EarlierRun(folder).check(overwrite=True)
+    RunLock(folder, "launched").close()  # Fail here if the run is still going, before a process is started.
     return folder
 
 

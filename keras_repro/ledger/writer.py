@@ -43,24 +43,19 @@ class LedgerWriter(Closeable):
         self._durable = 0  # lines that are known to be on disk
 
     @classmethod
-    def create(
-        cls, run_dir: str | os.PathLike[str], header: Header, *, overwrite: bool = False
-    ) -> LedgerWriter:
+    def create(cls, run_dir: str | os.PathLike[str], header: Header) -> LedgerWriter:
         """Create a run folder and its ledger.
 
         Args:
             run_dir: the run folder; created if missing.
             header: the first line.
-            overwrite: whether an existing ledger in the folder may be replaced.
 
         Raises:
             RunFolderError: the folder contains a ledger, or cannot be written.
         """
-        folder = make_run_folder(run_dir, overwrite=overwrite)
+        folder = make_run_folder(run_dir)
         path = folder / LEDGER_NAME
         try:
-            if overwrite:
-                path.unlink(missing_ok=True)
             writer = cls(AppendedFile(path), header)
         except FileExistsError:
             raise RunFolderError(folder_in_use_message(folder)) from None

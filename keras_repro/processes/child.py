@@ -21,6 +21,7 @@ from typing import IO, Protocol
 from keras_repro.errors import LaunchError
 from keras_repro.processes.interruption import INTERRUPTION
 from keras_repro.processes.protocol import CHILD_MODULE, Plan
+from keras_repro.storage.atomic_files import open_to_write
 from keras_repro.storage.run_folder import OUTPUT_NAME
 from keras_repro.utils.text import system_reason
 
@@ -100,12 +101,12 @@ class Launcher:
             cwd: the child's working folder; the caller's by default.
 
         Raises:
-            LaunchError: the process cannot be started.
+            LaunchError: the process cannot be started, or its output cannot be written.
         """
         command = child_command(plan, self.module)
         began = time.monotonic()
         with contextlib.ExitStack() as stack:
-            output = stack.enter_context(open(plan.folder / OUTPUT_NAME, "wb")) if keep_output else None
+            output = stack.enter_context(_open_output(plan.folder)) if keep_output else None
             if cwd is not None:
                 stack.enter_context(contextlib.chdir(cwd))
             try:
@@ -116,6 +117,14 @@ class Launcher:
             except OSError as error:
                 raise LaunchError(f"cannot start {sys.executable}: {system_reason(error)}") from None
         return child
+
+
+def _open_output(folder: Path) -> IO[bytes]:
+    path = folder / OUTPUT_NAME
+    try:
+        return open_to_write(path)
+    except OSError as error:
+        raise LaunchError(f"cannot write {path}: {system_reason(error)}") from None
 
 
 LAUNCHER = Launcher()

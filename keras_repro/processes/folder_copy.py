@@ -74,6 +74,8 @@ def remove_folder(folder: Path) -> None:
     """Remove a folder of copies, also if a script has made parts of it read-only."""
     if not os.path.lexists(folder):
         return
+    if folder.is_symlink():  # a script has put it there
+        return folder.unlink()
     for path, names, _ in os.walk(folder):
         for name in (".", *names):
             entry = os.path.join(path, name)

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from keras_repro.processes.workspace import Workspace, WorkspaceCopies, in_copy
+from keras_repro.storage.atomic_files import leads_out
 
 
 class LeftoverWorkspace(WorkspaceCopies):
@@ -42,9 +43,10 @@ class LeftoverWorkspace(WorkspaceCopies):
         made = [copy for p in self._created if (copy := in_copy(p, workspace.copies)) is not None]
         self.files = frozenset(str(copy.resolve()) for copy in made)
         if number == 1:
-            for copy in made:
-                copy.unlink(missing_ok=True)
-                _remove_empty(copy.parent, workspace.roots)
+            for root, copy in ((r, c) for r in workspace.roots for c in made if c.is_relative_to(r)):
+                if not leads_out(copy.parent, root):
+                    copy.unlink(missing_ok=True)
+                    _remove_empty(copy.parent, workspace.roots)
         return workspace
 
 

@@ -8,10 +8,11 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from keras_repro.errors import LaunchError
+from keras_repro.errors import LaunchError, LedgerError
 from keras_repro.ledger.reader import LedgerReader, open_ledger
 from keras_repro.processes.child import Outcome
 from keras_repro.processes.protocol import RECORDING_FAILED
+from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.run_folder import LEDGER_NAME, OUTPUT_NAME
 from keras_repro.utils.text import without_styles
 
@@ -104,11 +105,11 @@ def _recording_error(output: Path) -> str:
 
 def _last_lines(path: Path) -> str:
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(path, what="output") as file:
             file.seek(0, os.SEEK_END)
             file.seek(max(0, file.tell() - (1 << 16)))
             text = file.read().decode("utf-8", "replace")
-    except OSError:
+    except (LedgerError, OSError):
         return ""
     start = text.rfind("Traceback (most recent call last)")
     lines = (text[start:] if start >= 0 else text).rstrip().splitlines()

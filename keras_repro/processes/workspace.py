@@ -64,7 +64,7 @@ class WorkspaceCopies:
     """
 
     def __init__(self, script: str | None, folder: Path, *, exclude: Path) -> None:
-        self._folder = _unused(folder.resolve())
+        self._folder = _unused(folder.parent.resolve() / folder.name)
         self._made = False
         self._cwd = Path.cwd()
         self._given = script

@@ -14,13 +14,15 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import blake3
 import numpy as np
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _BLOCK = 1 << 23  # bytes per read
 _MOST_PIECES = 1024  # per call: IOV_MAX of Linux
@@ -123,6 +125,9 @@ class ArrayFile(MemoryFile):
 
 def _one_thread() -> ThreadPoolExecutor:
     """Return a thread that hashes pieces in order; they must not change before its `with` block ends."""
+    # Not at the top: a script that uses no Keras is recorded after its threads have ended, too late for it.
+    from concurrent.futures import ThreadPoolExecutor
+
     return ThreadPoolExecutor(1, thread_name_prefix="keras_repro digest")
 
 

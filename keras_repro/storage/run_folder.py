@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
-from collections.abc import Iterable
 from pathlib import Path
 
 from keras_repro.errors import RunFolderError
+from keras_repro.storage.atomic_files import leads_out
 from keras_repro.utils.text import system_reason
 
 DEFAULT_FOLDER = ".keras_repro"
+IGNORE_NAME, IGNORE_TEXT = ".gitignore", "*\n"  # in the default folder
 
 # The files of a run.
 LEDGER_NAME = "ledger.jsonl"
@@ -27,6 +27,9 @@ TAPS_NAME = "taps.npz"
 STATE_BEFORE_NAME = "before.h5"
 # A forked process that trains leaves an empty file whose name is this prefix and its process number.
 UNOBSERVED = "unobserved-"
+# Folders of further runs: those that a launched script asks for, and those of a diagnosis.
+RUNS_NAME = "runs"
+DIAGNOSIS_NAME = "diagnosis"
 
 _redirection: list[tuple[Path, Path]] = []
 
@@ -40,14 +43,20 @@ def redirect_runs(folder: Path) -> None:
 
 
 def redirected(run_dir: str | os.PathLike[str]) -> Path:
-    """Return the path that `redirect_runs` gives a run folder; the path itself without redirection."""
+    """Return the path that `redirect_runs` gives a run folder; the path itself without redirection.
+
+    Raises:
+        RunFolderError: there is a link on the way, which may lead elsewhere.
+    """
     path = Path(run_dir)
     if not _redirection:
         return path
     (folder, cwd), absolute = _redirection[0], Path(os.path.abspath(path))
-    if absolute.is_relative_to(folder):
-        return path
-    return folder / absolute.relative_to(cwd if absolute.is_relative_to(cwd) else absolute.anchor)
+    if not absolute.is_relative_to(folder):
+        path = folder / absolute.relative_to(cwd if absolute.is_relative_to(cwd) else absolute.anchor)
+    if leads_out(Path(os.path.abspath(path)), folder.parent):
+        raise RunFolderError(f"cannot use run folder {path}: there is a link below {folder.parent}")
+    return path
 
 
 def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False) -> Path:
@@ -66,20 +75,6 @@ def make_run_folder(run_dir: str | os.PathLike[str], *, overwrite: bool = False)
     if not overwrite and os.path.lexists(folder / LEDGER_NAME):
         raise RunFolderError(folder_in_use_message(folder))
     return folder
-
-
-def remove_runs(folder: Path, runs: Iterable[Path], *, overwrite: bool) -> None:
-    """Remove earlier run folders from the folder of a workflow.
-
-    Raises:
-        RunFolderError: there are some, and `overwrite` is false.
-    """
-    for run in runs:
-        if not overwrite:
-            raise RunFolderError(
-                f"{folder} holds runs already: choose another folder, or overwrite them with --force"
-            )
-        shutil.rmtree(run)
 
 
 def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
@@ -119,9 +114,9 @@ def _made(base: Path) -> Path:
     """Make the folder of runs, which git ignores."""
     base = redirected(base)
     base.mkdir(parents=True, exist_ok=True)
-    ignore = base / ".gitignore"
-    if not ignore.exists():
-        ignore.write_text("*\n")
+    ignore = base / IGNORE_NAME
+    if not os.path.lexists(ignore):
+        ignore.write_text(IGNORE_TEXT)
     return base
 
 

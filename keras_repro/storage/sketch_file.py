@@ -29,7 +29,7 @@ import blake3
 import numpy as np
 
 from keras_repro.errors import LedgerError
-from keras_repro.storage.atomic_files import open_regular_file
+from keras_repro.storage.atomic_files import open_regular_file, refuse_link
 from keras_repro.storage.linear_sketch import NUMBERS, parts_of
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.closeable import Closeable
@@ -91,7 +91,7 @@ class SketchWriter(Closeable):
     """Write a file of sketches.
 
     Args:
-        path: the file; replaced if it exists.
+        path: the file, which does not exist.
 
     Raises:
         LedgerError: it cannot be written.
@@ -100,7 +100,6 @@ class SketchWriter(Closeable):
     def __init__(self, path: Path) -> None:
         self._numbers: dict[SketchedTensor, int] = {}
         try:
-            path.unlink(missing_ok=True)
             self._file = AppendedFile(path)
         except OSError as error:
             raise LedgerError(f"cannot write {path}: {system_reason(error)}") from None
@@ -140,6 +139,7 @@ class SketchWriter(Closeable):
         """
         try:
             self._file.sync()
+            refuse_link(path)
             os.replace(self._file.path, path)
         except OSError as error:
             raise LedgerError(f"cannot write {path}: {system_reason(error)}") from None

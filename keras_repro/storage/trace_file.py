@@ -15,6 +15,7 @@ constructed, a line of the script ran. The context events before a checked event
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from keras_repro.errors import LedgerError
+from keras_repro.storage.atomic_files import open_regular_file, open_to_write
 from keras_repro.utils.json_record import JsonRecord, decode
 from keras_repro.utils.source_line import SourceLine
 from keras_repro.utils.text import system_reason
@@ -271,10 +273,14 @@ class Interval:
 
 
 class TraceWriter:
-    """Append events to a file, which is replaced if it exists."""
+    """Append events to a file, which is replaced if it exists.
+
+    Raises:
+        OSError: there is a link, or the file cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = open(path, "w", encoding="ascii")  # noqa: SIM115 - closed by `close`
+        self._file = io.TextIOWrapper(open_to_write(path), encoding="ascii", newline="\n")
 
     def write(self, event: CheckedEvent | ContextEvent) -> None:
         """Write an event, and flush the file if it is a checked event."""
@@ -295,7 +301,7 @@ def read_trace(path: str | os.PathLike[str]) -> Iterator[Interval]:
     """
     context: list[ContextEvent] = []
     try:
-        with open(path, "rb") as file:
+        with open_regular_file(Path(path), what="trace") as file:
             for number, line in enumerate(file, start=1):
                 if not line.endswith(b"\n"):
                     break  # the process was killed while it wrote

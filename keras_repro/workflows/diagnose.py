@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import LaunchError
+from keras_repro.ledger.earlier_run import lock_runs
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
 from keras_repro.processes.outcome import raise_for_outcome
@@ -25,6 +26,7 @@ from keras_repro.processes.task import ChildEnvironment, Task, Watcher
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.engine import explain
+from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.divergence_report import DivergenceReport
 from keras_repro.storage.run_folder import (
     DIVERGENCE_NAME,
@@ -33,6 +35,7 @@ from keras_repro.storage.run_folder import (
     TRACE_NAME,
     make_run_folder,
 )
+from keras_repro.storage.run_lock import RunLock
 from keras_repro.storage.trace_file import BatchEvent, ConstructionEvent, FitEvent, VariableEvent, read_trace
 
 MOST_TRAININGS = 4
@@ -64,6 +67,7 @@ def diagnose(
     conditions: Callable[[bool], ChildEnvironment] | None = None,
     varied: str | None = None,
     created: Sequence[str] = (),
+    overwrite: bool = False,
 ) -> Explanation:
     """Find out why the runs of a task diverge.
 
@@ -78,16 +82,15 @@ def diagnose(
         varied: the difference between these conditions in words, if they were varied.
         created: files that the first run has made and that did not exist before. Each process then works in
             a copy of the script's folders, the first without these files.
+        overwrite: whether all runs in `folder` may be replaced; else only those of an earlier diagnosis.
 
     Returns:
         The explanation; its cause is `unknown` if the divergence did not happen again.
 
     Raises:
         LaunchError: a process failed, or the folders cannot be copied.
+        RunFolderError: `folder` holds other runs or is in use, or cannot be made.
     """
-    for number in range(1, MOST_TRAININGS + 1):
-        if (folder / str(number) / TRACE_NAME).exists():  # else it holds files of the user's
-            shutil.rmtree(folder / str(number))
     watcher = watcher or Watcher()
     leftover = None
     if created:
@@ -113,7 +116,7 @@ def diagnose(
         watcher.on_end(number, outcome)
         return _ended(outcome, run_folder)
 
-    with leftover or contextlib.nullcontext():
+    with _replaced(folder, overwrite=overwrite), leftover or contextlib.nullcontext():
         last = _last_epoch(divergence)
         first = run(0, last=last)
         reference = str(first.trace)
@@ -145,6 +148,14 @@ def diagnose(
         explanation = explanation.with_lines(leftover.original_line)
     evidence = (*explanation.evidence, *_other_epoch(explanation, divergence))
     return replace(explanation, trainings=trainings, evidence=evidence)
+
+
+def _replaced(folder: Path, *, overwrite: bool) -> RunLock:
+    """Lock the folder of a diagnosis, and remove the runs of an earlier one."""
+    names = [str(number + 1) for number in range(MOST_TRAININGS)]
+    runs = [folder / name for name in names if os.path.lexists(folder / name / LEDGER_NAME)]
+    are_diagnosing = all(os.path.lexists(run / TRACE_NAME) for run in runs)
+    return lock_runs(folder, names, overwrite=overwrite or are_diagnosing)
 
 
 def _other_epoch(explanation: Explanation, recorded: Divergence | None) -> Iterator[str]:
@@ -185,13 +196,18 @@ def _last_epoch(divergence: Divergence | None) -> dict[str, int] | None:
 
 def _ended(outcome: Outcome, folder: Path) -> _DiagnosingRun:
     if outcome.code in (DIVERGED, TARGET_REACHED):
-        path = folder / DIVERGENCE_NAME
-        report = DivergenceReport.from_dict(json.loads(path.read_text())) if path.exists() else None
-        return _DiagnosingRun(folder=folder, report=report)
+        return _DiagnosingRun(folder=folder, report=_report(folder / DIVERGENCE_NAME))
     raise_for_outcome(outcome, folder, name="a diagnosing run")
     if not (folder / TRACE_NAME).exists():
         raise LaunchError(f"a diagnosing run left no trace in {folder}")
     return _DiagnosingRun(folder=folder, report=None)
+
+
+def _report(path: Path) -> DivergenceReport | None:
+    if not os.path.lexists(path):
+        return None
+    with open_regular_file(path, what="report") as file:
+        return DivergenceReport.from_dict(json.load(file))
 
 
 def _is_conclusive(report: DivergenceReport) -> bool:
@@ -205,9 +221,12 @@ def _is_conclusive(report: DivergenceReport) -> bool:
 def _taps(folder: Path) -> dict[int, Any]:
     """Read the values of the replayed step, by number; no object in the file is loaded."""
     path = folder / TAPS_NAME
-    if not path.exists():
+    if not os.path.lexists(path):
         return {}
     import numpy as np
 
-    with np.load(path, allow_pickle=False) as file:
+    with (
+        open_regular_file(path, what="file of values") as opened,
+        np.load(opened, allow_pickle=False) as file,
+    ):
         return {int(name): file[name] for name in file.files}

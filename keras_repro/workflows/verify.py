@@ -9,8 +9,9 @@ If there is one, the result is a `Verification`: the comparison of all runs, and
 
 from __future__ import annotations
 
+import re
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,14 @@ from typing import Any
 from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.result import Comparison
 from keras_repro.errors import LaunchError
+from keras_repro.ledger.earlier_run import lock_runs
 from keras_repro.ledger.reader import LedgerReader
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.protocol import DIVERGED
 from keras_repro.processes.task import Task, Watcher, check_task
-from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, remove_runs
+from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder
 from keras_repro.utils.text import first_few
 
 _MOST_SHOWN = 8
@@ -81,13 +83,22 @@ def verify(
 
     Raises:
         LaunchError: a child failed, was killed, or trained nothing that was observed.
-        RunFolderError: the folder holds runs already, or cannot be made.
+        RunFolderError: the folder holds runs already or is in use, or cannot be made.
         LedgerError: a ledger cannot be read.
     """
     watcher = watcher or Watcher()
     check_task(task)
-    remove_runs(folder, sorted(folder.glob("run-*")), overwrite=overwrite)
-    folders = [make_run_folder(folder / f"run-{number + 1}") for number in range(runs)]
+    names = [f"run-{number + 1}" for number in range(runs)]
+    earlier = [path.name for path in folder.glob("run-*") if re.fullmatch(r"run-[1-9]\d*", path.name)]
+    with lock_runs(folder, names, others=earlier, overwrite=overwrite):
+        folders = [make_run_folder(folder / name) for name in names]
+        return _verified(task, folders, keep_going=keep_going, watcher=watcher, launcher=launcher)
+
+
+def _verified(
+    task: Task, folders: Sequence[Path], *, keep_going: bool, watcher: Watcher, launcher: Launcher
+) -> Verification:
+    folder, runs = folders[0].parent, len(folders)
     before = FileListing.of(task.script, exclude=folder)
     outcomes: list[Outcome] = []
     leftovers: dict[str, None] = {}

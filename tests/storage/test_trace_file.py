@@ -180,5 +180,5 @@ def test_any_other_damage_is_an_error(trace: Path, damage: str) -> None:
 
 
 def test_missing_trace_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"cannot read .*trace\.jsonl: No such file or directory"):
+    with pytest.raises(LedgerError, match=r"no trace at .*trace\.jsonl"):
         list(read_trace(tmp_path / "trace.jsonl"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ledger_builders import training, write
 
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
@@ -238,9 +239,7 @@ def test_differing_run_of_three_is_named(verified: Any, written: Any) -> None:
 
 
 def test_runs_are_replaced_only_with_overwrite(verified: Any, here: Any) -> None:
-    old = here / "runs" / "run-7" / "kept.txt"
-    old.parent.mkdir(parents=True)
-    old.write_text("of use to someone")
+    write(here / "runs" / "run-7", training(), coverage="smr")
     with pytest.raises(RunFolderError, match=r"runs holds runs already: .*--force"):
         verified("random_size.py")
     assert [p.name for p in (here / "runs").iterdir()] == ["run-7"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import shlex
 
 from keras_repro.cli.exit_codes import comparison_exit_code
-from keras_repro.cli.output_files import write_json, write_text
+from keras_repro.cli.output_files import write_bytes, write_json, write_text
 from keras_repro.comparison.compare import compare
 from keras_repro.comparison.distances.layer_distances import distances
 from keras_repro.comparison.result import Comparison
@@ -35,6 +36,8 @@ def _draw(options: argparse.Namespace, comparison: Comparison) -> None:
     except LedgerError:  # The ledgers are intact, so a sidecar file is not: draw without distances.
         layer_distances = None
     if options.html is not None:
-        write_text(options.html, render_comparison(comparison, layer_distances))
+        write_text(options, options.html, render_comparison(comparison, layer_distances))
     if options.png is not None:
-        write_png(options.png, comparison, layer_distances)
+        picture = io.BytesIO()
+        write_png(picture, comparison, layer_distances)
+        write_bytes(options, options.png, picture.getvalue())

@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from keras_repro.cli.exit_codes import comparison_exit_code
-from keras_repro.cli.output_files import check_output_file, write_json
+from keras_repro.cli.output_files import write_json
 from keras_repro.cli.run_folders import parent_folder
 from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.divergence import Divergence
@@ -30,7 +31,6 @@ from keras_repro.workflows.reproduce.run_spec import read_run_spec
 
 def command(options: argparse.Namespace) -> int:
     console = make_console()
-    check_output_file(options.json)
     comparison = compare_all([options.a, options.b], same_script=True)
     data = comparison.to_dict()
     answer = Answer(comparison)
@@ -44,6 +44,7 @@ def command(options: argparse.Namespace) -> int:
             console,
             # The ledger of a callback or a trainer counts only the fits that it saw itself.
             stop_early=all(spec.of_whole_script for spec in specs),
+            overwrite=options.force,
         )
     print_comparison(answer.comparison, console, answer.explanation)
     write_json(options, data)
@@ -68,6 +69,7 @@ def explain(
     stop_early: bool,
     created: Sequence[str] = (),
     seconds: float | None = None,
+    overwrite: bool = False,
 ) -> Answer:
     """Diagnose why runs diverged, and add the cause to the comparison.
 
@@ -80,13 +82,21 @@ def explain(
         stop_early: whether the trainings may stop after the epoch in which the runs diverged.
         created: files that the first run created and that were not there before.
         seconds: how long a run takes; None if that is not known.
+        overwrite: whether other runs than those of a diagnosis may be replaced in `folder`.
     """
     divergence = comparison.divergence
     assert divergence is not None
     watcher = DiagnosisWatcher(console, MOST_TRAININGS, seconds)
     with watcher:
         explanation = _diagnose(
-            task, divergence, folder, watcher, console, stop_early=stop_early, created=created
+            task,
+            divergence,
+            folder,
+            watcher,
+            console,
+            stop_early=stop_early,
+            created=created,
+            overwrite=overwrite,
         )
     notes = comparison.notes
     if explanation.cause == "unknown":
@@ -110,13 +120,15 @@ def _diagnose(
     *,
     stop_early: bool,
     created: Sequence[str],
+    overwrite: bool,
 ) -> Explanation:
+    run = partial(diagnose, task, folder=folder, watcher=watcher, overwrite=overwrite)
     if created:
         try:
-            return diagnose(task, divergence, folder=folder, watcher=watcher, created=created)
+            return run(divergence, created=created)
         except LaunchError as error:  # The script may need files that were not copied.
             print_line(console, f"not diagnosed in a copy of the folder: {error}")
-    return diagnose(task, divergence if stop_early else None, folder=folder, watcher=watcher)
+    return run(divergence if stop_early else None)
 
 
 def _with_recorded_evidence(

@@ -18,5 +18,5 @@ def command(options: argparse.Namespace) -> int:
     if options.output is None:
         print_document(text)
     else:
-        write_text(options.output, text)
+        write_text(options, options.output, text)
     return OK

@@ -8,26 +8,26 @@ import sys
 from rich.console import Console
 
 from keras_repro.cli.exit_codes import comparison_exit_code
-from keras_repro.cli.output_files import check_output_file, write_json
+from keras_repro.cli.output_files import write_json
 from keras_repro.cli.run_folders import interruption_reported, single_run_folder
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.errors import ReproError
 from keras_repro.report.console.progress import ProgressWatcher
 from keras_repro.report.console.reproduction import print_preparation, print_statement
 from keras_repro.report.console.terminal import make_console, print_line
+from keras_repro.storage.run_folder import OUTPUT_NAME
 from keras_repro.workflows.reproduce.reproduce import Preparation, prepare, reproduce
 
 
 def command(options: argparse.Namespace) -> int:
     console = make_console()
-    check_output_file(options.json)
     preparation = prepare(
         options.run, script=options.script, arguments=options.arguments, pin=not options.no_pin
     )
     print_preparation(preparation, console)
     _check_missing(preparation, options)
     _ask(options, console)
-    folder = single_run_folder(options, "reproduction")
+    folder = single_run_folder(options, "reproduction", writes=[OUTPUT_NAME])
 
     def on_divergence(divergence: Divergence) -> None:
         text = f"diverged: {divergence.describe()}; the run continues so that it can be graded"

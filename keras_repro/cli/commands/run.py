@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from keras_repro.cli.exit_codes import ERROR, OK, fail, interrupting_signal
-from keras_repro.cli.output_files import check_output_file, write_json
+from keras_repro.cli.output_files import write_json
 from keras_repro.cli.run_folders import resumable_folder, script_name, single_run_folder
 from keras_repro.cli.script_task import script_words, task_from_options
 from keras_repro.ledger.reader import open_ledger
@@ -23,7 +23,6 @@ from keras_repro.report.console.terminal import make_console, print_line
 
 def command(options: argparse.Namespace) -> int:
     task = task_from_options(options)
-    check_output_file(options.json)
     folder = resumable_folder(options) if options.resume else single_run_folder(options, script_name(options))
     plan = replace(task.plan(folder, redirect=False), resume=options.resume)
     child = LAUNCHER.start(plan, environment=task.environment(), keep_output=False)

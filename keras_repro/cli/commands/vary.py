@@ -8,10 +8,10 @@ from dataclasses import replace
 from rich.console import Console
 
 from keras_repro.cli.exit_codes import OK, fail, variations_exit_code
-from keras_repro.cli.output_files import check_output_file, write_json, write_text
+from keras_repro.cli.output_files import write_json, write_text
 from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
 from keras_repro.cli.script_task import command_words, mode_words, task_from_options
-from keras_repro.errors import LaunchError
+from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.report.console.diagnosis import print_explanation
 from keras_repro.report.console.progress import DiagnosisWatcher
 from keras_repro.report.console.terminal import make_console, print_line, shown_path
@@ -34,8 +34,6 @@ def command(options: argparse.Namespace) -> int:
         return OK
     variations = chosen(options.vary)
     task = replace(task_from_options(options), keep_hash_seed=True)
-    check_output_file(options.json)
-    check_output_file(options.html)
     folder = parent_folder(options, script_name(options))
     print_line(console, f"{counted(len(variations), 'variation')} of: {command_words(options)}")
     print_line(console, f"({mode_words(options)}; a baseline and a repeat run first)")
@@ -62,7 +60,7 @@ def command(options: argparse.Namespace) -> int:
     print_variations(result, console)
     write_json(options, result.to_dict())
     if options.html is not None:
-        write_text(options.html, render_variations(result, script=command_words(options)))
+        write_text(options, options.html, render_variations(result, script=command_words(options)))
     return variations_exit_code(result)
 
 
@@ -77,8 +75,8 @@ def _explain(result: Variations, runner: VariationRunner, console: Console) -> V
         try:
             with DiagnosisWatcher(console, MOST_TRAININGS, outcome.seconds or None) as watcher:
                 explanation = runner.explain(outcome, watcher)
-        except LaunchError as error:  # The difference itself is known all the same.
-            fail(f"the cause was not found: {error}", error.output)
+        except (LaunchError, RunFolderError) as error:  # The difference itself is known all the same.
+            fail(f"the cause was not found: {error}", getattr(error, "output", ""))
             continue
         print_explanation(explanation, console)
         explained[outcome.name] = replace(outcome, explanation=explanation)

@@ -8,10 +8,10 @@ from dataclasses import replace
 from keras_repro.cli.commands import vary
 from keras_repro.cli.commands.diagnose import Answer, explain
 from keras_repro.cli.exit_codes import comparison_exit_code, fail
-from keras_repro.cli.output_files import check_output_file, write_json
+from keras_repro.cli.output_files import write_json
 from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
 from keras_repro.cli.script_task import command_words, mode_words, task_from_options
-from keras_repro.errors import LaunchError
+from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.processes.hash_seeds import hash_seeds
 from keras_repro.report.console.comparison import print_comparison
 from keras_repro.report.console.progress import ProgressWatcher
@@ -25,7 +25,6 @@ def command(options: argparse.Namespace) -> int:
 
     console = make_console()
     task = task_from_options(options)
-    check_output_file(options.json)
     if not task.keep_hash_seed:
         task = replace(task, hash_seeds=hash_seeds(task.script, options.runs))
     folder = parent_folder(options, script_name(options))
@@ -60,8 +59,8 @@ def command(options: argparse.Namespace) -> int:
                 created=result.created,
                 seconds=result.outcomes[0].seconds,
             )
-        except LaunchError as error:  # The divergence itself is known all the same.
-            fail(f"the cause was not found: {error}", error.output)
+        except (LaunchError, RunFolderError) as error:  # The divergence itself is known all the same.
+            fail(f"the cause was not found: {error}", getattr(error, "output", ""))
     hint = "" if options.explain else "--explain re-runs the script to find it"
     print_comparison(answer.comparison, console, answer.explanation, how_to_explain=hint)
     write_json(options, data)

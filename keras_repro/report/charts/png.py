@@ -12,8 +12,7 @@ import os
 import textwrap
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
@@ -39,14 +38,14 @@ _RUNS = (("run A", "#e08a00", 5.0, "-"), ("run B", "#0b3d91", 1.6, "--"))
 
 
 def write_png(
-    path: str | os.PathLike[str],
+    file: str | os.PathLike[str] | IO[bytes],
     comparison: Comparison,
     distances: LayerDistances | None,
 ) -> None:
     """Draw two runs and write the picture.
 
     Args:
-        path: the file.
+        file: the file, or its path.
         comparison: the comparison of the runs.
         distances: the distances of their layers; None if they are unknown.
 
@@ -76,9 +75,9 @@ def write_png(
         # A character that the font lacks becomes a box: neither an error nor worth a warning.
         warnings.filterwarnings("ignore", message="Glyph .* missing from", category=UserWarning)
         try:
-            figure.savefig(Path(path), dpi=_DOTS, format="png")
+            figure.savefig(file, dpi=_DOTS, format="png", metadata={"Software": "keras_repro"})
         except OSError as error:
-            raise ReproError(f"cannot write {path}: {system_reason(error)}") from None
+            raise ReproError(f"cannot write {file}: {system_reason(error)}") from None
 
 
 def _draw_heat_map(figure: Any, axis: Any, heat_map: HeatMap) -> None:

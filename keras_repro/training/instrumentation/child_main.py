@@ -48,7 +48,10 @@ def main(arguments: list[str]) -> int:
             _print_error(error)
     observer.script_ended()
     _finish_as_python_does()
-    return observer.end(code, error)
+    try:
+        return observer.end(code, error)
+    finally:
+        observer.unlock()
 
 
 def _exit_code(request: SystemExit) -> int:

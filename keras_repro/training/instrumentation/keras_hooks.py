@@ -13,6 +13,7 @@ from typing import Any
 import wrapt
 
 from keras_repro.processes.protocol import Plan
+from keras_repro.storage.atomic_files import open_to_write
 from keras_repro.storage.run_folder import UNOBSERVED
 from keras_repro.training.backends.active import backend
 
@@ -75,7 +76,7 @@ class KerasHooks:
             if os.getpid() != self._pid:
                 # A forked process must not touch the ledger of the one that records.
                 if handler in ("fit", "train_on_batch"):
-                    (self._plan.folder / f"{UNOBSERVED}{os.getpid()}").touch()
+                    open_to_write(self._plan.folder / f"{UNOBSERVED}{os.getpid()}").close()
                 return wrapped(*args, **kwargs)
             handle = getattr(self._session(), handler)
             if self._event_log is None:

@@ -21,7 +21,8 @@ from keras_repro.errors import ReproError, ResumeError
 from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, Plan
 from keras_repro.provenance import input_files
 from keras_repro.provenance.module_lookup import running_script
-from keras_repro.storage.run_folder import LEDGER_NAME, UNOBSERVED, redirect_runs
+from keras_repro.storage.atomic_files import files_in
+from keras_repro.storage.run_folder import LEDGER_NAME, RUNS_NAME, UNOBSERVED, redirect_runs
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.instrumentation.keras_hooks import KerasHooks
 from keras_repro.training.instrumentation.process_counter import ProcessCounter
@@ -51,10 +52,10 @@ class ScriptObserver:
         self._early_stop: Any = None
         self._script_ended = False
         self._script_resume: Any = None
+        self._lock = RunLock(plan.folder, "launched")
         if plan.resume:
             from keras_repro.training.resume import script_resume
 
-            self._lock = RunLock(plan.folder)  # until the process ends
             self._script_resume = script_resume.begin(plan.folder, self._open_session)
         self._roots = input_files.roots(plan.script)
         self._event_log: Any = None
@@ -67,7 +68,7 @@ class ScriptObserver:
         self._processes = ProcessCounter()
         sys.addaudithook(self._on_audit_event)
         if plan.redirect:
-            redirect_runs(plan.folder / "runs")
+            redirect_runs(plan.folder / RUNS_NAME)
         if plan.seed is not None:
             _pin_seeds(plan.seed)
         # The script may set variables for TensorFlow until it imports it.
@@ -118,6 +119,10 @@ class ScriptObserver:
             return code or RECORDING_FAILED
         return code
 
+    def unlock(self) -> None:
+        """Unlock the run folder: nothing more is written."""
+        self._lock.close()
+
     def _record_end(self, code: int, error: BaseException | None) -> str | None:
         session = self._open_session()
         session.unsupported = self._hooks.unsupported
@@ -126,7 +131,7 @@ class ScriptObserver:
             details["error"] = type(error).__name__
         if code != 0 and self._event_log is not None:
             self._event_log.close()  # a script that failed is reported as failed, not as diverged
-        unobserved = len(list(self._plan.folder.glob(f"{UNOBSERVED}*")))
+        unobserved = len(files_in(self._plan.folder, rf"{UNOBSERVED}\d+"))
         if unobserved:
             details["unobserved"] = unobserved
         details["inputs"] = self._inputs()
@@ -170,7 +175,7 @@ class ScriptObserver:
             discard_unbegun(plan.folder)
         run = RunRecorder(
             plan.folder,
-            RecordingOptions(every=cast("Every", plan.every), batches=True, overwrite=True),
+            RecordingOptions(every=cast("Every", plan.every), batches=True),
             coverage="smr",
             resume=plan.resume and (plan.folder / LEDGER_NAME).exists(),
             launched=True,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from keras_repro.ledger.schema import Record
 from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
 from keras_repro.source_code.call_site import user_call_site
+from keras_repro.storage.atomic_files import open_to_write
 from keras_repro.storage.divergence_report import (
     Difference,
     DivergenceReport,
@@ -259,7 +260,8 @@ class EventLog:
             threads=tuple(self.sites.running_threads()),
             evidence=collected,
         )
-        (self.folder / DIVERGENCE_NAME).write_text(report.to_json())
+        with open_to_write(self.folder / DIVERGENCE_NAME) as file:
+            file.write(report.to_json().encode())
 
     def _exit(self, code: int) -> None:
         self._writer.close()

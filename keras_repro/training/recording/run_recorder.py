@@ -16,6 +16,7 @@ from typing import Any
 from keras_repro._version import __version__
 from keras_repro.determinism.switches import read_switches
 from keras_repro.errors import LedgerError, ReproError, ResumeError
+from keras_repro.ledger.earlier_run import EarlierRun
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.ledger.schema import Header, Record, StepRecord
@@ -26,6 +27,7 @@ from keras_repro.provenance.module_lookup import running_script
 from keras_repro.provenance.redaction import redact_arguments, redact_path
 from keras_repro.storage.digest import section_digest
 from keras_repro.storage.run_folder import make_run_folder, redirected
+from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.sidecar_files import SidecarFiles, error_text
@@ -64,6 +66,8 @@ class RunRecorder:
     ) -> None:
         folder = run_dir if launched else redirected(run_dir)
         self.folder: Path = make_run_folder(folder, overwrite=options.overwrite or resume)
+        if not (launched or resume):
+            EarlierRun(self.folder).check(overwrite=options.overwrite)
         self.options = options
         self.coverage = coverage
         self.fits = 0
@@ -76,6 +80,7 @@ class RunRecorder:
         self._lock = threading.RLock()
         self._trained: list[weakref.ref[Any]] = []
         self._ledger: LedgerWriter | None = None
+        self._run_lock: RunLock | None = None  # during a fit, if the folder is not locked for longer
 
     @property
     def ledger(self) -> LedgerWriter:
@@ -86,8 +91,8 @@ class RunRecorder:
                 if self._resume:
                     self._ledger = ResumedLedgerWriter(self.folder, header)
                 else:
-                    overwrite = self.options.overwrite
-                    self._ledger = LedgerWriter.create(self.folder, header, overwrite=overwrite)
+                    self._replace_earlier_run()
+                    self._ledger = LedgerWriter.create(self.folder, header)
                 self.sidecar_files.begin(resume=self._resume)
         return self._ledger
 
@@ -115,6 +120,8 @@ class RunRecorder:
             return self._break(place, error)
         if self.listener is not None:
             self.listener(written)
+        if record.kind == "end":
+            self._unlock()
 
     def append_step(self, record: StepRecord) -> None:
         """Write a step's record; a full disk is handled as by `append`."""
@@ -149,6 +156,8 @@ class RunRecorder:
     def next_fit(self) -> int:
         """Count a fit and return its number, from 0."""
         with self._lock:
+            if self._ledger is not None:
+                self._lock_folder()
             self.fits += 1
             return self.fits - 1
 
@@ -176,6 +185,24 @@ class RunRecorder:
             # After a failed write these may fail too: the user was warned already.
             with contextlib.suppress(*([OSError] if self.broken else [])):
                 finish()
+        self._unlock()
+
+    def _replace_earlier_run(self) -> None:
+        """Lock the folder and remove the files of an earlier run in it; a launcher has done so already."""
+        if not self._launched:
+            earlier = EarlierRun(self.folder)
+            earlier.check(overwrite=self.options.overwrite)
+            self._lock_folder()
+            earlier.remove()
+
+    def _lock_folder(self) -> None:
+        if self._run_lock is None and not (self._launched or self._resume):
+            self._run_lock = RunLock(self.folder, shared=True)
+
+    def _unlock(self) -> None:
+        if self._run_lock is not None:
+            self._run_lock.close()
+            self._run_lock = None
 
     def _break(self, place: str, error: Exception) -> None:
         self.broken = f"recording ended at {place}: {error_text(error)}"

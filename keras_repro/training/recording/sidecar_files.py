@@ -38,13 +38,10 @@ class SidecarFiles:
         self._last_digest: str | None = None
 
     def begin(self, *, resume: bool = False) -> None:
-        """Replace the files of an overwritten run, or continue those of an interrupted one."""
+        """Begin the files of a new run, or continue those of an interrupted one."""
         try:
             if resume:
                 self._snapshots.resume()
-            else:
-                self._path.unlink(missing_ok=True)
-                self._snapshots.clear()
             if self._sketches:
                 self._recorder = SketchRecorder(self._path, resume=resume)
         except (OSError, ReproError) as error:

@@ -18,6 +18,7 @@ import numpy as np
 
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.schema import Record
+from keras_repro.storage.atomic_files import PART, remove_file
 from keras_repro.storage.linear_sketch import parts_of, sketch_rows
 from keras_repro.storage.sketch_file import SketchedTensor, SketchFile, SketchRecord, SketchWriter
 from keras_repro.training.state.buffers import VariableReader, fixed_shape
@@ -56,8 +57,7 @@ class SketchRecorder:
 
     Args:
         path: the file.
-        resume: whether to keep the records of an existing file; they are not added again. It is replaced
-            otherwise.
+        resume: whether to keep the records of an existing file; they are not added again.
 
     Raises:
         LedgerError: the file cannot be written.
@@ -71,7 +71,9 @@ class SketchRecorder:
             self._writer = SketchWriter(path)
             return
         # Copied, since the end of the file may be damaged after a crash.
-        self._writer = SketchWriter(path.with_name(f"{path.name}.part"))
+        copy = path.with_name(f"{path.name}{PART}")
+        remove_file(copy)  # left by a killed process
+        self._writer = SketchWriter(copy)
         for record in _readable(path):
             rows = [r[: t.parts] for t, r in zip(record.tensors, record.rows, strict=True)]
             self._writer.append(record.position, record.digest, list(zip(record.tensors, rows, strict=True)))

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_repro.storage.atomic_files import files_in, make_folder, remove_file
 from keras_repro.storage.run_folder import SNAPSHOTS_NAME
 from keras_repro.storage.snapshot_file import write_snapshot
 from keras_repro.training.backends.active import backend
@@ -31,16 +32,10 @@ class WeightSnapshots:
         self._keep = keep
         self._older: list[Path] = []  # to remove after the next one, if only the last is kept
 
-    def clear(self) -> None:
-        """Remove the snapshots of an overwritten run."""
-        if not self._folder.is_symlink():
-            for path in self._folder.glob("fit-*.h5*"):
-                path.unlink()
-
     def resume(self) -> None:
         """Continue with the snapshots of an interrupted run."""
         if self._keep == "last":
-            self._older = list(self._folder.glob("fit-*.h5"))
+            self._older = files_in(self._folder, r"fit-\d+-(end|epoch-\d+)\.h5")
 
     def is_due(self, kind: str, epoch: int | None) -> bool:
         """Return whether a snapshot belongs to a record."""
@@ -59,7 +54,7 @@ class WeightSnapshots:
         """
         position = "end" if epoch is None else f"epoch-{epoch + 1}"
         path = self._folder / f"fit-{fit + 1}-{position}.h5"
-        self._folder.mkdir(exist_ok=True)
+        make_folder(self._folder)
         weights = [t for t in tensors if t.section == "weights"]
         values = backend.variables.read_all([t.variable for t in weights])
         arrays = {t.name: array_of_value(value) for t, value in zip(weights, values, strict=True)}
@@ -68,6 +63,6 @@ class WeightSnapshots:
             for old in self._older:
                 if old != path:
                     with contextlib.suppress(OSError):
-                        old.unlink(missing_ok=True)
+                        remove_file(old)
             self._older = [path]
         return {"file": f"{SNAPSHOTS_NAME}/{path.name}", "digest": digest}

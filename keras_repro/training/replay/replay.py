@@ -21,6 +21,7 @@ import xxhash
 
 from keras_repro.comparison.distances.tensor_distance import tap_distance
 from keras_repro.determinism.seeds import restore_rng_state
+from keras_repro.storage.atomic_files import refuse_link, remove_file
 from keras_repro.storage.divergence_report import ReplayReport, TapDistance, TappedReport, TapReport
 from keras_repro.storage.run_folder import STATE_BEFORE_NAME, TAPS_NAME
 from keras_repro.training.data.batch_feed import iterator_like
@@ -57,7 +58,7 @@ def replay(step: RecordedStep, folder: Path) -> ReplayReport:
     step.reader.restore(step.before)
     restore_rng_state(step.generators)
     step.function(step.feed())
-    before.unlink(missing_ok=True)
+    remove_file(before)
     return report
 
 
@@ -132,13 +133,15 @@ def _tap(step: RecordedStep, folder: Path, report: ReplayReport) -> ReplayReport
                 break
         reasons.append(f"the step computes other bits with {_OF_LEVEL[level]} tapped")
     for level in LEVELS:
-        (folder / f"{level}-{TAPS_NAME}").unlink(missing_ok=True)
+        remove_file(folder / f"{level}-{TAPS_NAME}")
     return report if report.tapped is not None else replace(report, fewer_taps="; ".join(reasons))
 
 
 def _keep(path: Path) -> None:
+    kept = path.with_name(TAPS_NAME)
+    refuse_link(kept)
     with contextlib.suppress(FileNotFoundError):  # the disk was full
-        path.replace(path.with_name(TAPS_NAME))
+        path.replace(kept)
 
 
 def _disturbing_gradients(step: RecordedStep, tapped: TappedReport) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_repro.storage.atomic_files import remove_file
 from keras_repro.utils.closeable import Closeable
 
 _MAX_SIZE = 1 << 29  # bytes in the file
@@ -36,6 +37,7 @@ class TapValues(Closeable):
         self._stored: dict[int, np.dtype[Any]] = {}
         self._texts: dict[int, np.ndarray] = {}
         self._size = 0
+        remove_file(path)
         self._file: zipfile.ZipFile | None = zipfile.ZipFile(path, "w")
 
     def add(self, value: np.ndarray) -> None:

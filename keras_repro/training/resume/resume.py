@@ -21,8 +21,9 @@ from typing import Any
 import keras
 
 from keras_repro.errors import ReproError, ResumeError, SnapshotError
+from keras_repro.ledger.earlier_run import EarlierRun
 from keras_repro.ledger.reader import LedgerReader, discard_unbegun, open_ledger
-from keras_repro.storage.atomic_files import make_folder
+from keras_repro.storage.atomic_files import files_in, make_folder, remove_file
 from keras_repro.storage.plain_values import unpack
 from keras_repro.storage.run_folder import LEDGER_NAME, SNAPSHOTS_NAME
 from keras_repro.storage.run_lock import RunLock
@@ -48,6 +49,7 @@ class Resume:
     Args:
         folder: the run folder.
         options: how the fit can be resumed.
+        overwrite: whether a run in the folder that is not resumed may be replaced.
 
     Attributes:
         options: how the fit can be resumed.
@@ -55,18 +57,19 @@ class Resume:
         restore_point: the snapshot to restore; None if there is none, or once it is restored.
 
     Raises:
-        RunFolderError: the folder is in use.
+        RunFolderError: the folder is in use, or holds a run or other files that may not be replaced.
         ResumeError: a divergence, or an error without `resume`, has ended the run in the folder.
         LedgerError: its ledger cannot be read.
     """
 
-    def __init__(self, folder: Path, options: ResumeOptions) -> None:
+    def __init__(self, folder: Path, options: ResumeOptions, *, overwrite: bool = False) -> None:
         self.options = options
         self.restore_point: RestorePoint | None = None
         self._folder = folder / SNAPSHOTS_NAME
         self._thread: threading.Thread | None = None
         self._error = ""
         folder.mkdir(parents=True, exist_ok=True)
+        EarlierRun(folder).check(overwrite=overwrite or options.resume)
         self._lock = RunLock(folder)
         if options.resume:
             discard_unbegun(folder)
@@ -78,12 +81,7 @@ class Resume:
                     "folder"
                 )
             self.restore_point = find_restore_point(folder)
-        snapshots = []
-        for path in list(self._folder.glob(f"{_PREFIX}*")):
-            if self.continues and path.suffix == ".h5":
-                snapshots.append(path)
-            else:
-                path.unlink()  # of another run, or incomplete because its process was killed
+        snapshots = files_in(self._folder, rf"{_PREFIX}.*\.h5") if self.continues else []
         self._snapshots = by_age(folder, snapshots) if snapshots else []
 
     def start_position(self, epochs: int) -> tuple[int, int]:
@@ -158,7 +156,7 @@ class Resume:
         snapshots, newest = [*(p for p in self._snapshots if p != path), path], self.options.snapshots
         for old in snapshots[:-newest]:
             with contextlib.suppress(OSError):
-                old.unlink(missing_ok=True)
+                remove_file(old)
         self._snapshots = snapshots[-newest:]
 
 

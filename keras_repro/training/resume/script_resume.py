@@ -10,6 +10,7 @@ the position in both.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -52,8 +53,15 @@ class ScriptResume:
         self.fits = 0
 
     def next_folder(self) -> Path:
-        """Return the run folder of the next fit, named by its number."""
-        return self._folder / f"fit-{self.fits + 1}"
+        """Return the run folder of the next fit, named by its number.
+
+        Raises:
+            ResumeError: there is a link.
+        """
+        folder = self._folder / f"fit-{self.fits + 1}"
+        if os.path.islink(folder):
+            raise ResumeError(f"cannot record in {folder}: it is a link, which is not followed")
+        return folder
 
     def begin_fit(self) -> None:
         """Called when a fit of a trainer begins."""

@@ -11,16 +11,22 @@ other processes are not changed.
 from __future__ import annotations
 
 import os
+import re
 import socket
 import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_repro.errors import ResumeError
+from keras_repro.storage.atomic_files import atomic_write, open_regular_file, open_to_write
 from keras_repro.storage.run_folder import PROCESSES_NAME
 from keras_repro.training.backends.active import backend
+from keras_repro.utils.text import system_reason
 
 _FOLDERS = ("train", "validation")
+_PROCESS = re.compile(r"\S+\.\d+")  # host and number
+_LONGEST_LIST = 1 << 24
 
 
 def this_process() -> str:
@@ -70,11 +76,22 @@ def note_process(folder: Path, *, continues: bool) -> list[str]:
 
     Returns:
         All processes of the run, as event files name them.
+
+    Raises:
+        ResumeError: the file of this name is not ours, or cannot be written.
     """
-    path = folder / PROCESSES_NAME
-    before = path.read_text().split() if continues and path.exists() else []
-    processes = list(dict.fromkeys([*before, this_process()]))
-    path.write_text("\n".join(processes) + "\n")
+    path, before = folder / PROCESSES_NAME, []
+    if os.path.lexists(path):
+        with open_regular_file(path, what="list of processes", error=ResumeError) as file:
+            before = file.read(_LONGEST_LIST).decode(errors="replace").splitlines()
+        if not all(map(_PROCESS.fullmatch, before)):
+            raise ResumeError(f"{path} is not a list of processes: choose another run folder")
+    processes = list(dict.fromkeys([*(before if continues else []), this_process()]))
+    try:
+        with atomic_write(path) as temporary, open_to_write(temporary) as written:
+            written.write("".join(f"{process}\n" for process in processes).encode())
+    except OSError as error:
+        raise ResumeError(f"cannot write {path}: {system_reason(error)}") from None
     return processes
 
 

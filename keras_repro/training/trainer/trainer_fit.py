@@ -18,6 +18,7 @@ from typing import Any
 import keras
 
 from keras_repro.errors import DivergenceError
+from keras_repro.ledger.earlier_run import EarlierRun
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.storage.run_folder import new_folder, redirected
 from keras_repro.training.backends.active import backend
@@ -115,7 +116,7 @@ class TrainerFit:
             if recorder is not None:
                 recorder.close()
                 if refused:  # nothing was trained: the corrected program can use the same run folder
-                    recorder.ledger.path.unlink(missing_ok=True)
+                    EarlierRun(recorder.folder).remove()
             if terminated is not None:
                 terminate_process(terminated)
 
@@ -133,7 +134,8 @@ class TrainerFit:
             self._plan.check_resumable()
         folder = new_folder("trainer") if options.run_dir is None else options.run_dir
         if options.resume.enabled:
-            self._resume = Resume(redirected(folder), options.resume)
+            overwrite = options.recording.overwrite
+            self._resume = Resume(redirected(folder), options.resume, overwrite=overwrite)
         return RunRecorder(
             folder,
             options.recording,

@@ -12,7 +12,7 @@ from keras_repro.comparison.live import LiveComparison
 from keras_repro.errors import LedgerError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
-from keras_repro.storage.run_folder import LEDGER_NAME
+from keras_repro.storage.run_folder import LEDGER_NAME, RUNS_NAME
 from keras_repro.utils.growing_file import GrowingFile
 from keras_repro.workflows.reproduce.run_spec import RunSpec
 
@@ -56,7 +56,8 @@ def matching_ledgers(folder: Path, spec: RunSpec) -> list[Path]:
         own = folder / LEDGER_NAME
         return [own] if own.exists() else []
     ledgers = []
-    for path in sorted((folder / "runs").rglob(LEDGER_NAME)):
+    runs = folder / RUNS_NAME
+    for path in () if runs.is_symlink() else sorted(runs.rglob(LEDGER_NAME)):
         with contextlib.suppress(LedgerError):
             if open_ledger(path).header["coverage"] == spec.ledger.header["coverage"]:
                 ledgers.append(path)

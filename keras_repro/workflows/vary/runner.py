@@ -11,14 +11,13 @@ variation changes the path. A run that diverges from the baseline is stopped the
 
 from __future__ import annotations
 
-import contextlib
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from keras_repro.errors import LaunchError
+from keras_repro.ledger.earlier_run import check_places, lock_runs
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, POLL_SECONDS, Child, Launcher, Outcome
 from keras_repro.processes.file_listing import FileListing
@@ -26,7 +25,7 @@ from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.task import ChildEnvironment, Task, Watcher, check_task
 from keras_repro.processes.workspace import Workspace, WorkspaceCopies
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.storage.run_folder import LEDGER_NAME, make_run_folder, remove_runs
+from keras_repro.storage.run_folder import DIAGNOSIS_NAME, LEDGER_NAME, make_run_folder
 from keras_repro.utils.text import first_few
 from keras_repro.workflows.diagnose import diagnose
 from keras_repro.workflows.vary.catalogue import CATALOGUE, Variation
@@ -58,7 +57,7 @@ class VariationRunner:
 
     Raises:
         LaunchError: there is no such script; the folder cannot be copied.
-        RunFolderError: the folder holds runs already, or cannot be made.
+        RunFolderError: the folder holds runs already or is in use, or cannot be made.
     """
 
     def __init__(
@@ -77,16 +76,16 @@ class VariationRunner:
         self._task, self._folder, self._launcher = task, folder, launcher
         self._keep_going, self._jobs = keep_going, jobs if copy else 1
         self._watcher = watcher or VariationWatcher()
-        names = (BASELINE, REPEAT, *(v.name for v in CATALOGUE))
-        runs = [folder / n for n in names if os.path.lexists(folder / n / LEDGER_NAME)]
-        remove_runs(folder, runs, overwrite=overwrite)
-        make_run_folder(folder)
+        is_new = not folder.exists()
+        variations = [v.name for v in CATALOGUE]
+        self._lock = lock_runs(folder, [BASELINE, REPEAT], others=variations, overwrite=overwrite)
         self.copies: WorkspaceCopies | None = None
         if copy:
             try:
                 self.copies = WorkspaceCopies(task.script, folder / _COPIES, exclude=folder)
             except LaunchError:
-                with contextlib.suppress(OSError):  # it holds files of the user's
+                self._lock.close()
+                if is_new:
                     folder.rmdir()
                 raise
         # Of the baseline: the caller's, always with a hash seed.
@@ -98,12 +97,17 @@ class VariationRunner:
 
     def __enter__(self) -> VariationRunner:
         if self.copies is not None:
-            self.copies.__enter__()
+            try:
+                self.copies.__enter__()
+            except BaseException:
+                self._lock.close()
+                raise
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.copies is not None:
             self.copies.remove()
+        self._lock.close()
 
     def run(self, variations: Sequence[Variation]) -> Variations:
         """Run the baseline, its repeat and each variation.
@@ -111,7 +115,9 @@ class VariationRunner:
         Raises:
             LaunchError: the baseline or its repeat failed, or trained nothing that was observed.
             LedgerError: a ledger cannot be read.
+            RunFolderError: there is something else in the place of a run folder.
         """
+        check_places(self._folder, [v.name for v in variations])
         # The user's own folders, to which no run should write.
         own_folders = list(self.copies.roots) if self.copies is not None else [Path.cwd()]
         own_files = FileListing.below(own_folders, exclude=self._folder)
@@ -158,7 +164,7 @@ class VariationRunner:
             self._task,
             # The files that a run leaves at its end may be the cause: then it has to run to its end.
             None if change.workspace == "used" else divergence,
-            folder=self._folder / outcome.name / "diagnosis",
+            folder=self._folder / outcome.name / DIAGNOSIS_NAME,
             launcher=self._launcher,
             watcher=watcher,
             conditions=conditions,
