@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command_table import put, tree
 
 from keras_repro.errors import LaunchError
 from keras_repro.processes import copy_survey, folder_copy, workspace
@@ -155,3 +156,23 @@ def test_full_disk_leaves_no_copies(project: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(LaunchError, match=r"cannot copy .*No space left on device"), workspace_copies():
         pass
     assert not (project / ".keras_repro" / "train-1" / "copies").exists()
+
+
+def test_links_in_place_of_copies_are_not_followed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script may put them there."""
+    monkeypatch.chdir(project)
+    outside = project.parent / "outside"
+    put(outside, ["f", "deep/f"])
+    (outside / "deep").chmod(0o500)
+    Path("runs").mkdir()
+    Path("runs/copies").symlink_to("../../outside/new")
+    before = tree(outside)
+    with workspace_copies(folder="runs") as copies:
+        assert copies.fresh().cwd == project / "runs/copies-2/here/project"
+        for name in ("here", "used"):
+            shutil.rmtree(f"runs/copies-2/{name}", ignore_errors=True)
+            Path(f"runs/copies-2/{name}").symlink_to(outside)
+        copies.keep_used()
+        assert copies.fresh().cwd.is_dir()
+    assert tree(outside) == before
+    assert os.listdir("runs") == ["copies"]

@@ -110,7 +110,8 @@ def remove_orphaned(callback: Any, *, processes: Collection[str], since: float) 
 
 def _event_files(folder: Path) -> Iterator[Path]:
     for name in _FOLDERS:
-        yield from sorted((folder / name).glob("events.out.tfevents.*"))
+        found = sorted((folder / name).glob("events.out.tfevents.*"))
+        yield from (path for path in found if not path.is_symlink())
 
 
 def _is_of(path: Path, processes: Collection[str]) -> bool:

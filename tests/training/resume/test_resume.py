@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
+from command_table import put, tree
 from conftest import SCRIPTS
 from forkserver import ForkServer
 from training import models
@@ -22,6 +23,7 @@ from keras_repro.errors import ReproError, ResumeError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.protocol import Plan
 from keras_repro.storage.run_folder import OUTPUT_NAME
+from keras_repro.training.resume.tensorboard_files import note_process
 
 
 @dataclass(frozen=True)
@@ -340,3 +342,44 @@ def test_kept_epochs_survive_an_interruption(tmp_path: Path) -> None:
         _fit(tmp_path / name, callbacks=[type("_Fails", (keras.callbacks.Callback,), {})()], keep=keep)
         kept = sorted(p.name for p in (tmp_path / name / "snapshots").glob("fit-*"))
         assert kept == [f"fit-1-epoch-{epoch}.h5" for epoch in epochs]
+
+
+def test_links_below_the_run_folder_are_not_followed(interrupted: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    (interrupted / "snapshots").rename(outside)
+    put(outside, ["resume-epoch-9-step-0.h5.part", "fit-9-end.h5", "processes.txt"])
+    (interrupted / "snapshots").symlink_to(outside)
+    before = tree(tmp_path)
+    for options in ({}, {"resume": False, "overwrite": True, "snapshot_every": "epoch"}):
+        with pytest.raises(RunFolderError, match="run holds snapshots, which keras_repro did not write"):
+            _fit(interrupted, **options)
+    with pytest.raises(RunFolderError, match="run holds snapshots"):
+        kr.DeterminismCallback(interrupted, overwrite=True)
+    assert tree(tmp_path) == before
+    (interrupted / "snapshots").unlink()
+    (interrupted / "processes.txt").symlink_to(outside / "processes.txt")
+    before = tree(tmp_path)
+    with pytest.raises(ResumeError, match=r"cannot open .*processes\.txt: it is a link"):
+        note_process(interrupted, continues=True)
+    (interrupted / "processes.txt").unlink()
+    (interrupted / "processes.txt").write_text("my processes\n")
+    with pytest.raises(ResumeError, match=r"processes\.txt is not a list of processes: choose another"):
+        note_process(interrupted, continues=False)
+    assert (interrupted / "processes.txt").read_text() == "my processes\n"
+    assert {n: v for n, v in tree(tmp_path).items() if n.startswith("outside")} == {
+        n: v for n, v in before.items() if n.startswith("outside")
+    }
+
+
+def test_refused_run_leaves_the_snapshots_of_the_earlier_one(interrupted: Path, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    with pytest.raises(RunFolderError, match="holds a run already"):
+        _fit(interrupted, resume=False, snapshot_every="epoch")
+    assert tree(tmp_path) == before
+    # In a folder without a run, files with such names are of others.
+    put(tmp_path / "other", ["snapshots/resume-epoch-1-step-0.h5", "snapshots/fit-1-end.h5"])
+    before = tree(tmp_path)
+    for options in ({}, {"resume": False, "overwrite": True, "keep": "last"}):
+        with pytest.raises(RunFolderError, match=r"other holds snapshots/fit-1-end\.h5, snapshots/resume"):
+            _fit(tmp_path / "other", **options)
+    assert tree(tmp_path) == before
