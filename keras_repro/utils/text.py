@@ -12,7 +12,10 @@ import re
 from collections.abc import Iterable
 
 # Control characters, those that turn or hide text, and halves of surrogate pairs, which terminals refuse.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    r"\ud800-\udfff\U000e0000-\U000e007f]"
+)
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _LONGEST = 300
 

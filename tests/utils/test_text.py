@@ -17,6 +17,7 @@ from keras_repro.utils.text import escape_control_chars, one_line_error, system_
         ("two\r\nlines\t", r"two\x0d\x0alines\x09"),
         ("\x9b31m", r"\x9b31m"),
         ("\u202egpj.exe\u2066", r"\u202egpj.exe\u2066"),
+        ("a\xadb\u180e\ufffac\U000e0041", r"a\xadb\u180e\ufffac\ue0041"),
     ],
 )
 def test_control_characters_are_escaped(text: str, shown: str) -> None:
