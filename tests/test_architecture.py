@@ -19,7 +19,8 @@ PACKAGE = Path(__file__).parents[1] / "keras_repro"
 
 # The other folders that each folder imports, exactly: an entry that no module needs fails too.
 _TABLE = """
-cli: _version comparison determinism errors ledger processes report/console storage utils workflows/vary
+cli: _version comparison determinism errors ledger processes provenance report/console storage utils
+    workflows/vary
 cli/commands: cli comparison comparison/distances determinism errors ledger processes provenance report
     report/charts report/console report/html report/paper root_cause storage workflows workflows/reproduce
     workflows/vary
@@ -34,7 +35,7 @@ report/charts: comparison comparison/distances errors ledger report utils
 report/console: comparison comparison/distances determinism ledger processes report root_cause storage utils
     workflows/reproduce workflows/vary
 report/html: _version comparison comparison/distances ledger report report/charts utils workflows/vary
-report/paper: comparison ledger report utils
+report/paper: comparison ledger report storage utils
 root_cause: source_code storage utils
 root_cause/rules: comparison comparison/distances determinism root_cause source_code storage utils
 source_code: utils

@@ -46,7 +46,7 @@ def recorded(written: Callable[..., str], launched: Callable[..., Child], here: 
     """A run of a small CNN over two epochs, with two threads; recorded in `run`."""
     images = np.random.default_rng(0).normal(size=(256, 8, 8, 1)).astype("float32")
     np.save(here / "x.npy", images)
-    child = launched(written(CNN, "train.py"), "2")
+    child = launched(written(CNN, "train.py"), "2", publish_arguments=True)
     assert child.outcome.code == 0, child.output
     return child.folder
 
@@ -131,7 +131,7 @@ def test_other_package_version_is_listed_first(here: Path, process: Any) -> None
         out, err = child.communicate()
         return Answer(child.returncode, out, err)
 
-    first = run("1.0", "run", "--run-dir", "runs/a", "train.py", "1")
+    first = run("1.0", "run", "--run-dir", "runs/a", "--publish-arguments", "train.py", "1")
     assert first.code == 0, first.err
     again = run("2.0", "reproduce", "--yes", "runs/a")
     assert again.code == 1, again.err
@@ -234,13 +234,15 @@ def test_unpublished_arguments_must_be_given(
     answer = command("reproduce", "run", "--yes")
     assert answer.code == 2
     assert answer.err == (
-        "keras-repro: 1 of the script's arguments were not published: 'train.py 1 --token=<hidden>'; give "
-        "all of them after --, as in: keras-repro reproduce run -- ARGUMENTS\n"
+        "keras-repro: 2 of the script's arguments were not published: 'train.py <hidden> --token=<hidden>'; "
+        "give all of them after --, as in: keras-repro reproduce run -- ARGUMENTS\n"
     )
-    answer = command("reproduce", "run", "--yes", "--", "2", "--token=xyz")
-    assert answer.err == "keras-repro: argument 1 of the script was '1', got '2'\n"
+    answer = command("reproduce", "run", "--yes", "--", "1", "--key=xyz")
+    assert answer.err == "keras-repro: argument 2 of the script was '--token=<hidden>', got '--key=xyz'\n"
     answer = command("reproduce", "run", "--yes", "--", "1")
-    assert answer.err == ("keras-repro: the run had 2 arguments ('train.py 1 --token=<hidden>'), got 1\n")
+    assert (
+        answer.err == "keras-repro: the run had 2 arguments ('train.py <hidden> --token=<hidden>'), got 1\n"
+    )
     answer = command("reproduce", "run", "--yes", "--", "1", "--token=xyz")
     assert answer.code == 0, answer.err
     assert "xyz" not in (here / ".keras_repro" / "reproduction-1" / "ledger.jsonl").read_text()

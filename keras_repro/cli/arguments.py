@@ -106,6 +106,7 @@ def _commands() -> dict[str, _Command]:
             default=1,
         ),
         _flag("--allow-unportable", "train even if the model is not portable, and record why"),
+        _flag("--publish-arguments", "record all arguments of the script as they are, secrets too"),
         _option("--max-epochs", "limit the epochs of every fit", type=_within(1)),
         _option("--max-steps", "limit the steps of every epoch", type=_within(1)),
         _option(

@@ -28,6 +28,7 @@ def task_from_options(options: argparse.Namespace) -> Task:
         script=options.script,
         module=options.module,
         arguments=tuple(options.arguments),
+        publish_arguments=options.publish_arguments,
         seed=options.pin_seed if options.enforce else None,
         pinned=pinned,
         portability=portability,
@@ -48,6 +49,14 @@ def script_words(options: argparse.Namespace) -> str:
 def command_words(options: argparse.Namespace) -> str:
     """Return the script and its arguments, as they were given."""
     return " ".join([script_words(options), *options.arguments])
+
+
+def published_command_words(options: argparse.Namespace) -> str:
+    """Return the script and its arguments for a page that is published."""
+    from keras_repro.provenance.redaction import redact_arguments, redact_path
+
+    what = script_words(options) if options.module else redact_path(options.script)
+    return " ".join([what, *redact_arguments(options.arguments, publish=options.publish_arguments)[0]])
 
 
 def mode_words(options: argparse.Namespace) -> str:

@@ -26,7 +26,7 @@ HEADER: Kind = {
         "code": str,
     },
     "switches": [{"name": str, "ok": bool, "fix": str}],
-    "command": {"script": str, "module": str, "arguments": [str], "hidden": int},
+    "command": {"script": str, "module": str, "arguments": list, "hidden": int},
     "seed": int,
     "policies": {"max_epochs": int, "max_steps": int},
 }

@@ -28,6 +28,7 @@ class Plan:
         script: path of the script, or None.
         module: name of the module (`-m`), or None.
         arguments: the script's own arguments.
+        publish_arguments: whether the ledger gets the arguments as they are, not redacted.
         seed: pins all seeds; None to pin none.
         switches: the requested switches.
         portability: arguments of `determinism.portable_pins.Portability`; None for a run that is not
@@ -48,6 +49,7 @@ class Plan:
     script: str | None = None
     module: str | None = None
     arguments: tuple[str, ...] = ()
+    publish_arguments: bool = False
     seed: int | None = None
     switches: Mapping[str, Any] = field(default_factory=dict)
     portability: Mapping[str, Any] | None = None

@@ -37,6 +37,7 @@ class Task:
         script: path of the script; None if `module` is given.
         module: name of a module, as for `python -m`.
         arguments: the script's own arguments.
+        publish_arguments: whether ledgers get the arguments as they are, not redacted.
         seed: pins every seed and switch (enforced); None to observe only.
         pinned: environment variables that pin the switches of an enforced run.
         portability: how the run is portable; None if it is not.
@@ -50,6 +51,7 @@ class Task:
     script: str | None = None
     module: str | None = None
     arguments: tuple[str, ...] = ()
+    publish_arguments: bool = False
     seed: int | None = None
     pinned: Mapping[str, str] = field(default_factory=dict)
     portability: Portability | None = None
@@ -67,6 +69,7 @@ class Task:
             script=self.script,
             module=self.module,
             arguments=self.arguments,
+            publish_arguments=self.publish_arguments,
             seed=self.seed,
             switches=requests_in(self.pinned)
             | ({"graph_optimizer": dict(GRAPH_OPTIMIZER)} if self.portability is not None else {}),

@@ -5,7 +5,8 @@
     >>> redact_value("XLA_FLAGS", "--xla_dump_to=/home/ada")
     '--xla_dump_to=<hidden>'
 
-By allow-list: a value that is not known to be harmless is hidden and marked, at times more than needed.
+By allow-list: a value that is not known to be harmless is hidden and marked, at times more than needed. No
+digest of it is published either: that of a short number reveals it.
 """
 
 from __future__ import annotations
@@ -15,40 +16,42 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_repro.provenance.harmless_options import takes_harmless_number, takes_harmless_word
+
 HIDDEN = "<hidden>"
 
 
-def redact_arguments(arguments: Sequence[str]) -> tuple[list[str], int]:
+def redact_arguments(arguments: Sequence[str], *, publish: bool = False) -> tuple[list[str], int]:
     """Redact a script's arguments.
 
-    Option names, numbers, `true`, `false`, `none`, short lower-case words and files below the working
-    folder are kept; a value after an option that may hold a secret or a person's name never is.
+    Kept are option names; numbers and short words after an option that is known to be harmless, such as
+    `--epochs` or `--optimizer`; `true`, `false` and `none`; and files below the working folder. Everything up
+    to the next option is hidden after one that may hold a secret or a person's name.
+
+    Args:
+        arguments: as the script gets them.
+        publish: whether to keep all of them as they are.
 
     Returns:
         The arguments, with `"<hidden>"` in place of redacted ones, and how many those are.
     """
+    if publish:
+        return list(map(str, arguments)), 0
     shown: list[str] = []
-    hidden = 0
-    # After an option that may hold a secret, all is hidden up to the next option, at least one argument.
-    secret = just_named = False
+    option = ""  # whose value the next argument may be
+    secret = False
     for argument in map(str, arguments):
         name, equals, value = argument.partition("=")
-        text = argument
-        if _OPTION.fullmatch(name):
-            secret = bool(_SECRET.search(name))
-            if just_named:
-                text = HIDDEN
-            elif equals and (secret or not _is_public(value)):
-                text = f"{name}={HIDDEN}"
-            just_named = secret and not equals
-            secret = just_named
+        # What follows a secret option may be its value, whatever it looks like.
+        if _OPTION.fullmatch(name) and not (secret and option):
+            secret, option = bool(_SECRET.search(name)), "" if equals else name
+            hides = equals and (secret or not _is_public(value, name))
+            shown.append(f"{name}={HIDDEN}" if hides else argument)
         else:
-            if secret or not (_is_public(argument) or argument == "--"):
-                text = HIDDEN
-            just_named = False
-        hidden += text != argument
-        shown.append(text)
-    return shown, hidden
+            hides = argument != "--" and (secret or not _is_public(argument, option))
+            shown.append(HIDDEN if hides else argument)
+            option = ""
+    return shown, sum(text != argument for text, argument in zip(shown, map(str, arguments), strict=True))
 
 
 def redact_value(name: str, value: str) -> str:
@@ -82,14 +85,18 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _NUMBER = re.compile(r"[+-]?(?:\d{1,12}(?:\.\d{0,20})?|\.\d{1,20})(?:[eE][+-]?\d{1,3})?")
-_WORD = re.compile(r"true|false|none|True|False|None|TRUE|FALSE|NONE|[a-z][a-z_-]{0,15}")
+_TRUTH = re.compile(r"true|false|none|True|False|None|TRUE|FALSE|NONE")
+_WORD = re.compile(r"[a-z][a-z0-9_-]{0,15}")
 _PATH = re.compile(r"(?!.*(?:^|/)\.\.(?:/|$))[\w][\w.+@ -]*(?:/[\w.+@ -]+)*")
 _ZONE = re.compile(r"[A-Za-z0-9_+-]{1,32}(?:/[A-Za-z0-9_+-]{1,32}){0,2}")
 _SETTING = re.compile(r"(-{0,2}[A-Za-z][\w.-]{0,79}=)?([\w.,:+*(){}@-]{0,32})")
 
 
-def _is_public(text: str) -> bool:
-    return bool(_NUMBER.fullmatch(text) or _WORD.fullmatch(text)) or _is_own_file(text)
+def _is_public(value: str, option: str) -> bool:
+    """Return whether a value, the one of an option unless that is empty, is known to be harmless."""
+    number = _NUMBER.fullmatch(value) and takes_harmless_number(option)
+    word = _WORD.fullmatch(value) and takes_harmless_word(option)
+    return bool(number or word or _TRUTH.fullmatch(value)) or _is_own_file(value)
 
 
 def _is_own_file(text: str) -> bool:

@@ -168,7 +168,7 @@ def test_nested_fields_of_another_kind_count_as_not_recorded():
         "variables": {"TZ": None, "LANG": "C"},
         "git": None,
     }
-    assert header.command == {"arguments": ["--lr", "1"]}
+    assert header.command == {"arguments": ["--lr", 3, "1"]}
     assert header.seed is None
     assert header.policies == {"batch_size": [32]}
     assert header.switches == ({"achieved": {"a": 1}},)

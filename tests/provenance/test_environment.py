@@ -193,26 +193,35 @@ H = "<hidden>"
     ("arguments", "shown"),
     [
         ([], []),
-        (["--epochs", "5", "-n", "-1e-3", "--lr=.5"], None),
-        (["train", "resnet", "every_epoch", "true", "None"], None),
+        (["--epochs", "5", "--max-steps", "-1e-3", "--encoder-lr=.5", "--beta_2", "0.99"], None),
+        (["--optimizer=adam", "--lr-schedule", "cosine", "--backbone", "resnet50", "--dtype=float16"], None),
+        (["--use-xla", "true", "-x=None", "--shuffle", "FALSE", "--augment"], None),
         (["--seed", "12345678901234"], ["--seed", H]),  # a number with more than 12 digits
-        (["Alice", "resnet50", "a" * 17], [H, H, H]),
+        # Only the value of a known option, and only a number or a word of the expected kind.
+        (["--units", "64", "32"], ["--units", "64", H]),
+        (
+            ["--lr", "secret", "--optimizer", "S3cret", "--optimizer=5"],
+            ["--lr", H, "--optimizer", H, f"--optimizer={H}"],
+        ),
+        (["-p", "secret", "-n", "5", "--pat", "secret"], ["-p", H, "-n", H, "--pat", H]),
+        (["--pin", "4711", "--ssn=078051120", "--number", "5"], ["--pin", H, f"--ssn={H}", "--number", H]),
+        (["train", "4", "resnet", "Alice"], [H, H, H, H]),
         (["--name", "alice@example.org"], ["--name", H]),
         (["--api-key", "abc", "--epochs", "5"], ["--api-key", H, "--epochs", "5"]),
         (["--token", "5"], ["--token", H]),
         (["--token", "abc", "5", "--epochs", "5"], ["--token", H, H, "--epochs", "5"]),
-        (["--password=abc", "run"], ["--password=<hidden>", "run"]),
-        # It may be a value, so it is hidden; it may be an option, so the next argument counts as its value.
-        (["--password", "--epochs", "5"], ["--password", H, "5"]),
+        (["--token", "true", "data", "--x", "data"], ["--token", H, H, "--x", "data"]),
+        (["--password=abc", "run"], [f"--password={H}", H]),
+        # It may be a value, so it is hidden.
+        (["--password", "--epochs", "5"], ["--password", H, H]),
         (["--auth", "--token", "abc"], ["--auth", H, H]),
-        (["--MY_SECRET=1", "--user", "alice"], ["--MY_SECRET=<hidden>", "--user", H]),
-        (["--url", "postgres"], ["--url", H]),
-        (["--optimizer=adam", "--note=Hello"], ["--optimizer=adam", "--note=<hidden>"]),
-        (["--patience", "3", "--design=deep"], None),
-        (["-pSECRET", "-x=1", "KEY=value"], [H, "-x=1", H]),
-        (["--", "train"], None),
+        (["--MY_SECRET=1", "--user", "alice"], [f"--MY_SECRET={H}", "--user", H]),
+        (["--url", "postgres", "--db=postgres://u:p@h/x"], ["--url", H, f"--db={H}"]),
+        (["--patience", "3", "--design=deep"], ["--patience", "3", f"--design={H}"]),
+        (["-pSECRET", "-x=1", "KEY=value"], [H, f"-x={H}", H]),
+        (["--", "train"], ["--", H]),
         (["/etc/passwd", "~/x", "../x", "no/such.csv", "data/x.csv", "data"], [H, H, H, H, None, None]),
-        (["--data=data/x.csv", "--data=/etc/passwd"], ["--data=data/x.csv", "--data=<hidden>"]),
+        (["--data=data/x.csv", "--data=/etc/passwd"], ["--data=data/x.csv", f"--data={H}"]),
         (["a\nb", "", "--x\ny"], [H, H, H]),
         (["--" + "a" * 60], [H]),
     ],
@@ -225,6 +234,11 @@ def test_arguments_that_may_be_private_are_hidden(
     monkeypatch.chdir(tmp_path)
     expected = [a if s is None else s for a, s in zip(arguments, shown or arguments, strict=True)]
     assert redact_arguments(arguments) == (expected, sum(H in w for w in expected))
+
+
+def test_arguments_are_published_on_request() -> None:
+    arguments = ["--pin", "4711", "--token=abc", "", "x y"]
+    assert redact_arguments(arguments, publish=True) == (arguments, 0)
 
 
 def test_script_path_is_redacted(tmp_path: Path, monkeypatch: Any) -> None:

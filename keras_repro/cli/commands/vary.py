@@ -10,7 +10,12 @@ from rich.console import Console
 from keras_repro.cli.exit_codes import OK, fail, variations_exit_code
 from keras_repro.cli.output_files import write_json, write_text
 from keras_repro.cli.run_folders import interruption_reported, parent_folder, script_name
-from keras_repro.cli.script_task import command_words, mode_words, task_from_options
+from keras_repro.cli.script_task import (
+    command_words,
+    mode_words,
+    published_command_words,
+    task_from_options,
+)
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.report.console.diagnosis import print_explanation
 from keras_repro.report.console.progress import DiagnosisWatcher
@@ -60,7 +65,7 @@ def command(options: argparse.Namespace) -> int:
     print_variations(result, console)
     write_json(options, result.to_dict())
     if options.html is not None:
-        write_text(options, options.html, render_variations(result, script=command_words(options)))
+        write_text(options, options.html, render_variations(result, script=published_command_words(options)))
     return variations_exit_code(result)
 
 

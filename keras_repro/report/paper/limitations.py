@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,6 +16,7 @@ from keras_repro.comparison.notes import caps_text
 from keras_repro.ledger.schema import COVERAGE
 from keras_repro.report import environment_text
 from keras_repro.report.paper.run_summary import RunSummary
+from keras_repro.storage.run_folder import OUTPUT_NAME
 from keras_repro.utils.untrusted_json import as_mapping, as_sequence
 
 _MOST_OPERATIONS = 20
@@ -137,6 +139,11 @@ def _of_the_record(run: RunSummary) -> Iterator[str]:
         yield f"The fingerprint does not cover: {'; '.join(left_out)}."
     if missing := [name for name in _FACTS if run.environment.get(name) is None]:
         yield f"Not recorded: {', '.join(missing)}."
+    if os.path.lexists(run.ledger.path.with_name(OUTPUT_NAME)):
+        yield (
+            f"{OUTPUT_NAME} next to the ledger holds what the script printed, which is not redacted: check "
+            "it for secrets before the folder is published."
+        )
 
 
 def _effective(run: RunSummary, name: str) -> Any:

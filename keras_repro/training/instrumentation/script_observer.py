@@ -181,7 +181,9 @@ class ScriptObserver:
             launched=True,
             header={
                 "mode": "enforced" if plan.seed is not None else "observed",
-                "command": published_command(plan.script, plan.module, plan.arguments),
+                "command": published_command(
+                    plan.script, plan.module, plan.arguments, publish=plan.publish_arguments
+                ),
                 "seed": plan.seed,
                 "policies": plan.policies,
                 "requested": plan.switches,

@@ -234,8 +234,10 @@ def state_record(kind: str, tensors: Mapping[str, Mapping[str, str]], **fields: 
     return Record(kind=kind, sections=sections, tensors=tensors, **fields)
 
 
-def published_command(script: str | None, module: str | None, arguments: Sequence[str]) -> dict[str, Any]:
-    """Return a command in the form of a ledger's header, without secrets."""
-    shown, hidden = redact_arguments(arguments)
+def published_command(
+    script: str | None, module: str | None, arguments: Sequence[str], *, publish: bool = False
+) -> dict[str, Any]:
+    """Return a command in the form of a ledger's header: redacted, except to `publish` its arguments."""
+    shown, hidden = redact_arguments(arguments, publish=publish)
     path = None if script is None else redact_path(script)
     return {"script": path, "module": module, "arguments": shown, "hidden": hidden}

@@ -54,6 +54,7 @@ def task_from_specs(specs: Sequence[RunSpec]) -> Task:
         script=script,
         module=first.module,
         arguments=first.arguments,
+        publish_arguments=True,  # they are in the ledgers
         seed=first.seed,
         pinned=_pins(first),
         portability=first.portability,

@@ -25,7 +25,7 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.task import ChildEnvironment, Task, Watcher, check_task
-from keras_repro.provenance.redaction import HIDDEN, redact_arguments
+from keras_repro.provenance.redaction import HIDDEN
 from keras_repro.storage.run_folder import LEDGER_NAME
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
 from keras_repro.workflows.reproduce.live_comparison import compare_live, matching_ledgers
@@ -113,6 +113,7 @@ def prepare(
         script=spec.script,
         module=spec.module,
         arguments=_checked(arguments, spec),
+        publish_arguments=not spec.hidden,  # they are in the ledger then
         seed=spec.seed,
         pinned=recorded_switches(spec) if pin else {},
         portability=spec.portability,
@@ -200,12 +201,12 @@ def _checked(arguments: Sequence[str] | None, spec: RunSpec) -> tuple[str, ...]:
                 f"them after --, as in: keras-repro reproduce {spec.ledger.path.parent} -- ARGUMENTS"
             )
         return spec.arguments
-    redacted, _ = redact_arguments(arguments)
-    if len(redacted) != len(spec.arguments):
+    if len(arguments) != len(spec.arguments):
         raise LaunchError(
-            f"the run had {len(spec.arguments)} arguments ('{spec.command}'), got {len(redacted)}"
+            f"the run had {len(spec.arguments)} arguments ('{spec.command}'), got {len(arguments)}"
         )
     for number, (given, recorded) in enumerate(zip(arguments, spec.arguments, strict=True), start=1):
-        if HIDDEN not in recorded and given != recorded:
+        name, hidden, _ = recorded.partition(HIDDEN)
+        if given != recorded and not (hidden and given.startswith(name)):
             raise LaunchError(f"argument {number} of the script was {recorded!r}, got {given!r}")
     return tuple(arguments)

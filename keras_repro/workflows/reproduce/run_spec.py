@@ -111,13 +111,13 @@ def read_run_spec(ledger: LedgerReader) -> RunSpec:
     published = {n: v for n, v in recorded.items() if redact_value(n, v) == v and HIDDEN not in v}
     switches = switches_in(header)
     seed = header.get("seed") if header.get("mode") == "enforced" else None
-    hidden = command.get("hidden")
+    arguments = tuple(str(a) for a in as_sequence(command.get("arguments")))
     return RunSpec(
         ledger=ledger,
         script=script if module is None else None,
         module=module,
-        arguments=tuple(str(a) for a in as_sequence(command.get("arguments"))),
-        hidden=hidden if isinstance(hidden, int) else 0,
+        arguments=arguments,
+        hidden=max(command.get("hidden") or 0, sum(HIDDEN in a for a in arguments)),
         seed=seed if isinstance(seed, int) else None,
         portability=_portability(switches) if header.get("determinism") == "portable" else None,
         policies={

@@ -313,6 +313,16 @@ def test_gpu_is_described(tmp_path: Path) -> None:
 EVIL = "<script>x</script>`|\n# h\r\x1b[31m\u202e [a](javascript:x) ![i](http://e.vil/) **b** www.e.vil"
 
 
+def test_kept_output_is_a_limitation(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert "output.txt" not in render_report([run])
+    (run / "output.txt").touch()
+    assert report_data([run])["runs"][0]["limitations"][-1] == (
+        "output.txt next to the ledger holds what the script printed, which is not redacted: check it for "
+        "secrets before the folder is published."
+    )
+
+
 def test_text_from_a_ledger_is_escaped(tmp_path: Path) -> None:
     environment: dict[str, Any] = {
         "python": {"version": EVIL},

@@ -50,7 +50,12 @@ def runs(here: Path) -> Callable[..., list[Path]]:
 def test_task_comes_from_the_header(runs: Callable[..., list[Path]]) -> None:
     task = task_from_runs(runs(policies={"max_epochs": 2, "max_steps": 5}))
     assert task == Task(
-        script="train.py", arguments=("--epochs", "3"), keep_hash_seed=True, max_epochs=2, max_steps=5
+        script="train.py",
+        arguments=("--epochs", "3"),
+        publish_arguments=True,
+        keep_hash_seed=True,
+        max_epochs=2,
+        max_steps=5,
     )
 
 
@@ -78,7 +83,9 @@ def test_hash_seeds_differ_if_those_of_the_runs_did(runs: Callable[..., list[Pat
 
 def test_task_may_run_a_module(runs: Callable[..., list[Path]]) -> None:
     command = {"script": None, "module": "json.tool", "arguments": [], "hidden": 0}
-    assert task_from_runs(runs(command=command)) == Task(module="json.tool", keep_hash_seed=True)
+    assert task_from_runs(runs(command=command)) == Task(
+        module="json.tool", publish_arguments=True, keep_hash_seed=True
+    )
 
 
 def _no_script(here: Path) -> None:
