@@ -13,18 +13,17 @@ from __future__ import annotations
 
 import io
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import Any
 
 import blake3
 import numpy as np
 
-if TYPE_CHECKING:
-    from concurrent.futures import ThreadPoolExecutor
-
-_BLOCK = 1 << 23  # bytes per read
+_BLOCK = 1 << 23  # bytes per read; so many are hashed in a thread
 _MOST_PIECES = 1024  # per call: IOV_MAX of Linux
 
 
@@ -41,16 +40,15 @@ def write_whole(path: Path, pieces: Sequence[memoryview]) -> str:
     Raises:
         OSError: the disk is full, or the file exists.
     """
-    hasher = blake3.blake3()
-    with _one_thread() as thread:
-        thread.submit(lambda: [hasher.update(piece) for piece in pieces])
+    with _HashThread() as hashed:
+        hashed.add(*pieces)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             for first in range(0, len(pieces), _MOST_PIECES):
                 _write_all(descriptor, pieces[first : first + _MOST_PIECES])
         finally:
             os.close(descriptor)
-    return str(hasher.hexdigest())
+    return hashed.digest
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,13 +69,12 @@ def read_whole(file: io.BufferedReader) -> HashedContent:
     size, at = os.fstat(file.fileno()).st_size, 0
     data = np.empty(size, "u1")
     view = memoryview(data.data)
-    hasher = blake3.blake3()
-    with _one_thread() as thread, io.FileIO(file.fileno(), closefd=False) as plain:
+    with _HashThread() as hashed, io.FileIO(file.fileno(), closefd=False) as plain:
         plain.seek(0)
         while length := plain.readinto(view[at : at + _BLOCK]):
-            thread.submit(hasher.update, view[at : at + length])
+            hashed.add(view[at : at + length])
             at += length
-    return HashedContent(data[:at], str(hasher.hexdigest()))
+    return HashedContent(data[:at], hashed.digest)
 
 
 def digest_of(file: io.BufferedReader) -> str:
@@ -123,12 +120,40 @@ class ArrayFile(MemoryFile):
         return len(part)
 
 
-def _one_thread() -> ThreadPoolExecutor:
-    """Return a thread that hashes pieces in order; they must not change before its `with` block ends."""
-    # Not at the top: a script that uses no Keras is recorded after its threads have ended, too late for it.
-    from concurrent.futures import ThreadPoolExecutor
+class _HashThread:
+    """Hash pieces in order, in a thread if they are large."""
 
-    return ThreadPoolExecutor(1, thread_name_prefix="keras_repro digest")
+    def __init__(self) -> None:
+        self._hasher = blake3.blake3()
+        self._queue: SimpleQueue[memoryview | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def add(self, *pieces: memoryview) -> None:
+        """Add the next pieces; they must not change until the digest is complete."""
+        for piece in pieces:
+            self._queue.put(piece)
+        if self._thread is None and sum(map(len, pieces)) >= _BLOCK:
+            self._thread = threading.Thread(target=self._hash, name="keras_repro digest")
+            self._thread.start()
+
+    @property
+    def digest(self) -> str:
+        """The digest of all pieces, after the end of the `with` block."""
+        return str(self._hasher.hexdigest())
+
+    def __enter__(self) -> _HashThread:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._queue.put(None)
+        if self._thread is None:
+            self._hash()
+        else:
+            self._thread.join()
+
+    def _hash(self) -> None:
+        for piece in iter(self._queue.get, None):
+            self._hasher.update(piece)
 
 
 def _write_all(descriptor: int, pieces: Sequence[memoryview]) -> None:
