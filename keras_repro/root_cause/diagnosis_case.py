@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -11,16 +10,17 @@ from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.root_line import find_root_line
 from keras_repro.root_cause.suspects import (
     ENTROPY,
-    OWN_GENERATORS,
     Suspect,
     entropy_suspects,
     file_suspects,
     line_suspects,
+    seeded_generators,
     thread_suspects,
     unseeded_generators,
+    user_line,
 )
 from keras_repro.source_code.dataflow import SourceModel
-from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
+from keras_repro.source_code.nondeterminism import DRAW, SOURCE, nondeterminism_level
 from keras_repro.storage.divergence_report import (
     Difference,
     E,
@@ -60,6 +60,7 @@ class DiagnosisCase:
         record_kind: kind of the ledger record that differs, empty for a step.
         files: the user's files that ran.
         code: their source code.
+        thread_lines: file and number of each line that ran outside the main thread.
         first_runs: for each line in the main thread, by file and number, how many lines had run by then.
         same_with_hash_seed: whether the further process, with the hash seed of the first, agreed with it.
         seeded: for each of the process's own generators that a seed set, how many lines had run by then.
@@ -80,13 +81,14 @@ class DiagnosisCase:
             if isinstance(event, LineEvent | ThreadLineEvent)
         ]
         self.files = {event.file for event in lines}
+        self.thread_lines = {(e.file, e.line) for e in lines if isinstance(e, ThreadLineEvent)}
         self.first_runs: dict[tuple[str, int], int] = {}
         for event in lines:
             if isinstance(event, LineEvent) and event.runs:
                 self.first_runs.setdefault((event.file, event.line), event.runs[0][0])
         self.code = SourceModel(self.files)
         self._held_sets = any(isinstance(event, LineEvent) and event.sets for event in lines)
-        self.seeded = _seeded_generators(evidence)
+        self.seeded = seeded_generators(evidence.first, evidence.second)
         self.same_with_hash_seed = self._agrees_with_hash_seed()
         self.suspects = self._find_suspects()
         self.file_reads = file_suspects(report.differences, evidence.left)
@@ -194,10 +196,6 @@ class DiagnosisCase:
         """Return the suspects of the interval that the event ends."""
         return [s for s in self.suspects if s.interval == self.report.interval]
 
-    def first_tensor(self) -> str | None:
-        """Return the name of the first tensor that differs."""
-        return next((name for _, name in self.differing_tensors()), None)
-
     def user_layer(self, name: str, layer_class: str) -> LayerDescription:
         """Return a layer by its name; for a layer inside a library's, the one that the user constructed."""
         known = self.state.layers.get(name)
@@ -287,7 +285,12 @@ class DiagnosisCase:
     def background_thread_line(self) -> SourceLine | None:
         """Return the line from which the values in other threads were computed."""
         sinks = [s.source for s in self.suspects if s.interval < 0]
-        return self._root_of(sinks, interval=-1) if sinks else None
+        root = self._root_of(sinks, interval=-1) if sinks else None
+        if root is None or nondeterminism_level(root.code):
+            return root
+        # If the draws come in the same order, for other pieces of work, the line that draws is the cause.
+        drawing = [at for at in self.thread_lines if nondeterminism_level(self.code.text_at(*at)) == DRAW]
+        return user_line(*drawing[0]) if len(drawing) == 1 else root
 
     def _root_of(
         self, sinks: Iterable[SourceLine | None], *, interval: int | None = None, strict: bool = False
@@ -317,27 +320,6 @@ def _digests(event: Any) -> Mapping[str, Mapping[str, str] | str] | None:
     if event is None:
         return None
     return {**event.tensors, **(event.sections if isinstance(event, RecordEvent) else {})}
-
-
-def _seeded_generators(evidence: Evidence) -> dict[str, int]:
-    """Return the process's own generators that once had the same state in both processes.
-
-    Each has the number of lines that had run in the second process when it first had.
-    """
-    first, second = (
-        {
-            (event.key, name, event.digests[name]): event.runs[0][0] if event.runs else 0
-            for interval in reversed(trace)
-            for event in interval.context
-            if isinstance(event, LineEvent)
-            for name in OWN_GENERATORS & event.digests.keys()
-        }
-        for trace in (evidence.first, evidence.second)
-    )
-    seeded: dict[str, int] = {}
-    for key in first.keys() & second.keys():
-        seeded[key[1]] = min(second[key], seeded.get(key[1], sys.maxsize))
-    return seeded
 
 
 def _causes_by_themselves(differences: Iterable[Difference[ContextEvent]]) -> set[tuple[Any, ...]]:

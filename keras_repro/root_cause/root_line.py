@@ -7,7 +7,6 @@ the first source of nondeterminism is chosen.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -30,16 +29,13 @@ from keras_repro.source_code.nondeterminism import (
     makes_unseeded,
     nondeterminism_level,
     only_waits,
+    reads_clock,
 )
 from keras_repro.source_code.rewrite import iterates_over
 from keras_repro.utils.source_line import SourceLine
 
 # A draw from a generator that was made without a seed: between the levels `SOURCE` and `DRAW`.
 _UNSEEDED = -1
-
-_CLOCK = re.compile(
-    r"\b(time|perf_counter|monotonic|process_time|time_ns|perf_counter_ns|strftime|ctime|now|utcnow|today)\("
-)
 
 
 def find_root_line(
@@ -73,10 +69,10 @@ def find_root_line(
         if _roots(s.names) & wanted
         or code.is_in(*s.at, wanted)
         or s.at in statements
-        or (OWN_GENERATORS & set(s.names) and code.set_by(*s.at) & wanted)
+        or ({*OWN_GENERATORS, ENTROPY} & set(s.names) and code.set_by(*s.at) & wanted)
     ]
     if not reached and not strict:
-        reached = [s for s in named if not _CLOCK.search(s.source.code)] or named
+        reached = [s for s in named if not reads_clock(s.source.code)] or named
     if not reached:
         return None
     return _definition_behind(_strongest(reached, interval, code, seeded), code, seeded)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,7 @@ class Suspect:
         raced: whether threads reached it with the same values in another order.
         reads: name of the file of an earlier run that it reads, empty if it reads none.
         sets: those of its names that held sets whose order differs between processes.
+        seed_argument: a call in it that made a generator, and its parameter for a seed; else empty.
         count: how many lines had run when its values differed first, 0 if that is not known.
     """
 
@@ -51,6 +53,7 @@ class Suspect:
     raced: bool = False
     reads: str = ""
     sets: tuple[str, ...] = ()
+    seed_argument: tuple[str, ...] = ()
     count: int = 0
 
     @property
@@ -168,11 +171,46 @@ def entropy_suspects(
     for difference in differences_of(differences, EntropyEvent):
         event = difference.event
         if event is not None and event.key not in cleared:
-            source = user_line(event.source.file, event.source.line)
+            source = _made_by(event) or user_line(event.source.file, event.source.line)
             suspects.setdefault(
-                source, Suspect(source=source, names=(ENTROPY,), interval=difference.interval)
+                source,
+                Suspect(
+                    source=source,
+                    names=(ENTROPY,),
+                    interval=difference.interval,
+                    seed_argument=(event.call, event.parameter) if event.call else (),
+                ),
             )
     return list(suspects.values())
+
+
+def _made_by(event: EntropyEvent) -> SourceLine | None:
+    """Return the only line that made the object that holds a generator, None if that is not known."""
+    if not event.holder:
+        return None
+    code = SourceModel({event.source.file})
+    return code.only_statement(rf"^(self\.)?{re.escape(event.holder)}\s*=[^=]")
+
+
+def seeded_generators(first_trace: Sequence[Interval], second_trace: Sequence[Interval]) -> dict[str, int]:
+    """Return the process's own generators that once had the same state in both processes.
+
+    Each has the number of lines that had run in the second process by then: a seed set it.
+    """
+    first, second = (
+        {
+            (event.key, name, event.digests[name]): event.runs[0][0] if event.runs else 0
+            for interval in reversed(trace)
+            for event in interval.context
+            if isinstance(event, LineEvent)
+            for name in OWN_GENERATORS & event.digests.keys()
+        }
+        for trace in (first_trace, second_trace)
+    )
+    seeded: dict[str, int] = {}
+    for key in first.keys() & second.keys():
+        seeded[key[1]] = min(second[key], seeded.get(key[1], sys.maxsize))
+    return seeded
 
 
 def unseeded_generators(suspect: Suspect, seeded: Mapping[str, int]) -> set[str]:

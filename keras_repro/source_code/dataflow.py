@@ -101,6 +101,13 @@ class SourceModel:
         loops = self._around(file, line, ast.For | ast.AsyncFor | ast.While)
         return sorted((loop.lineno for loop in loops if loop.lineno < line), reverse=True)
 
+    def ends_loop(self, file: str, line: int) -> bool:
+        """Return whether the `if` or `while` at a line decides that a loop or a training ends."""
+        node = self._statement(file, line)
+        if isinstance(node, ast.If):
+            return re.search(r"\bstop_training\b|\bbreak\b", ast.unparse(node)) is not None
+        return isinstance(node, ast.While)
+
     def is_in(self, file: str, line: int, wanted: set[str]) -> bool:
         """Return whether a line is in a function or class with one of the wanted names."""
         return any(node.name in wanted for node in self._around(file, line, DEFINITIONS))

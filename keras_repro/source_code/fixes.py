@@ -8,6 +8,8 @@
 
 from __future__ import annotations
 
+import ast
+import contextlib
 import re
 from collections.abc import Collection
 from typing import Literal
@@ -90,6 +92,9 @@ _RULES: tuple[tuple[str, Literal["replace", "pass", "advise"], str], ...] = (
 )
 
 
+_TAKES_SEED = r"\b(train_test_split|\w*ShuffleSplit|resample|\w*KFold|split_dataset)\(|\.(sample|shuffle)\("
+
+
 def suggest_fix(code: str, *, sets: Collection[str] = ()) -> str | None:
     """Return the changed line, or advice in words; None if its text names no source of nondeterminism.
 
@@ -118,6 +123,31 @@ def suggest_fix(code: str, *, sets: Collection[str] = ()) -> str | None:
     return None
 
 
+def without_argument(code: str, name: str) -> str | None:
+    """Return the line without a keyword argument; None if it has none or is not understood."""
+    with contextlib.suppress(SyntaxError, ValueError):
+        for node in ast.walk(ast.parse(code)):
+            keyword = next((k for k in getattr(node, "keywords", ()) if k.arg == name), None)
+            if keyword is not None:
+                given = re.escape(ast.get_source_segment(code, keyword) or "")
+                return re.sub(rf",\s*{given}|{given},?\s*", "", code, count=1)
+    return None
+
+
+def with_seed_argument(code: str, call: str, parameter: str) -> str:
+    """Return the line with a seed in a call, or advice if the line does not contain that call.
+
+    >>> with_seed_argument("points = Sobol(d=2)", "Sobol", "rng")
+    'points = Sobol(d=2, rng=42)'
+    >>> with_seed_argument("study = create_study()", "TPESampler", "seed")
+    'make its TPESampler with seed=42'
+    """
+    changed = re.sub(rf"\b{parameter}\s*=\s*None\b", f"{parameter}=42", code)
+    if changed == code:
+        changed = _with_argument(code, f"{parameter}=42", rf"\b{re.escape(call)}\(")
+    return changed if changed != code else f"make its {call} with {parameter}=42"
+
+
 def with_seed(code: str) -> str | None:
     """Return the line with 42 in place of the name that seeds a generator in it; None if it has none."""
     changed = re.sub(rf"\b({GENERATORS})\(\s*[A-Za-z_][\w.]*\s*\)", r"\1(42)", code)
@@ -125,13 +155,12 @@ def with_seed(code: str) -> str | None:
     return changed if changed != code else None
 
 
-def _with_argument(code: str, argument: str) -> str:
+def _with_argument(code: str, argument: str, call: str = _TAKES_SEED) -> str:
     """Return the code with one more argument in the first call that takes it, unless it is given."""
     name = argument.partition("=")[0]
     if f"{name}=" in code.replace(" ", ""):
         return code
-    pattern = r"\b(train_test_split|\w*ShuffleSplit|resample|\w*KFold|split_dataset)\(|\.(sample|shuffle)\("
-    match = re.search(pattern, code)
+    match = re.search(call, code)
     if match is None:
         return code
     depth, end = 1, match.end()

@@ -41,6 +41,9 @@ _SOURCE = re.compile(
     r"|\b(set|frozenset|hash|listdir|scandir|iterdir|glob|rglob|iglob)\("
     r"|\bas_completed\(|imap_unordered\(|\bseed\(\s*\)"
 )
+_CLOCK = re.compile(
+    r"\b(time|perf_counter|monotonic|process_time|time_ns|perf_counter_ns|strftime|ctime|now|utcnow|today)\("
+)
 _SLEEP = re.compile(r"(await )?(\w+\.)?sleep\(")
 _TEMPORARY = re.compile(r"\b(mkdtemp|mkstemp|mktemp|NamedTemporaryFile|TemporaryDirectory)\(")
 _DRAW = re.compile(
@@ -66,6 +69,11 @@ def nondeterminism_level(code: str) -> int:
 def only_waits(code: str) -> bool:
     """Return whether a line only sleeps: a duration is no value."""
     return _SLEEP.match(code) is not None
+
+
+def reads_clock(code: str) -> bool:
+    """Return whether a line's text reads the clock."""
+    return _CLOCK.search(code) is not None
 
 
 def makes_generator(code: str) -> bool:

@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
@@ -27,6 +28,10 @@ _SEED_KEYWORDS = {"seed", "random_state", "random_seed"}
 
 _LISTINGS = {"listdir", "glob", "iglob", "rglob", "iterdir", "scandir"}
 _IN_ANY_ORDER = {"imap_unordered": "imap"}
+# Operations that no seed of the process reaches.
+_SEEDS_ITS_KERNEL = {"fractional_max_pool", "fractional_avg_pool", "sample_distorted_bounding_box"}
+_RAW_RANDOM = re.compile(r"Random[A-Z]|Fractional|Multinomial|TruncatedNormal|ParameterizedTruncatedNormal")
+
 _MAKES_SETS = {"set", "frozenset"}
 
 # Calls that iterate over an argument and keep its order.
@@ -122,7 +127,9 @@ def _seed_changes(tree: ast.AST, code: str, is_nondeterministic: Callable[[str],
             given = bool(node.args or node.keywords)
             before_bracket = _span(node, "")[1] - 1
             if _lacks_seed(node):
-                yield before_bracket, before_bracket, f"{', ' if given else ''}seed={_SEED}"
+                ends_in_comma = code.encode()[:before_bracket].rstrip().endswith(b",")
+                comma = " " if ends_in_comma else ", "
+                yield before_bracket, before_bracket, f"{comma if given else ''}seed={_SEED}"
                 return
             if last_name(node) == "seed" and not given:
                 yield before_bracket, before_bracket, _SEED
@@ -202,8 +209,10 @@ def _lacks_seed(call: ast.Call) -> bool:
     """Return whether a call creates a pipeline that takes a seed and is given none."""
     name = last_name(call)
     of_folder = name.endswith(("_dataset_from_directory", "_dataset_from_array"))
-    random = name == "random" and ast.unparse(call.func).endswith("Dataset.random")
-    return (of_folder or (random and not call.args)) and all(
+    function = ast.unparse(call.func)
+    random = name == "random" and function.endswith("Dataset.random")
+    raw = "raw_ops." in function and _RAW_RANDOM.match(name) is not None
+    return (of_folder or raw or name in _SEEDS_ITS_KERNEL or (random and not call.args)) and all(
         k.arg not in ("seed", None) for k in call.keywords
     )
 

@@ -232,10 +232,20 @@ class ConstructionEvent(TraceEvent, tag="construction", identity=("what", "sourc
 
 @dataclass(frozen=True, kw_only=True)
 class EntropyEvent(TraceEvent, tag="entropy", identity=("source",), compared=("digest",)):
-    """A line of the user's code asked the system for randomness: a digest of what it got."""
+    """A line of the user's code asked the system for randomness, perhaps through a library.
+
+    Attributes:
+        digest: of what it got.
+        call: the library's function or class that made the generator and takes a seed, or empty.
+        parameter: its parameter for a seed.
+        holder: name of the user's object that holds the generator, if it was made earlier; else empty.
+    """
 
     source: SourceLine
     digest: str
+    call: str = ""
+    parameter: str = ""
+    holder: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

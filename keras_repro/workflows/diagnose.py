@@ -25,6 +25,7 @@ from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
 from keras_repro.processes.task import ChildEnvironment, Task, Watcher
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.rules.clock import recorded_end_by_clock
 from keras_repro.root_cause.rules.engine import explain
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.divergence_report import DivergenceReport
@@ -125,7 +126,7 @@ def diagnose(
             # A race between threads is more frequent if they switch more often, which changes nothing else.
             second = run(trainings, hurried=True, last=last, reference=reference, replays=True)
         if second.report is None:
-            return _did_not_happen_again(first, trainings)
+            return _did_not_happen_again(first, trainings, divergence)
         number, third = second.report.interval, None
         if trainings < MOST_TRAININGS and not _is_conclusive(second.report):
             third = run(0, reference=reference, until=number, target=True, replays=True)
@@ -166,8 +167,11 @@ def _other_epoch(explanation: Explanation, recorded: Divergence | None) -> Itera
         yield f"the point of divergence varies: the recorded runs diverged {recorded.place()}"
 
 
-def _did_not_happen_again(first: _DiagnosingRun, trainings: int) -> Explanation:
-    """Return what is known if no training diverged: the parts of the script that run in parallel."""
+def _did_not_happen_again(first: _DiagnosingRun, trainings: int, recorded: Divergence | None) -> Explanation:
+    """Return what is known if no training diverged: an end by the clock, or what runs in parallel."""
+    ended = recorded_end_by_clock(read_trace(first.trace), recorded)
+    if ended is not None:
+        return replace(ended, trainings=trainings)
     stages = [
         event
         for interval in read_trace(first.trace)

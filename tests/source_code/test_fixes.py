@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from keras_repro.source_code.fixes import suggest_fix
+from keras_repro.source_code.fixes import suggest_fix, without_argument
 
 # Lines as people write them, and the same lines made reproducible.
 CHANGED = [
@@ -46,6 +46,9 @@ CHANGED = [
         "a, b = keras.utils.split_dataset(data, left_size=0.8)",
         "a, b = keras.utils.split_dataset(data, left_size=0.8, seed=42)",
     ),
+    ("y = tf.nn.fractional_max_pool(x, [2])[0]", "y = tf.nn.fractional_max_pool(x, [2], seed=42)[0]"),
+    ("y = tf.nn.fractional_max_pool(x, [2], )", "y = tf.nn.fractional_max_pool(x, [2],  seed=42)"),
+    ("r = tf.raw_ops.RandomUniform(shape=s)", "r = tf.raw_ops.RandomUniform(shape=s, seed=42)"),
     ("names = list(set(labels))", "names = sorted(set(labels))"),
     ("names = tuple(set(labels))", "names = tuple(sorted(set(labels)))"),
     ("index = dict(zip(list(set(words)), range(9)))", "index = dict(zip(sorted(set(words)), range(9)))"),
@@ -194,3 +197,17 @@ def test_odd_lines_raise_no_error(line: str) -> None:
         return
     if fix is not None and " in place of " not in fix and "sorted(...)" not in fix and "take a" not in fix:
         ast.parse(fix)
+
+
+@pytest.mark.parametrize(
+    ("code", "changed"),
+    [
+        ("d = d.map(f, num_parallel_calls=8)", "d = d.map(f)"),
+        ("d = d.map(f, num_parallel_calls=tf.data.AUTOTUNE).batch(2)", "d = d.map(f).batch(2)"),
+        ("d = d.map(num_parallel_calls=8, map_func=f)", "d = d.map(map_func=f)"),
+        ("d = d.map(f)", None),
+        ("d = d.map(f, num_parallel_calls=", None),
+    ],
+)
+def test_argument_is_left_out(code: str, changed: str | None) -> None:
+    assert without_argument(code, "num_parallel_calls") == changed

@@ -21,8 +21,8 @@ def applicable_fix(case: DiagnosisCase, fix: str | None, source: SourceLine | No
         source: the line to fix.
     """
     code, _, place = (fix or "").partition("  # ")
-    if fix is None or not place:
-        return fix
+    if fix is None or not place or re.fullmatch(r"[\w.]+\(.*\)", code) is None:
+        return fix  # a changed line, or advice
     called = code.partition("(")[0].rpartition(".")[2]
     line = _first_line_that_calls(case, called)
     if line is not None and source is not None and _ran_before(case, source, line):

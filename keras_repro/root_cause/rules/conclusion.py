@@ -12,7 +12,7 @@ from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.applicable_fix import applicable_fix
 from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares
 from keras_repro.source_code.dataflow import SourceModel
-from keras_repro.source_code.fixes import suggest_fix, with_seed
+from keras_repro.source_code.fixes import suggest_fix, with_seed, with_seed_argument
 from keras_repro.source_code.nondeterminism import DRAW, SOURCE, makes_generator, nondeterminism_level
 from keras_repro.source_code.rewrite import rewritten
 from keras_repro.source_code.statements import statement_text
@@ -124,6 +124,9 @@ def _fix_for(case: DiagnosisCase, cause: str, source: SourceLine) -> str | None:
     """Return the fix for a line for which no rule had one: by its text first, then by its effect."""
     suspects = [s for s in case.suspects if s.source == source]
     draws = nondeterminism_level(source.code) == DRAW
+    argument = next((s.seed_argument for s in suspects if s.seed_argument), None)
+    if argument is not None:
+        return with_seed_argument(source.code, *argument)
     fix = _fix_in_statement(case, source, suspects) or (with_seed(source.code) if suspects else None)
     if fix is not None:
         return fix

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.source_code.fixes import suggest_fix
+from keras_repro.source_code.fixes import suggest_fix, without_argument
 from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
 from keras_repro.source_code.statements import statement_text
 from keras_repro.storage.divergence_report import Difference
@@ -126,10 +126,21 @@ def _change_of_batches(case: DiagnosisCase, event: BatchEvent | None) -> str:
         return "another order"  # the rest of a custom loop's data is unknown
     if sorted(rows) == sorted(reference):
         return "another order"
+    if event is not None and not _are_known(case, event):
+        return "other values"
     common = set(rows) & set(reference)
     if len(set(rows)) < len(rows) or len(set(reference)) < len(reference):
         return "other samples" if common else "other values"  # drawn with replacement
     return "other samples" if len(common) > len(set(rows)) // 2 else "other values"
+
+
+def _are_known(case: DiagnosisCase, event: BatchEvent) -> bool:
+    """Return whether most samples that are new in a batch occur anywhere in the first process."""
+    batches = [e for interval in case.evidence.first for e in interval.context if isinstance(e, BatchEvent)]
+    here = {row for batch in batches if batch.position == event.position for row in batch.rows}
+    known = {row for batch in batches for row in batch.rows}
+    new = [row for row in event.rows if row not in here]
+    return 2 * sum(row in known for row in new) >= len(new)
 
 
 def _batches_of_epoch(case: DiagnosisCase, intervals: int, position: StepPosition) -> list[BatchEvent]:
@@ -198,8 +209,12 @@ def _riskiest_stage(case: DiagnosisCase, change: str) -> tuple[SourceLine | None
     words = _RISKS[change]
     calls = case.method_calls()
     ranked = [
-        # A stage that Keras itself adds to the data comes last.
-        (rank + len(words) * (event.source in calls), event.source, f"{event.what} with {risk}")
+        # A stage that Keras itself adds comes last; the user may make a PyDataset in the same line.
+        (
+            rank + len(words) * (event.source in calls and event.what != "PyDataset"),
+            event.source,
+            f"{event.what} with {risk}",
+        )
         for interval in case.evidence.first
         for event in interval.context
         if isinstance(event, ConstructionEvent)
@@ -212,12 +227,21 @@ def _riskiest_stage(case: DiagnosisCase, change: str) -> tuple[SourceLine | None
     return source, risk
 
 
+_ONE_AFTER_ANOTHER = "leave out num_parallel_calls, or draw by tf.random.stateless_* by the element's number"
+
+
 def _pipeline_fix(evidence: Sequence[str], source: SourceLine | None) -> str | None:
-    fix = suggest_fix("" if source is None else statement_text(source.file, source.line))
-    if fix is not None:
+    text = "" if source is None else statement_text(source.file, source.line)
+    fix = suggest_fix(text)
+    races = any("workers" in e or "thread" in e for e in evidence)
+    if fix is not None and (nondeterminism_level(text) == SOURCE or not races):
         return fix
-    if any("workers" in e or "thread" in e for e in evidence):
+    if races:
         return "make each sample from (seed, epoch, index) alone, or use workers=1"
+    in_parallel = next((e for e in evidence if "random operation" in e and "in parallel" in e), None)
+    if in_parallel is not None:
+        seeds = f", and {SET_SEED} first of all" if "without a seed" in in_parallel else ""
+        return f"{without_argument(text, 'num_parallel_calls') or _ONE_AFTER_ANOTHER}{seeds}"
     if any("without a seed" in e for e in evidence):
         return "give the operation a seed of its own, such as seed=42"
     if any("no seed" in e for e in evidence):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keras_repro.root_cause.diagnosis_case import DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.rules.clock import BY_STEPS, line_that_ends_by_clock
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.storage.divergence_report import LayerDescription
 from keras_repro.storage.trace_file import CheckedEvent, RecordEvent, VariableEvent, WeightsEvent
@@ -15,10 +16,15 @@ def structure(case: DiagnosisCase) -> Explanation | None:
     if case.is_same_event():
         return None
     other = "its end" if reference is None else _in_words(reference)
+    source = line_that_ends_by_clock(case.evidence.second)
+    paths = f"one run came to {_in_words(case.event)}, and the other came to {other}"
+    if source is not None:
+        paths = f"the clock ended the training: {paths}"
     return case.explanation(
         "configuration",
-        f"one run came to {_in_words(case.event)}, and the other came to {other}",
-        source=case.root_line(*case.method_calls(), nearby=True),
+        paths,
+        source=source or case.root_line(*case.method_calls(), nearby=True),
+        fix=None if source is None else BY_STEPS,
         subject="the number of steps",
     )
 
@@ -64,7 +70,7 @@ def _in_words(event: CheckedEvent) -> str:
         return f"step {position.step + 1} of {around}"
     name, *rest = event.position.split()
     numbers = [int(n) + 1 for n in rest if n.isdecimal()]
-    if name == "epoch" and len(numbers) == 2:
+    if name in ("epoch", "birth") and len(numbers) == 2:  # new variables are recorded with the epoch
         return f"the end of epoch {numbers[1]} of fit {numbers[0]}"
     if name in ("start", "end") and numbers:
         return f"the {name} of fit {numbers[0]}"

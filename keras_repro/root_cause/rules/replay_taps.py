@@ -61,10 +61,15 @@ def layer_of(
     return LayerDescription()
 
 
-def tap_text(tap: TapReport | None, tensor: str | None) -> str:
-    """Return the first tap that differs in words; without one, only the update of the state differs."""
-    if tap is None:
-        return f"in the step, layers, loss and gradients agree: the update of {tensor or 'the state'} differs"
+def repeating_text(tapped: TappedReport) -> str:
+    """Return which tensors of the step repeat themselves while it is inspected, in words."""
+    names = {"input": "inputs", "output": "outputs of layers", "loss": "loss", "gradient": "gradients"}
+    kinds = {tap.kind for tap in tapped.taps}
+    return f"while the step is inspected, these repeat: {', '.join(names[k] for k in names if k in kinds)}"
+
+
+def tap_text(tap: TapReport) -> str:
+    """Return a tap that differs in words."""
     what = {
         "input": f"the input of {tap.name}",
         "output": f"the output of {tap.name} ({tap.layer_class})",

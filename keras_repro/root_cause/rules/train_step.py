@@ -13,12 +13,14 @@ from keras_repro.root_cause.rules.replay_taps import (
     first_tap_between_processes,
     layer_of,
     operation_for,
+    repeating_text,
     tap_text,
 )
 from keras_repro.root_cause.suspects import OWN_GENERATORS
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.nondeterminism import nondeterminism_level
-from keras_repro.storage.divergence_report import ReplayReport, TappedReport
+from keras_repro.source_code.statements import statement_text
+from keras_repro.storage.divergence_report import OperationReport, ReplayReport, TappedReport
 from keras_repro.storage.trace_file import StepEndEvent, VariableEvent
 from keras_repro.utils.source_line import SourceLine
 
@@ -125,7 +127,7 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
             "a random generator that the model does not hold had a different initial state",
             source=case.root_line(generator.source, strict=True) or generator.source,
             layer=layer,
-            evidence=[tap_text(tap, None)] if tap is not None else [],
+            evidence=[tap_text(tap)] if tap is not None else [],
         )
     on_host = chosen is not None and "PyFunc" in chosen.type
     source = None if chosen is None else chosen.source
@@ -138,7 +140,7 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
         source = root or source or layer.source
     evidence = ["replayed from the same state with the same batch, its results differ from each other"]
     if tapped.taps:
-        evidence.append(tap_text(tap, case.first_tensor()))
+        evidence.append(repeating_text(tapped) if tap is None else tap_text(tap))
     if chosen is not None:
         evidence.append(f"in its graph: {chosen.type}")
     if chosen is None:
@@ -149,7 +151,6 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
         sentence = "the step reads the clock"
     else:
         sentence = f"{chosen.type} draws from a counter of its own that no seed sets"
-    is_unseeded = chosen is not None and not chosen.seeded
     return case.explanation(
         "operation",
         sentence + reason,
@@ -157,7 +158,7 @@ def _not_repeating(case: DiagnosisCase, tapped: TappedReport, reason: str) -> Ex
         layer=layer,
         operation=None if chosen is None else chosen.type,
         evidence=evidence,
-        fix=_seed_for(source) if is_unseeded else None,
+        fix=None if chosen is None or chosen.seeded else _seed_for(chosen, source),
     )
 
 
@@ -168,9 +169,11 @@ def _generator_outside(case: DiagnosisCase) -> VariableEvent | None:
     return next((v for v in variables if v.is_seed and v.source and v.source not in of_model), None)
 
 
-def _seed_for(source: SourceLine | None) -> str:
-    fix = None if source is None else suggest_fix(source.code)
-    return fix or "give the operation a seed of its own, such as seed=42"
+def _seed_for(operation: OperationReport, source: SourceLine | None) -> str:
+    fix = None if source is None else suggest_fix(statement_text(source.file, source.line) or source.code)
+    fix = fix or "give the operation a seed of its own, such as seed=42"
+    # Its kernel has no other seeded mode.
+    return f"{fix}  # its regions are then the same in each step" if "Fractional" in operation.type else fix
 
 
 def _unfaithful(case: DiagnosisCase, tapped: TappedReport) -> Explanation:
@@ -199,7 +202,7 @@ def _drawn_while_traced(case: DiagnosisCase, tapped: TappedReport) -> Explanatio
         "a value is drawn in Python while the step is traced, and stays in its graph as a constant",
         source=root or layer.source,
         layer=layer,
-        evidence=["traced again in the same process, it computes something else", tap_text(tap, None)],
+        evidence=["traced again in the same process, it computes something else", tap_text(tap)],
     )
 
 
@@ -220,7 +223,7 @@ def _rounded(case: DiagnosisCase, tapped: TappedReport) -> Explanation:
         "the same step on the same batch gives other bits",
         source=layer.source,
         layer=layer,
-        evidence=[tap_text(tap, case.first_tensor()), f"between the two conditions {distance}"],
+        evidence=[tap_text(tap), f"between the two conditions {distance}"],
     )
 
 
@@ -232,7 +235,7 @@ def _differs_between_processes(case: DiagnosisCase, tapped: TappedReport) -> Exp
     tap, distance = found
     chosen = operation_for(tap, tapped.operations)
     layer = layer_of(case, tap, chosen)
-    evidence = [tap_text(tap, None), f"between two processes {distance}"]
+    evidence = [tap_text(tap), f"between two processes {distance}"]
     if _python_draws(case):
         return case.explanation(
             "operation",

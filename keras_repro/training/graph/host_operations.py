@@ -28,7 +28,7 @@ def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
         if not library and _called(node_def):
             definition = graph.as_graph_def(add_shapes=False)
             library = {f.signature.name: f for f in definition.library.function}
-        node = next((n for n in _reached(node_def, library) if n.op in _TYPES), None)
+        node = next(filter(_is_host_node, _reached(node_def, library)), None)
         if node is not None:
             source, seeded = user_line_of(operation), _is_seeded(node)
             yield index, OperationReport(type=node.op, name=operation.name, source=source, seeded=seeded)
@@ -49,6 +49,20 @@ def _reached(node: Any, library: dict[str, Any]) -> Iterator[Any]:
 
 def _called(node: Any) -> list[str]:
     return [a.func.name for a in node.attr.values() if a.HasField("func")]
+
+
+def _is_host_node(node: Any) -> bool:
+    return node.op in _TYPES or _seeds_its_kernel(node)
+
+
+def _seeds_its_kernel(node: Any) -> bool:
+    """Return whether a node has two seeds and is given none: its kernel then takes one from the system.
+
+    No seed of the process reaches it, as in fractional pooling. CuDNN's layers draw for dropout only.
+    """
+    attributes = node.attr
+    has_seeds = "seed" in attributes and "seed2" in attributes
+    return has_seeds and not _is_seeded(node) and ("dropout" not in attributes or attributes["dropout"].f > 0)
 
 
 def _is_seeded(node: Any) -> bool:

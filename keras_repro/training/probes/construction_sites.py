@@ -94,6 +94,13 @@ class ConstructionSites:
 
         for owner in (keras.Layer, keras.Optimizer, keras.metrics.Metric, keras.utils.PyDataset):
             wrapt.wrap_function_wrapper(owner, "__init__", self._construct)
+        workers = keras.utils.PyDataset.workers
+
+        def set_workers(dataset: Any, number: Any) -> None:
+            self._emit_workers(number, user_call_site(sys._getframe(1)))
+            workers.fset(dataset, number)
+
+        keras.utils.PyDataset.workers = workers.setter(set_workers)
 
     def watch_pipelines(self) -> None:
         """Wrap the stages of `tf.data`, and find random operations without a seed."""
@@ -144,10 +151,12 @@ class ConstructionSites:
             if not _constructed_by_user(sys._getframe(1), instance):
                 self._inner.add(instance)
             if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
-                workers = kwargs.get("workers", args[0] if args else 1)
-                risks = [f"{workers} workers"] if isinstance(workers, int) and workers > 1 else []
-                self._emit_risks("PyDataset", line, risks)
+                self._emit_workers(kwargs.get("workers", args[0] if args else 1), line)
         return wrapped(*args, **kwargs)
+
+    def _emit_workers(self, number: Any, line: SourceLine | None) -> None:
+        several = isinstance(number, int) and number > 1
+        self._emit_risks("PyDataset", line, [f"{number} workers"] if several else [])
 
     def _add_stage(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
@@ -167,9 +176,10 @@ class ConstructionSites:
             for _, operation in host_operations(graph) if graph is not None else ():
                 if operation.type in backend.graphs.ON_HOST:
                     yield "Python code" + (", in parallel" if parallel is not None else "")
-                elif operation.type in STATEFUL_RANDOM:
+                elif operation.type in STATEFUL_RANDOM or not operation.seeded:
                     unseeded = "" if operation.seeded else " without a seed"
-                    yield f"a stateful random operation ({operation.type}){unseeded}"
+                    together = "" if parallel is None else ", in parallel"
+                    yield f"a stateful random operation ({operation.type}){unseeded}{together}"
 
     def _run_on_host(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         with self._lines.trace_thread():

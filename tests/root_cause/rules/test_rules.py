@@ -27,6 +27,7 @@ from keras_repro.storage.trace_file import (
     RecordEvent,
     StepEndEvent,
     StepPosition,
+    ThreadLineEvent,
     VariableEvent,
     WeightsEvent,
 )
@@ -197,3 +198,63 @@ def test_line_that_draws_the_seed_comes_before_the_line_of_the_data(
     assert explanation.source.line == line
     assert [further.source.line for further in explanation.also] == also
     assert [further["source"]["line"] for further in explanation.to_dict()["also"]] == also
+
+
+@pytest.mark.parametrize(
+    ("row", "sentence"),
+    [
+        ("c", "the step got other samples of the same data"),
+        ("new", "the step got other values"),  # such as the same sample with other noise
+    ],
+)
+def test_samples_are_of_the_same_data_only_if_they_occur_in_it(row: str, sentence: str) -> None:
+    here, later = StepPosition(0, 0, 0), StepPosition(0, 0, 1)
+    event, reference, rest = (
+        BatchEvent(position=position, parts={"0": digest}, rows=rows)
+        for position, digest, rows in (
+            (here, "1", ("a", "b", row)),
+            (here, "2", ("a", "b", "d")),
+            (later, "3", ("c", "e", "f")),
+        )
+    )
+    ends = step_end("1", here), step_end("2", here)
+    first = [Interval(context=(reference,), checked=ends[1]), Interval(context=(rest,), checked=None)]
+    report = DivergenceReport(
+        interval=0,
+        event=ends[0],
+        reference=ends[1],
+        differences=(Difference(interval=0, event=event, reference=reference),),
+        evidence=StateEvidence(remaining_rows=(("c", "e"),) if row != "c" else (("e", "d"),)),
+    )
+    explanation = explain(Evidence(first=first, second=first, report=report))
+    assert (explanation.sentence, explanation.subject) == (sentence, "inputs of the batch")
+
+
+def test_only_drawing_line_in_threads_is_named_if_its_draws_come_in_the_same_order(tmp_path: Path) -> None:
+    path = tmp_path / "train.py"
+    path.write_text("rows = order[number]\nnoise = np.random.normal(size=3)\nreturn x[rows] + noise\n")
+    position = StepPosition(0, 0, 0)
+
+    def trace(*numbers: str) -> list[Interval]:
+        values = {1: numbers, 2: ("n", "m"), 3: numbers}
+        events = [
+            ThreadLineEvent(
+                file=str(path), line=line, runs=tuple((i, {"v": v}) for i, v in enumerate(values[line], 1))
+            )
+            for line in values
+        ]
+        batch = BatchEvent(position=position, parts={"0": numbers[0]}, rows=numbers)
+        end = step_end(numbers[0], position)
+        return [Interval(context=(*events, batch), checked=end)]
+
+    first, second = trace("a", "b"), trace("b", "a")
+    report = DivergenceReport(
+        interval=0,
+        event=step_end("b", position),
+        reference=step_end("a", position),
+        differences=(Difference(interval=0, event=second[0].context[-1], reference=first[0].context[-1]),),
+        evidence=StateEvidence(remaining_rows=(("x", "y"),)),
+    )
+    explanation = explain(Evidence(first=first, second=second, report=report))
+    assert explanation.source is not None
+    assert explanation.source.code == "noise = np.random.normal(size=3)"

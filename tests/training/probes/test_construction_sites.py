@@ -37,6 +37,10 @@ from small import X, Y, build
 data = tf.data.Dataset.from_tensor_slices((X, Y))
 data = data.shuffle(96)  # shuffled
 data = data.map(lambda x, y: (x + tf.random.normal(tf.shape(x)), y))  # drawn
+together = data.map(lambda x, y: (x + tf.random.normal(tf.shape(x)), y), 4)  # drawn together
+def pooled(x, y):
+    return tf.nn.fractional_max_pool(tf.reshape(x, [1, 2, 3, 1]), [1.0, 1.0, 1.5, 1.0])[0], y
+by_kernel = data.map(pooled)  # by kernel
 def on_host(x, y):
     return tf.numpy_function(lambda v: v, [x], tf.float32), y
 serial = data.map(on_host)  # serial
@@ -58,6 +62,7 @@ class Rows(keras.utils.PyDataset):
         return X[:8], Y[:8]
 rows = Rows(workers=2)  # two workers
 alone = Rows()  # one worker
+alone.workers = 3  # set later
 with ThreadPoolExecutor(2) as pool:
     list(pool.map(abs, [1, 2]))  # pool
 waiting = queue.Queue()
@@ -79,6 +84,7 @@ model = keras.Sequential([
     Block(),  # block
     make_layer(),  # by a helper
     keras.layers.Dense(1),  # listed
+    keras.layers.Dense(1, kernel_initializer=keras.initializers.HeNormal(seed=1)),  # with a seed
 ])
 optimizer = keras.optimizers.Adam(0.01)  # optimizer
 model.compile(optimizer, "mse")
@@ -126,6 +132,9 @@ def test_pipelines_and_threads_are_reported_with_their_risks(
     assert risks["shuffled", "random operation"] == no_seed
     assert risks["drawn", "map"] == ["a stateful random operation (RandomStandardNormal) without a seed"]
     assert risks["drawn", "random operation"] == no_seed
+    drawn_together = ["a stateful random operation (RandomStandardNormal) without a seed, in parallel"]
+    assert risks["drawn together", "map"] == drawn_together
+    assert risks["by kernel", "map"] == ["a stateful random operation (FractionalMaxPool) without a seed"]
     assert risks["serial", "map"] == ["Python code"]
     assert risks["parallel", "map"] == ["Python code, in parallel"]
     assert risks["by position", "map"] == ["Python code, in parallel"]
@@ -139,6 +148,7 @@ def test_pipelines_and_threads_are_reported_with_their_risks(
     assert ("seeded", "random operation") not in risks
     assert risks["two workers", "PyDataset"] == ["2 workers"]
     assert risks["one worker", "PyDataset"] == []
+    assert risks["set later", "PyDataset"] == ["3 workers"]
     assert risks["pool", "thread"] == ["a thread"]
     assert risks["own target", "thread"] == ["a thread"]
     assert ("library target", "thread") not in risks
@@ -150,6 +160,9 @@ def test_pipelines_and_threads_are_reported_with_their_risks(
     assert ("block", "Block") in lines
     assert ("listed", "Dense") in lines
     assert ("return keras.layers.Dense(4)", "Dense") in lines
+    unseeded = {(_comment(v), v.name.rpartition("/")[2]) for v in variables if v.is_unseeded}
+    assert {("listed", "kernel:0"), ("block", "kernel:0")} <= unseeded
+    assert not any(where == "with a seed" or name.startswith("bias") for where, name in unseeded)
     calls = {_comment(e) for e in events if isinstance(e, CallEvent)}
     assert calls == {"fit"}
     steps = [type(e) for e in events if isinstance(e, StepBeginEvent | BatchEvent | StepEndEvent)]
