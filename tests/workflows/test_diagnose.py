@@ -28,8 +28,9 @@ def explaining(
     monkeypatch.setattr("keras_repro.cli.commands.diagnose.diagnose", forked)
 
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
-        answer = command(*arguments, "--json", "output.json")
         output = Path("output.json")
+        output.unlink(missing_ok=True)  # a command that fails leaves it as it was
+        answer = command(*arguments, "--json", output)
         return answer, json.loads(output.read_text()) if output.exists() else {}
 
     return run
