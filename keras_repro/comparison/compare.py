@@ -22,8 +22,8 @@ from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.grade import grade
 from keras_repro.comparison.ledger_cause import CompareContext, environment_differences
 from keras_repro.comparison.notes import (
-    BY_HAND,
     HASH_SEEDS_DIFFER,
+    OUTSIDE_MODELS,
     caps_text,
     copy_notes,
     coverage_text,
@@ -189,11 +189,11 @@ class _Pair:
         if left.sections:
             created_in_loop = left.kind == "birth" and left.fit is None
             names = [n for digests in left.tensors.values() for n in digests]
-            by_hand = [n for n in names if n.startswith(BY_HAND)]
-            if not by_hand or len(by_hand) < len(names):
+            outside = [n for n in names if n.startswith(OUTSIDE_MODELS)]
+            if not outside or len(outside) < len(names):
                 self.kinds.add("loop" if created_in_loop else left.kind)
-            if by_hand:
-                self.kinds.add(BY_HAND)
+            if outside:
+                self.kinds.add(OUTSIDE_MODELS)
 
     def _one_ended(self, left: Record | None, right: Record | None, context: CompareContext) -> Comparison:
         """Return the result if one ledger has more records than the other."""

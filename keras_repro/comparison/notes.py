@@ -16,7 +16,7 @@ HASH_SEEDS_DIFFER = (
     "hash() is the cause"
 )
 
-BY_HAND = "trained by hand"
+OUTSIDE_MODELS = "trained by hand"
 """Start of the names of variables that a custom training loop trains and no model contains."""
 
 _LATENT = {
@@ -77,7 +77,7 @@ def coverage_text(kinds: set[str], letters: str) -> str:
     """Return what a verdict covers, in words.
 
     Args:
-        kinds: the kinds of the equal records that have a digest, and `BY_HAND`.
+        kinds: the kinds of the equal records that have a digest, and `OUTSIDE_MODELS`.
         letters: the coverage of both chains.
     """
     trained = kinds & {"epoch"}
@@ -88,7 +88,7 @@ def coverage_text(kinds: set[str], letters: str) -> str:
         "predictions": kinds & {"prediction"},
         "steps outside fit": kinds & {"loop"},
         "the models' state at exit": kinds & {"exit"} and not kinds & {"start", "loop"},
-        "variables trained by hand": kinds & {BY_HAND},
+        "variables outside of models": kinds & {OUTSIDE_MODELS},
     }
     covered = [name for name, records in present.items() if records]
     missing = [name for name in ("evaluation", "predictions") if not present[name]]

@@ -112,12 +112,12 @@ def test_state_at_exit_is_compared(versus):
     comparison = versus(records, records, a_header=header, b_header=header)
     assert comparison.verdict == "identical"
     assert comparison.covers.startswith("the models' state at exit; ")
-    by_hand = exit_record({"weights": {"trained by hand 0/w": "x"}})
-    comparison = versus([by_hand], [by_hand], a_header=header, b_header=header)
-    assert comparison.covers.startswith("variables trained by hand; ")
-    records = [*training(), by_hand]
+    outside = exit_record({"weights": {"trained by hand 0/w": "x"}})
+    comparison = versus([outside], [outside], a_header=header, b_header=header)
+    assert comparison.covers.startswith("variables outside of models; ")
+    records = [*training(), outside]
     comparison = versus(records, records, a_header=header, b_header=header)
-    assert comparison.covers.startswith("training and variables trained by hand; ")
+    assert comparison.covers.startswith("training and variables outside of models; ")
 
 
 # Never identical without a digest in common.
