@@ -557,7 +557,7 @@ def test_unexpected_error_exits_with_2_and_keeps_its_traceback(
     monkeypatch.setattr("keras_repro.cli.commands.compare.command", command_with_a_mistake)
     monkeypatch.setattr(tempfile, "tempdir", str(here))
     answer = command("compare", "a", "b")
-    refused(answer, f"internal error: {type(error).__name__}: ")
+    refused(answer, f"internal error: {type(error).__name__}")
     assert "\x1b" not in answer.err
     (kept,) = here.glob("keras-repro-error-*.txt")
     assert answer.err.endswith(f"; the traceback is in {kept}\n")
@@ -565,7 +565,7 @@ def test_unexpected_error_exits_with_2_and_keeps_its_traceback(
     with monkeypatch.context() as without_temporary_folder:
         without_temporary_folder.setattr(tempfile, "tempdir", str(here / "none"))
         answer = command("compare", "a", "b")
-    refused(answer, f"internal error: {type(error).__name__}: ")
+    refused(answer, f"internal error: {type(error).__name__}")
     assert answer.err.endswith("; its traceback could not be kept\n")
 
 
