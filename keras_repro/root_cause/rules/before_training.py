@@ -8,6 +8,7 @@ from typing import Any
 from keras_repro.comparison.config_diff import first_config_difference
 from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
 from keras_repro.root_cause.rules.applicable_fix import applicable_fix
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statements import statement_text
@@ -97,6 +98,15 @@ def _optimizer_settings(case: DiagnosisCase, variable: VariableEvent) -> Explana
 def _set_before_training(case: DiagnosisCase, tensor: str) -> Explanation:
     """Explain weights with equal initial values that differ when a fit begins."""
     is_later_fit = (case.position()[0] or 0) > 0
+    owner = case.owner(tensor)
+    adapted = None if owner is None else line_of_adapted_data(case, layer_class=owner.layer_class)
+    if owner is not None and adapted is not None:
+        return case.explanation(
+            "initial_weights",
+            f"{owner.layer_class} was adapted to other data",
+            tensor=tensor,
+            source=adapted,
+        )
     return case.explanation(
         "initial_weights",
         "weights were changed between two fits"

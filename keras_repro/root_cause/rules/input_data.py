@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
 from keras_repro.source_code.fixes import suggest_fix, without_argument
 from keras_repro.source_code.nondeterminism import SOURCE, nondeterminism_level
 from keras_repro.source_code.statements import statement_text
@@ -36,6 +37,8 @@ def given_data(case: DiagnosisCase) -> Explanation | None:
             continue
         same_rows = left.get("rows") and left.get("rows") == right.get("rows")
         root = case.root_line(*case.method_calls())
+        if root is not None and not case.is_source(root) and not nondeterminism_level(root.code):
+            root = line_of_adapted_data(case, user=root) or root
         parts = _different_parts(case)
         return case.explanation(
             "data_order" if same_rows else "data_values",

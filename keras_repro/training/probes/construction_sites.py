@@ -34,6 +34,7 @@ _STAGES = (
     "shuffle",
     "with_options",
 )
+_ADAPTED = ("Normalization", "Discretization", "StringLookup", "IntegerLookup", "TextVectorization")
 
 
 class ConstructionSites:
@@ -94,6 +95,8 @@ class ConstructionSites:
 
         for owner in (keras.Layer, keras.Optimizer, keras.metrics.Metric, keras.utils.PyDataset):
             wrapt.wrap_function_wrapper(owner, "__init__", self._construct)
+        for layer in _ADAPTED:
+            wrapt.wrap_function_wrapper(getattr(keras.layers, layer), "adapt", self._adapt)
         workers = keras.utils.PyDataset.workers
 
         def set_workers(dataset: Any, number: Any) -> None:
@@ -152,6 +155,10 @@ class ConstructionSites:
                 self._inner.add(instance)
             if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
                 self._emit_workers(kwargs.get("workers", args[0] if args else 1), line)
+        return wrapped(*args, **kwargs)
+
+    def _adapt(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        self._emit_risks(f"adapt {type(instance).__name__}", user_call_site(sys._getframe(1)), [])
         return wrapped(*args, **kwargs)
 
     def _emit_workers(self, number: Any, line: SourceLine | None) -> None:

@@ -79,6 +79,8 @@ class Block(keras.layers.Layer):
         self.inner = keras.layers.Dense(3)  # inner
     def call(self, x):
         return self.inner(x)
+scale = keras.layers.Normalization()
+scale.adapt(X)  # adapted
 model = keras.Sequential([
     keras.Input((6,)),
     Block(),  # block
@@ -149,6 +151,7 @@ def test_pipelines_and_threads_are_reported_with_their_risks(
     assert risks["two workers", "PyDataset"] == ["2 workers"]
     assert risks["one worker", "PyDataset"] == []
     assert risks["set later", "PyDataset"] == ["3 workers"]
+    assert risks["adapted", "adapt Normalization"] == []
     assert risks["pool", "thread"] == ["a thread"]
     assert risks["own target", "thread"] == ["a thread"]
     assert ("library target", "thread") not in risks
