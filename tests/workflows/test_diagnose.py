@@ -218,7 +218,7 @@ def test_script_that_fails_in_the_diagnosis_is_reported(
     way: str, said_of_it: str, output: list[str], times: Path, written: Callable[..., str], explaining: Any
 ) -> None:
     script = written(CHANGES)
-    verify = ("verify", "--runs", "2", "--keep-hash-seed", "--run-dir", "runs")
+    verify = ("verify", "--runs", "2", "--keep-hash-seed", "--publish-arguments", "--run-dir", "runs")
     answer, result = explaining(*verify, "--explain", script, way)
     # The divergence of the runs is still reported.
     assert answer.code == 1
