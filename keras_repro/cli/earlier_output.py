@@ -37,6 +37,7 @@ _FIRST_KEYS = (
 
 def marked(text: str) -> str:
     """Return a text with the comment at its end by which it is recognized."""
+    text = text if text.endswith("\n") else f"{text}\n"
     return f"{text}<!-- written by keras-repro, {_digest(text.encode())} -->\n"
 
 

@@ -18,6 +18,7 @@ import pytest
 from ledger_builders import DATA, digest, record
 from selenium.webdriver.common.keys import Keys
 
+from keras_repro.cli.earlier_output import marked
 from keras_repro.comparison.compare import compare
 from keras_repro.comparison.distances.layer_distances import LayerDistances, distances
 from keras_repro.comparison.distances.tensor_distance import exact_distance
@@ -643,7 +644,7 @@ def test_command_writes_the_page(runs: tuple[Path, Path], tmp_path: Path) -> Non
     assert (done.returncode, done.stderr) == (1, "False\n")
     assert done.stdout.splitlines()[-1].startswith("diverged: at epoch 7/12")
     comparison = compare(*runs)
-    assert page.read_text() == render_comparison(comparison, distances(*comparison.ledgers))
+    assert page.read_text() == marked(render_comparison(comparison, distances(*comparison.ledgers)))
     assert json.loads(data.read_text())["verdict"] == "diverged"
 
 
