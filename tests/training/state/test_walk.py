@@ -219,9 +219,12 @@ def test_wrapper_of_a_container_is_searched() -> None:
     class Own(wrapt.ObjectProxy):
         pass
 
+    class Entries(dict[str, Any]):
+        pass
+
     layer = layers.Dense(1)
-    layer.own = Own({"a": tf.Variable(1.0)})
-    assert [t.name for t in model_state(layer)] == ["own/a"]
+    layer.holder = SimpleNamespace(own=Own(Entries(a=tf.Variable(1.0))))  # Keras would copy a dict
+    assert [t.name for t in model_state(layer)] == ["holder/own/a"]
 
 
 def test_long_chain_is_followed_to_its_end() -> None:
