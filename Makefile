@@ -18,7 +18,7 @@ export PIP_NO_INPUT := 1
 # A folder for finished environments; empty: none are kept.
 CACHE ?=
 
-.PHONY: help demo test planted varied crash-test portable-test portable-probe lint types format benchmarks clean
+.PHONY: help demo test planted varied crash-test fuzz portable-test portable-probe lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
@@ -28,6 +28,7 @@ help:
 	@echo "make planted     score verify --explain on scripts with one planted cause each (NAMES=)"
 	@echo "make varied      score verify --vary on scripts that depend on one variation each (NAMES=)"
 	@echo "make crash-test  kill trainings at random moments (N=) and at every change on disk, resume them"
+	@echo "make fuzz        give mutated files to every command that reads them (SECONDS=, 60)"
 	@echo "make portable-test  train on emulated CPUs and compare the bits (CPUS=, MODELS=)"
 	@echo "make portable-probe  run single operations on an emulated CPU and compare (CPUS=)"
 	@echo "make lint        check format and style      make format   correct both"
@@ -47,6 +48,9 @@ planted: $(TEST)
 
 crash-test: $(TEST)
 	@$(BIN)/python tests/crash/score.py $(N)
+
+fuzz: $(TEST)
+	@$(BIN)/python tests/fuzz/score.py $(SECONDS)
 
 varied: $(TEST)
 	@$(BIN)/python tests/varied/score.py $(NAMES)

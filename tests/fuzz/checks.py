@@ -16,6 +16,7 @@ from markdown_it import MarkdownIt
 _STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _ADDRESS = re.compile(r"(?i)\b(?:https?|ftp|mailto|xmpp):|\bwww\.|\w@\w|(?<!\w)@\w")
 _OUR_HTML = re.compile(r"</?details>|</?summary>|<!-- -->")
+_OUR_MARK = re.compile(r"\n?<!-- written by keras-repro, [0-9a-f]+ -->\n?\Z")
 
 
 def problems_of_text(text: str, *, styled: bool) -> Iterator[str]:
@@ -53,6 +54,7 @@ def problems_of_page(text: str) -> Iterator[str]:
             found.append(f"a comment {data[:40]!r}")
 
     reader = Reader(convert_charrefs=True)
+    text = _OUR_MARK.sub("", text)
     reader.feed(text)
     reader.close()
     if not text.isascii() or not text.rstrip().endswith("</html>"):
@@ -63,6 +65,7 @@ def problems_of_page(text: str) -> Iterator[str]:
 
 def problems_of_markdown(text: str) -> Iterator[str]:
     """Yield links, images and HTML in a Markdown page that come from a file."""
+    text = _OUR_MARK.sub("", text)
     parser = MarkdownIt("commonmark").enable(["table", "strikethrough"])
     for token in _tokens(parser.parse(text)):
         if token.type in ("link_open", "image"):

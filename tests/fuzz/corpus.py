@@ -13,7 +13,7 @@ from with_weights import write_run
 
 from keras_repro.ledger.schema import Header, Record, StepRecord
 from keras_repro.ledger.writer import LedgerWriter
-from keras_repro.provenance.environment import code_digest
+from keras_repro.provenance.input_files import file_digest
 
 GOLDEN = Path(__file__).resolve().parents[2] / "docs" / "golden"
 SCRIPT = "open('executed', 'w').close()  # a recorded run is only ever read here\n"
@@ -50,7 +50,7 @@ def _header(script: Path) -> dict[str, Any]:
     line = (GOLDEN / "finished.jsonl").read_bytes().splitlines()[0]
     known = {"mode", "environment", "switches", "seed", "policies"}
     header = {name: value for name, value in json.loads(line).items() if name in known}
-    header["environment"]["code"] = code_digest(script)
+    header["environment"]["code"] = file_digest(script)
     header["policies"] = {"max_epochs": 3}
     header["command"] = {"script": "train.py", "module": None, "arguments": ["--epochs", "3"], "hidden": 0}
     return header

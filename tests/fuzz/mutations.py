@@ -6,7 +6,7 @@ import copy
 import io
 import json
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -15,87 +15,10 @@ from typing import Any
 import blake3
 import h5py
 import numpy as np
+from fuzz.hostile import HOSTILE, any_value, change_container, containers, hostile_text
 
 from keras_repro.ledger.chain import FIRST_LINK, next_link
 
-# What must never become a tag, a link, a control sequence or a traceback.
-HOSTILE = (
-    "[link=http://evil.example]krevil[/link]",
-    "[/]",
-    "[bold red on blink]krevil[/bold]",
-    ":boom: krevil",
-    "\x1b]8;;http://evil.example\x1b\\krevil\x1b]8;;\x1b\\",
-    "\x1b[2J\x1b[31mkrevil\x9b1m\x07\r\b",
-    "<krevil onload=krevil()>",
-    '"><krevil a="',
-    "'/><krevil>",
-    "</script><krevil>",
-    "</style><krevil>",
-    "<!--krevil",
-    "{{ 7*191 }}{% krevil %}",
-    "[krevil](http://evil.example)",
-    "![krevil](javascript:krevil)",
-    "<http://evil.example>",
-    "http://evil.example www.evil.example krevil@evil.example @krevil",
-    "| krevil | [x]: http://evil.example",
-    "\n\n# krevil\n\n<krevil>\n\n```",
-    "`` `<krevil>` ``",
-    "$\\krevil{$ \\frac{",
-    "\u202ekrevil\u2066\u200b\ud800\udfff\U000e0041\ufff9",
-    "../../../../etc/passwd",
-    "/etc/passwd\0",
-    "%s%n{0}{x.y}",
-    "krevil" * 5000,
-    "\u0661\u00b2\uff11",
-)
-VALUES: tuple[Any, ...] = (
-    *(
-        None,
-        True,
-        False,
-        0,
-        -1,
-        1,
-        3,
-        2**31,
-        2**62,
-        2**63,
-        -(2**64),
-        10**4299,
-        0.5,
-        -0.0,
-        1e308,
-        -1e308,
-        5e-324,
-    ),
-    *(
-        "",
-        "0",
-        "nan",
-        "inf",
-        "-inf",
-        "finished",
-        "stopped",
-        "observed",
-        "portable",
-        "float32",
-        "bfloat16",
-        "string",
-    ),
-    *(
-        [],
-        {},
-        [[]],
-        [{}],
-        {"": {}},
-        [None],
-        [1, "a", None],
-        {"a": [{"b": [{}]}]},
-        {"model": []},
-        {"name": {}},
-    ),
-    *([0, 2**62, 2**62], [1] * 64, [2] * 70, ["float32", [2**62] * 60], list(range(3000)), {"a": "b" * 9000}),
-)
 KINDS = (
     "fit",
     "start",
@@ -218,49 +141,9 @@ def _any_container(lines: list[Any], random: Random) -> Any:
     """Return a list or a mapping; each kind of place is as likely, however often it occurs."""
     places: dict[tuple[str, ...], list[Any]] = {}
     for line in lines[:1] if random.random() < 0.4 else lines:
-        for place, container in _containers(line, (str(line.get("kind"))[:9],)):
+        for place, container in containers(line, (str(line.get("kind"))[:9],)):
             places.setdefault(place, []).append(container)
     return random.choice(random.choice(list(places.values())))
-
-
-def change_container(container: Any, random: Random) -> None:
-    """Replace, remove, rename or add a value of a list or a mapping."""
-    keys = list(container) if isinstance(container, dict) else list(range(len(container)))
-    if not keys or random.random() < 0.1:
-        if isinstance(container, dict):
-            container[hostile_text(random)] = any_value(random)
-        else:
-            container.append(any_value(random))
-        return
-    key, action = random.choice(keys), random.random()
-    if action < 0.15:
-        del container[key]
-    elif action < 0.35 and isinstance(container, dict):
-        name = hostile_text(random)
-        items = [(name if k == key else k, v) for k, v in container.items()]
-        container.clear()
-        container.update(items)
-    else:
-        container[key] = any_value(random)
-
-
-def any_value(random: Random) -> Any:
-    """Return a hostile text, or a value of any type."""
-    return hostile_text(random) if random.random() < 0.5 else copy.deepcopy(random.choice(VALUES))
-
-
-def hostile_text(random: Random) -> str:
-    """Return a text of one or several hostile parts."""
-    return "".join(random.choices(HOSTILE, k=random.choice((1, 4, 8))))
-
-
-def _containers(value: Any, place: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield all lists and mappings in a value, each with the names that lead to it ("*" for tensors)."""
-    if isinstance(value, dict | list):
-        yield place, value
-        for key, item in value.items() if isinstance(value, dict) else enumerate(value):
-            name = "*" if isinstance(key, int) or "/" in key else key
-            yield from _containers(item, (*place, name))
 
 
 def _rename_everywhere(lines: list[dict[str, Any]], random: Random) -> None:
@@ -270,7 +153,7 @@ def _rename_everywhere(lines: list[dict[str, Any]], random: Random) -> None:
         return
     old, new = random.choice(list(names)), hostile_text(random)
     for line in lines:
-        for _, container in list(_containers(line)):
+        for _, container in list(containers(line)):
             if isinstance(container, dict) and old in container and container is not line:
                 items = [(new if k == old else k, v) for k, v in container.items()]
                 container.clear()
@@ -284,9 +167,18 @@ def _change_values_everywhere(lines: list[dict[str, Any]], random: Random) -> No
         return
     name, value = random.choice(list(names)), any_value(random)
     for line in lines:
-        for _, container in list(_containers(line)):
+        for _, container in list(containers(line)):
             if isinstance(container, dict) and name in container:
                 container[name] = copy.deepcopy(value)
+
+
+def _change_metrics(lines: list[dict[str, Any]], random: Random) -> None:
+    """Rename a metric, or change its value, everywhere: to short texts, since wide columns are left out."""
+    name, value = random.choice(HOSTILE)[:40], random.choice(HOSTILE)[:40]
+    for line in lines:
+        if isinstance(metrics := line.get("metrics"), dict) and metrics:
+            old = next(iter(metrics))
+            line["metrics"] = {name: metrics[old]} if random.random() < 0.9 else metrics | {old: value}
 
 
 def _remove_line(lines: list[dict[str, Any]], random: Random) -> None:
@@ -308,9 +200,11 @@ def _change_kind(lines: list[dict[str, Any]], random: Random) -> None:
     random.choice(lines)["kind"] = random.choice((*KINDS, hostile_text(random)))
 
 
-_LINE_CHANGES = (
-    [_change_value] * 8 + [_rename_everywhere] * 2 + [_remove_line, _repeat_line, _swap_lines, _change_kind]
-)
+_LINE_CHANGES = [
+    *[_change_value] * 8,
+    *[_rename_everywhere, _change_values_everywhere, _change_metrics] * 2,
+    *[_remove_line, _repeat_line, _swap_lines, _change_kind],
+]
 
 
 # Sketches.
@@ -329,7 +223,7 @@ def sketch_structure(run: Run, random: Random) -> None:
     if action < 0.4 and frames[0][0] == 1:
         listed = json.loads(frames[0][1])
         for _ in range(random.choice((1, 2))):
-            change_container(random.choice([c for _, c in _containers(listed)]), random)
+            change_container(random.choice([c for _, c in containers(listed)]), random)
         frames[0][1] = json.dumps(listed).encode()
     elif action < 0.5:
         frame[0] = random.choice((0, 1, 2, 9))
@@ -366,7 +260,7 @@ def snapshot_structure(run: Run, random: Random) -> None:
         arrays = {key: np.asarray(file[key]) for key in file}
     index = json.loads(arrays.pop("index").tobytes())
     for _ in range(random.choice((0, 1, 1, 2))):
-        change_container(random.choice([c for _, c in _containers(index)]), random)
+        change_container(random.choice([c for _, c in containers(index)]), random)
     made = io.BytesIO()
     with h5py.File(made, "w") as file:
         text = json.dumps(index).encode()

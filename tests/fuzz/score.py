@@ -10,6 +10,7 @@ error if a command fails; no tag, link or control sequence from a file in any ou
 from __future__ import annotations
 
 import argparse
+import ast
 import contextlib
 import gc
 import io
@@ -42,7 +43,7 @@ from fuzz.corpus import write_corpus  # noqa: E402
 from fuzz.mutations import Run, mutate  # noqa: E402
 
 MOST_SECONDS, MOST_BYTES = 10, 1 << 30
-_MOST_SHOWN = 20
+_MOST_SHOWN = 5  # problems of a kind
 
 # By weight. `{0}` and `{1}` are runs of which one is mutated, `{2}` to `{4}` runs with other seeds.
 COMMANDS = (
@@ -249,8 +250,6 @@ def score(
             os._exit(0)
         os.close(write)
         pipes.append(os.fdopen(read))
-    import ast
-
     for pipe in pipes:
         for line in pipe:
             result.add(Case(**ast.literal_eval(line)))
@@ -263,6 +262,7 @@ def score(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("seconds", type=float, nargs="?", default=60, help="for how long (60)")
+    parser.add_argument("--cases", type=int, help="run this many cases, however long they take")
     parser.add_argument("--seed", type=int, default=0, help="seed of the mutations (0)")
     parser.add_argument("--case", type=int, help="run this case alone, and keep its files")
     parser.add_argument("--workers", type=int, default=2, help="processes at once (2)")
@@ -271,15 +271,18 @@ def main() -> int:
     if options.case is not None:
         print(Fuzzer(folder, options.seed).case(options.case), f"\nfiles: {folder}")
         return 0
-    result = score(folder, seed=options.seed, seconds=options.seconds, workers=options.workers)
+    limit = {"seconds": options.seconds} if options.cases is None else {"cases": options.cases}
+    result = score(folder, seed=options.seed, workers=options.workers, **limit)
     most = f"at most {result.seconds:.1f} s and {result.megabytes} MB"
     print(f"{result.cases:,} cases, {len(result.bad)} bad; {most}")
     for name, count in sorted(result.codes.items()):
         print(f"{count:7,}  {name}")
-    for case in result.bad[:_MOST_SHOWN]:
-        print(f"case {case.number} ({case.mutation}; {case.command}):")
-        for problem in case.problems:
-            print(f"    {problem}")
+    shown: Counter[str] = Counter()
+    for case, problem in [(bad, problem) for bad in result.bad for problem in bad.problems]:
+        kind = problem.partition(":")[0]
+        shown[kind] += 1
+        if shown[kind] <= _MOST_SHOWN:
+            print(f"case {case.number} ({case.mutation}; {case.command}): {problem}")
     if result.bad:
         print(f"files: {folder}; one again: --seed {options.seed} --case NUMBER")
     else:

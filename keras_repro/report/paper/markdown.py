@@ -16,7 +16,8 @@ from keras_repro.utils.text import escape_control_chars
 _LONGEST = 500
 _MARKUP = re.compile(r"([\\`*_\[\]|~#!$])")
 _IN_WORD = re.compile(r"(?<=[A-Za-z0-9])\\_(?=[A-Za-z0-9])")
-_LINK = re.compile(r"(?i)\b(https?|ftp)://|\bwww\.")
+_LINK = re.compile(r"(?i)\b(https?|ftp|mailto|xmpp):|\bwww\.")
+_NAME = re.compile(r"@(?=\w)")
 # Text that may stand between backquotes: without one, and without a space at either end.
 _PLAIN = re.compile(r"(?! )[A-Za-z0-9 ._/:=,+'\"()@%^-]+(?<! )")
 
@@ -55,5 +56,6 @@ def escaped(value: object) -> Markdown:
     # An underscore within a word is no markup: names such as val_loss stay readable.
     text = _IN_WORD.sub("_", text)
     text = text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    # Some renderers turn every address into a link.
-    return Markdown(_LINK.sub(lambda m: m[0].replace(":", "&#58;").replace(".", "&#46;"), text))
+    # Some renderers turn every address into a link, and names after "@" too, even if that is an entity.
+    text = _LINK.sub(lambda m: m[0].replace(":", "&#58;").replace(".", "&#46;"), text)
+    return Markdown(_NAME.sub("@<!-- -->", text))

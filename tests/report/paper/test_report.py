@@ -16,6 +16,7 @@ from keras_repro.errors import LedgerError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Header, Record
 from keras_repro.ledger.writer import LedgerWriter
+from keras_repro.report.paper.markdown import escaped
 from keras_repro.report.paper.report import render_report, report_data
 
 ENVIRONMENT: dict[str, Any] = {
@@ -311,6 +312,19 @@ def test_gpu_is_described(tmp_path: Path) -> None:
 
 
 EVIL = "<script>x</script>`|\n# h\r\x1b[31m\u202e [a](javascript:x) ![i](http://e.vil/) **b** www.e.vil"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("see http://x.org", "see http&#58;//x.org"),
+        ("WWW.x.org", "WWW&#46;x.org"),
+        ("mailto:a@x.org", "mailto&#58;a@<!-- -->x.org"),
+        ("ask @ada, a @ b", "ask @<!-- -->ada, a @ b"),
+    ],
+)
+def test_address_is_no_link(text: str, shown: str) -> None:
+    assert escaped(text) == shown
 
 
 def test_kept_output_is_a_limitation(tmp_path: Path) -> None:
