@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -84,10 +84,16 @@ class Explanation:
             "also": [further.to_dict() for further in self.also],
         }
 
-    def to_divergence(self) -> dict[str, Any]:
-        """Return what the `divergence` of a comparison's JSON form gains; it keeps its fit and epoch."""
+    def to_divergence(self, recorded: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what the `divergence` of a comparison's JSON form gains; it keeps its place.
+
+        Args:
+            recorded: the divergence. It gains a step only if the diagnosed runs diverged in its epoch.
+        """
         data = self.to_dict()
         place = {"fit": data.pop("fit"), "epoch": data.pop("epoch"), "step": data.pop("step")}
         gained = {n: data.pop(n) for n in ("cause", "layer", "operation", "source", "evidence", "fix")}
-        step = {} if place["step"] is None else {"step": place["step"]}
-        return gained | step | {"diagnosis": data | place}
+        same_epoch = all(recorded.get(name) == place[name] for name in ("fit", "epoch"))
+        if same_epoch and recorded.get("step") is None:
+            gained["step"] = place["step"]
+        return gained | {"diagnosis": data | place}

@@ -104,7 +104,7 @@ def explain(
     else:
         # The cause is known, so this note on what might have been the cause is obsolete.
         notes = tuple(n for n in notes if n != HASH_SEEDS_DIFFER)
-    data["divergence"] |= explanation.to_divergence()
+    data["divergence"] |= explanation.to_divergence(data["divergence"])
     data["notes"] = list(notes)
     if explanation.cause != "unknown":
         divergence = replace(divergence, cause=explanation.cause, explanation=explanation.sentence)

@@ -31,6 +31,12 @@ class Variables(Protocol):
     def is_saveable(self, value: Any) -> bool:
         """Return whether a value is a layer, model, optimizer, metric or loss."""
 
+    def has_settings(self, value: Any) -> bool:
+        """Return whether a value is a regularizer, an initializer, a constraint or a schedule."""
+
+    def own_attributes(self, kind: type, *, of_users: bool) -> Callable[[str], bool]:
+        """Return a function that tells whether a program may set an attribute, by its name."""
+
     def is_graph_of_layers(self, value: Any) -> bool:
         """Return whether a value is a model whose `layers` are its structure."""
 
@@ -51,6 +57,18 @@ class Variables(Protocol):
 
     def seed_generators(self, layer: Any) -> list[Any]:
         """Return the seed generators that a layer holds itself."""
+
+    def is_table(self, value: Any) -> bool:
+        """Return whether a value is a lookup table, mutable or not."""
+
+    def is_mutable_table(self, value: Any) -> bool:
+        """Return whether a value is a lookup table that may change."""
+
+    def content_of_table(self, table: Any) -> tuple[Any, Any]:
+        """Return the keys and the values of a mutable table."""
+
+    def set_content_of_table(self, table: Any, content: tuple[Any, Any]) -> None:
+        """Replace the content of a mutable table."""
 
     def tracked_objects(self, model: Any) -> list[Any]:
         """Return what the framework tracks below a model, also what Keras does not list."""

@@ -12,7 +12,9 @@ from keras_repro.training.backends.active import backend
 from keras_repro.training.state.walk import StateTensor
 
 
-def captured_variables(graph: Any, known: Iterable[StateTensor]) -> tuple[StateTensor, ...]:
+def captured_variables(
+    graph: Any, known: Iterable[StateTensor], *, prefix: str = "captured"
+) -> tuple[StateTensor, ...]:
     """Return the variables that a traced step captures and no model tracks.
 
     A loss function may read a variable of its module, for example. The names are numbers in the order of the
@@ -21,6 +23,7 @@ def captured_variables(graph: Any, known: Iterable[StateTensor]) -> tuple[StateT
     Args:
         graph: the graph of the traced step.
         known: the variables of the model's state.
+        prefix: of the names.
     """
     tracked = {id(handle) for tensor in known for handle in backend.graphs.handles_of(tensor.variable)}
     variables = [
@@ -29,6 +32,6 @@ def captured_variables(graph: Any, known: Iterable[StateTensor]) -> tuple[StateT
         if kind == backend.graphs.VARIABLE and id(handle) not in tracked
     ]
     return tuple(
-        StateTensor(f"captured/{number}", "captured", str(variable.name).partition(":")[0], variable)
+        StateTensor(f"{prefix}/{number}", "captured", str(variable.name).partition(":")[0], variable)
         for number, variable in enumerate(variables)
     )

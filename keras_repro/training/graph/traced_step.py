@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import tensorflow as tf
@@ -23,26 +24,36 @@ class FirstTrace(TrainFunctionWrapper):
         model: the model, which has the function.
         report: called with the graph; not called if the step is run eagerly.
         attribute: name of the function.
+        around: makes the context in which the function is traced.
     """
 
-    def __init__(self, model: Any, report: Callable[[Any], None], attribute: str = "train_function") -> None:
+    def __init__(
+        self,
+        model: Any,
+        report: Callable[[Any], None],
+        attribute: str = "train_function",
+        *,
+        around: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
         super().__init__(model, attribute)
-        self._report = report
+        self._report, self._around = report, around
 
     def __call__(self, iterator: Any) -> Any:
-        concrete, iterator = traced_step(self.function, iterator)
-        self._finish(concrete)
+        self.uninstall()
+        if any(f is not None for f in backend.graphs.step_functions(self.function)):
+            with self._around():
+                concrete, iterator = traced_step(self.function, iterator)
+            if concrete is not None:
+                self._report(concrete.graph)
         return self.function(iterator)
 
     def trace(self, spec: Any) -> None:
         """Trace the function now, for batches of an element spec; later if the spec is None."""
         several, _ = backend.graphs.step_functions(self.function)
         if several is not None and spec is not None:
-            self._finish(several.get_concrete_function(tf.data.IteratorSpec(spec)))
-
-    def _finish(self, concrete: Any) -> None:
-        self.uninstall()
-        if concrete is not None:
+            self.uninstall()
+            with self._around():
+                concrete = several.get_concrete_function(tf.data.IteratorSpec(spec))
             self._report(concrete.graph)
 
 

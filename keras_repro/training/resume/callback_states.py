@@ -4,16 +4,14 @@ states = CallbackStates(callbacks)
 packed = states.capture(arrays)
 states.restore(packed, arrays)           # in another process, with equal callbacks
 
-The state of Keras's own callbacks is known. A callback of the user has a state if it has `get_state()`, which
-returns plain values and arrays, and `set_state(state)`.
+The state of Keras's own callbacks is known, also as bases of the user's. A callback of the user has a state
+if it has `get_state()`, which returns plain values and arrays, and `set_state(state)`; `user_values` restores
+the attributes of the others.
 """
 
 from __future__ import annotations
 
-import contextlib
-import dis
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,14 +36,6 @@ _ATTRIBUTES: dict[type, tuple[str, ...]] = {
     keras.callbacks.SwapEMAWeights: backend.callbacks.SWAP_EMA_WEIGHTS,
     keras.callbacks.TensorBoard: (),
 }
-# Keras's callbacks on whose state no later epoch depends.
-_STATELESS = (
-    keras.callbacks.LearningRateScheduler,
-    keras.callbacks.ProgbarLogger,
-    keras.callbacks.TerminateOnNaN,
-    keras.callbacks.RemoteMonitor,
-)
-_ASSIGNMENTS = ("STORE_ATTR", "STORE_GLOBAL", "STORE_DEREF")
 
 
 class CallbackStates:
@@ -57,26 +47,6 @@ class CallbackStates:
 
     def __init__(self, callbacks: Sequence[Any]) -> None:
         self._callbacks = list(callbacks)
-        self._before = [_attribute_texts(c) for c in self._callbacks]
-
-    def inexact(self) -> list[str]:
-        """Return names of callbacks that have a state which no snapshot contains.
-
-        These are callbacks of the user without `get_state` and `set_state` whose attributes have changed
-        since the fit began, or whose methods assign to attributes.
-        """
-        return [
-            type(callback).__name__
-            for callback, before in zip(self._callbacks, self._before, strict=True)
-            if not has_state(callback)
-            and _known_attributes(callback) is None
-            and not isinstance(callback, _STATELESS)
-            and (
-                _hooks_assign_to_self(type(callback))
-                or _functions_assign(callback)
-                or _attribute_texts(callback) != before
-            )
-        ]
 
     def capture(self, arrays: dict[str, Any]) -> list[dict[str, Any]]:
         """Return the states for JSON, and add the arrays in them to `arrays`.
@@ -177,68 +147,5 @@ def _set_attributes(callback: Any, state: dict[str, Any]) -> None:
 
 
 def _known_attributes(callback: Any) -> tuple[str, ...] | None:
-    """Return the names of the attributes that are the state of a Keras callback, None for other callbacks."""
-    if not _is_of_keras(type(callback)):
-        return None
+    """Return the names of the attributes that are the state of a callback of Keras, None for others."""
     return next((names for kind, names in _ATTRIBUTES.items() if isinstance(callback, kind)), None)
-
-
-def _is_of_keras(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] == "keras"
-
-
-def _attribute_texts(callback: Any) -> dict[str, str]:
-    """Return the values of a callback's attributes as text; without values that cannot be packed.
-
-    For functions among them, as in a LambdaCallback, this includes the variables that they use.
-    """
-    values = {n: v for n, v in vars(callback).items() if n not in backend.callbacks.NO_STATE}
-    for name, function in _functions(callback):
-        code = function.__code__
-        for variable, cell in zip(code.co_freevars, function.__closure__ or (), strict=True):
-            with contextlib.suppress(ValueError):  # not bound yet
-                values[f"{name} {variable}"] = cell.cell_contents
-        for variable in code.co_names:
-            if variable in function.__globals__:
-                values[f"{name} {variable}"] = function.__globals__[variable]
-    texts = {}
-    for name, value in values.items():
-        arrays: dict[str, Any] = {}
-        with contextlib.suppress(NotSerializable):
-            packed = pack(value, arrays, "")
-            texts[name] = repr((packed, [a.tobytes() for a in arrays.values()]))
-    return texts
-
-
-def _functions(callback: Any) -> list[tuple[str, Any]]:
-    """Return the functions that were passed to a callback as its hooks."""
-    return [(n, v) for n, v in vars(callback).items() if n.startswith("on_") and hasattr(v, "__code__")]
-
-
-def _functions_assign(callback: Any) -> bool:
-    """Return whether a function that was passed to a callback assigns to a variable outside of it."""
-    return any(
-        instruction.opname in _ASSIGNMENTS
-        and (instruction.opname != "STORE_DEREF" or instruction.argval in function.__code__.co_freevars)
-        for _, function in _functions(callback)
-        for instruction in dis.get_instructions(function)
-    )
-
-
-def _hooks_assign_to_self(kind: type) -> bool:
-    """Return whether a hook of a callback class, except on_train_begin, assigns to an attribute of `self`."""
-    return any(
-        store.opname == "STORE_ATTR" and load.opname.startswith("LOAD_FAST") and load.argval == first
-        for hook, first in _hooks(kind)
-        for load, store in pairwise(dis.get_instructions(hook))
-    )
-
-
-def _hooks(kind: type) -> Iterator[tuple[Any, str | None]]:
-    """Yield the hooks of the user's classes, each with the name of its first parameter."""
-    for base in kind.__mro__:
-        if _is_of_keras(base) or base is object:
-            continue
-        for name, hook in vars(base).items():
-            if name.startswith("on_") and name != "on_train_begin" and hasattr(hook, "__code__"):
-                yield hook, hook.__code__.co_varnames[0] if hook.__code__.co_argcount else None

@@ -8,8 +8,9 @@ The step is checked when it is traced for its first run, before that run.
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
@@ -27,16 +28,17 @@ class HiddenStateError(ResumeError):
     """A training step has a state that no snapshot contains."""
 
 
-def hidden_state(graph: Any, model: Any) -> list[Finding]:
+def hidden_state(graph: Any, model: Any, tables: Iterable[Any]) -> list[Finding]:
     """Return what a traced step, and the functions that it calls, keep from one run to the next.
 
     Args:
         graph: the graph of the traced step.
         model: the model.
+        tables: the lookup tables that the user's code can reach.
     """
     layers = {layer.name for layer in backend.trainer.flat_layers(model)}
     findings: dict[tuple[str, str, str], Finding] = {}
-    for operation, reason in _hidden(graph):
+    for operation, reason in _hidden(graph, {id(table.resource_handle) for table in tables}):
         # If a scope is entered again, its name gets a number: `noise_1`.
         scopes = [(p, re.sub(r"_\d+$", "", p)) for p in reversed(operation.name.split("/")[:-1])]
         layer = next((name for names in scopes for name in names if name in layers), "")
@@ -60,7 +62,7 @@ def error_for(model: Any, findings: Sequence[Finding]) -> HiddenStateError:
     return HiddenStateError("\n".join(lines))
 
 
-def _hidden(graph: Any) -> Iterator[tuple[Any, str]]:
+def _hidden(graph: Any, tables: Collection[int]) -> Iterator[tuple[Any, str]]:
     """Yield operations, and why each has a state."""
     for operation in backend.graphs.operations_of(graph):
         if operation.type in STATEFUL_RANDOM:
@@ -68,9 +70,17 @@ def _hidden(graph: Any) -> Iterator[tuple[Any, str]]:
         elif "shared_name" in operation.node_def.attr and backend.graphs.is_stateful(operation.type):
             yield operation, _SHARED
     graphs = backend.graphs
-    for _, kind, users in graphs.captured_resources(graph):
-        if kind not in (graphs.VARIABLE, graphs.TABLE, graphs.SUMMARY_WRITER):
+    for handle, kind, users in graphs.captured_resources(graph):
+        is_known = kind in (graphs.VARIABLE, graphs.SUMMARY_WRITER) or id(handle) in tables
+        if not is_known and not (kind == graphs.TABLE and _is_static(handle)):
             what = kind.rpartition(":")[2].removesuffix("Interface").removesuffix("Resource")
             # The last one is in the innermost function: the others call it.
             user = next((o for o in reversed(users) if user_line_of(o) is not None), users[-1])
             yield user, f"it uses a resource ({what}) whose state no snapshot contains"
+
+
+def _is_static(handle: Any) -> bool:
+    """Return whether a lookup table cannot change, of which only the handle is known."""
+    is_table, is_mutable = backend.variables.is_table, backend.variables.is_mutable_table
+    owners = [o for o in gc.get_objects() if is_table(o) and o.resource_handle is handle]
+    return bool(owners) and not any(map(is_mutable, owners))

@@ -212,7 +212,7 @@ def finished_history(
 ) -> dict[str, list[Any]]:
     """Restore the end of a finished run in its model and the user's callbacks, and return its history."""
     metadata, arrays = restore_point.metadata, restore_point.arrays
-    TrainingState(model).restore(arrays, metadata, complete=False)
+    TrainingState(model, callbacks).restore(arrays, metadata, complete=False)
     restore_user_callbacks(callbacks, metadata["callbacks"], arrays)
     history = next(c["state"] for c in metadata["callbacks"] if c["class"] == "History")
     return dict(unpack(history, arrays)["history"])

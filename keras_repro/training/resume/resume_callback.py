@@ -12,14 +12,16 @@ import contextlib
 import sys
 import time
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import keras
 
-from keras_repro.errors import LedgerError, ReproError
+from keras_repro.errors import LedgerError, ReproError, ResumeError
 from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.train_function import unwrapped
 from keras_repro.training.data.plans.ordered_plan import steps_per_call
 from keras_repro.training.data.plans.plan import DataPlan
 from keras_repro.training.graph.traced_step import FirstTrace
@@ -31,6 +33,7 @@ from keras_repro.training.resume.resume import Resume
 from keras_repro.training.resume.signals import SignalGuard
 from keras_repro.training.resume.training_state import TrainingState
 
+_ADVICE = "Keep it in a tf.Variable or in plain values; or give the callback get_state() and set_state(state)"
 _Captured = tuple[dict[str, Any], dict[str, Any]]  # arrays and other values of a snapshot
 
 
@@ -61,7 +64,7 @@ class ResumeCallback(keras.callbacks.Callback):
         self._processes, self._strict = processes, strict
         self._began = time.time()
         self._was_over = resume.restore_point is not None and resume.restore_point.position.over
-        self._trace: FirstTrace | None = None
+        self._traces: list[FirstTrace] = []
         self._before_test: _Captured | None = None
         self._iterator: Any = None
         self._epoch = self._step = 0
@@ -78,12 +81,21 @@ class ResumeCallback(keras.callbacks.Callback):
         # After History, which Keras adds. Keras is iterating over the old list.
         listed.callbacks = [*(c for c in listed.callbacks if c is not self), self]
         others = [c for c in listed.callbacks if not type(c).__module__.startswith("keras_repro.")]
-        self._state, self._callbacks = TrainingState(self.model), CallbackStates(others)
+        self._state, self._callbacks = TrainingState(self.model, others), CallbackStates(others)
         self._steps = (self.params or {}).get("steps")
         self._iterator = backend.epoch_entry.calling_epoch_iterator(sys._getframe(1))
         self._plan.watch(self._iterator)
-        self._trace = FirstTrace(self.model, self._note_trace)
-        self._trace.install()
+        self._function = unwrapped(self.model.train_function)
+        self.model.make_test_function()
+        for function in ("train_function", "test_function"):
+            trace = FirstTrace(
+                self.model,
+                partial(self._note_trace, function),
+                function,
+                around=partial(self._state.tracing, function),
+            )
+            trace.install()
+            self._traces.append(trace)
         restore_point = self._resume.restore_point
         if restore_point is None and self._resume.continues:
             self._callbacks.remove_orphaned_files(processes=self._processes, since=self._began)
@@ -146,9 +158,9 @@ class ResumeCallback(keras.callbacks.Callback):
             self._guard.exit()
 
     def uninstall(self) -> None:
-        """Remove the check of the training step from the model."""
-        if self._trace is not None:
-            self._trace.uninstall()
+        """Remove the hooks from the model's functions."""
+        for trace in self._traces:
+            trace.uninstall()
 
     def _is_due(self, before: int, step: int) -> bool:
         """Return whether a snapshot is due at a step of the current epoch, after the step `before`."""
@@ -162,6 +174,8 @@ class ResumeCallback(keras.callbacks.Callback):
             ended: whether Keras has closed the data of the epoch.
         """
         arrays, metadata = self._state.capture()
+        if unwrapped(self.model.train_function) is not self._function:
+            metadata["user"]["inexact"].append("the training step was compiled again during the training")
         metadata["epochs"] = (self.params or {}).get("epochs")  # the argument of fit
         metadata["ended"] = ended
         metadata["callbacks"] = self._callbacks.capture(arrays)
@@ -175,23 +189,23 @@ class ResumeCallback(keras.callbacks.Callback):
         return arrays, metadata
 
     def _save(self, position: SnapshotPosition, captured: _Captured | None = None) -> None:
-        self._warn_of_inexact_callbacks()
         try:
             arrays, metadata = captured or self._capture()
         except (ReproError, OSError) as error:
             self._resume.report_failure(error)
             self._resume.wait()
             return
+        self._warn_of(metadata["user"]["inexact"])
         self._resume.save(self._fit.run, position, arrays, metadata)
 
     def _restore(self, restore_point: RestorePoint) -> None:
         arrays, metadata, position = restore_point.arrays, restore_point.metadata, restore_point.position
         self._resume.restore_point = None
-        assert self._trace is not None
-        self._trace.trace(backend.epoch_entry.spec_of_batches(self._iterator))
+        self._state.restore_traced(arrays, metadata)
+        self._traces[0].trace(backend.epoch_entry.spec_of_batches(self._iterator))
         if any(n.split("/")[1] in ("weights", "optimizer") for n in self._state.missing(arrays)):
             self._create_variables()
-        self._state.restore(arrays, metadata)
+        self._act_on(self._state.restore(arrays, metadata))
         self._callbacks.restore(metadata["callbacks"], arrays, processes=self._processes)
         step = 0 if metadata["ended"] else position.step
         self._plan.restore(unpack(metadata["data"], arrays), self._iterator, step)
@@ -216,22 +230,34 @@ class ResumeCallback(keras.callbacks.Callback):
         batch = self._plan.first_batch()
         self.model.train_function(iter([batch] * steps_per_call(self.model)))
 
-    def _warn_of_inexact_callbacks(self) -> None:
-        for name in self._callbacks.inexact():
-            if name not in self._warned:
-                self._warned.add(name)
+    def _act_on(self, problems: Sequence[str]) -> None:
+        """Refuse to resume if something cannot be restored; without `strict`, note it."""
+        if problems and self._strict:
+            listed = "".join(f"\n  {problem}" for problem in problems)
+            raise ResumeError(
+                f"the run cannot be resumed exactly; nothing was trained:{listed}\n{_ADVICE}; or use "
+                "strict=False to resume it inexactly"
+            )
+        if problems:
+            self._note("the resumed run may differ: " + "; ".join(problems))
+
+    def _warn_of(self, inexact: Iterable[str]) -> None:
+        for text in inexact:
+            if text not in self._warned:
+                self._warned.add(text)
                 self._note(
-                    f"callback {name} has a state that no snapshot contains: it may act differently after a "
-                    "resume. Give it get_state() and set_state(state)"
+                    f"no snapshot contains a part of the state, so a resume is refused: {text}. {_ADVICE}"
                 )
 
-    def _note_trace(self, graph: Any) -> None:
-        findings = hidden_state(graph, self.model)
-        if findings and self._strict:
-            raise error_for(self.model, findings)
-        if findings:
-            self._note("a resumed run may differ: " + "; ".join(map(str, findings)))
-        self._state.trace(graph)
+    def _note_trace(self, function: str, graph: Any) -> None:
+        if function == "train_function":
+            tables = self._state.reach().tables
+            findings = hidden_state(graph, self.model, tables)
+            if findings and self._strict:
+                raise error_for(self.model, findings)
+            if findings:
+                self._note("a resumed run may differ: " + "; ".join(map(str, findings)))
+        self._state.trace(graph, function)
 
     def _note(self, text: str) -> None:
         warnings.warn(f"keras_repro: {text}", stacklevel=3)

@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -272,18 +273,21 @@ def test_second_run_in_same_folder_is_refused(tmp_path: Path) -> None:
     _fit(tmp_path / "run", callbacks=[Nested()], epochs=1)
 
 
-def test_callback_without_get_state_is_reported_once(tmp_path: Path) -> None:
+def test_value_that_no_snapshot_contains_is_reported_once(tmp_path: Path) -> None:
     class Counts(keras.callbacks.Callback):
-        count = 0
+        def __init__(self) -> None:
+            super().__init__()
+            self.count = Fraction(0)
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             self.count += 1
 
-    with pytest.warns(UserWarning, match="callback Counts has a state that no snapshot contains") as warned:
+    text = "no snapshot contains a part of the state, so a resume is refused: callback Counts.count"
+    with pytest.warns(UserWarning, match=text) as warned:
         _fit(tmp_path / "run", callbacks=[Counts()])
     assert len(warned) == 1
     notes = [r["text"] for r in open_ledger(tmp_path / "run").records() if r["kind"] == "note"]
-    assert [n.split(":")[0] for n in notes] == ["callback Counts has a state that no snapshot contains"]
+    assert [note.partition(" (")[0] for note in notes] == [text]
 
 
 def test_newest_snapshots_are_kept_and_those_of_replaced_run_are_removed(tmp_path: Path) -> None:

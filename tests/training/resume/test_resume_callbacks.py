@@ -160,22 +160,6 @@ def test_backup_and_restore_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_callback_function_that_changes_outer_variables_is_reported(tmp_path: Path) -> None:
-    seen: list[int] = []
-    count = 0
-
-    def counts(epoch: int, logs: Any) -> None:
-        nonlocal count
-        count += 1
-
-    for callback in (
-        keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch)),
-        keras.callbacks.LambdaCallback(on_epoch_end=counts),
-    ):
-        with pytest.warns(UserWarning, match="callback LambdaCallback has a state that no snapshot contains"):
-            _fit(tmp_path / "run", [callback], resume=False, overwrite=True)
-
-
 class _Noise(keras.layers.Layer):  # type: ignore[misc]
     def call(self, x: Any, training: bool = False) -> Any:
         return x + tf.random.normal(tf.shape(x)) if training else x

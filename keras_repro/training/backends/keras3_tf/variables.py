@@ -1,14 +1,20 @@
-"""Variables of Keras 3 on TensorFlow: kinds, values and zero-copy reads.
+"""Variables and lookup tables of Keras 3 on TensorFlow: kinds, values and zero-copy reads.
 
 Private names checked with Keras 3.15 (`KerasSaveable`, `Functional`, `Sequential`, `_value`, those in
 `KERAS_LISTS`) and TensorFlow 2.21 (`TFE_Py_Execute`, `context.context()._handle`, `ResourceVariable`,
-`_trackable_children`). Nothing here draws from a generator, starts the runtime, or makes a variable.
+`_trackable_children`; of a table `_value_shape`, `_empty_key`, `_deleted_key`). Nothing here draws from a
+generator, starts the runtime, or makes a variable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import dis
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from types import CodeType
 from typing import Any
+
+import numpy as np
 
 
 def is_keras_variable(value: Any) -> bool:
@@ -23,6 +29,55 @@ def is_saveable(value: Any) -> bool:
     from keras.src.saving.keras_saveable import KerasSaveable
 
     return isinstance(value, KerasSaveable)
+
+
+def has_settings(value: Any) -> bool:
+    """Return whether a value is a part of a model or an optimizer with settings of its own."""
+    import keras
+
+    return isinstance(
+        value,
+        keras.Regularizer
+        | keras.Initializer
+        | keras.constraints.Constraint
+        | keras.optimizers.schedules.LearningRateSchedule,
+    )
+
+
+def own_attributes(kind: type, *, of_users: bool) -> Callable[[str], bool]:
+    """Return a function that tells whether an attribute of a class's objects may be set by a program.
+
+    That is a public one, or one of the user's class. Keras sets the others itself.
+
+    Args:
+        kind: the class.
+        of_users: whether it is the user's class.
+    """
+    names = _names_of_keras(kind)
+    if of_users:
+        return lambda name: name not in names and not name.startswith("_self_")
+    return lambda name: not name.startswith("_") and name not in SET_BY_KERAS
+
+
+@functools.lru_cache(maxsize=1024)
+def _names_of_keras(kind: type) -> frozenset[str]:
+    """Return the attributes that Keras changes, and the private ones that its bases of a class know."""
+    bases = [base for base in kind.__mro__ if base.__module__.partition(".")[0] == "keras"]
+    members = [member for base in bases for member in vars(base).values()]
+    functions = [f for m in members for f in (getattr(m, "fset", None), getattr(m, "__wrapped__", m))]
+    codes = [f.__code__ for f in functions if f is not None and hasattr(f, "__code__")]
+    known = {name for base in bases for name in vars(base)} | {n for code in codes for n in _stored(code)}
+    return SET_BY_KERAS | {name for name in known if name.startswith("_")}
+
+
+def _stored(code: CodeType) -> Iterator[str]:
+    """Yield the attributes that code assigns to, and the functions within it."""
+    for instruction in dis.get_instructions(code):
+        if instruction.opname == "STORE_ATTR":
+            yield str(instruction.argval)
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _stored(constant)
 
 
 def is_graph_of_layers(value: Any) -> bool:
@@ -122,6 +177,38 @@ def tracked_objects(model: Any) -> list[Any]:
     return list(train.TrackableView(model).descendants()) if hasattr(model, "_trackable_children") else []
 
 
+def is_table(value: Any) -> bool:
+    """Return whether a value is a lookup table, mutable or not."""
+    return hasattr(type(value), "resource_handle") and hasattr(type(value), "lookup")
+
+
+def is_mutable_table(value: Any) -> bool:
+    """Return whether a value is a lookup table that may change."""
+    return is_table(value) and hasattr(value, "insert")
+
+
+def content_of_table(table: Any) -> tuple[Any, Any]:
+    """Return the keys and the values of a mutable table, in the order of the keys."""
+    keys, values = (t.numpy() for t in table.export())
+    keys, values = keys.reshape(-1), values.reshape(-1, *table._value_shape)
+    if hasattr(table, "_empty_key"):  # a dense table exports its empty places too
+        kept = ~np.isin(keys, [np.asarray(k).item() for k in (table._empty_key, table._deleted_key)])
+        keys, values = keys[kept], values[kept]
+    order = np.argsort(keys)
+    keys, values = (v.tolist() if v.dtype == object else v for v in (keys[order], values[order]))
+    return keys, values
+
+
+def set_content_of_table(table: Any, content: tuple[Any, Any]) -> None:
+    """Replace the content of a mutable table by a result of `content_of_table`."""
+    import tensorflow as tf
+
+    table.remove(tf.constant(content_of_table(table)[0], table.key_dtype))
+    keys, values = content
+    if len(keys):
+        table.insert(tf.constant(keys, table.key_dtype), tf.constant(values, table.value_dtype))
+
+
 # Lists in which Keras holds what the attributes of an object hold too.
 KERAS_LISTS = (
     "_layers",
@@ -130,4 +217,20 @@ KERAS_LISTS = (
     "_trainable_variables",
     "_non_trainable_variables",
     "_variables",
+)
+
+# Attributes of models and callbacks that Keras changes during a fit.
+SET_BY_KERAS = frozenset(
+    {
+        "built",
+        "compiled",
+        "history",
+        "optimizer",
+        "params",
+        "predict_function",
+        "stop_evaluating",
+        "stop_training",
+        "test_function",
+        "train_function",
+    }
 )
