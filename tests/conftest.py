@@ -37,6 +37,7 @@ _SLOWEST_FILES = [
     "test_cli.py",
     "test_installations.py",
     "training/resume/test_resume.py",
+    "training/resume/test_hiding_places.py",
     "training/resume/test_resume_data.py",
     "workflows/test_diagnose.py",
     "test_planted.py",

@@ -577,6 +577,43 @@ def test_resume_of_place_is_refused(place: Callable[[], Place], tmp_path: Path) 
     assert steps == []
 
 
+def test_training_that_hides_nothing_is_resumed_without_a_word(tmp_path: Path) -> None:
+    """A static table, a summary writer, metrics, a schedule, averages of weights and loss scaling."""
+
+    def place() -> Place:
+        keys = tf.lookup.KeyValueTensorInitializer(tf.constant(["scale"]), tf.constant([2.0]))
+        table = tf.lookup.StaticHashTable(keys, 0.0)
+        writer = tf.summary.create_file_writer(str(tmp_path / "events"))
+
+        def loss(true: Any, predicted: Any) -> Any:
+            value = table.lookup(tf.constant("scale")) * tf.cast(squares(true, predicted), tf.float32)
+            with writer.as_default(step=0):
+                tf.summary.scalar("loss", value)
+            return tf.reshape(value, ())
+
+        def build() -> Any:
+            rate = keras.optimizers.schedules.CosineDecay(0.1, 100)
+            inner = keras.optimizers.Adam(rate, use_ema=True)
+            layers = [keras.Input((4,)), keras.layers.BatchNormalization(), keras.layers.Dropout(0.1)]
+            made = keras.Sequential([*layers, keras.layers.Dense(1, activation="sigmoid")])
+            made.compile(
+                keras.optimizers.LossScaleOptimizer(inner, dynamic_growth_steps=2),
+                loss,
+                metrics=["mae", keras.metrics.AUC()],
+                jit_compile=False,
+            )
+            return made
+
+        board = keras.callbacks.TensorBoard(tmp_path / "board", update_freq=1)
+        return Place(build=build, callbacks=[board], validation=True)
+
+    expected = outcome(fit(place(), tmp_path / "whole"))
+    with pytest.raises(Interrupted):
+        fit(place(), tmp_path / "run", "1.1")
+    assert outcome(fit(place(), tmp_path / "run")) == expected
+    assert [r for r in open_ledger(tmp_path / "run").records() if r["kind"] == "note"] == []
+
+
 def test_captured_variable_is_recorded_once_it_moved(tmp_path: Path) -> None:
     moved, unmoved = variable_of_the_loss(), Place(build=variable_of_the_loss().build)
     epochs = {}
