@@ -35,7 +35,7 @@ def parse(argv: list[str]) -> argparse.Namespace:
     parser, commands = build_parsers()
     if argv and argv[0] in ("run", "verify"):
         return _parse_script_command(commands[argv[0]], argv[1:])
-    if argv[:1] == ["reproduce"] and "--" in argv:
+    if argv and argv[0] in ("reproduce", "diagnose") and "--" in argv:
         end = argv.index("--")
         options = parser.parse_args(argv[:end])
         options.arguments = argv[end + 1 :]
@@ -92,6 +92,7 @@ def _commands() -> dict[str, _Command]:
     force_file = _flag("--force", "replace an edited FILE that we wrote")
     json_file = _option("--json", "write the result to FILE as JSON", metavar="FILE")
     html_file = _option("--html", "write a self-contained HTML report to FILE", metavar="FILE")
+    hidden_arguments = "Give the script's arguments only if some of them are not in the ledger."
     two_runs: list[_Argument] = [("a", {"metavar": "RUN"}), ("b", {"metavar": "RUN"})]
     script_options = [
         run_dir,
@@ -172,7 +173,11 @@ def _commands() -> dict[str, _Command]:
             ],
         ),
         "diagnose": _Command(
-            "find out why two recorded runs diverge", [*two_runs, run_dir, force, json_file]
+            "find out why two recorded runs diverge",
+            [*two_runs, run_dir, force, json_file],
+            usage="keras-repro diagnose [OPTIONS] RUN RUN [-- ARGUMENTS OF THE SCRIPT]",
+            epilog=hidden_arguments,
+            defaults={"arguments": None},
         ),
         "reproduce": _Command(
             "re-run a recorded run and compare while it trains",
@@ -187,7 +192,7 @@ def _commands() -> dict[str, _Command]:
                 json_file,
             ],
             usage="keras-repro reproduce [OPTIONS] RUN [-- ARGUMENTS OF THE SCRIPT]",
-            epilog="Give the script's arguments only if some of them are not in the ledger.",
+            epilog=hidden_arguments,
             defaults={"arguments": None},
         ),
         "doctor": _Command("list the determinism switches on this machine", [json_file, force_file]),

@@ -30,7 +30,7 @@ def explaining(
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
         output = Path("output.json")
         output.unlink(missing_ok=True)  # a command that fails leaves it as it was
-        answer = command(*arguments, "--json", output)
+        answer = command(arguments[0], "--json", output, *arguments[1:])
         return answer, json.loads(output.read_text()) if output.exists() else {}
 
     return run
@@ -82,7 +82,7 @@ def test_run_recorded_by_the_script_itself_is_diagnosed(
         assert child.outcome.code == 0, child.output
         (child.folder / "runs" / "own").rename(here / name)
         child.folder.rename(here / f"launched-{name}")
-    answer, result = explaining("diagnose", "a", "b")
+    answer, result = explaining("diagnose", "a", "b", "--", kind)
     assert (answer.code, answer.err) == (1, "")
     divergence = result["divergence"]
     # The ledgers have one fit; it is the second of the script.

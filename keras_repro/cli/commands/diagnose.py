@@ -37,7 +37,7 @@ def command(options: argparse.Namespace) -> int:
     if comparison.divergence is not None:
         specs = [read_run_spec(ledger) for ledger in comparison.ledgers]
         answer = explain(
-            task_from_specs(specs),
+            task_from_specs(specs, options.arguments),
             comparison,
             parent_folder(options, "diagnosis"),
             data,

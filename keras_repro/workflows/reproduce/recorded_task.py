@@ -15,6 +15,7 @@ from keras_repro.processes.task import Task, check_task
 from keras_repro.provenance.environment import VARIABLES
 from keras_repro.provenance.input_files import changed_files, file_digest, roots
 from keras_repro.provenance.module_lookup import script_file
+from keras_repro.provenance.redaction import HIDDEN
 from keras_repro.utils.text import first_few
 from keras_repro.workflows.reproduce.run_spec import RunSpec
 
@@ -24,19 +25,46 @@ _OWN = ("OPENBLAS_CORETYPE",)
 _THREADS = {"intra_op_threads": "TF_NUM_INTRAOP_THREADS", "inter_op_threads": "TF_NUM_INTEROP_THREADS"}
 
 
-def task_from_specs(specs: Sequence[RunSpec]) -> Task:
+def script_arguments(spec: RunSpec, given: Sequence[str] | None, *, command: str) -> tuple[str, ...]:
+    """Return the arguments of a recorded script.
+
+    Args:
+        spec: the run.
+        given: all arguments of the script, needed if some were not published; None for the recorded ones.
+        command: the command and its runs, for the message.
+
+    Raises:
+        LaunchError: arguments are missing, or others were recorded.
+    """
+    if given is None:
+        if spec.hidden:
+            raise LaunchError(
+                f"{spec.hidden} of the script's arguments were not published: '{spec.command}'; give all of "
+                f"them after --, as in: keras-repro {command} -- ARGUMENTS"
+            )
+        return spec.arguments
+    if len(given) != len(spec.arguments):
+        raise LaunchError(f"the run had {len(spec.arguments)} arguments ('{spec.command}'), got {len(given)}")
+    for number, (argument, recorded) in enumerate(zip(given, spec.arguments, strict=True), start=1):
+        name, hidden, _ = recorded.partition(HIDDEN)
+        if argument != recorded and not (hidden and argument.startswith(name)):
+            raise LaunchError(f"argument {number} of the script was {recorded!r}, got {argument!r}")
+    return tuple(given)
+
+
+def task_from_specs(specs: Sequence[RunSpec], arguments: Sequence[str] | None = None) -> Task:
     """Return the task that two runs of the same command carried out.
+
+    Args:
+        specs: the runs.
+        arguments: as `given` of `script_arguments`.
 
     Raises:
         LaunchError: the runs cannot be run again; the message names what is missing.
     """
-    for spec in specs:
-        if spec.hidden:
-            raise LaunchError(
-                f"{spec.ledger.path}: {spec.hidden} of the script's arguments were not recorded, since "
-                "ledgers are published; use 'keras-repro verify --explain' with the script and its arguments"
-            )
     first = specs[0]
+    command = " ".join(["diagnose", *(str(spec.ledger.path.parent) for spec in specs)])
+    found = [script_arguments(spec, arguments, command=command) for spec in specs]
     for name in ("script", "module", "arguments"):
         values = [getattr(s, name) for s in specs]
         if name == "arguments" and len({_without_folder(s) for s in specs}) == 1:
@@ -53,8 +81,8 @@ def task_from_specs(specs: Sequence[RunSpec]) -> Task:
     task = Task(
         script=script,
         module=first.module,
-        arguments=first.arguments,
-        publish_arguments=True,  # they are in the ledgers
+        arguments=found[0],
+        publish_arguments=not first.hidden,  # they are in the ledgers then
         seed=first.seed,
         pinned=_pins(first),
         portability=first.portability,

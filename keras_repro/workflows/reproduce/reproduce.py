@@ -25,11 +25,14 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
 from keras_repro.processes.outcome import raise_for_outcome
 from keras_repro.processes.task import ChildEnvironment, Task, Watcher, check_task
-from keras_repro.provenance.redaction import HIDDEN
 from keras_repro.storage.run_folder import LEDGER_NAME
 from keras_repro.workflows.reproduce.environment_diff import EnvironmentDifference, environment_diff
 from keras_repro.workflows.reproduce.live_comparison import compare_live, matching_ledgers
-from keras_repro.workflows.reproduce.recorded_task import recorded_switches, recorded_variables
+from keras_repro.workflows.reproduce.recorded_task import (
+    recorded_switches,
+    recorded_variables,
+    script_arguments,
+)
 from keras_repro.workflows.reproduce.run_spec import RunSpec, read_run_spec
 
 
@@ -112,7 +115,7 @@ def prepare(
     task = Task(
         script=spec.script,
         module=spec.module,
-        arguments=_checked(arguments, spec),
+        arguments=script_arguments(spec, arguments, command=f"reproduce {spec.ledger.path.parent}"),
         publish_arguments=not spec.hidden,  # they are in the ledger then
         seed=spec.seed,
         pinned=recorded_switches(spec) if pin else {},
@@ -190,23 +193,3 @@ def _below_cwd(script: str) -> str:
         raise LaunchError(
             f"{script} is not below this folder: change to the folder in which the run should start"
         ) from None
-
-
-def _checked(arguments: Sequence[str] | None, spec: RunSpec) -> tuple[str, ...]:
-    """Return the script's arguments, those of the ledger by default; each must be as it was recorded."""
-    if arguments is None:
-        if spec.hidden:
-            raise LaunchError(
-                f"{spec.hidden} of the script's arguments were not published: '{spec.command}'; give all of "
-                f"them after --, as in: keras-repro reproduce {spec.ledger.path.parent} -- ARGUMENTS"
-            )
-        return spec.arguments
-    if len(arguments) != len(spec.arguments):
-        raise LaunchError(
-            f"the run had {len(spec.arguments)} arguments ('{spec.command}'), got {len(arguments)}"
-        )
-    for number, (given, recorded) in enumerate(zip(arguments, spec.arguments, strict=True), start=1):
-        name, hidden, _ = recorded.partition(HIDDEN)
-        if given != recorded and not (hidden and given.startswith(name)):
-            raise LaunchError(f"argument {number} of the script was {recorded!r}, got {given!r}")
-    return tuple(arguments)

@@ -104,8 +104,8 @@ REFUSED = {
     "hidden arguments": (
         ({"command": SCRIPT | {"hidden": 2}},),
         _unchanged,
-        "a/ledger.jsonl: 2 of the script's arguments were not recorded, since ledgers are published; use "
-        "'keras-repro verify --explain' with the script and its arguments",
+        "2 of the script's arguments were not published: 'train.py --epochs 3'; give all of them after --, "
+        "as in: keras-repro diagnose a b -- ARGUMENTS",
     ),
     "a notebook": (
         ({}, {"command": {}}),
@@ -120,7 +120,7 @@ REFUSED = {
     "a folder of that name": (
         (),
         lambda here: ((here / "train.py").unlink(), (here / "train.py").mkdir()),
-        "train.py is a folder: give a script, or -m and a module",
+        "train.py is a folder without __main__.py: give a script, or -m and a module",
     ),
     "a changed script": (
         (),
