@@ -22,9 +22,11 @@ MOMENTS = ("0.23", "0.44", "0.test", "0.end", "1.writing")
 def test_example_killed_at_five_moments_equals_uninterrupted_run(forkserver: ForkServer, here: Path) -> None:
     def train(run_dir: str, moment: str) -> tuple[int, list[str]]:
         arguments = (moment, EXAMPLE, "--run-dir", run_dir, "--epochs", "2", "--snapshot-every", "10")
-        plan = Plan(folder=here, script=str(SCRIPTS / "killed_at.py"), arguments=arguments)
+        folder = here / "launched" / f"{run_dir}-{moment}"
+        folder.mkdir(parents=True)
+        plan = Plan(folder=folder, script=str(SCRIPTS / "killed_at.py"), arguments=arguments)
         outcome = forkserver.launcher.start(plan, environment=os.environ).wait()
-        return outcome.code, (here / OUTPUT_NAME).read_text().splitlines()
+        return outcome.code, (folder / OUTPUT_NAME).read_text().splitlines()
 
     code, whole_output = train("whole", "never")
     assert code == 0, whole_output
