@@ -1,5 +1,6 @@
 """Draw two runs as a PNG with matplotlib: distances of layers by epochs, and curves of both runs.
 
+>>> from pathlib import Path
 >>> from keras_repro.comparison.compare import compare
 >>> write_png("out.png", compare("check/run-1", "check/run-2"), None)
 >>> Path("out.png").stat().st_size > 1000
