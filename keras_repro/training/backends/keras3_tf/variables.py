@@ -14,8 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any
 
-import numpy as np
-
 
 def is_keras_variable(value: Any) -> bool:
     """Return whether a value is a `keras.Variable`."""
@@ -189,6 +187,8 @@ def is_mutable_table(value: Any) -> bool:
 
 def content_of_table(table: Any) -> tuple[Any, Any]:
     """Return the keys and the values of a mutable table, in the order of the keys."""
+    import numpy as np
+
     keys, values = (t.numpy() for t in table.export())
     keys, values = keys.reshape(-1), values.reshape(-1, *table._value_shape)
     if hasattr(table, "_empty_key"):  # a dense table exports its empty places too
