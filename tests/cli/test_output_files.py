@@ -1,4 +1,4 @@
-"""A table of commands, of their options that write a file, and of what stands in the file's place."""
+"""A table: each command, each option that writes a file, and what already has the name of the file."""
 
 from __future__ import annotations
 

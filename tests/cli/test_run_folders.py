@@ -1,4 +1,4 @@
-"""A table of commands and of what stands in the place of the run folder: nothing foreign is ever changed."""
+"""A table: each command, and what already has the name of the run folder. Nothing foreign is changed."""
 
 from __future__ import annotations
 

@@ -99,6 +99,7 @@ def test_switches_that_one_process_could_not_read_have_not_changed(tmp_path: Pat
     now = ({"name": "blas_threads", "achieved": None}, {"name": "hash_seed", "achieved": 2})
     folder = ledger_builders.write(tmp_path / "a", RECORDS[:5], **HEADER, switches=before)
     ResumedLedgerWriter(folder, Header(**(HEADER | {"switches": now}))).close()
+    assert open_ledger(folder).header["switches"] == list(before)
 
 
 def test_steps_are_written_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from keras_repro.processes.interruption import SIGNALS, Interruption
 
 
 class Recorded:
-    """Stands for a child."""
+    """A child that notes whether it was ended."""
 
     ended = False
 
@@ -54,6 +54,7 @@ def test_second_hangup_is_ignored(interruption: Interruption) -> None:
 def test_ignored_signal_stays_ignored(interruption: Interruption) -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     interruption.handle_signals()
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     os.kill(os.getpid(), signal.SIGHUP)
 
 
