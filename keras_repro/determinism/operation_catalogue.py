@@ -129,3 +129,6 @@ STATEFUL_RANDOM = names(
     TruncatedNormal UniformCandidateSampler
     """
 )
+# Types of the operations whose kernel takes the system's entropy if they have no seed of their own. With a
+# seed, they draw the same values in each step.
+SELF_SEEDED = names("FractionalAvgPool FractionalMaxPool")

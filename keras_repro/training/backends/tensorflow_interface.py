@@ -48,7 +48,7 @@ class Graphs(Protocol):
         """Return the traced functions over an iterator and over a batch, None for each that is not traced."""
 
     def stateful_random_operations(self, model: Any) -> list[str]:
-        """Return the types of the operations in the traced step that keep a counter of draws."""
+        """Return the types of the operations in the traced step that keep a state of their draws."""
 
     def operations_of(self, graph: Any) -> Iterator[Any]:
         """Yield the operations of a graph and of all that it calls."""
@@ -70,6 +70,12 @@ class Graphs(Protocol):
 
     def is_stateful(self, operation: str) -> bool:
         """Return whether the framework declares a type of operation stateful."""
+
+    def is_stateful_random(self, node: Any) -> bool:
+        """Return whether a node draws from a counter of its own, or without a seed."""
+
+    def is_seeded(self, node: Any) -> bool:
+        """Return whether a node has a seed, or takes none."""
 
     def wrap_function_calls(self, wrapper: Callable[..., Any]) -> None:
         """Wrap the call of every traced function."""

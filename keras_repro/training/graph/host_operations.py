@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.storage.divergence_report import OperationReport
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.operation_source import user_line_of
 
-_TYPES = backend.graphs.ON_HOST | backend.graphs.CLOCK | STATEFUL_RANDOM
+_TYPES = backend.graphs.ON_HOST | backend.graphs.CLOCK
 
 
 def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
@@ -30,7 +29,7 @@ def host_operations(graph: Any) -> Iterator[tuple[int, OperationReport]]:
             library = {f.signature.name: f for f in definition.library.function}
         node = next(filter(_is_host_node, _reached(node_def, library)), None)
         if node is not None:
-            source, seeded = user_line_of(operation), _is_seeded(node)
+            source, seeded = user_line_of(operation), backend.graphs.is_seeded(node)
             yield index, OperationReport(type=node.op, name=operation.name, source=source, seeded=seeded)
 
 
@@ -52,20 +51,4 @@ def _called(node: Any) -> list[str]:
 
 
 def _is_host_node(node: Any) -> bool:
-    return node.op in _TYPES or _seeds_its_kernel(node)
-
-
-def _seeds_its_kernel(node: Any) -> bool:
-    """Return whether a node has two seeds and is given none: its kernel then takes one from the system.
-
-    No seed of the process reaches it, as in fractional pooling. CuDNN's layers draw for dropout only.
-    """
-    attributes = node.attr
-    has_seeds = "seed" in attributes and "seed2" in attributes
-    return has_seeds and not _is_seeded(node) and ("dropout" not in attributes or attributes["dropout"].f > 0)
-
-
-def _is_seeded(node: Any) -> bool:
-    """Return whether a node has a seed: without one, TensorFlow takes the system's entropy."""
-    seeds = [node.attr[name].i for name in ("seed", "seed2") if name in node.attr]
-    return not seeds or any(seeds)
+    return node.op in _TYPES or backend.graphs.is_stateful_random(node)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
-from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+from keras_repro.determinism.operation_catalogue import SELF_SEEDED
 from keras_repro.errors import ResumeError
 from keras_repro.source_code.ownership import short_path
 from keras_repro.training.backends.active import backend
@@ -21,6 +21,7 @@ from keras_repro.training.graph.finding import Finding, listed
 from keras_repro.training.graph.operation_source import user_line_of
 
 _COUNTER = "it keeps a counter that no snapshot contains"
+_NO_SEED = "it has no seed, so it draws from the system's entropy, which no snapshot contains"
 _SHARED = "it keeps a state under a name, which no snapshot contains"
 
 
@@ -65,8 +66,8 @@ def error_for(model: Any, findings: Sequence[Finding]) -> HiddenStateError:
 def _hidden(graph: Any, tables: Collection[int]) -> Iterator[tuple[Any, str]]:
     """Yield operations, and why each has a state."""
     for operation in backend.graphs.operations_of(graph):
-        if operation.type in STATEFUL_RANDOM:
-            yield operation, _COUNTER
+        if backend.graphs.is_stateful_random(operation.node_def):
+            yield operation, _NO_SEED if operation.type in SELF_SEEDED else _COUNTER
         elif "shared_name" in operation.node_def.attr and backend.graphs.is_stateful(operation.type):
             yield operation, _SHARED
     graphs = backend.graphs

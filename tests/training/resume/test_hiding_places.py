@@ -424,7 +424,33 @@ def iterator_of_the_loss() -> Place:
     return Place(build=lambda: model(lambda true, predicted: scale() * squares(true, predicted)))
 
 
+def random_pooling() -> Place:
+    def loss(true: Any, predicted: Any) -> Any:
+        images = tf.reshape(predicted, (1, 4, 2, 1))
+        # The function of `tf.nn` calls this; it refuses to do so under op determinism.
+        return tf.reduce_mean(tf.raw_ops.FractionalAvgPool(value=images, pooling_ratio=_RATIO)[0])
+
+    return Place(build=lambda: model(loss))
+
+
+def random_pooling_in_a_function() -> Place:
+    @tf.function
+    def pooled(images: Any) -> Any:
+        return tf.raw_ops.FractionalMaxPool(
+            value=images, pooling_ratio=_RATIO, deterministic=True, pseudo_random=True
+        )[0]
+
+    def loss(true: Any, predicted: Any) -> Any:
+        return squares(true, predicted) * tf.reduce_mean(pooled(tf.reshape(predicted, (1, 4, 2, 1))))
+
+    return Place(build=lambda: model(loss))
+
+
+_RATIO = [1.0, 1.5, 1.0, 1.0]
+
 REFUSED = {
+    random_pooling: r"FractionalAvgPool, made at test_hiding_places.py:\d+: it has no seed",
+    random_pooling_in_a_function: r"FractionalMaxPool, made at test_hiding_places.py:\d+: it has no seed",
     queue_of_the_loss: r"QueueDequeueV2, made at test_hiding_places.py:\d+: it uses a resource \(Queue\)",
     iterator_of_the_loss: r"IteratorGetNext, made at test_hiding_places.py:\d+: it uses a .* \(Iterator\)",
 }
@@ -578,7 +604,7 @@ def test_resume_of_place_is_refused(place: Callable[[], Place], tmp_path: Path) 
 
 
 def test_training_that_hides_nothing_is_resumed_without_a_word(tmp_path: Path) -> None:
-    """A static table, a summary writer, metrics, a schedule, averages of weights and loss scaling."""
+    """A static table, seeded pooling, a summary writer, metrics, a schedule, averages, loss scaling."""
 
     def place() -> Place:
         keys = tf.lookup.KeyValueTensorInitializer(tf.constant(["scale"]), tf.constant([2.0]))
@@ -587,6 +613,8 @@ def test_training_that_hides_nothing_is_resumed_without_a_word(tmp_path: Path) -
 
         def loss(true: Any, predicted: Any) -> Any:
             value = table.lookup(tf.constant("scale")) * tf.cast(squares(true, predicted), tf.float32)
+            pooled = tf.nn.fractional_max_pool(tf.reshape(predicted, (1, 4, 2, 1)), _RATIO, seed=3)
+            value += tf.stop_gradient(tf.reduce_mean(pooled[0]))
             with writer.as_default(step=0):
                 tf.summary.scalar("loss", value)
             return tf.reshape(value, ())

@@ -261,6 +261,12 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: _slices().map(lambda x, y: (x + tf.random.uniform([4]), y)).batch(8),
         "its map contains RandomUniform, which is not deterministic",
     ),
+    "random pooling": (
+        lambda: _images.batch(8).map(
+            lambda x: tf.raw_ops.FractionalMaxPool(value=x, pooling_ratio=[1.0, 1.5, 1.5, 1.0])[0]
+        ),
+        "its map contains FractionalMaxPool, which is not deterministic",
+    ),
     "random layer": (
         lambda: _images.map(lambda x: _flip(x, training=True)).batch(8),
         "it uses a variable, as a random layer of Keras does; move the layer into the model",

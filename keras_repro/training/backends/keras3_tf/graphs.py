@@ -14,7 +14,7 @@ from typing import Any
 
 import wrapt
 
-from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+from keras_repro.determinism.operation_catalogue import SELF_SEEDED, STATEFUL_RANDOM
 from keras_repro.training.backends.train_function import unwrapped
 
 ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
@@ -48,16 +48,17 @@ def step_functions(train_function: Any) -> tuple[Any, Any]:
 
 
 def stateful_random_operations(model: Any) -> list[str]:
-    """Return the types of the stateful `tf.random` operations in the model's traced training step.
+    """Return the types of the stateful random operations in the model's traced training step.
 
-    They keep a counter that is neither saved nor recorded (docs/limits.md).
+    They keep a counter that is neither saved nor recorded (docs/limits.md), or take the system's entropy.
     """
     types: set[str] = set()
     for function in _captured(getattr(model, "train_function", None)).values():
         list_traced = getattr(function, "_list_all_concrete_functions", None)
         for concrete in list_traced() if list_traced is not None else ():
-            types |= operation_types(concrete.graph)
-    return sorted(types & STATEFUL_RANDOM)
+            definition = concrete.graph.as_graph_def(add_shapes=False)
+            types |= {str(node.op) for node, _ in nodes_of(definition) if is_stateful_random(node)}
+    return sorted(types)
 
 
 def operations_of(graph: Any) -> Iterator[Any]:
@@ -131,6 +132,21 @@ def is_stateful(operation: str) -> bool:
 
     definition = op_def_registry.get(operation)
     return definition is not None and bool(definition.is_stateful)
+
+
+def is_stateful_random(node: Any) -> bool:
+    """Return whether a node draws from a counter of its own, or without a seed that the process can set."""
+    if node.op in SELF_SEEDED:
+        return not is_seeded(node)
+    # The layers of cuDNN draw for dropout only.
+    draws_dropout = node.op.startswith("CudnnRNN") and is_stateful(node.op) and node.attr["dropout"].f > 0
+    return node.op in STATEFUL_RANDOM or draws_dropout
+
+
+def is_seeded(node: Any) -> bool:
+    """Return whether a node has a seed: without one, TensorFlow takes the system's entropy."""
+    seeds = [node.attr[name].i for name in ("seed", "seed2") if name in node.attr]
+    return not seeds or any(seeds)
 
 
 def wrap_function_calls(wrapper: Callable[..., Any]) -> None:

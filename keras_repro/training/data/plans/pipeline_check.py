@@ -84,9 +84,10 @@ class Pipeline:
         if stage.kind == "Shuffle":
             yield from self._inspect_shuffle(stage)
         for graph in stage.graphs:
-            operations = sorted(backend.graphs.operation_types(graph))
-            self._described.append(" ".join(operations))
-            yield from (_reason(stage.kind, o) for o in operations if _may_change(o))
+            self._described.append(" ".join(sorted(backend.graphs.operation_types(graph))))
+            nodes = backend.graphs.nodes_of(graph.as_graph_def(add_shapes=False))
+            changing = {str(node.op) for node, _ in nodes if _may_change(node)}
+            yield from (_reason(stage.kind, operation) for operation in sorted(changing))
 
     def _inspect_shuffle(self, stage: Any) -> Iterator[str]:
         if not stage.is_seeded:
@@ -117,13 +118,14 @@ def check_pipeline(pipeline: Pipeline, *, name: str) -> None:
         )
 
 
-def _may_change(operation: str) -> bool:
+def _may_change(node: Any) -> bool:
     """Return whether an operation may give another result for the same inputs."""
+    operation = node.op
     if operation in _DETERMINISTIC or operation == "Placeholder":
         return False
     if operation.startswith("Shuffle") or operation in backend.graphs.ON_HOST:
         return True
-    return bool(backend.graphs.is_stateful(operation))
+    return bool(backend.graphs.is_stateful(operation) or backend.graphs.is_stateful_random(node))
 
 
 def _reason(kind: str, operation: str) -> str:

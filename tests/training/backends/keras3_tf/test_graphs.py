@@ -7,21 +7,42 @@ from typing import Any
 import keras
 import tensorflow as tf
 from keras import layers
-from tensorflow.core.framework import op_def_pb2
+from tensorflow.core.framework import attr_value_pb2, node_def_pb2, op_def_pb2
 from tensorflow.python.client import pywrap_tf_session
 from training import models
 
-from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
+from keras_repro.determinism.operation_catalogue import SELF_SEEDED, STATEFUL_RANDOM
 from keras_repro.training.backends.keras3_tf import graphs
 
 
 def test_every_stateful_random_operation_is_listed() -> None:
     known = op_def_pb2.OpList.FromString(pywrap_tf_session.TF_GetBuffer(pywrap_tf_session.TF_GetAllOpList()))
-    drawing = {o.name for o in known.op if o.is_stateful and {"seed", "seed2"} <= {a.name for a in o.attr}}
-    others = {
-        n for n in drawing if n.startswith(("Cudnn", "RandomShuffleQueue"))
-    }  # no graph of Keras has them
-    assert drawing - others == STATEFUL_RANDOM
+    seeded = {o.name: o.is_stateful for o in known.op if {"seed", "seed2"} <= {a.name for a in o.attr}}
+    # Layers of cuDNN draw for dropout only, no graph of Keras has a queue, and the last two draw nothing.
+    others = ("Cudnn", "RandomShuffleQueue", "ComputeAccidentalHits", "SnapshotDataset")
+    drawing = {name: is_stateful for name, is_stateful in seeded.items() if not name.startswith(others)}
+    assert {name for name, is_stateful in drawing.items() if is_stateful} == STATEFUL_RANDOM
+    assert {name for name, is_stateful in drawing.items() if not is_stateful} == SELF_SEEDED
+
+
+def test_node_draws_unless_its_seed_fixes_all_its_values() -> None:
+    def node(operation: str, **attributes: Any) -> Any:
+        return node_def_pb2.NodeDef(
+            op=operation,
+            attr={
+                n: attr_value_pb2.AttrValue(**{"f" if n == "dropout" else "i": v})
+                for n, v in attributes.items()
+            },
+        )
+
+    assert graphs.is_stateful_random(node("FractionalMaxPool", seed=0, seed2=0))
+    assert not graphs.is_stateful_random(node("FractionalMaxPool", seed=0, seed2=3))
+    assert graphs.is_stateful_random(node("RandomUniform", seed=3, seed2=3))
+    assert graphs.is_stateful_random(node("CudnnRNNV3", dropout=0.5, seed=3, seed2=3))
+    assert not graphs.is_stateful_random(node("CudnnRNNV3", dropout=0.0, seed=0, seed2=0))
+    assert not graphs.is_stateful_random(node("CudnnRNNParamsSize", dropout=0.5, seed=0, seed2=0))
+    assert not graphs.is_stateful_random(node("ComputeAccidentalHits", seed=0, seed2=0))
+    assert not graphs.is_stateful_random(node("Softmax"))
 
 
 def test_stateful_random_operations_of_the_traced_step_are_found() -> None:
