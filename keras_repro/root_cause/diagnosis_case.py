@@ -286,7 +286,7 @@ class DiagnosisCase:
         """Return the line from which the values in other threads were computed."""
         sinks = [s.source for s in self.suspects if s.interval < 0]
         root = self._root_of(sinks, interval=-1) if sinks else None
-        if root is None or nondeterminism_level(root.code):
+        if root is None or nondeterminism_level(root.code) or self.is_source(root):
             return root
         # If the draws come in the same order, for other pieces of work, the line that draws is the cause.
         drawing = [at for at in self.thread_lines if nondeterminism_level(self.code.text_at(*at)) == DRAW]
