@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 from conftest import SCRIPTS
 
 
-def test_final_weights_are_equal_bare_and_observed(process: Any, here: Path) -> None:
+def test_final_weights_and_reads_are_equal_bare_and_observed(process: Any, here: Path) -> None:
     script = SCRIPTS / "observed.py"
     bare = process(script, "bare", PYTHONHASHSEED="5")
     verify = ["-m", "keras_repro.cli", "verify", "--runs", "2", "--keep-hash-seed"]
@@ -17,13 +18,18 @@ def test_final_weights_are_equal_bare_and_observed(process: Any, here: Path) -> 
     for started in (bare, observed, other):
         out, err = started.communicate()
         assert started.returncode == 0, out + err
-    (alone,), (with_other_hashes,) = (sorted(here.glob(f"{name}-*")) for name in ("bare", "other"))
-    children = sorted(here.glob("observed-*"))
+    (alone,), (with_other_hashes,) = (sorted(here.glob(f"{name}-*.bytes")) for name in ("bare", "other"))
+    children = sorted(here.glob("observed-*.bytes"))
     assert len(children) == 2
     assert [c.read_bytes() == alone.read_bytes() for c in children] == [True, True]
     # The weights depend on what an observer could change.
     assert with_other_hashes.read_bytes() != alone.read_bytes()
     assert alone.stat().st_size > 1000
+    # Data is read as often as without us: what is not in memory may be other data the next time.
+    reads = json.loads(next(here.glob("bare-*.json")).read_text())
+    assert {"x", "y", "validation", "listed", "weight", "evaluated", "predicted", "file"} <= set(reads)
+    assert (reads["x"], reads["PyDataset"] >= 3, reads["tf.data, rows"] >= 24) == (1, True, True)
+    assert [json.loads(path.read_text()) for path in here.glob("observed-*.json")] == [reads, reads]
 
 
 def test_no_framework_is_loaded_before_the_script_loads_it(process: Any, written: Any, here: Path) -> None:

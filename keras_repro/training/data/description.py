@@ -1,4 +1,4 @@
-"""Describe the data of a training: kind, size and digests, as far as possible without reading streams."""
+"""Describe the data of a training: kind, size and digests, if it is in memory."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_repro.storage.digest import array_digest, rows_digest, section_digest
 from keras_repro.training.backends.active import backend
+from keras_repro.training.data.in_memory import is_in_memory
 from keras_repro.training.state.digests import array_of
 
 _MOST_BYTES = 1 << 32  # hashing more would delay the training
@@ -19,20 +20,22 @@ def describe_data(
     """Describe the arguments `x`, `y` and `sample_weight` of `fit`, `evaluate` or `predict`.
 
     Args:
-        x: arrays (also nested), or any other data that Keras accepts; only arrays are read.
+        x: arrays (also nested), or any other data that Keras accepts; only what is in memory is read.
         y: as for Keras.
         sample_weight: as for Keras.
         order: which package orders arrays: `"keras"` or `"keras_repro"`.
 
     Returns:
-        `kind`, and for arrays `samples`, `digest` (empty above 4 GiB), `rows` (equal for the same samples in
-        any order) and `order`. The order of iterators and datasets is `"not ours"`.
+        `kind`, and for arrays in memory `samples`, `digest` (empty above 4 GiB), `rows` (equal for the same
+        samples in any order) and `order`. The order of iterators and datasets is `"not ours"`.
     """
     if x is None:
         return {"kind": "none"}
     kind = stream_kind(x)
     if kind is not None:
         return {"kind": kind, "order": "not ours"}
+    if not is_in_memory((x, y, sample_weight)):
+        return {"kind": type(x).__name__, "order": order}
     named = _flat({"x": x, "y": y, "sample_weight": sample_weight})
     try:
         arrays = {name: array_of(value) for name, value in named.items()}

@@ -29,7 +29,7 @@ def describe_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if steps:
         details["arguments"]["steps_requested"] = int(steps)
     is_seeded = backend.random_state.seeds_set()["tensorflow"] is not None
-    if is_seeded and data.get("kind") == "arrays" and chosen.get("shuffle", True):
+    if is_seeded and data.get("order") == "keras" and chosen.get("shuffle", True):
         details["frozen_shuffle"] = True
     return details
 
