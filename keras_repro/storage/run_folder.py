@@ -84,16 +84,22 @@ def new_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
         RunFolderError: it cannot be made.
     """
     try:
-        base = _made(base)
-        number = 1
-        while True:
-            folder = base / f"{name}-{number}"
-            with contextlib.suppress(FileExistsError):
-                folder.mkdir()
-                return folder
-            number += 1
+        return _first_free(_made(base) / name, number=1)
     except OSError as error:
         raise RunFolderError(f"cannot make a run folder in {base}: {system_reason(error)}") from None
+
+
+def folder_of_copy(folder: Path) -> Path:
+    """Make a new folder next to a run folder: `folder-2`, `folder-3`, ...
+
+    Raises:
+        RunFolderError: it cannot be made.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        return _first_free(folder, number=2)
+    except OSError as error:
+        raise RunFolderError(f"cannot make a copy of run folder {folder}: {system_reason(error)}") from None
 
 
 def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
@@ -108,6 +114,16 @@ def named_folder(name: str, *, base: Path = Path(DEFAULT_FOLDER)) -> Path:
     except OSError as error:
         raise RunFolderError(f"cannot make a run folder in {base}: {system_reason(error)}") from None
     return folder
+
+
+def _first_free(path: Path, *, number: int) -> Path:
+    """Make the first folder `path-number` that does not exist; safe if several processes do so."""
+    while True:
+        folder = path.with_name(f"{path.name}-{number}")
+        with contextlib.suppress(FileExistsError):
+            folder.mkdir()
+            return folder
+        number += 1
 
 
 def _made(base: Path) -> Path:

@@ -61,12 +61,14 @@ def test_numbered_folders_are_ignored_by_git(tmp_path, monkeypatch):
 
 
 def test_two_processes_get_different_folders(tmp_path):
-    code = "import sys; from keras_repro.storage.run_folder import new_folder; from pathlib import Path\n"
-    code += "for _ in range(50): print(new_folder('run', base=Path(sys.argv[1])))"
+    code = "import sys; from keras_repro.storage.run_folder import *; from pathlib import Path\n"
+    code += "for _ in range(50): print(new_folder('run', base=Path(sys.argv[1])))\n"
+    code += "for _ in range(9): print(folder_of_copy(Path(sys.argv[1]) / 'a'))"
     command = [sys.executable, "-c", code, str(tmp_path / "base")]
     children = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
     names = [line for child in children for line in child.communicate()[0].split()]
-    assert sorted(names) == sorted(str(tmp_path / "base" / f"run-{n}") for n in range(1, 151))
+    expected = [f"run-{n}" for n in range(1, 151)] + [f"a-{n}" for n in range(2, 29)]
+    assert sorted(names) == sorted(str(tmp_path / "base" / name) for name in expected)
 
 
 REDIRECTED = """

@@ -12,6 +12,9 @@ True
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from keras_repro.training.recording.fit_callback import FitCallback
 from keras_repro.training.recording.recording_options import Every, Keep, OnDivergence, RecordingOptions
@@ -23,6 +26,10 @@ class DeterminismCallback(FitCallback):
 
     The state is hashed at the start of fit, after each epoch and at the end: one digest per tensor, one per
     section. Put the callback last in the list of callbacks.
+
+    A copy (`copy.deepcopy`, `pickle`, `sklearn.base.clone`) has recorded nothing yet, whenever it is made.
+    Each copy records its own run into a folder of its own: `run_dir` with the first free number from 2 on
+    (`runs/a-2`), made at its first fit. It replaces no other run.
 
     Args:
         run_dir: the run folder; must not contain a run yet. If the callback is used for several fits, they
@@ -41,6 +48,7 @@ class DeterminismCallback(FitCallback):
             epoch), `"last"`, a list of epochs (counted from 1, as Keras prints them), or None.
 
     Attributes:
+        run_dir: the run folder. That of a copy has its number from its first fit on.
         divergence: the `Divergence` from the reference, None as long as there is none.
 
     Raises:
@@ -75,4 +83,25 @@ class DeterminismCallback(FitCallback):
             sketches=sketches,
             keep=keep,
         )
-        super().__init__(RunRecorder(run_dir, options, coverage="sm", header={"seed": seed}))
+        self._prepare((run_dir, options, seed), is_copy=False)
+
+    @property
+    def run_dir(self) -> Path:
+        """The run folder."""
+        return self.run.folder
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs: the settings, and the attributes of a derived class."""
+        return {name: value for name, value in vars(self).items() if name not in self._not_copied}
+
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        """Become a copy, which has recorded nothing."""
+        self.__dict__.update(state)
+        self._prepare(self._settings, is_copy=True)
+
+    def _prepare(self, settings: tuple[Any, RecordingOptions, int | None], *, is_copy: bool) -> None:
+        self._settings = settings
+        copied = set(vars(self))
+        run_dir, options, seed = settings
+        super().__init__(RunRecorder(run_dir, options, coverage="sm", header={"seed": seed}, is_copy=is_copy))
+        self._not_copied = frozenset(vars(self)) - copied | {"_not_copied"}

@@ -26,7 +26,7 @@ from keras_repro.provenance.input_files import file_digest
 from keras_repro.provenance.module_lookup import running_script
 from keras_repro.provenance.redaction import redact_arguments, redact_path
 from keras_repro.storage.digest import section_digest
-from keras_repro.storage.run_folder import make_run_folder, redirected
+from keras_repro.storage.run_folder import folder_of_copy, make_run_folder, redirected
 from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.recording_options import RecordingOptions
@@ -44,8 +44,10 @@ class RunRecorder:
         resume: whether to continue an existing ledger.
         launched: whether the run is that of a launched script: `redirect_runs` does not apply to it, and no
             failure of the recording may end the script.
+        is_copy: whether to record into a new folder, `run_dir` with a number, made at the first record.
 
     Attributes:
+        folder: the run folder; `run_dir` without its number before the first record of a copy.
         options: how to record.
         listener: called with each record after it was written; None for nothing.
         sidecar_files: the other files of the run folder.
@@ -63,19 +65,21 @@ class RunRecorder:
         header: Mapping[str, Any] | None = None,
         resume: bool = False,
         launched: bool = False,
+        is_copy: bool = False,
     ) -> None:
-        folder = run_dir if launched else redirected(run_dir)
-        self.folder: Path = make_run_folder(folder, overwrite=options.overwrite or resume)
-        if not (launched or resume):
-            EarlierRun(self.folder).check(overwrite=options.overwrite)
+        self.folder = Path(run_dir if launched else redirected(run_dir))
+        if not is_copy:
+            make_run_folder(self.folder, overwrite=options.overwrite or resume)
+            if not (launched or resume):
+                EarlierRun(self.folder).check(overwrite=options.overwrite)
         self.options = options
         self.coverage = coverage
         self.fits = 0
         self.broken: str | None = None
         self.listener: Callable[[Record], None] | None = None
         self.closed = False
-        self.sidecar_files = SidecarFiles(self.folder, sketches=options.sketches, keep=options.keep)
-        self._resume, self._launched = resume, launched
+        self.sidecar_files = self._new_sidecar_files()
+        self._resume, self._launched, self._is_copy = resume, launched, is_copy
         self._header_fields = dict(header or {})
         self._lock = threading.RLock()
         self._trained: list[weakref.ref[Any]] = []
@@ -87,6 +91,9 @@ class RunRecorder:
         """The open ledger; created with its header on first use."""
         with self._lock:
             if self._ledger is None:
+                if self._is_copy:
+                    self.folder = folder_of_copy(self.folder)
+                    self.sidecar_files = self._new_sidecar_files()
                 header = self._header()
                 if self._resume:
                     self._ledger = ResumedLedgerWriter(self.folder, header)
@@ -186,6 +193,9 @@ class RunRecorder:
             with contextlib.suppress(*([OSError] if self.broken else [])):
                 finish()
         self._unlock()
+
+    def _new_sidecar_files(self) -> SidecarFiles:
+        return SidecarFiles(self.folder, sketches=self.options.sketches, keep=self.options.keep)
 
     def _replace_earlier_run(self) -> None:
         """Lock the folder and remove the files of an earlier run in it; a launcher has done so already."""
