@@ -41,7 +41,7 @@ _SLOWEST_FILES = [
     "training/resume/test_resume_data.py",
     "workflows/test_diagnose.py",
     "test_planted.py",
-    "training/recording/test_batch_observer.py",
+    "training/data/test_batch_observer.py",
     "workflows/vary/test_runner.py",
     "training/replay/test_replay.py",
     "workflows/test_verify.py",

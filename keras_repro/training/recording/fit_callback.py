@@ -18,9 +18,9 @@ from keras_repro.errors import DivergenceError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
 from keras_repro.training.backends.active import backend
+from keras_repro.training.data.batch_observer import BatchObserver
 from keras_repro.training.graph.traced_step import FirstTrace
 from keras_repro.training.portable.mode import portability_of
-from keras_repro.training.recording.batch_observer import BatchObserver
 from keras_repro.training.recording.callback_order import ModelLogs, late_callbacks
 from keras_repro.training.recording.fit_recorder import FitRecorder
 from keras_repro.training.recording.run_recorder import RunRecorder

@@ -19,7 +19,7 @@ from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.backends.keras3_tf import data_adapters
 from keras_repro.training.data.batch_digests import joint_digests
 from keras_repro.training.data.batch_feed import BatchFeed
-from keras_repro.training.recording.batch_observer import BatchObserver
+from keras_repro.training.data.batch_observer import BatchObserver
 from keras_repro.training.state.fast_reader import StateReader
 
 X, Y = models.data(48)
