@@ -194,6 +194,9 @@ class EpochEntry(Protocol):
     def new_iterator(self, epoch_iterator: Any) -> Iterator[Any]:
         """Return an iterator over the batches, made as the framework makes one for an epoch."""
 
+    def last_step(self, epoch_iterator: Any, batch: int) -> int:
+        """Return the last step of a call of the training function, from the number that callbacks get."""
+
     def steps_not_made(self, epoch_iterator: Any) -> int:
         """Return by how many steps the framework counts too far at the end of an epoch."""
 

@@ -70,10 +70,13 @@ def traced_step(function: Any, iterator: Any) -> tuple[Any, Any]:
         The concrete function (None if the step is run eagerly), and the argument for the call.
     """
     several, single = backend.graphs.step_functions(function)
-    if isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator):
-        return (None if several is None else several.get_concrete_function(iterator)), iterator
+    is_iterator = isinstance(iterator, tf.data.Iterator | tf.distribute.DistributedIterator)
+    if is_iterator and several is not None:
+        return several.get_concrete_function(iterator), iterator
     if single is None:
         return None, iterator
     # `train_on_batch` passes a generator of one batch.
-    batch = next(iterator)
+    batch = next(iterator, None)
+    if batch is None:
+        return None, iterator
     return single.get_concrete_function(batch), itertools.chain([batch], iterator)

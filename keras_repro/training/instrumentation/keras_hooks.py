@@ -67,9 +67,9 @@ class KerasHooks:
         if self._event_log is not None:
             from keras_repro.training.probes import installer
 
-            installer.install(self._event_log, module)
+            installer.install(self._event_log)
         for method, handler in _METHODS.items():
-            wrapt.wrap_function_wrapper(module.TensorFlowTrainer, method, self._wrapper(handler))
+            wrapt.wrap_function_wrapper(backend.trainer.trainer_class(), method, self._wrapper(handler))
 
     def _wrapper(self, handler: str) -> Callable[..., Any]:
         def call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

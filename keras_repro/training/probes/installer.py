@@ -8,18 +8,14 @@ from typing import Any
 
 import wrapt
 
+from keras_repro.training.backends.active import backend
 from keras_repro.training.probes.entropy_calls import EntropyCalls
 from keras_repro.training.probes.event_log import EventLog
 from keras_repro.training.state import initial_values
 
 
-def install(log: EventLog, trainer: Any) -> None:
-    """Install the probes of models and variables.
-
-    Args:
-        log: receives the events.
-        trainer: Keras's trainer module, which has just been imported.
-    """
+def install(log: EventLog) -> None:
+    """Install the probes of models and variables; Keras's trainer has to be imported by now."""
     from keras_repro.training.probes.train_step_probe import TrainStepProbe
     from keras_repro.training.probes.variable_probe import VariableProbe
 
@@ -31,7 +27,7 @@ def install(log: EventLog, trainer: Any) -> None:
         TrainStepProbe.wrap(log, instance)
         return function
 
-    wrapt.wrap_function_wrapper(trainer.TensorFlowTrainer, "make_train_function", make_train_function)
+    wrapt.wrap_function_wrapper(backend.trainer.trainer_class(), "make_train_function", make_train_function)
     log.variables = VariableProbe(log.note, log.sites, is_active=lambda: log.active)
     initial_values.start(log.variables)
     log.variables.watch_variables()

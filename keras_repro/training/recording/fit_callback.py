@@ -129,7 +129,8 @@ class FitCallback(keras.callbacks.Callback):
         super().on_train_batch_end(batch, logs)
         if not self._step_interval:
             return
-        last = batch - backend.epoch_entry.steps_not_made(self._iterator)
+        entry = backend.epoch_entry
+        last = entry.last_step(self._iterator, batch) - entry.steps_not_made(self._iterator)
         due = self._is_due(last + 1)
         self._steps_seen = last + 1
         if due and self.fit is not None and self.run.broken is None:

@@ -118,7 +118,8 @@ class ResumeCallback(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Save a snapshot if one is due or a signal arrived."""
-        before, self._step, self._logs = self._step, batch + 1, dict(logs or {})
+        before, self._logs = self._step, dict(logs or {})
+        self._step = backend.epoch_entry.last_step(self._iterator, batch) + 1
         position = SnapshotPosition(epoch=self._epoch, step=self._step)
         if self._guard.requested:
             self._save(position)

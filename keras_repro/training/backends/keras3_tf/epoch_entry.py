@@ -55,6 +55,15 @@ def new_iterator(epoch_iterator: Any) -> Iterator[Any]:
     return iter(epoch_iterator._get_iterator())
 
 
+def last_step(epoch_iterator: Any, batch: int) -> int:
+    """Return the last step of a call of the training function, from the number that callbacks get.
+
+    With several steps in a call, that is the first step's number in older versions, the last one's in newer.
+    """
+    steps = getattr(epoch_iterator, "steps_per_execution", 1)
+    return batch - batch % steps + steps - 1
+
+
 def steps_not_made(epoch_iterator: Any) -> int:
     """Return by how many steps Keras counts too far if the data ended within a call for several steps.
 

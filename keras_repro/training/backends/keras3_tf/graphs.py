@@ -1,9 +1,9 @@
 """Traced graphs of TensorFlow: the functions that a training function calls, and their operations.
 
-Private names checked with Keras 3.15 (`multi_step_on_iterator` and `one_step_on_data`, captured by the
-training function) and TensorFlow 2.21 (`_list_all_concrete_functions`, `_functions` of a graph, `Function`,
-`op_def_registry`, `script_ops.FuncRegistry`, `_handle_data` and the text of a resource, `_values` of a
-distributed variable, `BaseResourceVariable`).
+Private names checked with Keras 3.10 to 3.15 (`multi_step_on_iterator` and `one_step_on_data`, captured by
+the training function) and TensorFlow 2.16 to 2.21 (`_list_all_concrete_functions`, `_functions` of a graph,
+`Function`, `op_def_registry`, `script_ops.FuncRegistry`, `_handle_data` and the text of a resource, `_values`
+of a distributed variable, `BaseResourceVariable`).
 """
 
 from __future__ import annotations
@@ -38,12 +38,14 @@ def step_functions(train_function: Any) -> tuple[Any, Any]:
     """Return Keras's two traced functions that a training or test function calls.
 
     Returns:
-        The one over an iterator and the one over a batch, each None if it is not traced.
+        The one over an iterator and the one over a batch, each None if it is not traced or never called.
     """
     captured = _captured(train_function)
     over_batch = captured.get("one_step_on_data")
-    functions = captured.get("multi_step_on_iterator"), getattr(over_batch, "__wrapped__", over_batch)
-    several, single = (f if hasattr(f, "get_concrete_function") else None for f in functions)
+    if not _is_traced(over_batch):  # Keras wraps the traced function since 3.12
+        over_batch = getattr(over_batch, "__wrapped__", None)
+    over_iterator = None if _calls_each_step(train_function) else captured.get("multi_step_on_iterator")
+    several, single = (f if _is_traced(f) else None for f in (over_iterator, over_batch))
     return several, single
 
 
@@ -53,9 +55,8 @@ def stateful_random_operations(model: Any) -> list[str]:
     They keep a counter that is neither saved nor recorded (docs/limits.md), or take the system's entropy.
     """
     types: set[str] = set()
-    for function in _captured(getattr(model, "train_function", None)).values():
-        list_traced = getattr(function, "_list_all_concrete_functions", None)
-        for concrete in list_traced() if list_traced is not None else ():
+    for function in step_functions(getattr(model, "train_function", None)):
+        for concrete in () if function is None else function._list_all_concrete_functions():
             definition = concrete.graph.as_graph_def(add_shapes=False)
             types |= {str(node.op) for node, _ in nodes_of(definition) if is_stateful_random(node)}
     return sorted(types)
@@ -161,6 +162,17 @@ def wrap_python_calls(wrapper: Callable[..., Any]) -> None:
     from tensorflow.python.ops import script_ops
 
     wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", wrapper)
+
+
+def _calls_each_step(train_function: Any) -> bool:
+    """Return whether Keras takes each batch from the iterator itself, as newer versions do for one step."""
+    taken = getattr(getattr(unwrapped(train_function), "__code__", None), "co_names", ())
+    model = _captured(train_function).get("self")
+    return "get_next_as_optional" in taken and getattr(model, "steps_per_execution", None) == 1
+
+
+def _is_traced(function: Any) -> bool:
+    return hasattr(function, "get_concrete_function")
 
 
 def _with_called(graph: Any) -> Iterator[Any]:

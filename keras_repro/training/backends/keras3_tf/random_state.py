@@ -1,6 +1,6 @@
 """Global random state of Keras 3 and TensorFlow.
 
-Private names checked with Keras 3.15 (`global_state`, `rng_utils`, `_value`) and TensorFlow 2.21
+Private names checked with Keras 3.7 to 3.15 (`global_state`, `rng_utils`, `_value`) and TensorFlow 2.21
 (`stateful_random_ops`, `context.context()._rng`, `random_seed`, `_state_var`).
 """
 
@@ -62,7 +62,8 @@ def seeds_set() -> dict[str, int | None]:
     """Return the seeds that were set with Keras and with TensorFlow, as both remember them."""
     from keras.src.utils import rng_utils
 
-    keras_seed = rng_utils.get_random_seed()
+    get_seed = getattr(rng_utils, "get_random_seed", lambda: None)  # older versions do not remember it
+    keras_seed = get_seed()
     context = sys.modules.get("tensorflow.python.eager.context")
     tensorflow_seed = context.global_seed() if context is not None else None
     return {"keras": keras_seed, "tensorflow": tensorflow_seed}

@@ -1,7 +1,8 @@
 """The trainer of Keras 3 on TensorFlow: hooks into `fit`, and what a model says about its training.
 
-Private names checked with Keras 3.15: the modules below, `_resolve_auto_jit_compile`, `_compile_config`,
-`_functional`, `_make_function`, `_flatten_layers`, `_symbolic_build`, `_maybe_rebuild` and `core.name_scope`.
+Private names checked with Keras 3.10 to 3.15: the modules below, `_resolve_auto_jit_compile`,
+`_compile_config`, `_functional`, `_make_function`, `_flatten_layers`, `_symbolic_build`, `_maybe_rebuild` and
+`name_scope`.
 """
 
 from __future__ import annotations
@@ -31,8 +32,9 @@ OTHER_TRAINERS = {
 
 def disable_auto_jit(module: Any) -> None:
     """Make `jit_compile="auto"` mean no XLA, in the module of Keras's base trainer."""
-    if hasattr(module.Trainer, "_resolve_auto_jit_compile"):
-        module.Trainer._resolve_auto_jit_compile = lambda self: False
+    trainer = getattr(module, "BaseTrainer", None) or module.Trainer
+    if hasattr(trainer, "_resolve_auto_jit_compile"):
+        trainer._resolve_auto_jit_compile = lambda self: False
 
 
 def asks_for_xla(model: Any) -> bool:
@@ -94,7 +96,8 @@ def is_made_by_sequential(frame: Any) -> bool:
 
 def trainer_class() -> Any:
     """Return the class of all Keras models' trainer; its module has to be imported by now."""
-    return sys.modules[TRAINER_MODULE].TensorFlowTrainer
+    module = sys.modules[TRAINER_MODULE]
+    return getattr(module, "TensorFlowTrainer", None) or module.Trainer
 
 
 def watch_name_scopes(report: Callable[[str, str], None]) -> Undo:
@@ -104,7 +107,7 @@ def watch_name_scopes(report: Callable[[str, str], None]) -> Undo:
         A function that ends it.
     """
     import tensorflow as tf
-    from keras.src.backend.tensorflow import core
+    from keras.src.backend.tensorflow import name_scope
 
     def enter(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         result = wrapped(*args, **kwargs)
@@ -115,4 +118,4 @@ def watch_name_scopes(report: Callable[[str, str], None]) -> Undo:
                 report(scope, str(getattr(caller, "name", type(caller).__name__)))
         return result
 
-    return wrap(core.name_scope, "__enter__", enter)
+    return wrap(name_scope, "__enter__", enter)

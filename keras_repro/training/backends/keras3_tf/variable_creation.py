@@ -1,6 +1,6 @@
 """Hooks into the creation of variables: Keras makes some of them only inside the first traced step.
 
-Private names checked with Keras 3.15 (`Variable._initialize`, `_value`) and TensorFlow 2.21
+Private names checked with Keras 3.10 to 3.15 (`Variable._initialize`, `_value`) and TensorFlow 2.21
 (`ResourceVariable`, `Function._initialize_uninitialized_variables`).
 """
 
@@ -20,7 +20,7 @@ def watch_initial_values(is_active: Callable[[], Any], report: Callable[[Any], N
         report: called with the `tf.Variable`.
     """
     import tensorflow as tf
-    from keras.src.backend.tensorflow.core import Variable
+    from keras.src.backend.tensorflow import Variable
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
     def initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:

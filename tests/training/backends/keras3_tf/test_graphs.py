@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,6 +14,7 @@ from training import models
 
 from keras_repro.determinism.operation_catalogue import SELF_SEEDED, STATEFUL_RANDOM
 from keras_repro.training.backends.keras3_tf import graphs
+from keras_repro.training.graph.traced_step import traced_step
 
 
 def test_every_stateful_random_operation_is_listed() -> None:
@@ -79,7 +81,36 @@ def test_step_functions_of_a_model_are_found() -> None:
     models.fresh()
     model = models.functional()
     model.make_train_function()
+    several, single = graphs.step_functions(model.train_function)
+    assert hasattr(single, "get_concrete_function")
+    assert several is None or hasattr(several, "get_concrete_function")  # newer versions do not call it
+    model.steps_per_execution = 2
+    model.make_train_function(force=True)
     assert all(hasattr(f, "get_concrete_function") for f in graphs.step_functions(model.train_function))
     model.run_eagerly = True
     model.make_train_function(force=True)
     assert graphs.step_functions(model.train_function) == (None, None)
+
+
+def test_step_that_keras_calls_with_each_batch_is_traced_for_the_batch() -> None:
+    """Newer versions take the batch from the iterator themselves if a call makes one step."""
+
+    @tf.function
+    def one_step_on_data(data: Any) -> Any:
+        return tf.reduce_sum(data)
+
+    def make(self: Any, multi_step_on_iterator: Any) -> Any:
+        def function(iterator: Any) -> Any:
+            if isinstance(iterator, tf.data.Iterator) and self.steps_per_execution == 1:
+                return one_step_on_data(iterator.get_next_as_optional().get_value())
+            return one_step_on_data(next(iterator)) if self else multi_step_on_iterator(iterator)
+
+        return function
+
+    function = make(SimpleNamespace(steps_per_execution=1), tf.function(lambda iterator: next(iterator)))
+    assert graphs.step_functions(function) == (None, one_step_on_data)
+    concrete, rest = traced_step(function, iter(tf.data.Dataset.from_tensor_slices([[1.0, 2.0], [3.0, 4.0]])))
+    assert concrete.structured_input_signature[0][0].shape == (2,)
+    assert [function(rest).numpy(), function(rest).numpy()] == [3.0, 7.0]
+    ended, _ = traced_step(function, rest)
+    assert ended is None
