@@ -20,7 +20,7 @@ from keras_repro.comparison.distances.layer_distances import distances
 from keras_repro.comparison.distances.summary import summarize_distances
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.grade import grade
-from keras_repro.comparison.ledger_cause import CompareContext, environment_differences
+from keras_repro.comparison.ledger_cause import CompareContext, environment_differences, other_versions
 from keras_repro.comparison.notes import (
     HASH_SEEDS_DIFFER,
     OUTSIDE_MODELS,
@@ -171,7 +171,8 @@ class _Pair:
             context.add(left, right)
             divergence = difference(left, right, context)
             if divergence is not None:
-                if divergence.structure is not None and not self.same_script:
+                may_differ = self.same_script or other_versions(a.header, b.header) is not None
+                if divergence.structure is not None and not may_differ:
                     return self._result("incomparable", reason=divergence.structure)
                 return self._result("diverged", divergence=locate_step(divergence, a, b))
             self._add_equal(left, right)

@@ -87,7 +87,7 @@ class Divergence(JsonRecord):
         if self.ended is not None:
             return escape_control_chars(self.ended)
         if self.structure is not None:
-            return escape_control_chars(f"{self.place()}: {self.structure}")
+            return escape_control_chars(f"{self.place()}: {self.explanation or self.structure}")
         text = f"{self.place()}: {self._what()}"
         return escape_control_chars(f"{text}; {self.explanation}" if self.explanation else text)
 

@@ -13,6 +13,8 @@ from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record, switches_in
 from keras_repro.utils.untrusted_json import as_mapping
 
+_FRAMEWORKS = {"tensorflow": "TensorFlow", "keras": "Keras"}
+
 
 class CompareContext:
     """The state of a comparison before a pair of records.
@@ -87,6 +89,18 @@ class CompareContext:
 
 def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareContext) -> tuple[str, str | None]:
     """Return the cause of a divergence, `"unknown"` if the ledgers do not show it, and an explanation."""
+    cause, explanation = _cause_in_ledgers(divergence, a, b, context)
+    versions = other_versions(*context.headers)
+    if versions is None or cause == "environment":
+        return cause, explanation
+    # Versions have other defaults and arithmetic: their difference comes before all that follows from it.
+    text = versions if explanation is None else f"{versions}; {explanation}"
+    return ("environment" if cause in ("configuration", "unknown") else cause), text
+
+
+def _cause_in_ledgers(
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
+) -> tuple[str, str | None]:
     if divergence.structure is not None:
         return "configuration", divergence.structure
     for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
@@ -96,6 +110,22 @@ def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareConte
     if any(t["tensor"].endswith("learning_rate") for t in divergence.tensors):
         return "unknown", "the learning rate differs too: check the code that sets it"
     return "unknown", None
+
+
+def other_versions(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
+    """Return the different versions of the frameworks that two runs loaded, in words; None if they are equal.
+
+    Args:
+        a: the header of the first run.
+        b: the header of the second run.
+    """
+    left, right = (as_mapping(as_mapping(h.get("environment")).get("frameworks")) for h in (a, b))
+    pairs = [
+        f"{_FRAMEWORKS[name]} {left[name]!s:.60} and {right[name]!s:.60}"
+        for name in _FRAMEWORKS
+        if name in left and name in right and left[name] != right[name]
+    ]
+    return f"other versions: {', '.join(pairs)}" if pairs else None
 
 
 def environment_differences(
@@ -108,7 +138,8 @@ def environment_differences(
         b: the header of the second run.
         same_script: whether `verify` made both: their hash seeds then differ on purpose.
     """
-    notes = []
+    versions = other_versions(a, b)
+    notes = [] if versions is None else [versions]
     environments = a.get("environment") or {}, b.get("environment") or {}
     for name, what in (("cpu", "CPU model"), ("gpu", "GPU")):
         models = [_model_of(e.get(name)) for e in environments]
@@ -116,7 +147,7 @@ def environment_differences(
             expected = f" ({_expected_across_cpus(a, b)})" if name == "cpu" else ""
             notes.append(f"{what} differs: {models[0]:.60} and {models[1]:.60}{expected}")
     packages = [as_mapping(e.get("packages")) for e in environments]
-    for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy"):
+    for name in ("tensorflow", "tensorflow-cpu", "keras", "numpy") if versions is None else ("numpy",):
         left, right = (p.get(name) for p in packages)
         if left != right:
             notes.append(f"{name} differs: {left or 'none'!s:.60} and {right or 'none'!s:.60}")

@@ -76,7 +76,9 @@ def _other_position(a: Record, b: Record, context: CompareContext) -> Divergence
         )
     names = [("new variables in " if r.kind == "birth" else "") + context.place(r) for r in (a, b)]
     structure = f"after {context.where()}, one continues with {names[0]}, the other with {names[1]}"
-    return Divergence(**_place(a, context), cause="configuration", structure=structure, explanation=structure)
+    divergence = Divergence(**_place(a, context), cause="configuration", structure=structure)
+    cause, explanation = cause_of(divergence, a, b, context)
+    return replace(divergence, cause=cause, explanation=explanation)
 
 
 def _place(record: Record, context: CompareContext) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import ledger_builders
 import pytest
 from ledger_builders import (
     BIAS,
+    DATA,
     DIFFERENT_MODELS,
     KERNEL,
     RATE,
@@ -285,6 +286,43 @@ def test_different_models_of_one_script_have_diverged(versus):
     assert comparison.divergence.cause == "configuration"
     assert comparison.divergence.structure == DIFFERENT_MODELS
     assert comparison.divergence.describe() == f"before the first epoch: {DIFFERENT_MODELS}"
+
+
+OLD, NEW = ({"environment": {"frameworks": {"tensorflow": t, "keras": k}}} for t, k in ("ab", "ac"))
+
+
+def test_other_versions_come_before_what_follows_from_them(versus):
+    """Names, settings and bits may follow from the versions: they are reported after these."""
+    versions = "other versions: Keras b and c"
+    base = training(configuration={"layers": [["Dense", {}]]})
+    bits = changed(base, "epoch 0 0", "weights", BIAS, "other")
+    settings = changed(
+        training(configuration={"layers": [["Dense", {"new": 1}]]}), "epoch 0 0", "weights", BIAS, "other"
+    )
+    more = [r for r in base if r.position != "birth 0 0"]
+    found = [
+        versus(base, other, a_header=OLD, b_header=NEW) for other in (bits, settings, other_shapes(), more)
+    ]
+    assert [(c.verdict, c.divergence.cause) for c in found] == [("diverged", "environment")] * 4
+    assert [c.divergence.explanation for c in found[:3]] == [
+        versions,
+        f"{versions}; configuration layers 0 1 new (None and 1) differs",
+        f"{versions}; {DIFFERENT_MODELS}",
+    ]
+    assert found[2].divergence.describe() == f"before the first epoch: {versions}; {DIFFERENT_MODELS}"
+    assert found[3].divergence.explanation.startswith(f"{versions}; after ")
+    # Other data are the program's own difference.
+    data = versus(training(data=DATA), training(data=DATA | {"digest": "f" * 32}), a_header=OLD, b_header=NEW)
+    assert (data.verdict, data.notes) == (
+        "identical",
+        ("the data given to fit differs, without effect on what was compared (latent)", versions),
+    )
+    moved = changed(training(data=DATA | {"digest": "f" * 32}), "epoch 0 0", "weights", BIAS, "other")
+    divergence = versus(training(data=DATA), moved, a_header=OLD, b_header=NEW).divergence
+    assert (divergence.cause, divergence.explanation) == (
+        "data_order",
+        f"{versions}; the data has the same samples in another order",
+    )
 
 
 def test_unused_generator_in_one_run_is_no_other_model(versus):

@@ -238,3 +238,24 @@ def test_hostile_names_are_escaped(tmp_path: Path) -> None:
     assert far is not None
     assert "\x1b" not in "".join(distance_lines(far))
     assert "\\x1b[2J\\u202e" in "".join(distance_lines(far))
+
+
+def test_distances_of_other_versions_are_of_the_names_in_both(tmp_path: Path) -> None:
+    """A version that names some variables otherwise hides the distances of no others."""
+    renamed = [{n.replace("layers/1", "layers/1/inner"): a for n, a in s.items()} for s in B]
+    headers = [{"environment": {"frameworks": {"keras": version}}} for version in ("3.15.1", "3.16.0")]
+    pair = [
+        write_run(tmp_path / name, states, keep=range(4), **header)
+        for name, states, header in (("a", A, headers[0]), ("b", renamed, headers[1]))
+    ]
+    comparison = compare(*pair)
+    assert comparison.divergence is not None
+    assert (comparison.verdict, comparison.divergence.cause) == ("diverged", "environment")
+    assert str(comparison.divergence.explanation).startswith(
+        "other versions: Keras 3.15.1 and 3.16.0; different models: layers/1/kernel is in the first only"
+    )
+    found = comparison.distances
+    assert found is not None
+    known = dict(zip(found.layers, found.values[:, -1], strict=True))
+    assert known["layers/0"] == pytest.approx(true_of(A[3], renamed[3], "layers/0"))
+    assert np.isnan(known["layers/1"])
