@@ -58,11 +58,12 @@ training/recording: _version comparison determinism errors ledger provenance sto
 training/replay: comparison/distances determinism errors source_code storage training/backends
     training/data training/graph training/state utils
 training/resume: determinism errors ledger source_code storage training/backends training/data/plans
-    training/graph training/recording training/state utils
+    training/graph training/recording training/state training/user_values utils
 training/state: determinism source_code storage training/backends
 training/trainer: comparison determinism errors ledger storage training/backends training/data
     training/data/order training/data/plans training/portable training/recording training/resume
     training/state utils
+training/user_values: source_code storage training/backends training/state
 utils: errors
 workflows: comparison errors ledger processes root_cause root_cause/rules storage utils
 workflows/reproduce: comparison determinism errors ledger processes provenance storage utils

@@ -20,8 +20,8 @@ from keras_repro.source_code.ownership import is_users_file
 
 @functools.lru_cache(maxsize=4096)
 def names_used(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
-    """Return the global names that a function and those within it use, and all names that they use."""
-    globally = ("LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME")
+    """Return the global names and modules that a function and those within it use, and all names in them."""
+    globally = ("LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_NAME", "IMPORT_NAME")
     loaded = frozenset(str(i.argval) for i in dis.get_instructions(code) if i.opname in globally)
     names = frozenset(code.co_names)
     for constant in code.co_consts:
@@ -38,6 +38,8 @@ def functions_of(kind: type) -> Iterator[Any]:
             yield member.__func__
         elif isinstance(member, property):
             yield from filter(None, (member.fget, member.fset))
+        elif isinstance(member, functools.cached_property | functools.partialmethod):
+            yield member.func
         elif isinstance(member, FunctionType) or hasattr(member, "__wrapped__"):
             yield member
 

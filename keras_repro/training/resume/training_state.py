@@ -21,10 +21,10 @@ from keras_repro.errors import SnapshotError
 from keras_repro.storage.plain_values import pack, unpack
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.captured import captured_variables
-from keras_repro.training.resume.reachable import Reached
-from keras_repro.training.resume.user_values import UserValues
 from keras_repro.training.state.buffers import array_of_value
 from keras_repro.training.state.walk import StateTensor, StateWalk
+from keras_repro.training.user_values.reachable import Reached
+from keras_repro.training.user_values.user_values import UserValues
 
 # Variables that may exist in only one of the processes: they are created at first use.
 _OPTIONAL = ("seeds", "metrics")

@@ -26,7 +26,7 @@ import keras_repro as kr
 from keras_repro.errors import ResumeError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.training.resume.training_state import TrainingState
-from keras_repro.training.resume.user_values import UserValues
+from keras_repro.training.user_values.user_values import UserValues
 
 # `pytest.warns` issues other warnings again, with this file as their source.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept:DeprecationWarning")

@@ -54,7 +54,7 @@ def own_attributes(kind: type, *, of_users: bool) -> Callable[[str], bool]:
     names = _names_of_keras(kind)
     if of_users:
         return lambda name: name not in names and not name.startswith("_self_")
-    return lambda name: not name.startswith("_") and name not in SET_BY_KERAS
+    return lambda name: not name.startswith("_") and name not in names
 
 
 @functools.lru_cache(maxsize=1024)
@@ -65,7 +65,8 @@ def _names_of_keras(kind: type) -> frozenset[str]:
     functions = [f for m in members for f in (getattr(m, "fset", None), getattr(m, "__wrapped__", m))]
     codes = [f.__code__ for f in functions if f is not None and hasattr(f, "__code__")]
     known = {name for base in bases for name in vars(base)} | {n for code in codes for n in _stored(code)}
-    return SET_BY_KERAS | {name for name in known if name.startswith("_")}
+    changed = [names for base, names in _SET_BY_KERAS.items() if base in {b.__name__ for b in bases}]
+    return frozenset().union(*changed, {name for name in known if name.startswith("_")})
 
 
 def _stored(code: CodeType) -> Iterator[str]:
@@ -219,18 +220,18 @@ KERAS_LISTS = (
     "_variables",
 )
 
-# Attributes of models and callbacks that Keras changes during a fit.
-SET_BY_KERAS = frozenset(
-    {
-        "built",
+# Attributes that Keras changes during a fit, by the class that has them.
+_SET_BY_KERAS = {
+    "Callback": {"params"},
+    "KerasSaveable": {"built"},
+    "Trainer": {
         "compiled",
         "history",
         "optimizer",
-        "params",
         "predict_function",
         "stop_evaluating",
         "stop_training",
         "test_function",
         "train_function",
-    }
-)
+    },
+}

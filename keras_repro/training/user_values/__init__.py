@@ -1,0 +1,1 @@
+"""What the code of a training keeps outside of variables: found, read, compared, restored."""
