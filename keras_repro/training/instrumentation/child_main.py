@@ -17,7 +17,7 @@ from keras_repro.errors import PortabilityError, ResumeError, RunFolderError
 from keras_repro.processes.protocol import NOT_RESUMABLE, Plan
 from keras_repro.training.instrumentation.run_script import run_as_main
 from keras_repro.training.instrumentation.script_observer import ScriptObserver
-from keras_repro.utils.text import error_line
+from keras_repro.utils.text import error_line, escape_control_chars
 
 
 def main(arguments: list[str]) -> int:
@@ -66,7 +66,8 @@ def _exit_code(request: SystemExit) -> int:
 def _print_error(error: BaseException) -> None:
     """Print the traceback from the script's frames on, without ours."""
     if isinstance(error, PortabilityError | ResumeError):
-        print(error_line(error), file=sys.stderr)
+        first, *others = str(error).splitlines()
+        print(error_line(first), *map(escape_control_chars, others), sep="\n", file=sys.stderr)
         return
     trace, ours = error.__traceback__, (__name__, run_as_main.__module__)
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in ours:
