@@ -16,7 +16,8 @@ from zipfile import BadZipFile, ZipFile
 
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
-_LONGEST_TEXT = 200  # characters
+LONGEST_TEXT = 200
+"""The number of characters after which the text of a statement is cut."""
 
 
 class SourceFile:
@@ -44,11 +45,7 @@ class SourceFile:
     def statement_lines(self, line: int) -> range:
         """Return the line numbers of the statement at a line; of a compound one those of its head."""
         statement = self.statement_at(line)
-        if statement is None:
-            return range(0)
-        children = [_first_line(c) for c in ast.iter_child_nodes(statement) if isinstance(c, ast.stmt)]
-        last = max(statement.lineno, min(children) - 1) if children else _last_line(statement)
-        return range(statement.lineno, last + 1)
+        return range(0) if statement is None else head_lines(statement)
 
     def text_at(self, line: int) -> str:
         """Return the statement at a line in one line; of a compound one its head.
@@ -59,7 +56,7 @@ class SourceFile:
         if line not in numbers:
             return self.lines[line - 1].strip() if 0 < line <= len(self.lines) else ""
         text = " ".join(self.lines[number - 1].strip() for number in numbers)
-        return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 3] + "..."
+        return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
 
     @functools.cached_property
     def _statements(self) -> dict[int, ast.stmt]:
@@ -119,6 +116,13 @@ def statements_of(file: str) -> dict[int, Statement]:
 def head_of(statement: ast.stmt) -> list[ast.AST]:
     """Return the parts of a statement that are no statements of their own."""
     return [c for c in ast.iter_child_nodes(statement) if not isinstance(c, ast.stmt | ast.excepthandler)]
+
+
+def head_lines(statement: ast.stmt) -> range:
+    """Return the line numbers of a statement; of a compound one those of its head."""
+    children = [_first_line(c) for c in ast.iter_child_nodes(statement) if isinstance(c, ast.stmt)]
+    last = max(statement.lineno, min(children) - 1) if children else _last_line(statement)
+    return range(statement.lineno, last + 1)
 
 
 def last_name(node: ast.AST) -> str:
