@@ -119,6 +119,8 @@ class LineEvent(TraceEvent, tag="line", identity=("file", "line"), compared=("di
         digests: digest of all values that each of its names had in this interval.
         runs: for its runs, the count of all lines run so far and the digest of all its values up to then.
         sets: names that held sets whose order differs between processes; `name[]` held a dict of sets.
+        varied: for each name whose values hardly repeat by chance, how many different values it has had since
+            the start of the process, and how many values.
     """
 
     file: str
@@ -126,18 +128,21 @@ class LineEvent(TraceEvent, tag="line", identity=("file", "line"), compared=("di
     digests: Mapping[str, str]
     runs: tuple[tuple[int, str], ...]
     sets: tuple[str, ...] = ()
+    varied: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ThreadLineEvent(TraceEvent, tag="thread line", identity=("file", "line")):
     """A statement of the user's code ran outside the main thread: its number and digests for each run.
 
-    Threads proceed at different speeds, so only runs with the same number can be compared.
+    Threads proceed at different speeds, so only runs with the same number can be compared. `varied` is as in
+    `LineEvent`.
     """
 
     file: str
     line: int
     runs: tuple[tuple[int, Mapping[str, str]], ...]
+    varied: Mapping[str, tuple[int, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

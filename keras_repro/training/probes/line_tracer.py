@@ -25,6 +25,7 @@ from keras_repro.source_code.call_site import user_frame
 from keras_repro.source_code.ownership import is_of_library, is_users_file
 from keras_repro.source_code.statements import Statement, statements_of
 from keras_repro.storage.trace_file import LineEvent, ThreadLineEvent
+from keras_repro.training.probes.distinct_values import DistinctValues
 from keras_repro.training.probes.value_digest import DigestBudget, value_digest
 
 _MAX_LINE_RUNS = 4096  # in one interval
@@ -40,6 +41,7 @@ class LineTracer:
     def __init__(self) -> None:
         self._lines: dict[tuple[str, int], _Line] = {}
         self._thread_lines: dict[tuple[str, int], _ThreadLine] = {}
+        self._values = DistinctValues()
         self._files: dict[str, dict[int, Statement]] = {}
         self._runs: dict[Any, int] = {}
         self._busy = threading.local()
@@ -78,8 +80,8 @@ class LineTracer:
         with self._lock:
             lines, self._lines = self._lines, {}
             thread_lines = [
-                ThreadLineEvent(file=file, line=number, runs=line.take())
-                for (file, number), line in self._thread_lines.items()
+                ThreadLineEvent(file=at[0], line=at[1], runs=line.take(), varied=self._values.of(at))
+                for at, line in self._thread_lines.items()
                 if line.recorded
             ]
         return thread_lines + [
@@ -89,6 +91,7 @@ class LineTracer:
                 digests={name: hasher.hexdigest() for name, hasher in line.hashers.items()},
                 runs=tuple(line.recorded),
                 sets=tuple(sorted(line.sets)),
+                varied=self._values.of((file, number)),
             )
             for (file, number), line in lines.items()
             if line.hashers
@@ -105,6 +108,7 @@ class LineTracer:
                 if frame is not None and statement is not None:
                     line = self._lines.setdefault((frame.f_code.co_filename, statement.line), _Line())
                     line.add(name, digest)
+                    self._values.add((frame.f_code.co_filename, statement.line), name, self, digest)
                     self._count += 1
                     line.record(self._count)
 
@@ -146,13 +150,14 @@ class LineTracer:
                 self._generators.update(_generator_states())
             return
         self._busy.here = True
+        at = file, statement.line
         try:
             with self._lock:
                 if threading.get_ident() != self._main:
-                    thread_line = self._thread_lines.setdefault((file, statement.line), _ThreadLine())
-                    thread_line.add(_values(statement, frame, returned))
+                    thread_line = self._thread_lines.setdefault(at, _ThreadLine())
+                    thread_line.add(at, _values(statement, frame, returned), self._values)
                     return
-                line = self._lines.setdefault((file, statement.line), _Line())
+                line = self._lines.setdefault(at, _Line())
                 line.runs += 1
                 if line.runs > _MAX_LINE_RUNS:
                     return
@@ -164,8 +169,10 @@ class LineTracer:
                     digest = line.samples.digest(name, value, line.runs)
                     if digest is not None:
                         line.add(name, digest)
+                        self._values.add(at, name, value, digest)
                 for name, digest in self._draws():
                     line.add(name, digest)
+                    self._values.add(at, name, self, digest)
                 self._count += 1
                 if line.runs <= _ALL_RUNS or _is_round(line.runs):
                     line.record(self._count)
@@ -249,13 +256,17 @@ class _ThreadLine:
     samples: _SampledDigests = field(default_factory=_SampledDigests)
     recorded: list[tuple[int, dict[str, str]]] = field(default_factory=list)
 
-    def add(self, values: Iterable[tuple[str, Any]]) -> None:
+    def add(self, at: tuple[str, int], values: Iterable[tuple[str, Any]], distinct: DistinctValues) -> None:
         self.runs += 1
-        if self.runs <= _MAX_LINE_RUNS:
-            digests = ((name, self.samples.digest(name, value, self.runs)) for name, value in values)
-            self.recorded.append(
-                (self.runs, {n: xxhash.xxh32_hexdigest(d) for n, d in digests if d is not None})
-            )
+        if self.runs > _MAX_LINE_RUNS:
+            return
+        digests: dict[str, str] = {}
+        for name, value in values:
+            digest = self.samples.digest(name, value, self.runs)
+            if digest is not None:
+                digests[name] = xxhash.xxh32_hexdigest(digest)
+                distinct.add(at, name, value, digest)
+        self.recorded.append((self.runs, digests))
 
     def take(self) -> tuple[tuple[int, dict[str, str]], ...]:
         recorded, self.recorded = self.recorded, []

@@ -469,3 +469,25 @@ def test_nothing_is_recorded_after_stop(tmp_path: Path) -> None:
         tracer.stop()
         sys.settrace(before)
     assert [e.line for e in tracer.take()] == [2]
+
+
+def test_different_values_of_a_name_are_counted_over_all_runs(events: Events) -> None:
+    recorded = events(
+        """
+        import numpy as np
+        rng = np.random.default_rng(3)
+        for number in range(4):
+            noise = rng.normal(size=5)
+            flip = noise[0] > 0
+            same = np.arange(6)
+            small = number % 2
+            np.random.rand()
+        """
+    )
+    varied = {e.line: dict(e.varied) for e in recorded if isinstance(e, LineEvent)}
+    assert varied[5]["noise"] == (4, 4)
+    assert varied[7]["same"] == (1, 4)
+    # Truth values and small numbers repeat by chance.
+    assert (varied[6].keys() & {"flip"}, varied[8]) == (set(), {})
+    # The generator of the process, for the line that draws from it.
+    assert varied[9]["np.random"] == (4, 4)
