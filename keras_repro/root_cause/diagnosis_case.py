@@ -46,6 +46,8 @@ from keras_repro.utils.source_line import SourceLine
 
 SET_SEED = "keras.utils.set_random_seed(42)"
 
+SEED_OR_OWN = f"{SET_SEED}  # first of all, or give the operation a seed of its own, such as seed=42"
+
 NOT_IN_A_THREAD = "change it between steps, by step or epoch: in a callback, or in the training loop itself"
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from keras_repro.root_cause.fix_trial import FixTrial
 from keras_repro.utils.source_line import SourceLine
 
 
@@ -48,6 +49,8 @@ class Explanation:
         fix: what to change, as one line of code if possible.
         also: other lines that must be changed too, each with its fix.
         trainings: number of trainings of the diagnosis.
+        race: whether threads, or other work in parallel, came in another order.
+        fix_tried: what came of trying the fix, None if it was not tried.
     """
 
     cause: str
@@ -67,6 +70,8 @@ class Explanation:
     fix: str | None = None
     also: tuple[FurtherSource, ...] = ()
     trainings: int = 0
+    race: bool = False
+    fix_tried: FixTrial | None = None
 
     def with_lines(self, original: Callable[[SourceLine | None], SourceLine | None]) -> Explanation:
         """Return the explanation with each line replaced by what `original` returns for it."""

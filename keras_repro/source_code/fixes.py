@@ -33,6 +33,15 @@ _RULES: tuple[tuple[str, Literal["replace", "pass", "advise"], str], ...] = (
     (r"(\brandom\.seed)\(\s*([A-Za-z_][\w.]*)?\s*\)", "replace", r"\1(42)"),
     (r"\bSeedGenerator\(\s*\)", "replace", "SeedGenerator(42)"),
     (r"from_non_deterministic_state\([^)]*\)", "replace", "from_seed(42)"),
+    # Python's own generator draws the same values, and a seed sets it.
+    (r"\bsecrets\.randbelow\(", "replace", "random.randrange("),
+    (r"\bsecrets\.choice\(", "replace", "random.choice("),
+    (r"\bsecrets\.randbits\(", "replace", "random.getrandbits("),
+    (r"\bsecrets\.token_bytes\((?!\))", "replace", "random.randbytes("),
+    (r"\bsecrets\.token_hex\(([^()]+)\)", "replace", r"random.randbytes(\1).hex()"),
+    (r"\b(?:os\.)?urandom\(", "replace", "random.randbytes("),
+    (r"\b(?:uuid\.)?uuid[14]\(\)", "replace", "uuid.UUID(int=random.getrandbits(128))"),
+    (r"\b(?:os\.)?getpid\(\)", "replace", "42"),
     (
         r"\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits|randbelow|getpid|secrets)\b",
         "advise",
@@ -152,6 +161,20 @@ def with_seed(code: str) -> str | None:
     """Return the line with 42 in place of the name that seeds a generator in it; None if it has none."""
     changed = re.sub(rf"\b({GENERATORS})\(\s*[A-Za-z_][\w.]*\s*\)", r"\1(42)", code)
     changed = re.sub(r"\b(random_state|seed)\s*=\s*[A-Za-z_][\w.]*(?=\s*[,)])", r"\1=42", changed)
+    return changed if changed != code else None
+
+
+def with_drawn_seed(code: str) -> str | None:
+    """Return the line with seeds from the process's generator in place of 42; None if it has none.
+
+    >>> with_drawn_seed("rng = np.random.default_rng(42)")
+    'rng = np.random.default_rng(np.random.randint(2**31))'
+    >>> with_drawn_seed("rng = random.Random(42)")
+    'rng = random.Random(random.getrandbits(32))'
+    """
+    changed = re.sub(r"\brandom\.Random\(42\)", "random.Random(random.getrandbits(32))", code)
+    numpy = r"\b((?:np|numpy)\.random\.)?(GENERATORS)\(42\)".replace("GENERATORS", GENERATORS)
+    changed = re.sub(numpy, lambda m: f"{m[1] or ''}{m[2]}({m[1] or 'np.random.'}randint(2**31))", changed)
     return changed if changed != code else None
 
 

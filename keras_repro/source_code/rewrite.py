@@ -32,6 +32,16 @@ _IN_ANY_ORDER = {"imap_unordered": "imap"}
 _SEEDS_ITS_KERNEL = {"fractional_max_pool", "fractional_avg_pool", "sample_distorted_bounding_box"}
 _RAW_RANDOM = re.compile(r"Random[A-Z]|Fractional|Multinomial|TruncatedNormal|ParameterizedTruncatedNormal")
 
+_CLOCKS = {
+    "time",
+    "time_ns",
+    "perf_counter",
+    "perf_counter_ns",
+    "monotonic",
+    "monotonic_ns",
+    "timestamp",
+}
+
 _MAKES_SETS = {"set", "frozenset"}
 
 # Calls that iterate over an argument and keep its order.
@@ -66,7 +76,8 @@ def rewritten(
     if tree is None:
         return None
     seeded = _seed_changes(tree, code, is_nondeterministic)
-    for changes in (seeded, _order_changes(tree, sets), _hash_changes(tree)):
+    ordered = [*_order_changes(tree, sets), *_submission_changes(tree, sets)]
+    for changes in (seeded, ordered, _hash_changes(tree), _clock_changes(tree)):
         data = code.encode()
         for begin, end, text in sorted(changes, reverse=True):
             data = data[:begin] + text.encode() + data[end:]
@@ -156,6 +167,48 @@ def _order_changes(tree: ast.AST, sets: Collection[str]) -> Iterator[_Change]:
         elif node.func.attr in _IN_ANY_ORDER:
             end = _span(node.func, "")[1]
             yield end - len(node.func.attr), end, _IN_ANY_ORDER[node.func.attr]
+
+
+def _submission_changes(tree: ast.AST, sets: Collection[str]) -> Iterator[_Change]:
+    """Yield the order of submission in place of `as_completed(...)`."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call) or last_name(node) != "as_completed" or not node.args:
+            continue
+        (begin, end, _), (first, last, _) = _span(node, ""), _span(node.args[0], "")
+        if isinstance(node.args[0], ast.Set | ast.SetComp):
+            yield first, first + 1, "["
+            yield last - 1, last, "]"
+        elif is_set(node.args[0], sets):
+            continue  # a set of futures has no order of submission
+        yield begin, first, ""
+        yield last, end, ""
+
+
+def _clock_changes(tree: ast.AST) -> Iterator[_Change]:
+    """Yield a number in place of a value that is computed from the clock.
+
+    Only durations and remainders are values: the time at which a stopwatch starts and a deadline stay.
+    """
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Assign | ast.AugAssign):
+            continue
+        operators = {type(n.op) for n in ast.walk(node.value) if isinstance(n, ast.BinOp)}
+        if not operators & {ast.Sub, ast.Mod, ast.BitAnd}:
+            continue
+        clocks = _clocks(node.value)
+        if clocks and ast.Sub in operators:
+            yield _span(node.value, "1.0")
+        else:
+            yield from (_span(clock, "1" if last_name(clock).endswith("_ns") else "1.0") for clock in clocks)
+        return
+
+
+def _clocks(tree: ast.AST) -> list[ast.AST]:
+    return [
+        n
+        for n in ast.walk(tree)
+        if isinstance(n, ast.Call) and not n.args and not n.keywords and last_name(n) in _CLOCKS
+    ]
 
 
 def _hash_changes(tree: ast.AST) -> Iterator[_Change]:

@@ -77,6 +77,21 @@ CHANGED = [
     ("x = {n: i for i, n in enumerate(set(a))}", "x = {n: i for i, n in enumerate(sorted(set(a)))}"),
     ("w = dict(zip({'a', 'b'} | more, [1, 2]))", "w = dict(zip(sorted({'a', 'b'} | more), [1, 2]))"),
     ("files = os.listdir(folder)", "files = sorted(os.listdir(folder))"),
+    ("port = os.getpid()", "port = 42"),
+    ("key = uuid.uuid4().int", "key = uuid.UUID(int=random.getrandbits(128)).int"),
+    ("name = uuid4().hex", "name = uuid.UUID(int=random.getrandbits(128)).hex"),
+    ("n = int.from_bytes(os.urandom(4), 'little')", "n = int.from_bytes(random.randbytes(4), 'little')"),
+    ("token = secrets.token_hex(8)", "token = random.randbytes(8).hex()"),
+    ("rows = [secrets.randbelow(9) for _ in x]", "rows = [random.randrange(9) for _ in x]"),
+    ("word = secrets.choice(words)", "word = random.choice(words)"),
+    ("bits = secrets.randbits(8)", "bits = random.getrandbits(8)"),
+    ("for done in as_completed(futures):", "for done in futures:"),
+    ("for f in cf.as_completed(jobs, timeout=9):", "for f in jobs:"),
+    ("x = [f.x for f in as_completed({go(i) for i in r})]", "x = [f.x for f in [go(i) for i in r]]"),
+    ("elapsed = time.perf_counter() - start", "elapsed = 1.0"),
+    ("self.seconds = round(time.time() - self.begin, 2)", "self.seconds = 1.0"),
+    ("delta = 0.5 + time.time() % 1.0", "delta = 0.5 + 1.0 % 1.0"),
+    ("tick = time.time_ns() % 10", "tick = 1 % 10"),
     ("for path in folder.iterdir():", "for path in sorted(folder.iterdir()):"),
     ("for e in os.scandir(p):", "for e in sorted(os.scandir(p), key=lambda entry: entry.name):"),
     ("bucket = hash(word) % 100", "bucket = zlib.crc32(str(word).encode()) % 100"),
@@ -87,17 +102,14 @@ ADVISED = [
     ("started = time.time()", "clock"),
     ("run = datetime.now().isoformat()", "clock"),
     ("t = time.perf_counter_ns()", "clock"),
-    ("port = os.getpid()", "getpid"),
-    ("key = uuid.uuid4().int", "uuid4"),
-    ("start = int.from_bytes(os.urandom(4), 'little')", "urandom"),
-    ("token = secrets.token_hex(8)", "constant or a generator"),
+    ("deadline = time.time() + 60", "clock"),
+    ("token = secrets.token_urlsafe()", "constant or a generator"),
     ("files = os.listdir(folder)", "sorted"),
     ("files = list(Path(folder).glob('*.png'))", "sorted"),
     ("for path in folder.iterdir():", "sorted"),
     ("bucket = hash(word) % 100", "zlib.crc32"),
     ("for name in {'a', 'b'}:", "sorted"),
     ("for name in set(names):", "sorted"),
-    ("for done in as_completed(futures):", "pool.map"),
     ('rows = json.load(urllib.request.urlopen("http://localhost/"))', "keep what was fetched in a file"),
     ('rows = requests.get("http://localhost/").json()', "keep what was fetched in a file"),
     ('rate = float(input("rate? "))', "argument"),
@@ -166,8 +178,13 @@ def test_changed_line_is_valid_python(line: str, expected: str) -> None:
     fix = str(suggest_fix(line))
     for text in (line, fix):
         ast.parse(text + ("\n    pass" if text.endswith(":") else ""))
-    # A changed line needs no further change.
-    assert suggest_fix(fix) in (None, fix)
+    # A changed line needs no further change, but a draw from Python's generator needs its seed.
+    seed_first = (
+        ["keras.utils.set_random_seed(42)  # first of all"]
+        if "random." in fix and "random." not in line.replace("np.random.", "")
+        else []
+    )
+    assert suggest_fix(fix) in (None, fix, *seed_first)
 
 
 @pytest.mark.parametrize(

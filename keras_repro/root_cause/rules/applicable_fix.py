@@ -1,12 +1,26 @@
-"""Check a fix against what the script has run: a call that it has made already, in time, is no fix."""
+"""Check a fix against what the script has run.
+
+A call that it has made already, in time, is no fix; nor is a seed for a line that runs again and again.
+"""
 
 from __future__ import annotations
 
 import os
 import re
 
-from keras_repro.root_cause.diagnosis_case import DiagnosisCase, seeds_set
+from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase, seeds_set
+from keras_repro.root_cause.repeated_seed import repeated_seed
+from keras_repro.source_code.fix_edit import placed_call
+from keras_repro.source_code.fixes import with_drawn_seed
 from keras_repro.utils.source_line import SourceLine
+
+ONE_EACH = (
+    "give each piece of work a generator of its own, such as np.random.default_rng((42, epoch, number))"
+)
+_ONE_GENERATOR = "make a generator with a seed once, before the line runs, and draw each seed from it"
+
+# A draw from a generator of the process that a fix may add.
+_DRAWS = re.compile(r"\brandom\.(getrandbits|randrange|choice|randbytes|randint)\(")
 
 SEEDS = "set_random_seed"
 """The function of Keras that seeds the generators of Python, NumPy and TensorFlow."""
@@ -20,9 +34,13 @@ def applicable_fix(case: DiagnosisCase, fix: str | None, source: SourceLine | No
         fix: code, with the place for it or an alternative after `#`; or advice in words.
         source: the line to fix.
     """
-    code, _, place = (fix or "").partition("  # ")
-    if fix is None or not place or re.fullmatch(r"[\w.]+\(.*\)", code) is None:
-        return fix  # a changed line, or advice
+    placed = placed_call(fix or "")
+    if fix is None or placed is None:  # a changed line, or advice
+        repeats = source is not None and fix and repeated_seed(case.evidence.first, source, fix)
+        if source is None or fix is None or not repeats:
+            return _with_seed_first(case, fix, source)
+        return _seeded_once(case, fix, source)
+    code, place = placed
     called = code.partition("(")[0].rpartition(".")[2]
     line = _first_line_that_calls(case, called)
     if line is not None and source is not None and _ran_before(case, source, line):
@@ -32,6 +50,27 @@ def applicable_fix(case: DiagnosisCase, fix: str | None, source: SourceLine | No
         in_a_library = seeds_set(case).get("keras") is not None
         has_run = in_a_library or (source is not None and _draws_seeded(case, source.code))
     return _alternative(place) if has_run else fix
+
+
+def _seeded_once(case: DiagnosisCase, fix: str, source: SourceLine) -> str:
+    """Return a fix with other draws each time the line runs; advice if none is known."""
+    seed_first = applicable_fix(case, f"{SET_SEED}  # first of all", source)
+    drawn = with_drawn_seed(fix)
+    lines = case.code.lines_of(source.file, source.line) or [(source.line, source.code)]
+    if any((source.file, number) in case.thread_lines for number, _ in lines):
+        return ONE_EACH
+    if drawn is not None:
+        return _with_seed_first(case, drawn, source) or drawn
+    return seed_first or _ONE_GENERATOR
+
+
+def _with_seed_first(case: DiagnosisCase, fix: str | None, source: SourceLine | None) -> str | None:
+    """Return a fix with a seed for the generator of the process from which it draws, if none is set."""
+    if fix is None or source is None or _DRAWS.search(source.code) or not _DRAWS.search(fix):
+        return fix
+    first = applicable_fix(case, f"{SET_SEED}  # first of all", source)
+    is_set = first is None or "  # with " in fix
+    return fix if is_set else f"{fix}  # with {SET_SEED} first of all"
 
 
 def _place(line: SourceLine) -> str:
@@ -62,6 +101,8 @@ def _first_line_that_calls(case: DiagnosisCase, called: str) -> SourceLine | Non
 
 def _ran_before(case: DiagnosisCase, source: SourceLine, line: SourceLine) -> bool:
     """Return whether the source first gave a different value before another line ran."""
-    at = source.file, source.line
-    counts = [s.count for s in case.suspects if s.at == at and s.count] or [case.first_runs.get(at, 0)]
+    at = source.file, case.code.first_line(source.file, source.line)
+    counts = [s.count for s in case.suspects if s.at in (at, (source.file, source.line)) and s.count] or [
+        case.first_runs.get(at, 0)
+    ]
     return 0 < min(counts) < case.first_runs[line.file, line.line]

@@ -131,8 +131,7 @@ def seed_generators(case: DiagnosisCase) -> Explanation | None:
     root = case.root_line(source, strict=True) if source else case.root_line(*case.method_calls())
     kind = owner.layer_class or "the global seed generator"
     fix = applicable_fix(case, suggest_fix(root.code), root) if root is not None else None
-    if fix is None and seeds_set(case).get("keras") is None:
-        fix = f"{SET_SEED}  # before the model is built"
+    fix = fix or applicable_fix(case, f"{SET_SEED}  # before the model is built", source)
     if fix is None and source is not None:
         fix = suggest_fix(statement_text(source.file, source.line)) or f"{kind}(..., seed=42)"
     return case.explanation(

@@ -9,20 +9,19 @@ from dataclasses import replace
 
 from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
-from keras_repro.root_cause.rules.applicable_fix import applicable_fix
+from keras_repro.root_cause.rules.applicable_fix import ONE_EACH, applicable_fix
 from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares
 from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.fixes import suggest_fix, with_seed, with_seed_argument
 from keras_repro.source_code.nondeterminism import DRAW, SOURCE, makes_generator, nondeterminism_level
 from keras_repro.source_code.rewrite import rewritten
 from keras_repro.source_code.statements import statement_text
+from keras_repro.storage.trace_file import ConstructionEvent
 from keras_repro.utils.source_line import SourceLine
 from keras_repro.utils.text import first_few
 
+_IN_ANY_ORDER = re.compile(r"\b(as_completed|imap_unordered)\(|deterministic\s*=\s*False")
 _IN_ORDER = "collect results in submission order, for example with pool.map(...)"
-_ONE_EACH = (
-    "give each piece of work a generator of its own, such as np.random.default_rng((42, epoch, number))"
-)
 _GIVE_A_SEED = "draw from a generator that was made with a seed, such as np.random.default_rng(42)"
 
 
@@ -44,6 +43,28 @@ def conclude(case: DiagnosisCase, explanation: Explanation) -> Explanation:
         source=source,
         fix=applicable_fix(case, fix, source),
         variable=explanation.variable or (tensors[0][1] if tensors else None),
+        race=_is_race(case, explanation, source, fix),
+    )
+
+
+def _is_race(
+    case: DiagnosisCase, explanation: Explanation, source: SourceLine | None, fix: str | None
+) -> bool:
+    """Return whether the cause is the order of work in parallel: two runs that agree then prove little."""
+    events = (event for interval in case.evidence.first for event in interval.context)
+    if any("workers" in risk for e in events if isinstance(e, ConstructionEvent) for risk in e.risks):
+        return True
+    if explanation.cause == "environment" or case.running_thread() is not None:
+        return True
+    seeds = source is not None and "42" in (fix or "") and "42" not in source.code
+    # Libraries load in a thread what a seed decides.
+    parallel = ("in parallel",) if seeds else ("in parallel", "thread")
+    if any(word in e for e in explanation.evidence for word in parallel):
+        return True
+    return source is not None and (
+        any(s.source == source and s.raced for s in case.suspects)
+        or _IN_ANY_ORDER.search(source.code) is not None
+        or case.code.is_in_coroutine(source.file, source.line)
     )
 
 
@@ -88,6 +109,10 @@ def _line_and_fix(case: DiagnosisCase, explanation: Explanation) -> tuple[Source
         if source != statement and fix == suggest_fix(statement_text(statement.file, statement.line)):
             fix = suggest_fix(source.code) or fix
         fix = fix or _fix_for(case, explanation.cause, source)
+    if fix in (None, _GIVE_A_SEED) and explanation.cause != "operation" and case.suspects:
+        # The generator of the system has no state that could be compared.
+        made = case.code.only_statement(r"\bSystemRandom\(\)")
+        source, fix = (source, fix) if made is None else (made, suggest_fix(made.code))
     if fix is None and hash_seed_only and case.code.uses_hashes():
         fix = "iterate over sets in sorted(...) order, or start Python with PYTHONHASHSEED=0"
     return source, fix
@@ -132,9 +157,9 @@ def _fix_for(case: DiagnosisCase, cause: str, source: SourceLine) -> str | None:
         return fix
     in_coroutine = SourceModel({source.file}).is_in_coroutine(source.file, source.line)
     if draws and (in_coroutine or any(s.interval < 0 for s in suspects)):
-        return _ONE_EACH
+        return ONE_EACH
     if any(s.raced for s in suspects):
-        return _ONE_EACH if draws else _IN_ORDER
+        return ONE_EACH if draws else _IN_ORDER
     if any(OWN_GENERATORS & set(s.names) for s in suspects):
         return f"{SET_SEED}  # first of all"
     if suspects:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
+from keras_repro.root_cause.diagnosis_case import SEED_OR_OWN, SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
 from keras_repro.source_code.fixes import suggest_fix, without_argument
@@ -237,16 +237,17 @@ def _pipeline_fix(evidence: Sequence[str], source: SourceLine | None) -> str | N
     text = "" if source is None else statement_text(source.file, source.line)
     fix = suggest_fix(text)
     races = any("workers" in e or "thread" in e for e in evidence)
-    if fix is not None and (nondeterminism_level(text) == SOURCE or not races):
+    has_no_seed = fix is not None and "seed=42" in fix and "seed=42" not in text
+    if fix is not None and (nondeterminism_level(text) == SOURCE or not races or has_no_seed):
         return fix
     if races:
         return "make each sample from (seed, epoch, index) alone, or use workers=1"
     in_parallel = next((e for e in evidence if "random operation" in e and "in parallel" in e), None)
     if in_parallel is not None:
-        seeds = f", and {SET_SEED} first of all" if "without a seed" in in_parallel else ""
+        seeds = f"  # with {SET_SEED} first of all" if "without a seed" in in_parallel else ""
         return f"{without_argument(text, 'num_parallel_calls') or _ONE_AFTER_ANOTHER}{seeds}"
     if any("without a seed" in e for e in evidence):
-        return "give the operation a seed of its own, such as seed=42"
-    if any("no seed" in e for e in evidence):
+        return SEED_OR_OWN
+    if any("no seed" in e or e.startswith("the seed generator of") for e in evidence):
         return f"{SET_SEED}  # first of all"
     return None

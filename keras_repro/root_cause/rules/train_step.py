@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
-from keras_repro.root_cause.diagnosis_case import DiagnosisCase, seeds_set
+from keras_repro.root_cause.diagnosis_case import SEED_OR_OWN, DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.input_data import step_draws_data
 from keras_repro.root_cause.rules.replay_taps import (
@@ -171,7 +171,7 @@ def _generator_outside(case: DiagnosisCase) -> VariableEvent | None:
 
 def _seed_for(operation: OperationReport, source: SourceLine | None) -> str:
     fix = None if source is None else suggest_fix(statement_text(source.file, source.line) or source.code)
-    fix = fix or "give the operation a seed of its own, such as seed=42"
+    fix = fix or SEED_OR_OWN
     # Its kernel has no other seeded mode.
     return f"{fix}  # its regions are then the same in each step" if "Fractional" in operation.type else fix
 

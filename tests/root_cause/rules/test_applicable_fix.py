@@ -22,16 +22,34 @@ SEEDED_LAST = SEEDED_FIRST[::-1]
 
 
 def fixed(
-    folder: Path, code: list[str], fix: str, line: int, seeds: Mapping[str, Any] | None = None
+    folder: Path,
+    code: list[str],
+    fix: str,
+    line: int,
+    seeds: Mapping[str, Any] | None = None,
+    *,
+    times: int = 1,
 ) -> str | None:
-    """Return the fix for a line of a script whose lines ran in order, and differ from line 2 on."""
+    """Return the fix for a line of a script whose lines ran in order, and differ from line 2 on.
+
+    Args:
+        folder: gets the script.
+        code: its lines.
+        fix: the fix as it is proposed.
+        line: the number of the line.
+        seeds: the seeds that were set.
+        times: how often each line ran.
+    """
     path = folder / "train.py"
     path.write_text("\n".join(code))
 
     def events(digest: str) -> list[LineEvent]:
         return [
             LineEvent(
-                file=str(path), line=number, digests={"np.random": digest}, runs=((10 * number, digest),)
+                file=str(path),
+                line=number,
+                digests={"np.random": digest},
+                runs=tuple((10 * number + run, digest) for run in range(times)),
             )
             for number in range(1, len(code) + 1)
         ]
@@ -91,3 +109,30 @@ def test_seed_of_numpy_alone_does_not_seed_keras(tmp_path: Path) -> None:
 def test_changed_line_and_advice_are_kept(tmp_path: Path) -> None:
     for fix in ("x = np.random.default_rng(42).random(3)", "take a constant in place of the clock"):
         assert fixed(tmp_path, SEEDED_FIRST, fix, 2) == fix
+
+
+def test_seed_in_a_line_that_runs_again_is_drawn_from_the_generator_of_the_process(tmp_path: Path) -> None:
+    code = ["keras.utils.set_random_seed(5)", "rng = np.random.default_rng()"]
+    seeded = "rng = np.random.default_rng(42)"
+    assert fixed(tmp_path, code, seeded, 2) == seeded
+    drawn = "rng = np.random.default_rng(np.random.randint(2**31))"
+    assert fixed(tmp_path, code, seeded, 2, times=2) == drawn
+    # Without a seed of the process, that has to be set too.
+    both = f"{drawn}  # with keras.utils.set_random_seed(42) first of all"
+    assert fixed(tmp_path, ["x = 1", code[1]], seeded, 2, times=2) == both
+
+
+def test_argument_of_a_call_that_runs_again_is_replaced_by_a_seed_first(tmp_path: Path) -> None:
+    code = ["x = 1", "a, b = train_test_split(x)"]
+    fix = "a, b = train_test_split(x, random_state=42)"
+    assert fixed(tmp_path, code, fix, 2) == fix
+    assert fixed(tmp_path, code, fix, 2, times=5) == SEED
+    advice = "make a generator with a seed once, before the line runs, and draw each seed from it"
+    assert fixed(tmp_path, ["keras.utils.set_random_seed(5)", code[1]], fix, 2, times=5) == advice
+
+
+def test_draw_from_a_generator_of_the_process_needs_its_seed(tmp_path: Path) -> None:
+    fix = "key = random.randbytes(4)"
+    assert fixed(tmp_path, ["keras.utils.set_random_seed(5)", "key = os.urandom(4)"], fix, 2) == fix
+    unseeded = fixed(tmp_path, ["x = 1", "key = os.urandom(4)"], fix, 2)
+    assert unseeded == f"{fix}  # with keras.utils.set_random_seed(42) first of all"
