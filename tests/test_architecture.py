@@ -65,7 +65,8 @@ training/trainer: comparison determinism errors ledger storage training/backends
     training/state utils
 training/user_values: source_code storage training/backends training/state
 utils: errors
-workflows: comparison errors ledger processes root_cause root_cause/rules storage utils
+workflows: comparison errors ledger processes provenance root_cause root_cause/rules source_code storage
+    utils
 workflows/reproduce: comparison determinism errors ledger processes provenance storage utils
 workflows/vary: comparison determinism errors ledger processes root_cause storage utils workflows
 """

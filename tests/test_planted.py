@@ -165,6 +165,27 @@ def test_fix_and_further_sources_are_judged():
     assert not replace(result, divergence=divergence | {"diagnosis": {"also": []}}).fix_right
 
 
+def test_trials_of_fixes_are_scored(monkeypatch, capsys):
+    monkeypatch.setattr(score, "EXPLAIN", ("--explain",))
+
+    def tried(result):
+        trial = {"result": result, "reason": "why", "trainings": 2}
+        divergence = {"cause": "data_order", "layer": "Dense", "diagnosis": {"fix_tried": trial}}
+        return Result(case=CASE, code=1, divergence=divergence, error="", seconds=1.0)
+
+    verified, race, diverged, in_words = map(
+        tried, ("verified", "not seen again", "still diverges", "not applicable")
+    )
+    good = [verified] * 8 + [race]
+    assert score._summary([*good, diverged, in_words], tried=True) == 0
+    assert score._summary([*good, diverged, diverged], tried=True) == 1
+    assert score._summary([*good, *[in_words] * 4], tried=True) == 1
+    output = capsys.readouterr().out
+    assert "applicable fix 10/11 (91%, bar 75%)" in output
+    assert "verified when tried 9/10 (90%, bar 90%)" in output
+    assert "applicable fix 9/13 (69%, bar 75%)" in output
+
+
 def test_score_fails_below_the_bars(monkeypatch, capsys):
     monkeypatch.setattr(score, "EXPLAIN", ("--explain",))
     good = Result(

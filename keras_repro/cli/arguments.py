@@ -118,6 +118,11 @@ def _commands() -> dict[str, _Command]:
             metavar="step|N",
         ),
     ]
+    try_fix = _option(
+        "--try-fix",
+        "try the fix in a copy (default: if that takes under 5 minutes)",
+        action=argparse.BooleanOptionalAction,
+    )
     runs_help = f"run the script this many times (default: {_DEFAULT_RUNS})"
     return {
         "run": _Command(
@@ -139,6 +144,7 @@ def _commands() -> dict[str, _Command]:
                 _flag("--keep-hash-seed", "use the same hash seed for all runs"),
                 _flag("--keep-going", "let all runs finish, even after they diverge"),
                 _flag("--explain", "diagnose the cause if the runs diverge"),
+                try_fix,
                 _option(
                     "--vary",
                     "run once under each condition: 'all', names with commas, or 'list'",
@@ -174,7 +180,7 @@ def _commands() -> dict[str, _Command]:
         ),
         "diagnose": _Command(
             "find out why two recorded runs diverge",
-            [*two_runs, run_dir, force, json_file],
+            [*two_runs, try_fix, run_dir, force, json_file],
             usage="keras-repro diagnose [OPTIONS] RUN RUN [-- ARGUMENTS OF THE SCRIPT]",
             epilog=hidden_arguments,
             defaults={"arguments": None},
@@ -268,6 +274,8 @@ def _check_verify(options: argparse.Namespace) -> None:
     for name in ("jobs", "no_copy", "html"):
         if options.vary is None and getattr(options, name):
             raise ReproError(f"--{name.replace('_', '-')} needs --vary")
+    if options.try_fix and (options.vary is not None or not options.explain):
+        raise ReproError("--try-fix needs --explain, without --vary")
     options.runs = options.runs or _DEFAULT_RUNS
     options.jobs = options.jobs or 1
 

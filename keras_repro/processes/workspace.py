@@ -47,6 +47,11 @@ class Workspace:
         """The copied folders, in which a run may leave files."""
         return tuple(copy for _, copy in self.copies)
 
+    def copy_of(self, file: str) -> str | None:
+        """Return the copy of a file of the user's; None if it was not copied."""
+        copy = in_copy(Path(os.path.realpath(file)), self.copies)
+        return None if copy is None else str(copy)
+
 
 class WorkspaceCopies:
     """Copies of the working folder and the script's folder, or of the project that they are in.

@@ -8,20 +8,15 @@ seed of the first, shows what only the hash seed changes, and replays the step o
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from keras_repro.comparison.divergence import Divergence
-from keras_repro.errors import LaunchError
-from keras_repro.ledger.earlier_run import lock_runs
-from keras_repro.processes.child import LAUNCHER, Launcher, Outcome
+from keras_repro.processes.child import LAUNCHER, Launcher
 from keras_repro.processes.leftover_workspace import LeftoverWorkspace
-from keras_repro.processes.outcome import raise_for_outcome
-from keras_repro.processes.protocol import DIVERGED, TARGET_REACHED
 from keras_repro.processes.task import ChildEnvironment, Task, Watcher
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation
@@ -29,33 +24,14 @@ from keras_repro.root_cause.rules.clock import recorded_end_by_clock
 from keras_repro.root_cause.rules.engine import explain
 from keras_repro.storage.atomic_files import open_regular_file
 from keras_repro.storage.divergence_report import DivergenceReport
-from keras_repro.storage.run_folder import (
-    DIVERGENCE_NAME,
-    LEDGER_NAME,
-    TAPS_NAME,
-    TRACE_NAME,
-    make_run_folder,
-)
-from keras_repro.storage.run_lock import RunLock
+from keras_repro.storage.run_folder import TAPS_NAME
 from keras_repro.storage.trace_file import BatchEvent, ConstructionEvent, FitEvent, VariableEvent, read_trace
+from keras_repro.workflows.diagnosing_runs import DiagnosingRun, DiagnosingRuns, replaced_runs
 
 MOST_TRAININGS = 4
 
-_SHORT_SWITCH_INTERVAL = 1e-6  # seconds
 # Words in the risks of a pipeline stage that runs in parallel with other code.
 _PARALLEL_RISKS = ("thread", "workers", "parallel", "not deterministic")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _DiagnosingRun:
-    """A diagnosing process that has ended: its folder, and its report if it diverged."""
-
-    folder: Path
-    report: DivergenceReport | None
-
-    @property
-    def trace(self) -> Path:
-        return (self.folder / TRACE_NAME).resolve()
 
 
 def diagnose(
@@ -69,6 +45,7 @@ def diagnose(
     varied: str | None = None,
     created: Sequence[str] = (),
     overwrite: bool = False,
+    second_epoch: bool = False,
 ) -> Explanation:
     """Find out why the runs of a task diverge.
 
@@ -84,6 +61,8 @@ def diagnose(
         created: files that the first run has made and that did not exist before. Each process then works in
             a copy of the script's folders, the first without these files.
         overwrite: whether all runs in `folder` may be replaced; else only those of an earlier diagnosis.
+        second_epoch: whether the first process continues to its second epoch, so that `try_fix` can compare
+            the epochs.
 
     Returns:
         The explanation; its cause is `unknown` if the divergence did not happen again.
@@ -92,43 +71,30 @@ def diagnose(
         LaunchError: a process failed, or the folders cannot be copied.
         RunFolderError: `folder` holds other runs or is in use, or cannot be made.
     """
-    watcher = watcher or Watcher()
     leftover = None
     if created:
         leftover = LeftoverWorkspace(task.script, created, folder / "copies", exclude=folder.parent)
-    trainings = 0
-
-    def run(hash_seed: int, *, hurried: bool = False, **probe: Any) -> _DiagnosingRun:
-        nonlocal trainings
-        number, trainings = trainings, trainings + 1
-        run_folder = make_run_folder(folder / str(trainings))
-        watcher.on_start(number, run_folder / LEDGER_NAME)
-        if conditions is None:
-            child = ChildEnvironment(environment=task.environment(hash_seed))
-        else:
-            child = conditions(hash_seed > 0)
-        if hurried:
-            child = child.changed({}, {"switch_interval": _SHORT_SWITCH_INTERVAL})
-        if leftover is not None:
-            child = child.within(leftover.for_process(trainings))
-        plan = child.plan(replace(task.plan(run_folder, redirect=True), probe=probe, every="epoch"))
-        started = launcher.start(plan, environment=child.environment, cwd=child.cwd)
-        outcome = started.wait(lambda: watcher.on_poll(number))
-        watcher.on_end(number, outcome)
-        return _ended(outcome, run_folder)
-
-    with _replaced(folder, overwrite=overwrite), leftover or contextlib.nullcontext():
-        last = _last_epoch(divergence)
-        first = run(0, last=last)
+    runs = DiagnosingRuns(
+        task=task,
+        folder=folder,
+        launcher=launcher,
+        watcher=watcher or Watcher(),
+        conditions=conditions,
+        workspace=None if leftover is None else leftover.for_process,
+    )
+    run = runs.run
+    with replaced_runs(folder, MOST_TRAININGS, overwrite=overwrite), leftover or contextlib.nullcontext():
+        last = last_epoch(divergence)
+        first = run(0, last=with_second_epoch(last) if second_epoch else last)
         reference = str(first.trace)
         second = run(1, last=last, reference=reference, replays=True)
-        while second.report is None and trainings < MOST_TRAININGS:
+        while second.report is None and runs.count < MOST_TRAININGS:
             # A race between threads is more frequent if they switch more often, which changes nothing else.
-            second = run(trainings, hurried=True, last=last, reference=reference, replays=True)
+            second = run(runs.count, hurried=True, last=last, reference=reference, replays=True)
         if second.report is None:
-            return _did_not_happen_again(first, trainings, divergence)
+            return _did_not_happen_again(first, runs.count, divergence)
         number, third = second.report.interval, None
-        if trainings < MOST_TRAININGS and not _is_conclusive(second.report):
+        if runs.count < MOST_TRAININGS and not _is_conclusive(second.report):
             third = run(0, reference=reference, until=number, target=True, replays=True)
         report = None if third is None else third.report
         same_step = report is not None and report.interval == number
@@ -148,15 +114,7 @@ def diagnose(
     if leftover is not None:
         explanation = explanation.with_lines(leftover.original_line)
     evidence = (*explanation.evidence, *_other_epoch(explanation, divergence))
-    return replace(explanation, trainings=trainings, evidence=evidence)
-
-
-def _replaced(folder: Path, *, overwrite: bool) -> RunLock:
-    """Lock the folder of a diagnosis, and remove the runs of an earlier one."""
-    names = [str(number + 1) for number in range(MOST_TRAININGS)]
-    runs = [folder / name for name in names if os.path.lexists(folder / name / LEDGER_NAME)]
-    are_diagnosing = all(os.path.lexists(run / TRACE_NAME) for run in runs)
-    return lock_runs(folder, names, overwrite=overwrite or are_diagnosing)
+    return replace(explanation, trainings=runs.count, evidence=evidence)
 
 
 def _other_epoch(explanation: Explanation, recorded: Divergence | None) -> Iterator[str]:
@@ -167,7 +125,7 @@ def _other_epoch(explanation: Explanation, recorded: Divergence | None) -> Itera
         yield f"the point of divergence varies: the recorded runs diverged {recorded.place()}"
 
 
-def _did_not_happen_again(first: _DiagnosingRun, trainings: int, recorded: Divergence | None) -> Explanation:
+def _did_not_happen_again(first: DiagnosingRun, trainings: int, recorded: Divergence | None) -> Explanation:
     """Return what is known if no training diverged: an end by the clock, or what runs in parallel."""
     ended = recorded_end_by_clock(read_trace(first.trace), recorded)
     if ended is not None:
@@ -191,27 +149,17 @@ def _did_not_happen_again(first: _DiagnosingRun, trainings: int, recorded: Diver
     )
 
 
-def _last_epoch(divergence: Divergence | None) -> dict[str, int] | None:
+def last_epoch(divergence: Divergence | None) -> dict[str, int] | None:
+    """Return fit and epoch after which no training has to continue; None for its end."""
     # A divergence after a fit's last epoch (in `on_train_end`) shows only if the training continues.
     if divergence is None or divergence.fit is None or divergence.kind == "end":
         return None
     return {"fit": divergence.fit, "epoch": divergence.epoch or 0}
 
 
-def _ended(outcome: Outcome, folder: Path) -> _DiagnosingRun:
-    if outcome.code in (DIVERGED, TARGET_REACHED):
-        return _DiagnosingRun(folder=folder, report=_report(folder / DIVERGENCE_NAME))
-    raise_for_outcome(outcome, folder, name="a diagnosing run")
-    if not (folder / TRACE_NAME).exists():
-        raise LaunchError(f"a diagnosing run left no trace in {folder}")
-    return _DiagnosingRun(folder=folder, report=None)
-
-
-def _report(path: Path) -> DivergenceReport | None:
-    if not os.path.lexists(path):
-        return None
-    with open_regular_file(path, what="report") as file:
-        return DivergenceReport.from_dict(json.load(file))
+def with_second_epoch(last: dict[str, int] | None) -> dict[str, int] | None:
+    """Return fit and epoch after which a training shows whether its epochs differ; None for its end."""
+    return None if last is None else {**last, "epoch": max(last["epoch"], 1)}
 
 
 def _is_conclusive(report: DivergenceReport) -> bool:

@@ -2,6 +2,7 @@
 
     python tests/planted/score.py                      all of them; exit code 1 below the bars
     python tests/planted/score.py hash clean/uuid      those whose names start with these
+    python tests/planted/score.py --try-fix hash       also try each fix, with two more trainings
 
 `NAME.json` next to each script `SOURCE/NAME.py` holds the expected result: `{"cause", "place", "why"}` with
 optional `file`, `fix` and `also`, or `{"clean": true, "why"}`. Each script runs in a copy of its folder.
@@ -34,12 +35,13 @@ sys.path.insert(0, str(HERE.parent))
 from forkserver import ForkServerPool  # noqa: E402
 
 CAUSE_BAR, PLACE_BAR, FIX_BAR = 0.95, 0.85, 0.9
+APPLICABLE_BAR, VERIFIED_BAR = 0.75, 0.9
 
 # Options that ask for the cause; without them only the verdict is scored.
 EXPLAIN: tuple[str, ...] = ("--explain",)
 
-# Commands whose function of the same name starts processes.
-LAUNCHING = ("verify",) if not EXPLAIN else ("verify", "diagnose")
+# Functions that start processes, by the command whose module calls them.
+LAUNCHING = (("verify", "verify"), *((("diagnose", "diagnose"), ("diagnose", "try_fix")) if EXPLAIN else ()))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +108,21 @@ class Result:
         return self.found and place_is_right(self.divergence, self.case)
 
     @property
+    def trial(self) -> Mapping[str, Any]:
+        """The result of trying the fix, empty if it was not tried."""
+        return (self.divergence.get("diagnosis") or {}).get("fix_tried") or {}
+
+    @property
+    def fix_applicable(self) -> bool:
+        """Whether the fix is code that could be tried."""
+        return self.trial.get("result") not in (None, "not applicable", "not tried")
+
+    @property
+    def fix_verified(self) -> bool:
+        """Whether the runs with the fix agree; for a race, whether it was not seen again."""
+        return self.trial.get("result") in ("verified", "not seen again")
+
+    @property
     def fix_right(self) -> bool:
         """Whether the fix and the further sources are those that the case asks for, if it does."""
         diagnosis = self.divergence.get("diagnosis") or {}
@@ -155,19 +172,19 @@ def place_is_right(divergence: Mapping[str, Any], case: Case) -> bool:
 
 
 @contextlib.contextmanager
-def launcher() -> Iterator[Callable[[Case], Result]]:
+def launcher() -> Iterator[Callable[..., Result]]:
     """Yield a function that runs `keras-repro verify` on a case, in forked children."""
-    modules = [importlib.import_module(f"keras_repro.cli.commands.{name}") for name in LAUNCHING]
-    originals = [getattr(module, name) for module, name in zip(modules, LAUNCHING, strict=True)]
+    places = [(importlib.import_module(f"keras_repro.cli.commands.{m}"), name) for m, name in LAUNCHING]
+    originals = [getattr(module, name) for module, name in places]
     before = signal.getsignal(signal.SIGTERM)
     with ForkServerPool() as pool:
-        for module, name, original in zip(modules, LAUNCHING, originals, strict=True):
+        for (module, name), original in zip(places, originals, strict=True):
             setattr(module, name, partial(original, launcher=pool.launcher))
         try:
             yield _run
         finally:
             signal.signal(signal.SIGTERM, before)
-            for module, name, original in zip(modules, LAUNCHING, originals, strict=True):
+            for (module, name), original in zip(places, originals, strict=True):
                 setattr(module, name, original)
 
 
@@ -175,6 +192,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run the cases, print the table and the score, and return the exit code."""
     parser = argparse.ArgumentParser(prog="score.py", description="score the planted causes")
     parser.add_argument("names", nargs="*", help="SOURCE or SOURCE/NAME, or how they start (default: all)")
+    parser.add_argument("--try-fix", action="store_true", help="try each fix, with two more trainings")
     options = parser.parse_args(arguments)
     chosen = cases(options.names)
     if not chosen:
@@ -183,12 +201,12 @@ def main(arguments: Sequence[str]) -> int:
     results = []
     with launcher() as run:
         for case in chosen:
-            results.append(run(case))
+            results.append(run(case, try_fix=options.try_fix))
             print(_row(results[-1]), flush=True)
-    return _summary(results)
+    return _summary(results, tried=options.try_fix)
 
 
-def _run(case: Case) -> Result:
+def _run(case: Case, *, try_fix: bool = False) -> Result:
     from keras_repro.cli import main as cli
 
     began, before = time.monotonic(), os.getcwd()
@@ -200,7 +218,8 @@ def _run(case: Case) -> Result:
         os.chdir(copy)
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-                options = ["--runs", "2", *EXPLAIN, "--json", str(output)]
+                tried = () if not EXPLAIN else ("--try-fix",) if try_fix else ("--no-try-fix",)
+                options = ["--runs", "2", *EXPLAIN, *tried, "--json", str(output)]
                 code = cli.main(["verify", case.script.name, *options])
         finally:
             os.chdir(before)
@@ -235,10 +254,14 @@ def _row(result: Result) -> str:
         row += f"  <- named: {place_named}, {', '.join(str(n) for n in named if n)}"
     elif EXPLAIN and not case.clean and not result.fix_right:
         row += f"  <- fix: {result.divergence.get('fix')}"
+    if result.trial:
+        row += f"  {result.trial['result']}"
+        if not result.fix_verified:
+            row += f": {result.trial['reason']} <- {result.divergence.get('fix')}"
     return row
 
 
-def _summary(results: Sequence[Result]) -> int:
+def _summary(results: Sequence[Result], *, tried: bool = False) -> int:
     planted = [r for r in results if not r.case.clean]
     found = sum(r.found for r in planted)
     false_alarms = sum(not r.found for r in results if r.case.clean)
@@ -256,6 +279,15 @@ def _summary(results: Sequence[Result]) -> int:
         right = sum(r.fix_right for r in with_fix)
         print(f"fix right     {right}/{len(with_fix)} ({right / len(with_fix):.0%}, bar {FIX_BAR:.0%})")
         good &= right >= FIX_BAR * len(with_fix)
+    if tried and planted:
+        applicable = [r for r in planted if r.fix_applicable]
+        verified = sum(r.fix_verified for r in applicable)
+        for name, right, of, bar in (
+            ("applicable fix", len(applicable), len(planted), APPLICABLE_BAR),
+            ("verified when tried", verified, len(applicable), VERIFIED_BAR),
+        ):
+            print(f"{name} {right}/{of} ({right / max(of, 1):.0%}, bar {bar:.0%})")
+            good &= right >= bar * of
     print(f"false alarms  {false_alarms}/{len(results) - len(planted)}")
     return 0 if good else 1
 

@@ -30,7 +30,8 @@ def explaining(
     def run(*arguments: object) -> tuple[Answer, dict[str, Any]]:
         output = Path("output.json")
         output.unlink(missing_ok=True)  # a command that fails leaves it as it was
-        answer = command(arguments[0], "--json", output, *arguments[1:])
+        tried = () if "--try-fix" in arguments else ("--no-try-fix",)
+        answer = command(arguments[0], "--json", output, *tried, *arguments[1:])
         return answer, json.loads(output.read_text()) if output.exists() else {}
 
     return run

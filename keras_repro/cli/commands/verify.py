@@ -58,6 +58,7 @@ def command(options: argparse.Namespace) -> int:
                 stop_early=not result.leftovers,
                 created=result.created,
                 seconds=result.outcomes[0].seconds,
+                tries_fix=options.try_fix,
             )
         except (LaunchError, RunFolderError) as error:  # The divergence itself is known all the same.
             fail(f"the cause was not found: {error}", getattr(error, "output", ""))

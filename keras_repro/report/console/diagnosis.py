@@ -8,7 +8,7 @@ from rich.console import Console
 
 from keras_repro.report.console.terminal import print_line, shown_path, styled
 from keras_repro.report.text import cut_end
-from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.explanation import Explanation, FurtherSource
 from keras_repro.utils.source_line import SourceLine
 
 _INDENT = 9
@@ -22,7 +22,7 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
         for detail in details:
             print_line(console, f"  - {detail}", "dim")
     for name, text in _summary(explanation):
-        if name in ("line", "also") and console.is_terminal:  # elsewhere it may be copied whole
+        if name in ("line", "also", "tried") and console.is_terminal:  # elsewhere it may be copied whole
             text = cut_end(text, console.width - _INDENT)
         console.print(styled((f"{name + ':':<{_INDENT}}", "bold"), (text, "")), soft_wrap=True)
 
@@ -31,12 +31,20 @@ def _summary(explanation: Explanation) -> Iterator[tuple[str, str]]:
     cause = explanation.cause
     yield "where", explanation.place or "not found"
     yield "what", _what(explanation) or "not found"
+    also = [("also", _further(f, explanation)) for f in explanation.also]
+    yield from also[1:]  # the last five lines are the answer
     yield "cause", f"{cause}: {explanation.sentence}" if explanation.sentence else cause
     yield "line", _line(explanation.source) if explanation.source else "not found"
     yield "fix", explanation.fix or "none known"
-    for further in explanation.also:
-        same = further.fix is None or further.fix == explanation.fix
-        yield "also", _line(further.source) + ("" if same else f" (fix: {further.fix})")
+    yield from also[:1]
+    tried = explanation.fix_tried
+    if tried is not None and tried.result != "not applicable":
+        yield "tried", tried.in_words
+
+
+def _further(further: FurtherSource, explanation: Explanation) -> str:
+    same = further.fix is None or further.fix == explanation.fix
+    return _line(further.source) + ("" if same else f" (fix: {further.fix})")
 
 
 def _what(explanation: Explanation) -> str:

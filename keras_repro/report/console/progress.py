@@ -123,7 +123,7 @@ class ProgressWatcher(LiveDisplay, Watcher):
         else:
             return ""
         seconds = max(0.0, whole_run - taken) + whole_run * (self._runs - number - 1)
-        return f"about {_duration(seconds)} left"
+        return f"about {duration(seconds)} left"
 
 
 class DiagnosisWatcher(ProgressWatcher):
@@ -133,19 +133,33 @@ class DiagnosisWatcher(ProgressWatcher):
         console: where to print.
         most: the largest number of trainings.
         known_seconds: seconds of a recorded run, from which the first estimate is made; None if unknown.
+        purpose: what the trainings are for.
     """
 
     _title = "training"
 
-    def __init__(self, console: Console, most: int, known_seconds: float | None = None) -> None:
+    def __init__(
+        self,
+        console: Console,
+        most: int,
+        known_seconds: float | None = None,
+        *,
+        purpose: str = "diagnosing",
+    ) -> None:
         super().__init__(console, most)
-        self._known_seconds = known_seconds
+        self._known_seconds, self._purpose = known_seconds, purpose
+
+    @property
+    def seconds(self) -> float | None:
+        """How long a training takes, in seconds, as far as that is known."""
+        return self._expected_seconds()
 
     def on_start(self, number: int, ledger: Path) -> None:
         """Print how long a training takes, as far as that is known, and add its live line."""
         expected = self._expected_seconds()
-        estimate = "" if expected is None else f", about {_duration(expected)}"
-        print_line(self._console, f"diagnosing: training {number + 1} of at most {self._runs}{estimate}")
+        estimate = "" if expected is None else f", about {duration(expected)}"
+        most = f"of {'at most ' if self._purpose == 'diagnosing' else ''}{self._runs}"
+        print_line(self._console, f"{self._purpose}: training {number + 1} {most}{estimate}")
         super().on_start(number, ledger)
 
     def on_end(self, number: int, outcome: Outcome) -> None:
@@ -158,7 +172,8 @@ class DiagnosisWatcher(ProgressWatcher):
         return self._known_seconds if expected is None else expected
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Return seconds as text: `"2 min 5 s"`."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

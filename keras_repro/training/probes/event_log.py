@@ -63,7 +63,7 @@ class EventLog:
         folder: the run folder, which gets the trace.
         reference: path of the trace to compare with, or None.
         until: number of the checked event to exit at, or None.
-        last: `fit` and `epoch` after whose record to exit, or None.
+        last: `fit` and `epoch` after whose record to exit, at the latest after the fit; or None.
         replays: whether a step that differs is replayed.
         target: whether to collect the evidence at `until` even if nothing differs.
 
@@ -234,7 +234,9 @@ class EventLog:
     def _is_last(self, event: CheckedEvent) -> bool:
         if self._last is None or not isinstance(event, RecordEvent):
             return False
-        return event.position == f"epoch {self._last['fit']} {self._last['epoch']}"
+        # A fit may end before the epoch.
+        fit = self._last["fit"]
+        return event.position in (f"epoch {fit} {self._last['epoch']}", f"end {fit}")
 
     def _report(
         self,

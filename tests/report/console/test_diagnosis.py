@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 
 from keras_repro.report.console.diagnosis import print_explanation
 from keras_repro.report.console.terminal import make_console
 from keras_repro.root_cause.explanation import Explanation, FurtherSource
+from keras_repro.root_cause.fix_trial import FixTrial
 from keras_repro.utils.source_line import SourceLine
 
 SEED = "keras.utils.set_random_seed(42)  # first of all"
@@ -65,6 +67,20 @@ def test_answer_fits_the_last_five_rows_of_a_terminal(monkeypatch: pytest.Monkey
     assert all(len(row) <= 80 for row in rows)
     assert [row.partition(":")[0] for row in rows] == ["what", "cause", "line", "fix", "also"]
     assert rows[2] == f"line:    /w/train.py:4: {MODEL}"[:77] + "..."
+
+
+def test_trial_of_the_fix_is_the_last_row_of_five(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    place = "fit 1, epoch 1, before the first step"
+    verified = FixTrial(result="verified", reason=f"two runs with it agree up to {place}", trainings=2)
+    also = (*WEIGHTS.also, *WEIGHTS.also)
+    rows = printed(replace(WEIGHTS, fix_tried=verified, also=also), Terminal())
+    assert all(len(row) <= 80 for row in rows[-5:])
+    assert [row.partition(":")[0] for row in rows[-6:]] == ["also", "cause", "line", "fix", "also", "tried"]
+    assert rows[-1] == f"tried:   verified: two runs with it agree up to {place}"[:77] + "..."
+    in_words = FixTrial(result="not applicable", reason="the fix is not a change of code")
+    assert printed(replace(WEIGHTS, fix_tried=in_words)) == printed(WEIGHTS)
 
 
 def test_further_source_has_its_own_fix() -> None:
