@@ -24,6 +24,7 @@ from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.fix_trial import FixTrial
 from keras_repro.root_cause.lost_randomness import lost_randomness
 from keras_repro.root_cause.repeated_seed import repeated_seed
+from keras_repro.root_cause.rules.input_data import SEED_EACH_ELEMENT
 from keras_repro.source_code.fix_edit import placed_call
 from keras_repro.source_code.fixed_files import FixedFiles
 from keras_repro.source_code.nondeterminism import reads_clock
@@ -43,12 +44,6 @@ _RUNS, _RUNS_OF_A_RACE = 2, 5
 
 _PREFIX = "fixed-"
 _ONE_GENERATOR = "make a generator with a seed once, before the training, and draw from it in this line"
-# Under a seed of the process, random operations in a map repeat in each epoch.
-_SEED_EACH_ELEMENT = (
-    "draw by tf.random.stateless_* with another seed for each element and epoch, for example from "
-    "tf.data.Dataset.random(seed=42, rerandomize_each_iteration=True), zipped to the data"
-)
-
 # What a framework does with any seed is no fault of the fix, but has to be said.
 _SAME_REGIONS = "with any seed, TensorFlow draws the regions of fractional pooling alike in each step"
 _SAME_ORDER = (
@@ -105,7 +100,7 @@ def try_fix(
             tried = FixTrial(result="failed" if runs.count else "not tried", reason=_reason(error))
     if tried.result == "refused":
         is_global = placed_call(explanation.fix or "") is not None
-        explanation = replace(explanation, fix=_SEED_EACH_ELEMENT if is_global else _ONE_GENERATOR)
+        explanation = replace(explanation, fix=SEED_EACH_ELEMENT if is_global else _ONE_GENERATOR)
     return replace(explanation, fix_tried=replace(tried, trainings=runs.count))
 
 

@@ -93,7 +93,7 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
         sentence,
         source=source,
         evidence=evidence,
-        fix=_pipeline_fix(evidence, source),
+        fix=_pipeline_fix(evidence, source, epochs=_epochs(case)),
         subject=f"{different} of the batch",
     )
 
@@ -230,10 +230,22 @@ def _riskiest_stage(case: DiagnosisCase, change: str) -> tuple[SourceLine | None
     return source, risk
 
 
+# Under any seed of the process or of the operation, a random operation in a map repeats in each epoch.
+SEED_EACH_ELEMENT = (
+    "draw by tf.random.stateless_* with another seed for each element and epoch, for example from "
+    "tf.data.Dataset.random(seed=42, rerandomize_each_iteration=True), zipped to the data"
+)
 _ONE_AFTER_ANOTHER = "leave out num_parallel_calls, or draw by tf.random.stateless_* by the element's number"
 
 
-def _pipeline_fix(evidence: Sequence[str], source: SourceLine | None) -> str | None:
+def _epochs(case: DiagnosisCase) -> int:
+    """Return the largest number of epochs of a fit."""
+    events = (event for interval in case.evidence.first for event in interval.context)
+    fits = (event.arguments for event in events if isinstance(event, FitEvent))
+    return max((int((arguments or {}).get("epochs", 1)) for arguments in fits), default=1)
+
+
+def _pipeline_fix(evidence: Sequence[str], source: SourceLine | None, *, epochs: int) -> str | None:
     text = "" if source is None else statement_text(source.file, source.line)
     fix = suggest_fix(text)
     races = any("workers" in e or "thread" in e for e in evidence)
@@ -242,6 +254,8 @@ def _pipeline_fix(evidence: Sequence[str], source: SourceLine | None) -> str | N
         return fix
     if races:
         return "make each sample from (seed, epoch, index) alone, or use workers=1"
+    if epochs > 1 and any("random operation" in e and "without a seed" in e for e in evidence):
+        return SEED_EACH_ELEMENT
     in_parallel = next((e for e in evidence if "random operation" in e and "in parallel" in e), None)
     if in_parallel is not None:
         seeds = f"  # with {SET_SEED} first of all" if "without a seed" in in_parallel else ""
