@@ -40,6 +40,9 @@ class Variables(Protocol):
     def is_graph_of_layers(self, value: Any) -> bool:
         """Return whether a value is a model whose `layers` are its structure."""
 
+    def is_graph_node(self, value: Any) -> bool:
+        """Return whether a value is a call in the graph of layers, which leads to the layers around it."""
+
     def raw_variable(self, variable: Any) -> Any:
         """Return the framework's variable of a variable of Keras, None while it has no value."""
 

@@ -30,6 +30,7 @@ class ValueClassifier:
         self._known: dict[type, str] = {}
         self.plain: set[type] = set(ProxyTypes)
         self._checks: list[tuple[str, Any]] = [
+            ("plain", backend.variables.is_graph_node),
             ("variable", lambda v: backend.variables.is_keras_variable(v) or isinstance(v, tf.Variable)),
             ("generator", lambda v: isinstance(v, SeedGenerator | tf.random.Generator)),
             # Any other mapping is an object or plain: its methods may run any code.

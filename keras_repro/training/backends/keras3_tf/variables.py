@@ -1,9 +1,9 @@
 """Variables and lookup tables of Keras 3 on TensorFlow: kinds, values and zero-copy reads.
 
-Private names checked with Keras 3.15 (`KerasSaveable`, `Functional`, `Sequential`, `_value`, those in
-`KERAS_LISTS`) and TensorFlow 2.21 (`TFE_Py_Execute`, `context.context()._handle`, `ResourceVariable`,
-`_trackable_children`; of a table `_value_shape`, `_empty_key`, `_deleted_key`). Nothing here draws from a
-generator, starts the runtime, or makes a variable.
+Private names checked with Keras 3.10 to 3.15 (`KerasSaveable`, `Functional`, `Sequential`, `Node`, `_value`,
+those in `KERAS_LISTS`) and TensorFlow 2.16 to 2.21 (`TFE_Py_Execute`, `context.context()._handle`,
+`ResourceVariable`, `_trackable_children`; of a table `_value_shape`, `_empty_key`, `_deleted_key`). Nothing
+here draws from a generator, starts the runtime, or makes a variable.
 """
 
 from __future__ import annotations
@@ -85,6 +85,13 @@ def is_graph_of_layers(value: Any) -> bool:
     from keras.src.models.sequential import Sequential
 
     return isinstance(value, Functional | Sequential)
+
+
+def is_graph_node(value: Any) -> bool:
+    """Return whether a value is a node of the graph of layers: it leads to the layers around it."""
+    from keras.src.ops.node import Node
+
+    return isinstance(value, Node)
 
 
 def raw_variable(variable: Any) -> Any:
