@@ -29,6 +29,7 @@ from keras_repro.comparison.notes import (
     coverage_text,
     latent_notes,
     limit_notes,
+    order_notes,
 )
 from keras_repro.comparison.record_diff import difference, ending_text, incomparable_headers
 from keras_repro.comparison.result import Comparison, Verdict
@@ -104,6 +105,7 @@ def compare_ledgers(
                 [
                     *(n for f in ledgers for n in f.notes),
                     *(n for p in pairs for n in p.notes),
+                    *order_notes(ledgers),
                     *copy_notes(ledgers),
                     *_notes_on_all(ledgers, pairs, pairs[worst], same_script=same_script),
                 ]

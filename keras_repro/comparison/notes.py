@@ -16,6 +16,11 @@ HASH_SEEDS_DIFFER = (
     "hash() is the cause"
 )
 
+SEED_WITHOUT_EFFECT = (
+    "the seed does not reach the data order in this Keras: fit shuffles arrays alike under every seed, and "
+    "runs with other seeds vary less; kr.ReproducibleTrainer orders by its seed"
+)
+
 OUTSIDE_MODELS = "trained by hand"
 """Start of the names of variables that a custom training loop trains and no model contains."""
 
@@ -62,6 +67,12 @@ def limit_notes(a: Record, b: Record) -> Iterator[str]:
                 yield "a forked process trained too: not recorded"
             elif isinstance(started := record.extra.get("processes"), int) and started > 0:
                 yield f"the script started processes of its own ({started}): a training there is not recorded"
+
+
+def order_notes(ledgers: Sequence[LedgerReader]) -> Iterator[str]:
+    """Yield a note if a run's Keras shuffles arrays in the same order under every seed."""
+    if any(f.last is not None and f.last.extra.get("seed_reaches_order") is False for f in ledgers):
+        yield SEED_WITHOUT_EFFECT
 
 
 def copy_notes(ledgers: Sequence[LedgerReader]) -> Iterator[str]:

@@ -10,7 +10,8 @@ first asks for it (as a model's `compile` does). A variable's present value ther
 `settled` compares it with the value before that moment.
 
 Times and private names checked with TensorFlow 2.21: the modules below, and of the context `_context`,
-`_initialized`, `_physical_devices` and those in `_OPTIONS`. `training.backends` holds all others.
+`_initialized`, `_physical_devices` and those in `_OPTIONS`; with Keras 3.10 to 3.15: `ArrayDataAdapter`.
+`training.backends` holds all others.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import itertools
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -75,6 +77,32 @@ def start_tensorflow() -> None:
         import tensorflow as tf
 
         tf.config.list_logical_devices()
+
+
+def seed_reaches_order() -> bool:
+    """Return whether `fit` of the installed Keras shuffles arrays in another order under another seed.
+
+    Imports Keras. Two graphs with seeds of their own are tried: the seeds and generators of this process stay
+    as they are.
+    """
+    import numpy as np
+    import tensorflow as tf
+    from keras.src.trainers.data_adapters.array_data_adapter import ArrayDataAdapter
+
+    samples = np.arange(16.0, dtype="float32")
+
+    def order(seed: int) -> list[float]:
+        def only_batch() -> Any:
+            tf.compat.v1.set_random_seed(seed)  # of this graph alone
+            adapter = ArrayDataAdapter(samples, samples, batch_size=len(samples), shuffle=True)
+            return adapter.get_tf_dataset().get_single_element()[0]
+
+        with warnings.catch_warnings(action="ignore"), tf.device("CPU:0"):  # TensorFlow warns of such a seed
+            batch = tf.function(only_batch, autograph=False).get_concrete_function()()
+        shuffled: list[float] = batch.numpy().tolist()
+        return shuffled
+
+    return order(1) != order(2)
 
 
 def remember_environment() -> None:

@@ -49,6 +49,7 @@ RECORD: Kind = {
     "processes": int,
     "unobserved": int,
     "unsupported": [str],
+    "seed_reaches_order": bool,
     "error": str,
     "inputs": {"files": [{"root": str, "path": str, "bytes": int, "digest": str}], "unnamed": int},
 }

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import blake3
 
@@ -60,6 +60,11 @@ class CompletePrefix:
     size: int
 
 
+class _End(NamedTuple):
+    status: str
+    last: Record | None
+
+
 class LedgerReader(Closeable):
     """The reading side of a ledger, as `open_ledger` returns it.
 
@@ -89,7 +94,7 @@ class LedgerReader(Closeable):
             raise LedgerError(
                 f"cannot read {path}: its digests are {self.header['algorithm']!r}, not {ALGORITHM}"
             )
-        self._end: tuple[str, str, int] | None = None
+        self._end: _End | None = None
 
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the records after the header as plain dicts."""
@@ -136,15 +141,20 @@ class LedgerReader(Closeable):
     @property
     def status(self) -> str:
         """`"finished"`, `"stopped"`, or `"killed"` if the ledger ends without an end record."""
-        return self._ending()[0]
+        return self._ending().status
 
     @property
     def fingerprint(self) -> str | None:
         """The run's fingerprint, marked `-partial` unless it finished; None without a record."""
-        status, link, count = self._ending()
-        if count == 0:
+        end = self._ending()
+        if end.last is None:
             return None
-        return fingerprint(link, self.header["coverage"], partial=status != "finished")
+        return fingerprint(end.last.link, self.header["coverage"], partial=end.status != "finished")
+
+    @property
+    def last(self) -> Record | None:
+        """The last record of the chain, None if there is none."""
+        return self._ending().last
 
     @property
     def digest(self) -> str:
@@ -161,18 +171,17 @@ class LedgerReader(Closeable):
         if descriptor >= 0:
             os.close(descriptor)
 
-    def _ending(self) -> tuple[str, str, int]:
+    def _ending(self) -> _End:
         if self._end is None:
-            status, link, count = "killed", FIRST_LINK, 0
-            for record in self.typed_records():
-                link, count = record.link, count + 1
+            status, last = "killed", None
+            for last in self.typed_records():
                 status = "killed"
-                if record.kind in ENDS:
-                    status = str(record.extra.get("status", "finished"))
+                if last.kind in ENDS:
+                    status = str(last.extra.get("status", "finished"))
                 # A launched run ends with its process, not with the end of a fit.
-                if record.kind != "exit" and "r" in self.header["coverage"]:
+                if last.kind != "exit" and "r" in self.header["coverage"]:
                     status = "killed"
-            self._end = (status, link, count)
+            self._end = _End(status, last)
         return self._end
 
     def _lines(self) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from ledger_builders import training, write
 
+from keras_repro.comparison.notes import SEED_WITHOUT_EFFECT
 from keras_repro.errors import LaunchError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.workflows.verify import Verification
@@ -37,6 +38,27 @@ def test_seeded_script_is_identical(verified: Any) -> None:
     assert [o.code for o in verification.outcomes] == [0, 0, 0]
     assert verification.leftovers == ()
     assert verification.estimate is None
+
+
+def test_seed_without_effect_on_the_order_is_a_note(verified: Any, written: Any) -> None:
+    """As with a Keras that seeds its shuffle by the epoch; also if the runs diverge."""
+    order = (
+        "import tensorflow as tf\n"
+        "tf.random.shuffle = lambda x: tf.random.experimental.stateless_shuffle(x, [0, 0])\n"
+    )
+    seed = "import keras\nkeras.utils.set_random_seed(1)\n"
+    train = "from small import X, Y, build\nbuild().fit(X, Y, verbose=0)\n"
+    for lines, verdict, is_noted in (
+        (seed + order + train, "identical", True),
+        (order + train, "diverged", True),
+        (seed + train, "identical", False),
+        (seed + order + train.replace("(X, Y,", "(X, Y, shuffle=False,"), "identical", False),
+    ):
+        comparison = verified(written(lines), runs=2, overwrite=True).comparison
+        assert comparison.verdict == verdict
+        assert (SEED_WITHOUT_EFFECT in comparison.notes) is is_noted
+        # The attempt is no part of the record.
+        assert {r.fit for r in comparison.ledgers[0].typed_records()} == {0, None}
 
 
 @pytest.mark.parametrize(

@@ -29,9 +29,16 @@ def describe_fit(arguments: Mapping[str, Any]) -> dict[str, Any]:
     if steps:
         details["arguments"]["steps_requested"] = int(steps)
     is_seeded = backend.random_state.seeds_set()["tensorflow"] is not None
-    if is_seeded and data.get("order") == "keras" and chosen.get("shuffle", True):
+    if is_seeded and shuffles_arrays(details):
         details["frozen_shuffle"] = True
     return details
+
+
+def shuffles_arrays(details: Mapping[str, Any]) -> bool:
+    """Return whether Keras shuffles arrays in a fit, given what `describe_fit` returned."""
+    data, arguments = details.get("data", {}), details.get("arguments", {})
+    of_keras = data.get("kind") == "arrays" and data.get("order") == "keras"
+    return of_keras and bool(arguments.get("shuffle", True))
 
 
 def describe_inputs(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from typing import Any, cast
 import wrapt
 
 from keras_repro.determinism.seeds import derive
-from keras_repro.determinism.tf_runtime import remember_environment
+from keras_repro.determinism.tf_runtime import remember_environment, seed_reaches_order
 from keras_repro.errors import ReproError, ResumeError
 from keras_repro.processes.protocol import NOT_RESUMABLE, RECORDING_FAILED, Plan
 from keras_repro.provenance import input_files
@@ -51,6 +51,7 @@ class ScriptObserver:
         self._session: Any = None
         self._early_stop: Any = None
         self._script_ended = False
+        self._details: dict[str, Any] = {}  # of the last record
         self._script_resume: Any = None
         self._lock = RunLock(plan.folder, "launched")
         if plan.resume:
@@ -89,6 +90,11 @@ class ScriptObserver:
         self._script_ended = True
         if self._early_stop is not None:
             self._early_stop.disable()
+        # For `verify` and `diagnose`, in the run with which others are compared.
+        is_first = self._plan.redirect and self._plan.reference is None and os.getpid() == self._pid
+        if is_first and getattr(self._session, "shuffled", False):
+            with contextlib.suppress(Exception):  # the answer is only a note
+                self._details["seed_reaches_order"] = seed_reaches_order()
 
     def end(self, code: int, error: BaseException | None) -> int:
         """Write the last record.
@@ -126,7 +132,7 @@ class ScriptObserver:
     def _record_end(self, code: int, error: BaseException | None) -> str | None:
         session = self._open_session()
         session.unsupported = self._hooks.unsupported
-        details: dict[str, Any] = {"code": code, "processes": self._processes.count}
+        details = self._details | {"code": code, "processes": self._processes.count}
         if error is not None:
             details["error"] = type(error).__name__
         if code != 0 and self._event_log is not None:

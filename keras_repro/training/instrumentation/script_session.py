@@ -19,7 +19,7 @@ import numpy as np
 from keras_repro.ledger.schema import plain_number
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.description import output_digests
-from keras_repro.training.instrumentation.fit_arguments import describe_fit, describe_inputs
+from keras_repro.training.instrumentation.fit_arguments import describe_fit, describe_inputs, shuffles_arrays
 from keras_repro.training.instrumentation.present_state import (
     Digests,
     PresentState,
@@ -50,6 +50,7 @@ class ScriptSession:
     Attributes:
         run: the run.
         unsupported: the kinds of models that were trained and cannot be recorded.
+        shuffled: whether Keras has shuffled arrays in a fit.
     """
 
     def __init__(self, run: RunRecorder, initial: InitialValues, event_log: EventLog | None = None) -> None:
@@ -58,6 +59,7 @@ class ScriptSession:
         self._initial = initial
         self._event_log = event_log
         self._thread = threading.local()
+        self.shuffled = False
         self._results = {"evaluation": 0, "prediction": 0}
         self._loops: OrderedDict[int, TrainOnBatchLoop] = OrderedDict()
         self._loop_count = 0
@@ -167,6 +169,7 @@ class ScriptSession:
         self._forget_created(model)
         known = fit_details.get()
         details = dict(known) if known is not None else describe_fit(bound.arguments)
+        self.shuffled |= shuffles_arrays(details)
         order = details.pop("order", None)
         if order is not None:
             self._cover_order()

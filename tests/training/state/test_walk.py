@@ -28,7 +28,6 @@ from keras_repro.training.state import walk as state
 from keras_repro.training.state.digests import digests_of
 from keras_repro.training.state.walk import StateWalk, model_state
 
-
 # The same with every version: a run can be compared with one of another version.
 GOLDEN_NAMES = json.loads(Path(__file__).with_name("golden_names.json").read_text())
 
