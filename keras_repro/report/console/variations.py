@@ -76,7 +76,10 @@ def _verdict(result: Variations) -> tuple[str, str]:
     if not tried:
         return "no variation was run", "yellow"
     which = "the one variation that was" if tried == 1 else f"all {tried} variations that were"
-    return f"repeats under {which} tried, bit for bit", "bold green"
+    skipped = ", ".join(o.name for o in result.with_verdict("not tried"))
+    return f"repeats under {which} tried, bit for bit" + f"; not tried: {skipped}" * bool(
+        skipped
+    ), "bold green"
 
 
 def _distance(outcome: VariationOutcome) -> str:

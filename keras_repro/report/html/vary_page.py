@@ -70,10 +70,14 @@ def _verdict(repeat: VariationOutcome, by_verdict: Mapping[str, Sequence[str]]) 
         return heading, text, "diverged"
     also = f" and under {counted(len(repeats), 'variation')}" if repeats else ""
     text = f"Bit-identical under unchanged conditions{also}."
+    if untried := by_verdict.get("not tried"):
+        text += f" Not tried: {_listed(untried)}."
     if failed := by_verdict.get("could not run"):
         text += f" The script could not run under {_listed(failed)}."
         return "Reproducible where it could run", text, "incomparable"
-    return "Reproducible" if repeats else "Reproducible, nothing varied", text, "identical"
+    if not repeats:
+        return "Reproducible, nothing varied", text, "incomparable"
+    return "Reproducible", text, "identical"
 
 
 def _line(outcome: VariationOutcome, folder: str) -> dict[str, Any]:

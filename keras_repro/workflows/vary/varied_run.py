@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from keras_repro.comparison.compare import compare_all
 from keras_repro.comparison.result import Comparison
@@ -77,10 +78,8 @@ def judge_run(run: VariedRun, outcome: Outcome, baseline: Path) -> VariationOutc
     comparison = compare_all([baseline, ledger], same_script=True)
     result = replace(result, comparison=comparison)
     if comparison.verdict == "identical":
-        if variation is None or _took_effect(variation, comparison):
-            return result
-        reason = "the script sets it itself, or something overrides it: it is as in the baseline"
-        return replace(result, verdict="not tried", reason=reason)
+        reason = "" if variation is None else _why_without_effect(variation, comparison)
+        return replace(result, verdict="not tried", reason=reason) if reason else result
     divergence = comparison.divergence
     if divergence is None:
         return replace(result, verdict="differs", reason=str(comparison.reason))
@@ -106,12 +105,20 @@ def read_run_facts(ledger: LedgerReader) -> RunFacts:
     return RunFacts(header=ledger.header, jit=jit)
 
 
-def _took_effect(variation: Variation, comparison: Comparison) -> bool:
-    """Return whether the effective value differs from the baseline's, as far as ledgers record it."""
+def _why_without_effect(variation: Variation, comparison: Comparison) -> str:
+    """Return why a variation is not known to have taken effect; empty if it has, or no ledger records it."""
     if variation.achieved is None:
-        return True
+        return ""
     before, now = (variation.achieved(read_run_facts(ledger)) for ledger in comparison.ledgers)
-    return now is None or bool(now != before)
+    if not (_is_known(before) and _is_known(now)):
+        return "it is not known whether it took effect here: the value in effect could not be read"
+    if before == now:
+        return "the script sets it itself, or something overrides it: it is as in the baseline"
+    return ""
+
+
+def _is_known(value: Any) -> bool:
+    return all(map(_is_known, value)) if isinstance(value, tuple) else value is not None
 
 
 def _distance(comparison: Comparison) -> float | None:

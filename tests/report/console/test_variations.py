@@ -66,7 +66,9 @@ def test_last_line_is_the_verdict() -> None:
     def last(*outcomes: VariationOutcome) -> str:
         return printed(replace(ALL, outcomes=outcomes))[-1]
 
-    assert last(REPEATS, NOT_TRIED) == "repeats under the one variation that was tried, bit for bit"
+    assert last(REPEATS, NOT_TRIED) == (
+        "repeats under the one variation that was tried, bit for bit; not tried: cpu-count"
+    )
     assert last(REPEATS, REPEATS) == "repeats under all 2 variations that were tried, bit for bit"
     assert last(REPEATS, FAILED) == "some variations could not run; repeats under 1 of 2 variations"
     assert last(NOT_TRIED) == "no variation was run"

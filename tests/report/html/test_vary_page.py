@@ -107,6 +107,14 @@ def test_verdict_is_the_heading(
     assert ("intra-threads" in text) == (heading.startswith("Depends"))
 
 
+def test_what_was_not_tried_is_named_and_does_not_count(tmp_path: Path) -> None:
+    some = page(tmp_path, ALL[0], ALL[3]).read_text()
+    assert "under unchanged conditions and under 1 variation. Not tried: locale." in some
+    nothing = page(tmp_path, ALL[3]).read_text()
+    assert "<h1>Reproducible, nothing varied</h1>" in nothing
+    assert ('class="verdict identical"' in some, 'class="verdict identical"' in nothing) == (True, False)
+
+
 @pytest.mark.parametrize("width", [320, 390, 1280])
 def test_page_fits_the_screen_and_requests_nothing(browser: Any, tmp_path: Path, width: int) -> None:
     browser.open(page(tmp_path, *ALL), width=width)
