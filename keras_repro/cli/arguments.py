@@ -40,7 +40,10 @@ def parse(argv: list[str]) -> argparse.Namespace:
         options = parser.parse_args(argv[:end])
         options.arguments = argv[end + 1 :]
         return options
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.command == "compare":
+        _check_compare(options, commands["compare"])
+    return options
 
 
 def build_parsers() -> tuple[argparse.ArgumentParser, Mapping[str, argparse.ArgumentParser]]:
@@ -162,9 +165,17 @@ def _commands() -> dict[str, _Command]:
             epilog=_SCRIPT_EPILOG,
         ),
         "compare": _Command(
-            "show where two recorded runs diverge",
+            "show where two recorded runs, or two fits of one run, diverge",
             [
-                *two_runs,
+                ("a", {"metavar": "RUN"}),
+                ("b", {"metavar": "RUN", "nargs": "?"}),
+                _option(
+                    "--fits",
+                    "compare two fits of one RUN, by their numbers from 1",
+                    metavar="N",
+                    nargs=2,
+                    type=_within(1),
+                ),
                 _option(
                     "--noise",
                     "estimate seed noise from 3 or more runs with other seeds",
@@ -177,6 +188,7 @@ def _commands() -> dict[str, _Command]:
                 json_file,
                 force_file,
             ],
+            usage="keras-repro compare [OPTIONS] RUN (RUN | --fits N N)",
         ),
         "diagnose": _Command(
             "find out why two recorded runs diverge",
@@ -278,6 +290,16 @@ def _check_verify(options: argparse.Namespace) -> None:
         raise ReproError("--try-fix needs --explain, without --vary")
     options.runs = options.runs or _DEFAULT_RUNS
     options.jobs = options.jobs or 1
+
+
+def _check_compare(options: argparse.Namespace, parser: argparse.ArgumentParser) -> None:
+    """Refuse runs and options that do not fit together."""
+    if options.fits is None and options.b is None:
+        parser.error("the following arguments are required: RUN")
+    if options.fits is not None and options.b is not None:
+        raise ReproError("--fits compares two fits of one run: give one RUN")
+    if options.fits is not None and options.noise:
+        raise ReproError("--noise needs two runs: remove --fits")
 
 
 def _every(text: str) -> str | int:

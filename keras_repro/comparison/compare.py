@@ -98,7 +98,10 @@ def compare_ledgers(
         pairs[worst],
         ledgers=tuple(ledgers),
         runs=tuple(
-            {"ledger": str(f.path), "fingerprint": f.fingerprint, "status": f.status} for f in ledgers
+            {"ledger": str(f.path)}
+            | ({} if f.fit is None else {"fit": f.fit})
+            | {"fingerprint": f.fingerprint, "status": f.status}
+            for f in ledgers
         ),
         notes=tuple(
             dict.fromkeys(
@@ -180,7 +183,7 @@ class _Pair:
             self._add_equal(left, right)
         if not self.kinds - {"fit"}:
             return self._result("incomparable", reason="they have no record of a training in common")
-        partial = [str(f.path) for f in (a, b) if f.status != "finished"]
+        partial = [f.title for f in (a, b) if f.status != "finished"]
         if partial:
             self.notes.append(f"not finished: {', '.join(partial)}; equal as far as recorded")
         return self._result("identical")
@@ -203,13 +206,15 @@ class _Pair:
         longer, ended = (left, self.b) if right is None else (right, self.a)
         assert longer is not None
         if self.compared == 0:
-            return self._result("incomparable", reason=f"{ended.path} has no record in common with the other")
+            return self._result(
+                "incomparable", reason=f"{ended.title} has no record in common with the other"
+            )
         divergence = Divergence(
             kind=longer.kind,
             fit=longer.fit,
             epoch=longer.epoch,
             cause="unknown",
-            ended=f"the same until {context.where()}, then {ended.path} ends: {ending_text(ended)}",
+            ended=f"the same until {context.where()}, then {ended.title} ends: {ending_text(ended)}",
             epochs=context.epochs,
             fits=context.most_fits,
         )
@@ -231,7 +236,7 @@ class _Pair:
             reason=reason,
             runs=(),
             notes=tuple(dict.fromkeys(notes)),
-            covers=coverage_text(self.kinds, headers[0]["coverage"]),
+            covers=coverage_text(self.kinds, headers[0]["coverage"], fits=self.a.fit is not None),
             within=caps_text(headers[0]),
             compared=self.compared,
         )

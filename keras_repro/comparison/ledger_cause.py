@@ -13,6 +13,13 @@ from keras_repro.ledger.reader import LedgerReader
 from keras_repro.ledger.schema import Record, switches_in
 from keras_repro.utils.untrusted_json import as_mapping
 
+_SAME_MODEL = (
+    "both fits train the same model, which has changed in between; build and compile it before each fit"
+)
+_MOVED_ON = (
+    "the generators have moved on between the two fits; call keras.utils.set_random_seed before building "
+    "each model"
+)
 _FRAMEWORKS = {"tensorflow": "TensorFlow", "keras": "Keras"}
 
 
@@ -65,6 +72,17 @@ class CompareContext:
         return max(sum(r.get("kind") == "fit" for r in ledger.records()) for ledger in self._ledgers)
 
     @property
+    def of_one_run(self) -> bool:
+        """Whether two fits of one run are compared."""
+        return all(ledger.fit is not None for ledger in self._ledgers)
+
+    @property
+    def same_model(self) -> bool:
+        """Whether two fits of one run are compared that train the same model."""
+        models = [f.extra.get("models") for f in self.fits or ()]
+        return self.of_one_run and bool(models) and isinstance(models[0], list) and models[0] == models[1]
+
+    @property
     def epochs(self) -> int | None:
         """The requested number of epochs of the current fit; None if unknown."""
         arguments = as_mapping(self.fits[0].extra.get("arguments")) if self.fits else {}
@@ -101,6 +119,8 @@ def cause_of(divergence: Divergence, a: Record, b: Record, context: CompareConte
 def _cause_in_ledgers(
     divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None]:
+    if divergence.kind == "start" and context.same_model:
+        return "initial_weights", _SAME_MODEL
     if divergence.structure is not None:
         return "configuration", divergence.structure
     for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
@@ -186,6 +206,8 @@ def _at_the_start(
                 "the model was equal after an earlier fit: something outside of what is recorded has changed "
                 "its weights since",
             )
+        if context.of_one_run:
+            return "initial_weights", _seeding_advice(context.fits, seeded=_MOVED_ON)
         return "initial_weights", _seeding_advice(context.fits if divergence.index is None else (a, b))
     if divergence.section == "optimizer":
         return "configuration", "an optimizer's setting or state differs before the first step"

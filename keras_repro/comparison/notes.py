@@ -79,17 +79,18 @@ def copy_notes(ledgers: Sequence[LedgerReader]) -> Iterator[str]:
     """Yield notes on ledgers that are the same file or copies of it: comparing them shows nothing."""
     by_digest: dict[str, LedgerReader] = {}
     for ledger in ledgers:
-        first = by_digest.setdefault(ledger.digest, ledger)
+        first = by_digest.setdefault(ledger.identity, ledger)
         if first is not ledger:
             yield f"{first.path} and {ledger.path} are the same recorded run: nothing was repeated"
 
 
-def coverage_text(kinds: set[str], letters: str) -> str:
+def coverage_text(kinds: set[str], letters: str, *, fits: bool = False) -> str:
     """Return what a verdict covers, in words.
 
     Args:
         kinds: the kinds of the equal records that have a digest, and `OUTSIDE_MODELS`.
         letters: the coverage of both chains.
+        fits: whether two fits were compared, not two runs.
     """
     trained = kinds & {"epoch"}
     present = {
@@ -106,6 +107,8 @@ def coverage_text(kinds: set[str], letters: str) -> str:
     if not covered:
         return "nothing"
     text = " and ".join([", ".join(covered[:-1]), covered[-1]] if len(covered) > 1 else covered)
+    if fits:
+        return f"{text}; only these two fits were compared"
     if "r" not in letters:
         return f"{text}; what was computed outside fit was not recorded"
     if not missing:

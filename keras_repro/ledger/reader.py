@@ -37,6 +37,15 @@ def open_ledger(run: str | os.PathLike[str]) -> LedgerReader:
     Raises:
         LedgerError: there is no ledger, or its first line cannot be read.
     """
+    return LedgerReader(ledger_path(run))
+
+
+def ledger_path(run: str | os.PathLike[str]) -> Path:
+    """Return the path of the ledger of a run folder, or of a ledger.
+
+    Raises:
+        LedgerError: there is no ledger in the folder.
+    """
     path = redirected(run)
     if not os.path.lexists(path):
         path = Path(run)
@@ -44,7 +53,7 @@ def open_ledger(run: str | os.PathLike[str]) -> LedgerReader:
         path = path / LEDGER_NAME
         if os.access(path.parent, os.X_OK) and not os.path.lexists(path):
             raise LedgerError(f"{path.parent} holds no {LEDGER_NAME}: give a run folder or a ledger")
-    return LedgerReader(path)
+    return path
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,7 @@ class LedgerReader(Closeable):
 
     Attributes:
         path: the ledger's path.
+        fit: the number of the fit, from 0, if only this fit of the run is read; else None.
         header: the first line as a plain dict.
         notes: what was noticed while reading, such as an incomplete last line.
         complete: the complete part of the ledger, as far as the last pass has read.
@@ -79,6 +89,7 @@ class LedgerReader(Closeable):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.fit: int | None = None
         self.notes: list[str] = []
         self.complete = CompletePrefix(0, 0)
         with open_regular_file(path, what="ledger") as file:
@@ -96,11 +107,23 @@ class LedgerReader(Closeable):
             )
         self._end: _End | None = None
 
+    @property
+    def title(self) -> str:
+        """The run in words, for messages."""
+        return str(self.path)
+
+    @property
+    def identity(self) -> str:
+        """A text that is equal for copies of the same run."""
+        return self.digest
+
+    def number_in_file(self, fit: int) -> int:
+        """Return the number that a fit of these records has in the files of the run."""
+        return fit
+
     def records(self) -> Iterator[dict[str, Any]]:
         """Yield the records after the header as plain dicts."""
-        lines = self._lines()
-        next(lines, None)
-        yield from lines
+        return self._all_records()
 
     def typed_records(self) -> Iterator[Record]:
         """Yield the records of the chain, each link verified.
@@ -109,7 +132,7 @@ class LedgerReader(Closeable):
             LedgerError: a record is damaged, or a link does not match.
         """
         link = FIRST_LINK
-        for number, data in enumerate(self.records(), start=2):
+        for number, data in enumerate(self._all_records(), start=2):
             if data.get("kind") == "step":  # there may be many, and none is in the chain
                 continue
             try:
@@ -170,6 +193,11 @@ class LedgerReader(Closeable):
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def _all_records(self) -> Iterator[dict[str, Any]]:
+        lines = self._lines()
+        next(lines, None)
+        yield from lines
 
     def _ending(self) -> _End:
         if self._end is None:

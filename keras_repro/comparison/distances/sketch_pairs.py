@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from keras_repro.errors import LedgerError
@@ -66,11 +67,12 @@ class SketchedRun:
 
     def sketches(self, record: Record) -> SketchRecord | None:
         """Return the sketches of a record, None if there are none. Call it in the ledger's order."""
-        wanted = _order(record.kind, record.fit, record.epoch)
+        fit = self.ledger.number_in_file(record.fit or 0)
+        wanted = _order(record.kind, fit, record.epoch)
         while self._next is not None and _order_of(self._next.position) < wanted:
             self._next = next(self._sketches, None)
         sketches = self._next
-        if sketches is None or sketches.position != record.position:
+        if sketches is None or sketches.position != replace(record, fit=fit).position:
             return None
         if sketches.digest != record.sections["weights"]:
             place = position_text(record.kind, fit=record.fit, epoch=record.epoch)

@@ -85,8 +85,10 @@ def _print_identical(comparison: Comparison, console: Console) -> None:
         f"covers: {comparison.covers}. Note: identical runs do not rule out a rare race condition.",
     )
     over = f" over {comparison.within}" if comparison.within else ""
-    runs = len({ledger.digest for ledger in comparison.ledgers})
+    runs = len({ledger.identity for ledger in comparison.ledgers})
     what = f"{runs} runs, bit for bit" if runs > 1 else "one run compared with itself"
+    if comparison.ledgers[0].fit is not None:
+        what = "two fits of one run, bit for bit"
     fingerprint = comparison.runs[0]["fingerprint"]
     text = f"identical{over}: {what}{_versions(comparison.ledgers[0])}, fingerprint {fingerprint}"
     print_line(console, text, "bold green")
@@ -136,8 +138,8 @@ def _print_epochs(ledgers: Sequence[LedgerReader], console: Console) -> None:
     table.add_column("epoch", justify="right", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
-    for number in range(len(ledgers)):
-        table.add_column(f"run {number + 1}", no_wrap=True)
+    for number, ledger in enumerate(ledgers, start=1):
+        table.add_column(f"run {number}" if ledger.fit is None else f"fit {ledger.fit + 1}", no_wrap=True)
     shown = _shown(rows)
     for number, row in enumerate(rows):
         if number in shown:

@@ -54,10 +54,15 @@ def render_comparison(comparison: Comparison, distances: LayerDistances | None) 
     metrics = chosen_metrics(list(pair.metrics), _MOST_CHARTS)
     axis = curve_axis(pair.epochs, heat_map)
     environments = header_facts(pair.ledgers[0].header, pair.ledgers[1].header)
-    names = [ledger.path.resolve().parent.name for ledger in pair.ledgers]
+    names = [
+        ledger.path.resolve().parent.name if ledger.fit is None else f"fit {ledger.fit + 1}"
+        for ledger in pair.ledgers
+    ]
     digests = digest_lines(divergence, pair)
     tensors = 0 if divergence is None else len(divergence.tensors)
     heading = _HEADINGS[comparison.verdict]
+    if comparison.verdict == "diverged" and pair.ledgers[0].fit is not None:
+        heading = "The fits diverged"
     hidden_metrics = len(pair.metrics) - len(metrics)
     return render_html(
         "compare.html.j2",
