@@ -113,3 +113,34 @@ def test_process_exits_at_its_target(run: Run, target: bool) -> None:
     report = report_in(folder)
     assert (report.interval, report.diverged, report.event) == (1, False, begin(1, "b"))
     assert report.evidence == StateEvidence(draws_data=target)
+
+
+RECORDS = """
+import json, sys
+from pathlib import Path
+from keras_repro.storage.trace_file import RecordEvent
+from keras_repro.training.probes.event_log import EventLog
+
+folder, positions, last = json.loads(sys.argv[1])
+log = EventLog(Path(folder), last=last)
+for position in positions:
+    print(position, flush=True)
+    log.check(RecordEvent(position=position, record_kind=position.split()[0], tensors={}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("epoch", "positions"),
+    [
+        (0, ["fit 0", "end 0", "fit 1", "epoch 1 0"]),
+        (1, ["fit 0", "end 0", "fit 1", "epoch 1 0", "epoch 1 1"]),
+        (7, ["fit 0", "end 0", "fit 1", "epoch 1 0", "epoch 1 1", "end 1"]),  # it ends earlier
+    ],
+)
+def test_process_exits_after_its_last_epoch(tmp_path: Path, epoch: int, positions: list[str]) -> None:
+    given = ["fit 0", "end 0", "fit 1", "epoch 1 0", "epoch 1 1", "end 1", "exit"]
+    argument = json.dumps([str(tmp_path), given, {"fit": 1, "epoch": epoch}])
+    child = subprocess.run(
+        [sys.executable, "-c", RECORDS, argument], capture_output=True, text=True, check=False
+    )
+    assert (child.returncode, child.stdout.splitlines()) == (TARGET_REACHED, positions), child.stderr
