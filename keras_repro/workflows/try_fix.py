@@ -31,6 +31,7 @@ from keras_repro.source_code.nondeterminism import reads_clock
 from keras_repro.storage.divergence_report import DivergenceReport
 from keras_repro.storage.run_folder import TRACE_NAME
 from keras_repro.storage.trace_file import (
+    BatchEvent,
     Interval,
     LineEvent,
     StepEvent,
@@ -176,7 +177,8 @@ class _Trial:
         lost = lost_randomness(
             self._unfixed,
             fixed,
-            frozen_fits=frozen,
+            # A race makes epochs differ that repeat without it, which is no randomness of the script.
+            frozen_fits=_fits(fixed) if hurried else frozen,
             line_after=lambda at: self._line_after(at, workspace),
             with_lines=not reads_clock(source.code),
         )
@@ -214,6 +216,11 @@ def _frozen_fits(folder: Path) -> set[int]:
     """Return the numbers of the fits whose arrays Keras has shuffled under a seed."""
     records = open_ledger(folder).typed_records()
     return {r.fit or 0 for r in records if r.kind == "fit" and r.extra.get("frozen_shuffle")}
+
+
+def _fits(trace: Sequence[Interval]) -> set[int]:
+    events = (event for interval in trace for event in interval.context)
+    return {event.position.fit for event in events if isinstance(event, BatchEvent)}
 
 
 def _files(trace: Sequence[Interval]) -> set[str]:
