@@ -43,7 +43,8 @@ class Suspect:
         raced: whether threads reached it with the same values in another order.
         reads: name of the file of an earlier run that it reads, empty if it reads none.
         sets: those of its names that held sets whose order differs between processes.
-        seed_argument: a call in it that made a generator, and its parameter for a seed; else empty.
+        seed_argument: a call in it that makes a generator, and an argument that seeds it; else empty.
+        seeding: a call that seeds the object with the generator; else empty.
         count: how many lines had run when its values differed first, 0 if that is not known.
     """
 
@@ -54,6 +55,7 @@ class Suspect:
     reads: str = ""
     sets: tuple[str, ...] = ()
     seed_argument: tuple[str, ...] = ()
+    seeding: str = ""
     count: int = 0
 
     @property
@@ -171,25 +173,18 @@ def entropy_suspects(
     for difference in differences_of(differences, EntropyEvent):
         event = difference.event
         if event is not None and event.key not in cleared:
-            source = _made_by(event) or user_line(event.source.file, event.source.line)
-            suspects.setdefault(
-                source,
-                Suspect(
+            at = event.made or event.source
+            source = user_line(at.file, at.line)
+            known = suspects.get(source)
+            if known is None or not (known.seed_argument or known.seeding):
+                suspects[source] = Suspect(
                     source=source,
                     names=(ENTROPY,),
-                    interval=difference.interval,
-                    seed_argument=(event.call, event.parameter) if event.call else (),
-                ),
-            )
+                    interval=difference.interval if known is None else known.interval,
+                    seed_argument=(event.call, event.argument) if event.call else (),
+                    seeding=event.seeding,
+                )
     return list(suspects.values())
-
-
-def _made_by(event: EntropyEvent) -> SourceLine | None:
-    """Return the only line that made the object that holds a generator, None if that is not known."""
-    if not event.holder:
-        return None
-    code = SourceModel({event.source.file})
-    return code.only_statement(rf"^(self\.)?{re.escape(event.holder)}\s*=[^=]")
 
 
 def seeded_generators(first_trace: Sequence[Interval], second_trace: Sequence[Interval]) -> dict[str, int]:

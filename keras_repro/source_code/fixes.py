@@ -143,18 +143,34 @@ def without_argument(code: str, name: str) -> str | None:
     return None
 
 
-def with_seed_argument(code: str, call: str, parameter: str) -> str:
+def with_seed_argument(code: str, call: str, argument: str) -> str:
     """Return the line with a seed in a call, or advice if the line does not contain that call.
 
-    >>> with_seed_argument("points = Sobol(d=2)", "Sobol", "rng")
+    >>> with_seed_argument("points = Sobol(d=2)", "Sobol", "rng=42")
     'points = Sobol(d=2, rng=42)'
-    >>> with_seed_argument("study = create_study()", "TPESampler", "seed")
+    >>> with_seed_argument("study = create_study()", "TPESampler", "seed=42")
     'make its TPESampler with seed=42'
     """
-    changed = re.sub(rf"\b{parameter}\s*=\s*None\b", f"{parameter}=42", code)
+    name = argument.partition("=")[0]
+    changed = re.sub(rf"\b{name}\s*=\s*None\b", argument, code)
     if changed == code:
-        changed = _with_argument(code, f"{parameter}=42", rf"\b{re.escape(call)}\(")
-    return changed if changed != code else f"make its {call} with {parameter}=42"
+        changed = _with_argument(code, argument, rf"\b{re.escape(call)}\(")
+    return changed if changed != code else f"make its {call} with {argument}"
+
+
+def with_seeding(code: str, seeding: str) -> str:
+    """Return the line that makes an object with a call that seeds it; for another line, that call alone.
+
+    >>> with_seeding("env = make('Maze')", "env.reset(seed=42)")
+    "env = make('Maze'); env.reset(seed=42)"
+    >>> with_seeding("state = env.reset()", "env.reset(seed=42)")
+    'env.reset(seed=42)  # once, before this line'
+    """
+    seeded = seeding.partition("(")[0].rpartition(".")[0]
+    names = [seeded.rsplit(".", n)[0] for n in range(seeded.count(".") + 1)]
+    makes = any(re.match(rf"{re.escape(name)}\s*=[^=]", code) for name in names)
+    is_whole = not code.endswith("...")
+    return f"{code}; {seeding}" if makes and is_whole else f"{seeding}  # once, before this line"
 
 
 def with_seed(code: str) -> str | None:

@@ -241,16 +241,18 @@ class EntropyEvent(TraceEvent, tag="entropy", identity=("source",), compared=("d
 
     Attributes:
         digest: of what it got.
-        call: the library's function or class that made the generator and takes a seed, or empty.
-        parameter: its parameter for a seed.
-        holder: name of the user's object that holds the generator, if it was made earlier; else empty.
+        call: the library's function or class that takes a seed for the generator, or empty.
+        argument: the argument for it, such as `seed=42`.
+        seeding: a call that seeds the user's object with it, such as `env.reset(seed=42)`, or empty.
+        made: the line that made that object, if it was made earlier; else None.
     """
 
     source: SourceLine
     digest: str
     call: str = ""
-    parameter: str = ""
-    holder: str = ""
+    argument: str = ""
+    seeding: str = ""
+    made: SourceLine | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -41,6 +41,8 @@ def applicable_fix(case: DiagnosisCase, fix: str | None, source: SourceLine | No
             return _with_seed_first(case, fix, source)
         return _seeded_once(case, fix, source)
     code, place = placed
+    if not code.startswith(("keras.", "tf.")):
+        return fix  # the call of a library that the script has not made
     called = code.partition("(")[0].rpartition(".")[2]
     line = _first_line_that_calls(case, called)
     if line is not None and source is not None and _ran_before(case, source, line):

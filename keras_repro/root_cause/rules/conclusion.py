@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.applicable_fix import ONE_EACH, applicable_fix
 from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares
 from keras_repro.source_code.dataflow import SourceModel
-from keras_repro.source_code.fixes import suggest_fix, with_seed, with_seed_argument
+from keras_repro.source_code.fixes import suggest_fix, with_seed, with_seed_argument, with_seeding
 from keras_repro.source_code.nondeterminism import DRAW, SOURCE, makes_generator, nondeterminism_level
 from keras_repro.source_code.rewrite import rewritten
 from keras_repro.source_code.statements import statement_text
@@ -149,9 +150,12 @@ def _fix_for(case: DiagnosisCase, cause: str, source: SourceLine) -> str | None:
     """Return the fix for a line for which no rule had one: by its text first, then by its effect."""
     suspects = [s for s in case.suspects if s.source == source]
     draws = nondeterminism_level(source.code) == DRAW
-    argument = next((s.seed_argument for s in suspects if s.seed_argument), None)
-    if argument is not None:
-        return with_seed_argument(source.code, *argument)
+    for suspect in suspects:
+        if suspect.seed_argument:
+            call, argument = suspect.seed_argument
+            return _with_import(with_seed_argument(source.code, call, argument), argument, source)
+        if suspect.seeding:
+            return with_seeding(source.code, suspect.seeding)
     fix = _fix_in_statement(case, source, suspects) or (with_seed(source.code) if suspects else None)
     if fix is not None:
         return fix
@@ -172,6 +176,16 @@ def _fix_for(case: DiagnosisCase, cause: str, source: SourceLine) -> str | None:
         if "sorted(" in source.code:
             return "sort by a key that is the same in each run: the present key is not"
     return fix
+
+
+def _with_import(fix: str, argument: str, source: SourceLine) -> str:
+    """Return a fix with an import of the package whose class its argument names, if the file has none."""
+    package = re.search(r"=(\w+)\.", argument)
+    nodes = [node for _, node in SourceModel({source.file}).nodes()]
+    known = {(n.asname or n.name).partition(".")[0] for n in nodes if isinstance(n, ast.alias)}
+    if package is None or package[1] in known or argument not in fix:
+        return fix
+    return f"{fix}  # with import {'numpy as np' if package[1] == 'np' else package[1]} first of all"
 
 
 def _fix_in_statement(case: DiagnosisCase, source: SourceLine, suspects: list[Suspect]) -> str | None:

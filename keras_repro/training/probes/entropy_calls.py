@@ -6,34 +6,49 @@ Other generators have a state to compare, and some ask for entropy without using
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
 import sys
 import tempfile
 import threading
-import types
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import wrapt
 import xxhash
 
-from keras_repro.source_code.call_site import frames_from, site_of_frame
+from keras_repro.source_code.call_site import frames_from, site_of_frame, source_line
 from keras_repro.source_code.ownership import is_users_file
+from keras_repro.source_code.seeded_objects import SeedWay, seed_way, shared_seed_way
 from keras_repro.storage.trace_file import EntropyEvent
 from keras_repro.utils.source_line import SourceLine
 
 _MAX_PER_LINE = 16
-_MAX_DEPTH = 3  # of objects in a user's object
 
-_SEED_PARAMETERS = ("seed", "random_state", "rng", "random_seed")
+_MAX_LIBRARY_GENERATORS = 8
+_BIT_GENERATORS = ("MT19937", "PCG64", "PCG64DXSM", "Philox", "SFC64")
 _TEMPORARY_FILES = tempfile.__file__
 
 
+@dataclass
+class _LibraryGenerator:
+    """A generator without a seed that a library made when it was imported, for all its objects.
+
+    Attributes:
+        generator: the generator.
+        package: the library's top package.
+        state: its state when it was last looked at.
+    """
+
+    generator: Any
+    package: str
+    state: str
+
+
 class EntropyCalls:
-    """Report each call for the system's randomness by a line of the user's code.
+    """Report each line of the user's code that asks the system for randomness, perhaps through a library.
 
     Args:
         emit: receives an event for each call.
@@ -43,14 +58,34 @@ class EntropyCalls:
         self._emit = emit
         self._in_numpy = threading.local()
         self._counts: Counter[tuple[str, int]] = Counter()
+        self._of_libraries: list[_LibraryGenerator] = []
+        self._drawing: set[tuple[str, int]] = set()
 
     def watch(self) -> None:
         """Wrap `os.urandom`, which Python's own modules call, and what makes generators without a seed."""
         wrapt.wrap_function_wrapper(os, "urandom", self._ask)
         wrapt.wrap_function_wrapper(random, "_urandom", self._ask)  # used by SystemRandom, and so by secrets
         wrapt.wrap_function_wrapper(random.Random, "__init__", self._make_random)
+        wrapt.wrap_function_wrapper(random.Random, "seed", self._seed_random)
         wrapt.register_post_import_hook(self._watch_numpy, "numpy.random")
         wrapt.register_post_import_hook(self._exclude_numpy, "numpy.random.bit_generator")
+
+    def note_draws(self, frame: Any, line: int | None) -> None:
+        """Report a line that drew from a generator which a library made without a seed at its import.
+
+        Args:
+            frame: a frame of the user's code.
+            line: the first line of the statement that it ran, None for an import.
+        """
+        for kept in self._of_libraries:
+            before, kept.state = kept.state, _state(kept.generator)
+            if line is None or kept.state == before or (frame.f_code.co_filename, line) in self._drawing:
+                continue
+            self._drawing.add((frame.f_code.co_filename, line))
+            way = shared_seed_way(frame, line, kept.package)
+            self._emit_event(
+                source_line(frame.f_code.co_filename, line, frame.f_code.co_name), kept.state, way
+            )
 
     def _exclude_numpy(self, module: Any) -> None:
         def randbits(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -64,25 +99,39 @@ class EntropyCalls:
             module.randbits = wrapt.FunctionWrapper(module.randbits, randbits)
 
     def _watch_numpy(self, module: Any) -> None:
-        def default_rng(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            generator = wrapped(*args, **kwargs)
-            if (args[0] if args else kwargs.get("seed")) is None:
-                self._report(repr(generator.bit_generator.state), sys._getframe(1))
-            return generator
+        for name in ("default_rng", "RandomState", *_BIT_GENERATORS):
+            self._watch_maker(module, name, "seed")
+        self._watch_maker(module, "SeedSequence", "entropy")
 
-        def random_state(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            generator = wrapped(*args, **kwargs)
-            if (args[0] if args else kwargs.get("seed")) is None:
-                self._report(repr(generator.get_state(legacy=False)["state"]), sys._getframe(1))
-            return generator
+    def _watch_maker(self, module: Any, name: str, parameter: str) -> None:
+        """Wrap a function or class that makes a generator, and asks for entropy if it gets no seed."""
 
-        wrapt.wrap_function_wrapper(module, "default_rng", default_rng)
-        wrapt.wrap_function_wrapper(module, "RandomState", random_state)
+        def make(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+            made = wrapped(*args, **kwargs)
+            if (args[0] if args else kwargs.get(parameter)) is None:
+                self._made(made, sys._getframe(1))
+            return made
+
+        wrapt.wrap_function_wrapper(module, name, make)
 
     def _make_random(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
         wrapped(*args, **kwargs)
         if not args and not kwargs and type(instance) is random.Random:
-            self._report(repr(instance.getstate()), sys._getframe(1))
+            self._made(instance, sys._getframe(1))
+
+    def _seed_random(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
+        wrapped(*args, **kwargs)
+        if (args[0] if args else kwargs.get("a")) is not None:
+            self._of_libraries = [kept for kept in self._of_libraries if kept.generator is not instance]
+
+    def _made(self, generator: Any, frame: Any) -> None:
+        state = _state(generator)
+        self._report(state, frame)
+        # A `RandomState` may get a seed later, which cannot be observed.
+        can_be_kept = type(generator).__name__ in ("Random", "Generator")
+        if can_be_kept and _is_importing(frame) and len(self._of_libraries) < _MAX_LIBRARY_GENERATORS:
+            package = str(frame.f_globals.get("__name__")).partition(".")[0]
+            self._of_libraries.append(_LibraryGenerator(generator, package, state))
 
     def _ask(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         value = wrapped(*args, **kwargs)
@@ -94,10 +143,32 @@ class EntropyCalls:
         line = _asking_line(frame)
         if line is not None and self._counts[line.file, line.line] < _MAX_PER_LINE:
             self._counts[line.file, line.line] += 1
-            call, parameter, holder = _seed_parameter(frame)
-            digest = xxhash.xxh3_64_hexdigest(value.encode())
-            event = EntropyEvent(source=line, digest=digest, call=call, parameter=parameter, holder=holder)
-            self._emit(event)
+            self._emit_event(line, value, seed_way(frame))
+
+    def _emit_event(self, line: SourceLine, value: str, way: SeedWay) -> None:
+        digest = xxhash.xxh3_64_hexdigest(value.encode())
+        self._emit(EntropyEvent(source=line, digest=digest, **vars(way)))
+
+
+def _state(generator: Any) -> str:
+    """Return the state of a generator, of a bit generator, or of what one is made from."""
+    if isinstance(generator, random.Random):
+        return repr(generator.getstate())
+    kind = type(generator).__name__
+    if kind == "RandomState":
+        return repr(generator.get_state(legacy=False)["state"])
+    if kind == "SeedSequence":
+        return repr(generator.entropy)
+    return repr(getattr(generator, "bit_generator", generator).state)
+
+
+def _is_importing(frame: Any) -> bool:
+    """Return whether a frame runs while the module of a library is imported by a line of the user's."""
+    for caller in frames_from(frame):
+        file = caller.f_code.co_filename
+        if file.startswith("<frozen importlib") or is_users_file(file):
+            return not is_users_file(file)
+    return False
 
 
 def _asking_line(frame: Any) -> SourceLine | None:
@@ -112,56 +183,3 @@ def _asking_line(frame: Any) -> SourceLine | None:
         if is_users_file(file):
             return site_of_frame(caller)
     return None
-
-
-def _seed_parameter(frame: Any) -> tuple[str, str, str]:
-    """Return the call that made a generator, its parameter for a seed, and the name of its holder.
-
-    Each is empty if there is none. The holder is an object of the user's that was made earlier.
-    """
-    call = parameter = ""
-    holders: list[Any] = []
-    for caller in frames_from(frame):
-        code = caller.f_code
-        if is_users_file(code.co_filename):
-            break
-        owner = caller.f_locals.get("self")
-        holders += [] if owner is None else [owner]
-        names = code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-        seed = next((name for name in _SEED_PARAMETERS if name in names), "")
-        if seed:  # the outermost call is the user's own
-            parameter = seed
-            call = code.co_name if owner is None or code.co_name != "__init__" else type(owner).__name__
-    holder = _holder(frame, holders[0]) if holders and not call else ""
-    if holder:
-        made = ((type(h).__name__, name) for h in holders for name in _parameters_for_seeds(type(h)))
-        call, parameter = next(made, ("", ""))
-    return call, parameter, holder
-
-
-def _holder(frame: Any, generators_owner: Any) -> str:
-    """Return the name by which the outermost line of the user's knows the object that holds a generator."""
-    found = ""
-    for caller in frames_from(frame):
-        code = caller.f_code
-        if is_users_file(code.co_filename):
-            values = {**caller.f_globals, **caller.f_locals}
-            names = (*code.co_names, *code.co_varnames)
-            found = next((n for n in names if n in values and _holds(values[n], generators_owner)), found)
-    return found
-
-
-def _holds(value: Any, wanted: Any, depth: int = 0) -> bool:
-    if value is wanted:
-        return True
-    attributes = getattr(value, "__dict__", None)
-    if depth == _MAX_DEPTH or type(attributes) is not dict or isinstance(value, type | types.ModuleType):
-        return False
-    return any(_holds(inner, wanted, depth + 1) for inner in list(attributes.values()))
-
-
-def _parameters_for_seeds(kind: type) -> list[str]:
-    constructor: Any = kind.__dict__.get("__init__")
-    code = None if constructor is None else getattr(inspect.unwrap(constructor), "__code__", None)
-    names = () if code is None else code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
-    return [name for name in _SEED_PARAMETERS if name in names]

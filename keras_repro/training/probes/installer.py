@@ -44,7 +44,9 @@ def watching_lines(log: EventLog) -> Iterator[None]:
         CustomLoopProbe(log).install()
 
     log.sites.watch_threads()
-    EntropyCalls(log.note).watch()
+    entropy = EntropyCalls(log.note)
+    entropy.watch()
+    log.lines.after_line = entropy.note_draws
     log.files.install()
     wrapt.register_post_import_hook(lambda _: log.sites.watch_pipelines(), "tensorflow")
     wrapt.register_post_import_hook(watch_keras, "keras")

@@ -12,9 +12,8 @@ import contextlib
 import itertools
 import sys
 import threading
-import types
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +22,7 @@ import xxhash
 from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.source_code.call_site import user_frame
 from keras_repro.source_code.ownership import is_of_library, is_users_file
+from keras_repro.source_code.scope_values import static_attribute
 from keras_repro.source_code.statements import Statement, statements_of
 from keras_repro.storage.trace_file import LineEvent, ThreadLineEvent
 from keras_repro.training.probes.distinct_values import DistinctValues
@@ -36,9 +36,15 @@ _ALL_RUNS = 64  # runs of a line that are all recorded; later ones are sampled
 
 
 class LineTracer:
-    """Collect a digest for each name in each line of the user's code that runs."""
+    """Collect a digest for each name in each line of the user's code that runs.
+
+    Attributes:
+        after_line: called with a frame of the main thread and the first line of the statement that it ran;
+            with None for an import.
+    """
 
     def __init__(self) -> None:
+        self.after_line: Callable[[Any, int | None], None] = lambda frame, line: None
         self._lines: dict[tuple[str, int], _Line] = {}
         self._thread_lines: dict[tuple[str, int], _ThreadLine] = {}
         self._values = DistinctValues()
@@ -111,6 +117,8 @@ class LineTracer:
                     self._values.add((frame.f_code.co_filename, statement.line), name, self, digest)
                     self._count += 1
                     line.record(self._count)
+        if frame is not None and statement is not None:
+            self.after_line(frame, statement.line)
 
     def _draws(self) -> Iterator[tuple[str, bytes]]:
         """Yield the process's generators that were drawn from since the last call, with their new states."""
@@ -148,6 +156,7 @@ class LineTracer:
             # Draws of a library while it is imported do not belong to the next line.
             if threading.get_ident() == self._main:
                 self._generators.update(_generator_states())
+                self.after_line(frame, None)
             return
         self._busy.here = True
         at = file, statement.line
@@ -173,6 +182,7 @@ class LineTracer:
                 for name, digest in self._draws():
                     line.add(name, digest)
                     self._values.add(at, name, self, digest)
+                self.after_line(frame, statement.line)
                 self._count += 1
                 if line.runs <= _ALL_RUNS or _is_round(line.runs):
                     line.record(self._count)
@@ -304,44 +314,8 @@ def _values(statement: Statement, frame: Any, returned: Any) -> Iterator[tuple[s
     for chain in statement.names:
         value = local_names.get(chain[0], global_names.get(chain[0], _NOTHING))
         for name in chain[1:]:
-            value = _attribute(value, name)
+            value = static_attribute(value, name, _NOTHING)
         if value is not _NOTHING:
             yield ".".join(chain), value
     if returned is not _NOTHING:
         yield "continues at" if statement.decides else "return", returned
-
-
-def _attribute(value: Any, name: str) -> Any:
-    """Return an attribute from the `__dict__` of an object or its class; no property is called."""
-    attributes = _attributes(value)
-    if name in attributes:
-        return attributes[name]
-    kind = type(value)
-    if issubclass(kind, type(sys)):
-        return _NOTHING
-    for owner in value.__mro__ if kind is type else kind.__mro__:
-        # Name mangling in the class's own code: `self.__rng` is `_Owner__rng`.
-        private = name.startswith("__") and not name.endswith("__")
-        mangled = f"_{owner.__name__.lstrip('_')}{name}" if private else name
-        if mangled in attributes:
-            return attributes[mangled]
-        class_attribute = owner.__dict__.get(mangled, _NOTHING)
-        if type(class_attribute) is types.MemberDescriptorType:
-            try:
-                return class_attribute.__get__(value)
-            except AttributeError:  # an empty slot
-                return _NOTHING
-        if class_attribute is not _NOTHING:
-            return class_attribute
-    return _NOTHING
-
-
-def _attributes(value: Any) -> dict[str, Any]:
-    """Return the `__dict__` of an object itself, without calling code of its class."""
-    if issubclass(type(value), type | type(sys)):
-        return {}
-    try:
-        attributes = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return {}
-    return attributes if type(attributes) is dict else {}

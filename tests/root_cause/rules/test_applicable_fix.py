@@ -71,6 +71,12 @@ def fixed(
     return applicable_fix(case, fix, SourceLine(file=str(path), line=line, code=code[line - 1]))
 
 
+def test_call_of_a_library_is_a_fix_after_another_call_of_that_name(tmp_path: Path) -> None:
+    code = ["np.random.seed(5)", "state = env.reset()"]
+    for fix in ("env.reset(seed=42)  # once, before this line", "Faker.seed(42)  # once, before this line"):
+        assert fixed(tmp_path, code, fix, 2) == fix
+
+
 def test_call_that_ran_before_is_no_fix(tmp_path: Path) -> None:
     assert fixed(tmp_path, SEEDED_FIRST, SEED, 2) is None
     assert fixed(tmp_path, SEEDED_FIRST, STATELESS, 2) == "tf.random.stateless_* with a seed of its own"

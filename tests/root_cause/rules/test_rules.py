@@ -21,6 +21,7 @@ from keras_repro.storage.trace_file import (
     BatchEvent,
     CallEvent,
     CheckedEvent,
+    EntropyEvent,
     FitEvent,
     Interval,
     LineEvent,
@@ -258,3 +259,37 @@ def test_only_drawing_line_in_threads_is_named_if_its_draws_come_in_the_same_ord
     explanation = explain(Evidence(first=first, second=second, report=report))
     assert explanation.source is not None
     assert explanation.source.code == "noise = np.random.normal(size=3)"
+
+
+@pytest.mark.parametrize(
+    ("way", "fix"),
+    [
+        ({"call": "create", "argument": "sampler=Random(seed=42)"}, "s = create(sampler=Random(seed=42))"),
+        (
+            {"call": "create", "argument": "sampler=studies.Random(seed=42)"},
+            "s = create(sampler=studies.Random(seed=42))  # with import studies first of all",
+        ),
+        (
+            {"call": "create", "argument": "rstate=np.random.default_rng(42)"},
+            "s = create(rstate=np.random.default_rng(42))  # with import numpy as np first of all",
+        ),
+        ({"call": "Random", "argument": "seed=42"}, "make its Random with seed=42"),
+        ({"seeding": "s.reset(seed=42)"}, "s = create(); s.reset(seed=42)"),
+    ],
+)
+def test_object_with_a_generator_is_fixed_where_it_is_made(
+    tmp_path: Path, way: dict[str, str], fix: str
+) -> None:
+    file = tmp_path / "train.py"
+    file.write_text("from studies import Random, create\ns = create()\nx = s.suggest()\nmodel.fit(x)\n")
+    made = source(str(file), 2)
+    asked, known = (EntropyEvent(source=source(str(file), 3), digest=d, made=made, **way) for d in "ab")
+    # The object asks for the system's randomness also where it is made: for its name.
+    named, reference = (EntropyEvent(source=made, digest=digest) for digest in "cd")
+    explanation = explained(
+        step_end("a", IN_LOOP),
+        step_end("b", IN_LOOP),
+        Difference(interval=0, event=named, reference=reference),
+        Difference(interval=0, event=asked, reference=known),
+    )
+    assert (explanation.source, explanation.fix) == (made, fix)
