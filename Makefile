@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 METADATA := setup.cfg setup.py pyproject.toml
 
 # A stamp marks a finished install. `.made`: an environment exists; holds the path of its folder.
-# `.demo`: the package and the examples' packages are installed; `.test`: the tests' packages too.
+# `.demo`: the package and the examples' packages are installed; `.test`: the tests' packages too;
+# `.smoke`: the package with other versions, and what the smoke tests need.
 MADE := $(VENV)/.made
 DEMO := $(VENV)/.demo
 TEST := $(VENV)/.test
+SMOKE := $(VENV)/.smoke
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PIP_NO_INPUT := 1
@@ -18,13 +20,20 @@ export PIP_NO_INPUT := 1
 # A folder for finished environments; empty: none are kept.
 CACHE ?=
 
-.PHONY: help demo test planted varied crash-test fuzz portable-test portable-probe lint types format benchmarks clean
+# The versions of `make smoke`.
+KERAS ?= 3.10
+TENSORFLOW ?= 2.19
+# What pip must install in place of the newest versions.
+export PINS ?=
+
+.PHONY: help demo test smoke smoke-tests planted varied crash-test fuzz portable-test portable-probe lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
 help:
 	@echo "make demo        train the breast cancer example, compare the bits of runs and computers"
 	@echo "make test        run all tests"
+	@echo "make smoke       run the smoke tests on other versions (KERAS=, TENSORFLOW=)"
 	@echo "make planted     score verify --explain on scripts with one planted cause each (NAMES=)"
 	@echo "make varied      score verify --vary on scripts that depend on one variation each (NAMES=)"
 	@echo "make crash-test  kill trainings at random moments (N=) and at every change on disk, resume them"
@@ -42,6 +51,14 @@ demo: $(DEMO)
 
 test: $(TEST)
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Each pair of versions has an environment of its own; `make` again, since VENV names it.
+smoke:
+	@$(MAKE) --no-print-directory smoke-tests VENV=.smoke/keras-$(KERAS)-tensorflow-$(TENSORFLOW) \
+	    PINS='keras==$(KERAS).* tensorflow==$(TENSORFLOW).*'
+
+smoke-tests: $(SMOKE)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder @tests/smoke.txt
 
 planted: $(TEST)
 	@$(BIN)/python tests/planted/score.py $(NAMES)
@@ -80,13 +97,13 @@ benchmarks: $(DEMO)
 
 clean:
 	@rm -f $(MADE) $(DEMO) $(TEST)
-	@rm -rf $(VENV) .portable-test build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .smoke .portable-test build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment contains its own path in many places. After its folder was moved or copied, it would
 # run the code of the old folder, so it is created again.
 ifneq ($(shell cat $(MADE) 2>/dev/null),$(CURDIR))
-$(shell rm -f $(MADE) $(DEMO) $(TEST))
+$(shell rm -f $(MADE) $(DEMO) $(TEST) $(SMOKE))
 endif
 
 # Debian's Python has no ensurepip, but sometimes pip: either is enough.
@@ -121,12 +138,16 @@ $(TEST): $(METADATA) | $(MADE)
 	@echo "installing keras_repro with TensorFlow and the test tools (once, about a minute)..."
 	$(call install,examples$(comma)test,$(DEMO) $(TEST))
 
+$(SMOKE): $(METADATA) | $(MADE)
+	@echo "installing keras_repro with $(PINS) (once, about a minute)..."
+	$(call install,smoke,$(SMOKE))
+
 # $(call install,EXTRAS,STAMPS): no stamp exists while pip works. An interrupted install cannot be trusted,
 # so the next one then starts from a new environment. With CACHE=FOLDER (CI), finished environments are
 # kept there, keyed by Python, extras and metadata, and reused with hard links.
 comma := ,
 define install
-@rm -f $(MADE) $(DEMO) $(TEST)
+@rm -f $(MADE) $(DEMO) $(TEST) $(SMOKE)
 @.ci/environment $(VENV) '$(1)' '$(CACHE)' $(METADATA)
 @printf '%s' "$(CURDIR)" >$(MADE)
 @touch $(2)

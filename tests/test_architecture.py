@@ -481,3 +481,10 @@ def test_comparing_loads_no_tensorflow(tmp_path):
     modules = loaded(code, *runs)
     assert {"keras_repro", "numpy", "rich"} <= modules
     assert not modules & HEAVY
+
+
+def test_smoke_tests_exist():
+    for line in (ROOT / "tests/smoke.txt").read_text().splitlines():
+        path, _, test = line.partition("::")
+        assert (ROOT / path).exists(), line
+        assert not test or f"def {test.partition('[')[0]}(" in (ROOT / path).read_text(), line
