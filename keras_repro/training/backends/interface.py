@@ -46,6 +46,9 @@ class Variables(Protocol):
     def raw_variable(self, variable: Any) -> Any:
         """Return the framework's variable of a variable of Keras, None while it has no value."""
 
+    def is_plain(self, variable: Any) -> bool:
+        """Return whether it is one variable, not a variable of several replicas."""
+
     def reader(self, variables: Sequence[Any]) -> Callable[[], list[Any]]:
         """Return a function that reads the same variables again and again, without a copy if possible."""
 

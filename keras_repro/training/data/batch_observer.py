@@ -42,7 +42,9 @@ class BatchObserver(TrainFunctionWrapper):
     def of(cls, model: Any, epoch_iterator: Any, *, due: Callable[[int], bool]) -> BatchObserver | None:
         """Return an observer of a fit; None if its batches cannot be passed on unchanged."""
         spec = backend.epoch_entry.spec_of_batches(epoch_iterator)
-        feed = None if spec is None else BatchFeed.of(spec, int(epoch_iterator.steps_per_execution or 1))
+        at_once = epoch_iterator.steps_per_execution or 1
+        is_known = spec is not None and hasattr(at_once, "__index__")  # "auto" is no number
+        feed = BatchFeed.of(spec, int(at_once)) if is_known else None
         return None if feed is None else cls(model, feed, due)
 
     def uninstall(self) -> None:

@@ -98,4 +98,4 @@ def _is_plain(variable: Any) -> bool:
     shape = fixed_shape(variable)
     if variable.dtype.name not in _WITH_BUFFER or shape is None or 0 in shape:
         return False
-    return "CPU" in str(getattr(getattr(variable, "handle", None), "device", ""))
+    return backend.variables.is_plain(variable) and "CPU" in str(variable.handle.device)

@@ -23,6 +23,7 @@ import xxhash
 
 from keras_repro.storage.digest import tensor_frame
 from keras_repro.storage.snapshot_file import Snapshot
+from keras_repro.training.backends.active import backend
 from keras_repro.training.state.buffers import VariableReader, fixed_shape
 from keras_repro.training.state.hashing_threads import BLOCK, block_digests
 from keras_repro.training.state.walk import StateTensor, StateWalk, same_tensors
@@ -50,7 +51,8 @@ class InFile:
         would copy it for each reading.
         """
         dtype, shape = self.snapshot.arrays[self.name]
-        if dtype not in _SUPPORTED or "CPU" not in str(getattr(variable, "handle", variable).device):
+        is_plain = backend.variables.is_plain(variable)
+        if dtype not in _SUPPORTED or not is_plain or "CPU" not in str(variable.handle.device):
             variable.assign(self.snapshot.array(self.name), read_value=False)
             return
         value, begin = None, 0

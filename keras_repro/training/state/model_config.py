@@ -32,8 +32,13 @@ def model_configuration(model: Any) -> dict[str, Any]:
         "loss": _plain(getattr(model, "loss", None)),
         "jit_compile": bool(getattr(model, "jit_compile", False)),
         "run_eagerly": bool(getattr(model, "run_eagerly", False)),
-        "steps_per_execution": int(getattr(model, "steps_per_execution", 1) or 1),
+        "steps_per_execution": _count(getattr(model, "steps_per_execution", 1) or 1),
     }
+
+
+def _count(value: Any) -> Any:
+    """Return a number of steps; a value such as `"auto"` as it is."""
+    return int(value) if hasattr(value, "__int__") else _plain(value)
 
 
 def _settings(value: Any) -> dict[str, Any]:

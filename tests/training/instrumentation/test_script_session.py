@@ -112,3 +112,47 @@ def test_untrained_model_is_compared_at_the_exit(launched: Any) -> None:
     assert record.kind == "exit"
     assert len(record.tensors["weights"]) == 4
     assert list(record.latent) == ["process generators", "seeds"]
+
+
+def test_reset_runtime_ends_no_record(launched: Any, written: Any) -> None:
+    child = launched(
+        written(
+            "import keras\nfrom tensorflow.python.eager import context\nfrom small import X, Y, build\n"
+            "old = build(dropout=0.5)\nbuild(dropout=0.5).fit(X, Y, verbose=0)\n"
+            "keras.random.uniform(())\n"
+            "context._reset_context()\n"
+            "for _ in range(2):\n    build(dropout=0.5).fit(X, Y, verbose=0)\n"
+        )
+    )
+    assert child.outcome.code == 0, child.output
+    records = list(child.ledger.typed_records())
+    assert [r.fit for r in records if r.kind == "end"] == [0, 1, 2]
+    assert (records[-1].kind, records[-1].extra["status"]) == ("exit", "finished")
+    # Models from before are still read: the first one is as it was created.
+    assert "model 0/layers/0/kernel" in str(records[-1].latent)
+
+
+def test_mirrored_strategy_is_recorded_in_and_out_of_its_scope(launched: Any, written: Any) -> None:
+    child = launched(
+        written(
+            "import keras, tensorflow as tf\nfrom small import X, Y, build\n"
+            "cpus = tf.config.list_physical_devices('CPU')\n"
+            "tf.config.set_logical_device_configuration(\n"
+            "    cpus[0], [tf.config.LogicalDeviceConfiguration()] * 2)\n"
+            "keras.utils.set_random_seed(1)\n"
+            "with tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1']).scope():\n"
+            "    model = build(dropout=0.2)\n"
+            "    model.fit(X, Y, epochs=2, batch_size=32, verbose=0)\n"
+            "    model.evaluate(X, Y, verbose=0)\n"
+            "    made = build()\n"
+            "made.fit(X, Y, epochs=2, batch_size=32, verbose=0)\n"
+            "model.train_on_batch(X, Y)\n"
+        )
+    )
+    assert child.outcome.code == 0, child.output
+    records = list(child.ledger.typed_records())
+    assert [(r.fit, r.epoch) for r in records if r.kind == "epoch"] == [(0, 0), (0, 1), (1, 0), (1, 1)]
+    digests = [r.sections["weights"] for r in records if r.fit is not None and "weights" in r.sections]
+    assert len(set(digests)) >= 6
+    assert {"optimizer", "metrics"} <= set(records[3].sections)
+    assert [r.kind for r in records if r.kind in ("evaluation", "exit")] == ["evaluation", "exit"]

@@ -110,11 +110,12 @@ def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
     Returns:
         A function that returns eager tensors, which share the variables' memory if possible.
     """
+    import tensorflow as tf
     from tensorflow.python import pywrap_tfe
     from tensorflow.python.eager import context
 
     variables = list(variables)  # the handles live as long as the variables
-    handles = [v.handle for v in variables] if all(map(_is_plain, variables)) else []
+    handles = [v.handle for v in variables] if all(map(is_plain, variables)) else []
     # The device of a variable made by a traced step is empty; that of its handle is not.
     if not handles or not all("CPU" in handle.device for handle in handles):
         return lambda: [_read(v) for v in variables]
@@ -124,7 +125,11 @@ def reader(variables: Sequence[Any]) -> Callable[[], list[Any]]:
 
     def read() -> list[Any]:
         runtime = context.context()._handle
-        return list(call(runtime, None, "_ReadVariablesOp", handles, attributes, count))
+        try:
+            return list(call(runtime, None, "_ReadVariablesOp", handles, attributes, count))
+        except tf.errors.FailedPreconditionError:
+            # The runtime was reset and has forgotten their names; each handle still has its value.
+            return [_read(v) for v in variables]
 
     return read
 
@@ -137,7 +142,7 @@ def read_all(variables: Sequence[Any]) -> list[Any]:
 def _read(variable: Any) -> Any:
     import tensorflow as tf
 
-    if _is_plain(variable):
+    if is_plain(variable):
         return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
     return tf.convert_to_tensor(variable.read_value())
 
@@ -145,8 +150,11 @@ def _read(variable: Any) -> Any:
 _plain_kinds: dict[type, bool] = {}
 
 
-def _is_plain(variable: Any) -> bool:
-    """Return whether it is one variable, not mirrored or cached. TensorFlow's own check is slow."""
+def is_plain(variable: Any) -> bool:
+    """Return whether it is one variable, not mirrored or cached: others have no handle outside of a replica.
+
+    TensorFlow's own check is slow.
+    """
     kind = type(variable)
     if kind not in _plain_kinds:
         from tensorflow.python.ops.resource_variable_ops import ResourceVariable
