@@ -47,9 +47,10 @@ training/data: storage training/backends training/state
 training/data/order: storage
 training/data/plans: determinism storage training/backends training/data training/data/order training/state
 training/graph: determinism source_code storage training/backends training/state utils
+training/held: ledger storage training/recording training/state
 training/instrumentation: comparison determinism errors ledger processes provenance source_code storage
-    training/backends training/data training/portable training/probes training/recording training/resume
-    training/state utils
+    training/backends training/data training/held training/portable training/probes training/recording
+    training/resume training/state utils
 training/portable: determinism errors training/backends training/graph
 training/probes: determinism ledger processes source_code storage training/backends training/data
     training/graph training/recording training/replay training/state utils

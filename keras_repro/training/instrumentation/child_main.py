@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
         with contextlib.suppress(Exception):  # the script may have closed standard error
             _print_error(error)
     observer.script_ended()
-    _finish_as_python_does()
+    _finish_as_python_does(observer)
     try:
         return observer.end(code, error)
     finally:
@@ -75,9 +75,10 @@ def _print_error(error: BaseException) -> None:
     traceback.print_exception(type(error), error, trace)
 
 
-def _finish_as_python_does() -> None:
+def _finish_as_python_does(observer: ScriptObserver) -> None:
     """Wait for the script's threads, then run its exit functions: both may still train."""
     with contextlib.suppress(Exception):
         sys.stdout.flush()
     threading._shutdown()  # type: ignore[attr-defined]
+    observer.threads_ended()
     atexit._run_exitfuncs()

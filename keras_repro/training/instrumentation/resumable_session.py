@@ -10,6 +10,7 @@ from keras_repro.errors import ResumeError
 from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
 from keras_repro.training.instrumentation.script_session import ScriptSession
 from keras_repro.training.recording.fit_context import fit_details
+from keras_repro.training.recording.recorded_part import RecordedPart
 
 _FIX = "use kr.ReproducibleTrainer(...).fit(...) (docs/resume.md), or omit --resume"
 
@@ -55,14 +56,15 @@ class ResumableSession(ScriptSession):
 
     def skip(self, model: Any, state: Mapping[str, Any], *, controls_order: bool) -> None:
         """Continue after a fit that was finished by an earlier process."""
-        self._record_loops()
+        self._record_loops(model)
         self._forget_created(model)
         if controls_order:
             self._cover_order()
-        number = self.run.next_fit()
-        self.run.number_of(model)
+        part = self._new_part(model)
+        part.begin_fit()
+        part.number_of(model)
         self._skip_to(state["link"])
-        self._add_fitted(model, number, state["last"])
+        self._add_fitted(model, part, state["last"])
 
     def _skip_to(self, link: str) -> None:
         ledger = self.run.ledger
@@ -73,10 +75,13 @@ class ResumableSession(ScriptSession):
             )
         ledger.skip_to(link)
 
-    def _add_callback(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
+    def _new_part(self, model: Any) -> RecordedPart:
+        return RecordedPart(self.run)  # an interrupted record is continued in the order of its records
+
+    def _add_callback(self, model: Any, bound: inspect.BoundArguments, part: RecordedPart) -> tuple[Any, Any]:
         if fit_details.get() is None and not self.run.closed:
             raise ResumeError(f"the script calls Model.fit directly, which cannot be resumed: {_FIX}")
-        callback, remove = super()._add_callback(model, bound)
+        callback, remove = super()._add_callback(model, bound, part)
         if callback is not None:
             self._current = callback
             _put_before_last(bound.arguments["callbacks"], callback)

@@ -11,6 +11,7 @@ import os
 import random
 import signal
 import sys
+import threading
 from typing import Any, cast
 
 import wrapt
@@ -49,6 +50,7 @@ class ScriptObserver:
         self._plan = plan
         self._pid = os.getpid()
         self._session: Any = None
+        self._session_lock = threading.RLock()  # two threads may use Keras for the first time
         self._early_stop: Any = None
         self._script_ended = False
         self._details: dict[str, Any] = {}  # of the last record
@@ -95,6 +97,12 @@ class ScriptObserver:
         if is_first and getattr(self._session, "shuffled", False):
             with contextlib.suppress(Exception):  # the answer is only a note
                 self._details["seed_reaches_order"] = seed_reaches_order()
+
+    def threads_ended(self) -> None:
+        """Called when the threads of the script have ended, before its exit functions run."""
+        if self._session is not None and os.getpid() == self._pid:
+            with contextlib.suppress(ReproError, OSError):  # it fails again at the end, and is reported then
+                self._session.threads_ended()
 
     def end(self, code: int, error: BaseException | None) -> int:
         """Write the last record.
@@ -156,6 +164,12 @@ class ScriptObserver:
     def _open_session(self) -> Any:
         """Return the `ScriptSession`; it is created at the first call, since it loads NumPy and Keras."""
         if self._session is None:
+            with self._session_lock:
+                self._make_session()
+        return self._session
+
+    def _make_session(self) -> None:
+        if self._session is None:
             from keras_repro.training.instrumentation.resumable_session import ResumableSession
             from keras_repro.training.instrumentation.script_session import ScriptSession
             from keras_repro.training.state.initial_values import InitialValues
@@ -168,7 +182,6 @@ class ScriptObserver:
             initial = self._hooks.initial_values or InitialValues()
             session = ResumableSession if self._plan.resume else ScriptSession
             self._session = session(run, initial, self._event_log)
-        return self._session
 
     def _open_run(self) -> Any:
         from keras_repro.training.recording.recording_options import Every, RecordingOptions

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 import threading
 import weakref
@@ -19,15 +20,19 @@ import numpy as np
 from keras_repro.ledger.schema import plain_number
 from keras_repro.training.backends.active import backend
 from keras_repro.training.data.description import output_digests
+from keras_repro.training.held.held_part import HeldPart
+from keras_repro.training.held.held_records import HeldRecords
 from keras_repro.training.instrumentation.fit_arguments import describe_fit, describe_inputs, shuffles_arrays
 from keras_repro.training.instrumentation.present_state import (
     Digests,
     PresentState,
     RecordedModel,
     exit_state,
+    present_state,
 )
 from keras_repro.training.instrumentation.train_on_batch_loop import TrainOnBatchLoop
 from keras_repro.training.recording.fit_context import fit_details
+from keras_repro.training.recording.recorded_part import RecordedPart
 from keras_repro.training.recording.run_recorder import RunRecorder, state_record
 from keras_repro.training.state.initial_values import InitialValues
 
@@ -60,12 +65,12 @@ class ScriptSession:
         self._event_log = event_log
         self._thread = threading.local()
         self.shuffled = False
-        self._results = {"evaluation": 0, "prediction": 0}
+        self._lock = threading.RLock()  # the script may train in several threads
+        self._held = HeldRecords(run)
         self._loops: OrderedDict[int, TrainOnBatchLoop] = OrderedDict()
-        self._loop_count = 0
-        self._fitted: list[RecordedModel] = []
+        self._fitted: list[tuple[str, weakref.ref[Any], RecordedPart, Digests]] = []
         self._last_fitted: Any = None  # kept alive: changes after its fit are recorded at the exit
-        self._created: OrderedDict[int, tuple[str, Any]] = OrderedDict()
+        self._created: OrderedDict[int, tuple[str | None, Any]] = OrderedDict()
         self._created_count = 0
         self._optimizers: OrderedDict[int, Any] = OrderedDict()
 
@@ -74,10 +79,10 @@ class ScriptSession:
         result = wrapped(*args, **kwargs)
         is_inner = not self._is_outermost() or backend.trainer.is_made_by_sequential(sys._getframe(1))
         if not is_inner and not self.run.closed:
-            self._created[id(instance)] = (f"model {self._created_count}", instance)
-            self._created_count += 1
-            while len(self._created) > _MAX_MODELS or self._older_numbers() > _MAX_NUMBERS:
-                self._created.popitem(last=False)
+            with self._lock:
+                self._created[id(instance)] = (self._name_of_next(), instance)
+                while len(self._created) > _MAX_MODELS or self._older_numbers() > _MAX_NUMBERS:
+                    self._created.popitem(last=False)
         return result
 
     def fit(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -85,8 +90,9 @@ class ScriptSession:
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         callback: Any = None
         remove: Any = None
-        with self.run.guarded("a fit"):
-            callback, remove = self._add_callback(instance, bound)
+        part = self._new_part(instance)
+        with part.guarded("the arguments of a fit"):
+            callback, remove = self._add_callback(instance, bound, part)
         if callback is None or remove is None:
             return wrapped(*args, **kwargs)
         try:
@@ -112,39 +118,55 @@ class ScriptSession:
         """Wrap `Model.train_on_batch`: record the state after 0, 1, 2, 4, 8, ... steps."""
         if not self._is_outermost() or self.run.closed:
             return wrapped(*args, **kwargs)
-        loop = self._loops.get(id(instance))
-        is_first = loop is None
-        if loop is None:
-            loop = self._new_loop(instance)
+        with self._lock:
+            loop = self._loops.get(id(instance))
+            is_first = loop is None
+            if loop is None:
+                loop = self._new_loop(instance)
         with loop.first_step() if is_first else nullcontext(), self._inside_keras():
             result = wrapped(*args, **kwargs)
-        with self.run.guarded("train_on_batch"):
+        with loop.part.guarded("train_on_batch"):
             loop.step(result)
         return result
 
     def optimizer_applied(self, optimizer: Any) -> None:
         """Called after `Optimizer.apply`; outside of Keras's own methods it is a custom training loop's."""
         if self._is_outermost() and not self.run.closed:
-            self._optimizers[id(optimizer)] = optimizer  # kept alive, with the weights that it trains
-            if len(self._optimizers) > _MAX_OPTIMIZERS:
-                self._optimizers.popitem(last=False)
+            with self._lock:
+                self._optimizers[id(optimizer)] = optimizer  # kept alive, with the weights that it trains
+                if len(self._optimizers) > _MAX_OPTIMIZERS:
+                    self._optimizers.popitem(last=False)
+
+    def threads_ended(self) -> None:
+        """Write the records of other threads."""
+        with RecordedPart(self.run).guarded("the records of threads"), self._lock:
+            for loop in self._loops.values():
+                loop.record()
+            self._held.write()
 
     def exit(self, status: str, **details: Any) -> None:
         """Record the state of all models at the end of the script, and close the run."""
         state = PresentState({}, {}, {})
-        with self.run.guarded("the script's exit"):
-            self._record_loops()
+        part = RecordedPart(self.run)
+        self.threads_ended()
+        with part.guarded("the script's exit"):
             in_loops = [
-                RecordedModel(weakref.ref(loop.model), f"loop {loop.index}", loop.last_digests)
+                ("loop", weakref.ref(loop.model), loop.part, loop.last_digests)
                 for loop in self._loops.values()
             ]
             state = exit_state(
-                dict(self._created.values()),
-                [*self._fitted, *in_loops],
+                self._named_models(),
+                [
+                    RecordedModel(reference, f"{kind} {part.number}", digests)
+                    for kind, reference, part, digests in [*self._fitted, *in_loops]
+                    if part.number is not None
+                ],
                 self._optimizers.values(),
                 self._initial,
-                only_changed=bool(self.run.fits or self._loop_count),
+                only_changed=bool(self.run.fits or self.run.counts["loop"]),
             )
+        if self.run.broken is not None:
+            status, details = "stopped", details | {"incomplete": True}
         # Keras may not be imported: it is not imported for this.
         seeds = {"seeds_set": backend.random_state.seeds_set()} if "keras" in sys.modules else {}
         self.run.append(
@@ -158,14 +180,18 @@ class ScriptSession:
         )
         self.run.close()
 
-    def _add_callback(self, model: Any, bound: inspect.BoundArguments) -> tuple[Any, Any]:
+    def _new_part(self, model: Any) -> RecordedPart:
+        """Return a part of the record of a model, for what this thread does with it."""
+        return RecordedPart(self.run) if _in_main_thread() else self._held.new_part(model)
+
+    def _add_callback(self, model: Any, bound: inspect.BoundArguments, part: RecordedPart) -> tuple[Any, Any]:
         """Add a recording callback to the arguments of a fit; return it and a function that removes it."""
         from keras_repro.training.recording.callback_order import append_callback
         from keras_repro.training.recording.fit_callback import FitCallback
 
         if self.run.closed:
             return None, None
-        self._record_loops()
+        self._record_loops(model)
         self._forget_created(model)
         known = fit_details.get()
         details = dict(known) if known is not None else describe_fit(bound.arguments)
@@ -173,7 +199,7 @@ class ScriptSession:
         order = details.pop("order", None)
         if order is not None:
             self._cover_order()
-        callback = FitCallback(self.run, details=details, order=order)
+        callback = FitCallback(self.run, new_part=lambda: part, details=details, order=order)
         callbacks = bound.arguments.get("callbacks")
         if self._event_log is not None:
             from keras_repro.training.probes.callback_probe import CallbackProbe
@@ -185,15 +211,15 @@ class ScriptSession:
     def _end_fit(self, model: Any, callback: Any, status: str, **details: Any) -> None:
         callback.end(status, **details)
         if callback.fit is not None:
-            self._fitted = [
-                f for f in self._fitted if f.reference() is not None and f.reference() is not model
-            ]
-            self._add_fitted(model, callback.fit.number, callback.fit.last_digests)
+            self._add_fitted(model, callback.fit.part, callback.fit.last_digests)
 
-    def _add_fitted(self, model: Any, fit: int, digests: Digests) -> None:
+    def _add_fitted(self, model: Any, part: RecordedPart, digests: Digests) -> None:
         """Remember a model's state after its fit: it may change until the exit."""
-        self._last_fitted = model
-        self._fitted.append(RecordedModel(weakref.ref(model), f"fit {fit}", digests))
+        with self._lock:
+            others = [f for f in self._fitted if f[1]() is not None and f[1]() is not model]
+            self._fitted = [*others, ("fit", weakref.ref(model), part, digests)]
+            if _in_main_thread():  # which of several threads is last is chance
+                self._last_fitted = model
 
     def _cover_order(self) -> None:
         """Add the data order to the coverage, if the header is not written yet."""
@@ -205,28 +231,30 @@ class ScriptSession:
         if len(self._loops) >= _MAX_MODELS:
             _, oldest = self._loops.popitem(last=False)
             oldest.record()
-        loop = self._loops[id(model)] = TrainOnBatchLoop(self.run, model, self._loop_count)
-        self._loop_count += 1
+        loop = self._loops[id(model)] = TrainOnBatchLoop(self._new_part(model), model)
         return loop
 
-    def _record_loops(self) -> None:
-        for loop in self._loops.values():
-            loop.record()
+    def _record_loops(self, model: Any) -> None:
+        """Record the loops whose weights a fit of `model` may change: in another thread, only its own."""
+        with self._lock:
+            for key, loop in self._loops.items():
+                if key == id(model) or (_in_main_thread() and not isinstance(loop.part, HeldPart)):
+                    loop.record()
 
     def _record_result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if not self._is_outermost() or self.run.closed:
             return wrapped(*args, **kwargs)
         bound = inspect.signature(wrapped).bind(*args, **kwargs)
         data: dict[str, Any] = {}
-        with self.run.guarded(kind):
+        part = self._new_part(instance)
+        with part.guarded(kind):
             data = describe_inputs(bound.arguments)
         with self._inside_keras():
             result = wrapped(*args, **kwargs)
-        with self.run.guarded(kind):
-            index = self._results[kind]
-            self._results[kind] += 1
+        with part.guarded(kind):
+            index = part.begin(kind)
             metrics = _named_metrics(instance, result) if kind == "evaluation" else {}
-            self.run.append(
+            part.append(
                 state_record(
                     kind,
                     {"results": output_digests(result)},
@@ -239,8 +267,23 @@ class ScriptSession:
 
     def _forget_created(self, model: Any) -> None:
         """Drop a model that a fit or a loop records: the record of the exit does not need it."""
-        for known in (model, backend.trainer.inner_model(model)):
-            self._created.pop(id(known), None)
+        with self._lock:
+            for known in (model, backend.trainer.inner_model(model)):
+                self._created.pop(id(known), None)
+
+    def _name_of_next(self) -> str | None:
+        """Return the name of a model that is created now; None in another thread, where order is chance."""
+        if not _in_main_thread():
+            return None
+        self._created_count += 1
+        return f"model {self._created_count - 1}"
+
+    def _named_models(self) -> dict[str, Any]:
+        """Return the created models by name; those of other threads are numbered by their content."""
+        named = {name: model for name, model in self._created.values() if name is not None}
+        others = [model for name, model in self._created.values() if name is None]
+        others.sort(key=lambda model: json.dumps(present_state({"": model}).tensors, sort_keys=True))
+        return named | {f"model {self._created_count + i}": model for i, model in enumerate(others)}
 
     def _older_numbers(self) -> int:
         """Return the size of the models that only this session keeps alive, without the newest."""
@@ -258,6 +301,10 @@ class ScriptSession:
             yield
         finally:
             self._thread.depth -= 1
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def _named_metrics(model: Any, result: Any) -> dict[str, Any]:

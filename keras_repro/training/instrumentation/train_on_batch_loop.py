@@ -9,7 +9,8 @@ from typing import Any
 from keras_repro.storage.digest import array_digest, section_digest
 from keras_repro.training.backends.active import backend
 from keras_repro.training.instrumentation.present_state import Digests, PresentState, present_state
-from keras_repro.training.recording.run_recorder import RunRecorder, state_record
+from keras_repro.training.recording.recorded_part import RecordedPart
+from keras_repro.training.recording.run_recorder import state_record
 from keras_repro.training.state import initial_values
 from keras_repro.training.state.digests import log_digests, shape_of
 from keras_repro.training.state.initial_values import InitialValues
@@ -20,18 +21,18 @@ class TrainOnBatchLoop:
     """Record the `train_on_batch` calls on one model.
 
     Args:
-        run: the run.
+        part: the part of the run that the loop becomes.
         model: the model.
-        index: the number of the loop in its run.
 
     Attributes:
+        part: the part of the run.
         last_digests: digests by section and name in the last record.
     """
 
-    def __init__(self, run: RunRecorder, model: Any, index: int) -> None:
-        self.model, self.index = model, index
+    def __init__(self, part: RecordedPart, model: Any) -> None:
+        self.part, self.model = part, model
         self.last_digests: Digests = {}
-        self._run = run
+        self._index = part.begin("loop")
         self._results = ""  # digest of all results so far
         self._steps = self._recorded_steps = 0
 
@@ -39,13 +40,13 @@ class TrainOnBatchLoop:
     def first_step(self) -> Iterator[None]:
         """Record the state before the first step, and the initial values of variables that it creates."""
         existing: set[str] = set()
-        with self._run.guarded(f"loop {self.index}"):
+        with self.part.guarded("the start of train_on_batch"):
             existing = {t.name for t in model_state(self.model)}
             if existing:
                 self._record({}, steps=0)
         with initial_values.watch() as initial:
             yield
-        with self._run.guarded("train_on_batch"):
+        with self.part.guarded("train_on_batch"):
             self._record_initial_values(initial, existing)
 
     def step(self, result: Any) -> None:
@@ -78,11 +79,11 @@ class TrainOnBatchLoop:
             self._append("birth", PresentState(tensors, {}, shapes))
 
     def _append(self, kind: str, state: PresentState, **details: Any) -> None:
-        self._run.append(
+        self.part.append(
             state_record(
                 kind,
                 state.tensors,
-                index=self.index,
+                index=self._index,
                 latent=state.latent,
                 shapes=state.shapes,
                 extra={"seeds_set": backend.random_state.seeds_set(), **details},

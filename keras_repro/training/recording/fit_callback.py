@@ -23,6 +23,7 @@ from keras_repro.training.graph.traced_step import FirstTrace
 from keras_repro.training.portable.mode import portability_of
 from keras_repro.training.recording.callback_order import ModelLogs, late_callbacks
 from keras_repro.training.recording.fit_recorder import FitRecorder
+from keras_repro.training.recording.recorded_part import RecordedPart
 from keras_repro.training.recording.run_recorder import RunRecorder
 from keras_repro.training.state.digests import log_digests
 
@@ -32,6 +33,7 @@ class FitCallback(keras.callbacks.Callback):
 
     Args:
         run: the run; its `options` apply.
+        new_part: returns the part of the run that a fit becomes, None for one that is written at once.
         details: fields of the `fit` record, such as `data` and `arguments`.
         order: returns the digest of an epoch's data order; None if the order is not ours.
         on_epoch: called with each epoch's index as it begins.
@@ -48,6 +50,7 @@ class FitCallback(keras.callbacks.Callback):
         self,
         run: RunRecorder,
         *,
+        new_part: Callable[[], RecordedPart] | None = None,
         details: Mapping[str, Any] | None = None,
         order: Callable[[int], str] | None = None,
         on_epoch: Callable[[int], None] | None = None,
@@ -58,6 +61,8 @@ class FitCallback(keras.callbacks.Callback):
         self.fit: FitRecorder | None = None
         self.divergence: Divergence | None = None
         self.stopped_by_us = False
+        self._new_part = new_part or (lambda: RecordedPart(run))
+        self._part = RecordedPart(run)
         self._details = dict(details or {})
         self._order, self._on_epoch = order, on_epoch
         self._created_during_fit = created_during_fit
@@ -90,12 +95,13 @@ class FitCallback(keras.callbacks.Callback):
         if self.fit is not None:
             self.fit.release()  # Keras does not call on_train_end when fit fails.
         self.fit = None
+        self._part = self._new_part()
         callbacks = backend.trainer.calling_list(sys._getframe(1))
         notes = self._order_notes(callbacks)
-        with self.run.guarded("the start of a fit"):
+        with self._part.guarded("the start"):
             self._model_logs = ModelLogs.insert_into(callbacks)
             self.fit = FitRecorder(
-                self.run,
+                self._part,
                 self.model,
                 order=self._order,
                 created_during_fit=self._created_during_fit,
@@ -133,18 +139,18 @@ class FitCallback(keras.callbacks.Callback):
         last = entry.last_step(self._iterator, batch) - entry.steps_not_made(self._iterator)
         due = self._is_due(last + 1)
         self._steps_seen = last + 1
-        if due and self.fit is not None and self.run.broken is None:
+        if due and self.fit is not None and self._part.is_open:
             try:
                 digests = None if self._observer is None else self._observer.seen()
                 self.fit.step(self._epoch, last, (logs or {}).get("loss"), batch=digests)
             except Exception as error:
-                self.run.failed(f"step {last + 1} of epoch {self._epoch + 1}", error)
+                self._part.failed(f"step {last + 1} of epoch {self._epoch + 1}", error)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         """Record the epoch, and act on a divergence."""
         seconds = round(time.perf_counter() - self._epoch_began, 6)
-        if self.fit is not None and self.run.broken is None:
-            with self.run.guarded(f"epoch {epoch + 1}"):
+        if self.fit is not None and self._part.is_open:
+            with self._part.guarded(f"epoch {epoch + 1}"):
                 self._record_epoch(self.fit, epoch, dict(logs or {}), seconds)
         self._handle_divergence()
 
@@ -162,7 +168,7 @@ class FitCallback(keras.callbacks.Callback):
         if self._model_logs is not None:
             self._model_logs.remove()
         if self.fit is not None:
-            with self.run.guarded("the end of a fit"):
+            with self._part.guarded("the end"):
                 self.fit.end(status, **details)
 
     def abandon(self) -> None:
@@ -183,7 +189,7 @@ class FitCallback(keras.callbacks.Callback):
             self._observer = BatchObserver.of(
                 self.model,
                 self._iterator,
-                due=lambda steps: self.run.broken is None and self._is_due(self._steps_seen + steps),
+                due=lambda steps: self._part.is_open and self._is_due(self._steps_seen + steps),
             )
         return self._observer is not None
 
@@ -193,8 +199,8 @@ class FitCallback(keras.callbacks.Callback):
             self._observer = None
 
     def _note_trace(self, graph: Any) -> None:
-        if self.fit is not None and self.run.broken is None:
-            with self.run.guarded("the first step"):
+        if self.fit is not None and self._part.is_open:
+            with self._part.guarded("the first step"):
                 self.fit.trace(graph)
 
     def _record_epoch(self, fit: FitRecorder, epoch: int, logs: dict[str, Any], seconds: float) -> None:

@@ -11,7 +11,8 @@ from keras_repro.ledger.schema import Record, StepRecord, plain_number
 from keras_repro.storage.digest import array_digest
 from keras_repro.training.backends.active import backend
 from keras_repro.training.graph.captured import captured_variables
-from keras_repro.training.recording.run_recorder import RunRecorder, state_record
+from keras_repro.training.recording.recorded_part import RecordedPart
+from keras_repro.training.recording.run_recorder import state_record
 from keras_repro.training.recording.sketch_recorder import SketchedWeights
 from keras_repro.training.state import initial_values
 from keras_repro.training.state.digests import StateDigests, digests_of, log_digests, shape_of
@@ -28,7 +29,7 @@ class FitRecorder:
     """Record one fit of a run: start, epochs, end.
 
     Args:
-        run: the run.
+        part: the part of the run that the fit becomes.
         models: a model, or a dict of models by name.
         optimizers: optimizers that belong to no model.
         order: returns the digest of an epoch's data order; None if the order is not ours.
@@ -37,6 +38,7 @@ class FitRecorder:
         steps: whether steps will be recorded too.
 
     Attributes:
+        part: the part of the run.
         number: the number of the fit in its run.
         ended: whether the end is recorded.
         last_digests: digests by section and name in the last record.
@@ -44,7 +46,7 @@ class FitRecorder:
 
     def __init__(
         self,
-        run: RunRecorder,
+        part: RecordedPart,
         models: Any,
         optimizers: Any = (),
         *,
@@ -52,8 +54,8 @@ class FitRecorder:
         created_during_fit: Callable[[Any], bool] | None = None,
         steps: bool = False,
     ) -> None:
-        self.run = run
-        self.number = run.next_fit()
+        self.part = part
+        self.number = part.begin_fit()
         self.ended = False
         self.last_digests: dict[str, dict[str, str]] = {}
         self._initial = initial_values.start()
@@ -79,8 +81,8 @@ class FitRecorder:
         models = self._models if isinstance(self._models, Mapping) else {"": self._models}
         configuration = {n: model_configuration(m) for n, m in models.items()}
         details.setdefault("seeds_set", backend.random_state.seeds_set())
-        details["models"] = [self.run.number_of(m) for m in models.values()]
-        self.run.append(
+        details["models"] = [self.part.number_of(m) for m in models.values()]
+        self.part.append(
             Record(
                 kind="fit",
                 fit=self.number,
@@ -136,7 +138,7 @@ class FitRecorder:
             self._reader.refresh()  # The first step may have created variables.
         self._steps += 1
         is_plain = loss is None or (type(loss) is float and math.isfinite(loss))
-        self.run.append_step(
+        self.part.append_step(
             StepRecord(
                 fit=self.number,
                 epoch=epoch,
@@ -242,10 +244,7 @@ class FitRecorder:
             shapes={t.name: shape_of(t) for t in new},
             extra=details,
         )
-        if self.run.broken is None:
-            # Before the record: a live comparison may end the process when it is appended.
-            record = self.run.sidecar_files.add(record, state, self._sketched)
-        self.run.append(record)
+        self.part.append(record, state, self._sketched)
         self._described.update(t.name for t in new)
         self.last_digests = {section: tensors[section] for section in _STATE_SECTIONS if section in tensors}
 
@@ -266,4 +265,4 @@ class FitRecorder:
         tensors = {section: digests[section] for section in _STATE_SECTIONS if section in digests}
         if tensors:
             shapes = {t.name: shape_of(t) for t in new if t.name in tensors.get(t.section, {})}
-            self.run.append(state_record("birth", tensors, fit=self.number, epoch=epoch, shapes=shapes))
+            self.part.append(state_record("birth", tensors, fit=self.number, epoch=epoch, shapes=shapes))

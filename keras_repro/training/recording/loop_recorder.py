@@ -20,6 +20,7 @@ from typing import Any
 
 from keras_repro.errors import ReproError
 from keras_repro.training.recording.fit_recorder import FitRecorder
+from keras_repro.training.recording.recorded_part import RecordedPart
 from keras_repro.training.recording.recording_options import Keep, RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
 
@@ -61,7 +62,7 @@ class Recorder:
     ) -> None:
         options = RecordingOptions(overwrite=overwrite, sketches=sketches, keep=keep)
         self._run = RunRecorder(run_dir, options, coverage="sm", header={"seed": seed})
-        self._fit = FitRecorder(self._run, model, optimizers)
+        self._fit = FitRecorder(RecordedPart(self._run), model, optimizers)
         self._next_epoch = self._next_step = 0
         self._epoch_began: float | None = None
 

@@ -8,14 +8,14 @@ import os
 import sys
 import threading
 import warnings
-import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_repro._version import __version__
 from keras_repro.determinism.switches import read_switches
-from keras_repro.errors import LedgerError, ReproError, ResumeError
+from keras_repro.errors import LedgerError, ResumeError
 from keras_repro.ledger.earlier_run import EarlierRun
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
@@ -31,6 +31,7 @@ from keras_repro.storage.run_lock import RunLock
 from keras_repro.training.backends.active import backend
 from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.sidecar_files import SidecarFiles, error_text
+from keras_repro.training.state.model_numbers import ModelNumbers
 
 
 class RunRecorder:
@@ -52,7 +53,9 @@ class RunRecorder:
         listener: called with each record after it was written; None for nothing.
         sidecar_files: the other files of the run folder.
         fits: the number of fits so far.
-        broken: why the recording ended early, None if it did not.
+        counts: the number of loops, evaluations and predictions so far, by kind.
+        broken: why a part of the record is missing, None if it is complete; the first reason of several.
+        ended: whether nothing more can be written.
         closed: whether the run is closed.
     """
 
@@ -76,13 +79,15 @@ class RunRecorder:
         self.coverage = coverage
         self.fits = 0
         self.broken: str | None = None
+        self.ended = False
         self.listener: Callable[[Record], None] | None = None
         self.closed = False
         self.sidecar_files = self._new_sidecar_files()
         self._resume, self._launched, self._is_copy = resume, launched, is_copy
         self._header_fields = dict(header or {})
         self._lock = threading.RLock()
-        self._trained: list[weakref.ref[Any]] = []
+        self.number_of = ModelNumbers().number_of  # by the order of first fits in this run
+        self.counts: Counter[str] = Counter()
         self._ledger: LedgerWriter | None = None
         self._run_lock: RunLock | None = None  # during a fit, if the folder is not locked for longer
 
@@ -109,11 +114,11 @@ class RunRecorder:
         return self._ledger is not None
 
     def append(self, record: Record) -> None:
-        """Write a record, unless the recording ended early.
+        """Write a record, unless the recording has ended.
 
         If the disk is full, the recording ends with a warning; the training continues.
         """
-        if self.broken is not None:
+        if self.ended:
             return
         first = self._ledger is None
         try:
@@ -124,7 +129,7 @@ class RunRecorder:
             if isinstance(error, ResumeError):
                 raise
             place = position_text(record.kind, fit=record.fit, epoch=record.epoch, index=record.index)
-            return self._break(place, error)
+            return self._end(place, error)
         if self.listener is not None:
             self.listener(written)
         if record.kind == "end":
@@ -132,33 +137,23 @@ class RunRecorder:
 
     def append_step(self, record: StepRecord) -> None:
         """Write a step's record; a full disk is handled as by `append`."""
-        if self.broken is not None:
+        if self.ended:
             return
         try:
             self.ledger.append_step(record)
         except LedgerError as error:
-            self._break(f"step {record.step + 1} of epoch {record.epoch + 1}", error)
+            self._end(f"step {record.step + 1} of epoch {record.epoch + 1}", error)
 
-    @contextlib.contextmanager
-    def guarded(self, place: str) -> Iterator[None]:
-        """End the recording with a warning if the block fails.
+    def note_failure(self, place: str, error: Exception) -> None:
+        """Warn that a part of the record ended early; other parts continue.
 
         Args:
-            place: the position in the training, for the warning.
-
-        Raises:
-            ReproError: the block raised it: such an error is for the user.
+            place: the position in the training.
+            error: the reason.
         """
-        try:
-            yield
-        except Exception as error:
-            self.failed(place, error)
-
-    def failed(self, place: str, error: Exception) -> None:
-        """End the recording as `guarded` does; faster than a context manager if nothing fails."""
-        if isinstance(error, ReproError):
-            raise error
-        self._break(place, error)
+        problem = f"recording ended at {place}: {error_text(error)}"
+        self.broken = self.broken or problem
+        warnings.warn(f"keras_repro: {problem}; the training continues", stacklevel=4)
 
     def next_fit(self) -> int:
         """Count a fit and return its number, from 0."""
@@ -168,13 +163,11 @@ class RunRecorder:
             self.fits += 1
             return self.fits - 1
 
-    def number_of(self, model: Any) -> int:
-        """Return a model's number by the order of first fits in this run."""
-        for number, reference in enumerate(self._trained):
-            if reference() is model:
-                return number
-        self._trained.append(weakref.ref(model))
-        return len(self._trained) - 1
+    def next_index(self, kind: str) -> int:
+        """Count a result or a loop and return its number, from 0."""
+        with self._lock:
+            self.counts[kind] += 1
+            return self.counts[kind] - 1
 
     def fingerprint(self, *, partial: bool = False) -> str | None:
         """Return the fingerprint so far, None before the first record."""
@@ -214,9 +207,9 @@ class RunRecorder:
             self._run_lock.close()
             self._run_lock = None
 
-    def _break(self, place: str, error: Exception) -> None:
-        self.broken = f"recording ended at {place}: {error_text(error)}"
-        warnings.warn(f"keras_repro: {self.broken}; the training continues", stacklevel=3)
+    def _end(self, place: str, error: Exception) -> None:
+        self.ended = True
+        self.note_failure(place, error)
 
     def _header(self) -> Header:
         # None in a notebook.

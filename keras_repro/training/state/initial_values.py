@@ -8,6 +8,7 @@ It reads values and changes none.
 from __future__ import annotations
 
 import functools
+import threading
 import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from keras_repro.training.state.walk import StateTensor
 
 # Weak: `stop` may not be called if a fit fails.
 _watching: weakref.WeakSet[InitialValues] = weakref.WeakSet()
+_lock = threading.Lock()  # a script may train in several threads
 
 
 class InitialValues:
@@ -88,13 +90,15 @@ def start(initial: InitialValues | None = None) -> InitialValues:
     """Start watching with `initial`, by default a new one, and return it; `stop` ends it."""
     _install()
     initial = InitialValues() if initial is None else initial
-    _watching.add(initial)
+    with _lock:
+        _watching.add(initial)
     return initial
 
 
 def stop(initial: InitialValues) -> None:
     """Stop watching. Idempotent."""
-    _watching.discard(initial)
+    with _lock:
+        _watching.discard(initial)
 
 
 @functools.cache
@@ -103,5 +107,7 @@ def _install() -> None:
 
 
 def _record(variable: Any) -> None:
-    for initial in list(_watching):
+    with _lock:
+        watching = list(_watching)
+    for initial in watching:
         initial.record(variable)

@@ -19,6 +19,7 @@ import keras_repro as kr
 from keras_repro.errors import ReproError, RunFolderError
 from keras_repro.ledger.reader import open_ledger
 from keras_repro.ledger.schema import Record
+from keras_repro.training.recording.recorded_part import RecordedPart
 from keras_repro.training.recording.recording_options import RecordingOptions
 from keras_repro.training.recording.run_recorder import RunRecorder
 
@@ -344,16 +345,27 @@ def test_recorder_starts_once_and_records_nothing_after_its_end(tmp_path: Path) 
     assert positions == ["fit 0", "start 0", "epoch 0 0", "end 0"]
 
 
-def test_failure_of_the_recording_does_not_end_the_training(tmp_path):
+def test_failure_of_the_recording_ends_its_part_only(tmp_path):
     run = RunRecorder(tmp_path / "run", RecordingOptions(), coverage="sm")
+    first, second = RecordedPart(run), RecordedPart(run)
+    assert (first.begin_fit(), second.begin_fit()) == (0, 1)
     with (
         pytest.warns(
             UserWarning, match="recording ended at epoch 3: KeyError: 'name'; the training continues"
         ),
-        run.guarded("epoch 3"),
+        first.guarded("epoch 3"),
     ):
         raise KeyError("name")
-    run.append(Record(kind="epoch", fit=0, epoch=3))
+    first.append(Record(kind="epoch", fit=0, epoch=3))
+    with first.guarded("epoch 4"):
+        raise KeyError("it was reported already")
     assert not (tmp_path / "run" / "ledger.jsonl").exists()
-    with pytest.raises(ReproError, match="for the user"), run.guarded("epoch 4"):
+    second.append(Record(kind="epoch", fit=1, epoch=0))
+    with pytest.warns(UserWarning, match="recording ended at epoch 1 of fit 2: ValueError"):
+        second.failed("epoch 1", ValueError())
+    run.append(Record(kind="end", fit=2))
+    assert [r.position for r in open_ledger(tmp_path / "run").typed_records()] == ["epoch 1 0", "end 2"]
+    assert run.broken == "recording ended at epoch 3: KeyError: 'name'"
+    assert str(run.fingerprint()).endswith("-partial")
+    with pytest.raises(ReproError, match="for the user"), RecordedPart(run).guarded("epoch 4"):
         raise ReproError("for the user")

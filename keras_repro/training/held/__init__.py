@@ -1,0 +1,1 @@
+"""Records of other threads, held until the end of the run."""
