@@ -73,6 +73,20 @@ class Explanation:
     race: bool = False
     fix_tried: FixTrial | None = None
 
+    def describe_layer(self) -> str:
+        """Return class and name of the layer: `"Dropout layers/1"`; empty if no layer is involved."""
+        return " ".join(name for name in (self.layer_class, self.layer) if name)
+
+    def describe_cause(self, *, with_layer: bool = False) -> str:
+        """Return the cause and the reason in one line: `"random_state: the seed generator of ... differs"`.
+
+        Args:
+            with_layer: whether the layer is named after the cause.
+        """
+        layer = self.describe_layer() if with_layer else ""
+        cause = f"{self.cause} in {layer}" if layer else self.cause
+        return f"{cause}: {self.sentence}" if self.sentence else cause
+
     def with_lines(self, original: Callable[[SourceLine | None], SourceLine | None]) -> Explanation:
         """Return the explanation with each line replaced by what `original` returns for it."""
         also = tuple(replace(f, source=original(f.source) or f.source) for f in self.also)

@@ -24,3 +24,10 @@ def test_divergence_stays_one_place(recorded: dict[str, Any], gained: dict[str, 
     added = explanation.to_divergence(recorded)
     assert {name: added[name] for name in ("fit", "epoch", "step") if name in added} == gained
     assert [added["diagnosis"][name] for name in ("fit", "epoch", "step")] == [0, 2, 7]
+
+
+def test_layer_and_reason_are_named_in_one_line() -> None:
+    explanation = Explanation(cause="operation", layer="layers/0", layer_class="Conv2D", sentence="a sum")
+    assert explanation.describe_cause() == "operation: a sum"
+    assert explanation.describe_cause(with_layer=True) == "operation in Conv2D layers/0: a sum"
+    assert Explanation(cause="unknown").describe_cause(with_layer=True) == "unknown"

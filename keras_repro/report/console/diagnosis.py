@@ -28,12 +28,11 @@ def print_explanation(explanation: Explanation, console: Console) -> None:
 
 
 def _summary(explanation: Explanation) -> Iterator[tuple[str, str]]:
-    cause = explanation.cause
     yield "where", explanation.place or "not found"
     yield "what", _what(explanation) or "not found"
     also = [("also", _further(f, explanation)) for f in explanation.also]
     yield from also[1:]  # the last five lines are the answer
-    yield "cause", f"{cause}: {explanation.sentence}" if explanation.sentence else cause
+    yield "cause", explanation.describe_cause()
     yield "line", _line(explanation.source) if explanation.source else "not found"
     yield "fix", explanation.fix or "none known"
     yield from also[:1]
@@ -50,8 +49,7 @@ def _further(further: FurtherSource, explanation: Explanation) -> str:
 def _what(explanation: Explanation) -> str:
     if explanation.subject is not None:
         return explanation.subject
-    what = " ".join(name for name in (explanation.layer_class, explanation.layer) if name)
-    what = ", ".join(name for name in (what, explanation.variable) if name)
+    what = ", ".join(name for name in (explanation.describe_layer(), explanation.variable) if name)
     if explanation.operation:
         what = f"{explanation.operation} in {what}" if what else explanation.operation
     return what

@@ -81,7 +81,7 @@ def _verdict(repeat: VariationOutcome, by_verdict: Mapping[str, Sequence[str]]) 
 
 
 def _line(outcome: VariationOutcome, folder: str) -> dict[str, Any]:
-    distance = outcome.distance
+    distance, explanation = outcome.distance, outcome.explanation
     number = None if distance is None else class_of(distance)
     bar = None
     if number and distance is not None:
@@ -96,22 +96,12 @@ def _line(outcome: VariationOutcome, folder: str) -> dict[str, Any]:
         "where": outcome.where,
         "reason": outcome.reason.replace(folder, ""),
         "pin": outcome.pin if outcome.verdict == "differs" else "",
-        "cause": _cause(outcome),
+        "cause": explanation.describe_cause(with_layer=True) if explanation is not None else "",
         "distance": "" if distance is None else short_number(distance),
         "words": "" if number is None else class_in_words(number),
         "bar": bar,
         "ledger": "/".join(PurePath(outcome.ledger or "").parts[-2:]),
     }
-
-
-def _cause(outcome: VariationOutcome) -> str:
-    """Return the cause of the difference in a line, if it was diagnosed."""
-    explanation = outcome.explanation
-    if explanation is None:
-        return ""
-    layer = " ".join(name for name in (explanation.layer_class, explanation.layer) if name)
-    cause = f"{explanation.cause} in {layer}" if layer else explanation.cause
-    return f"{cause}: {explanation.sentence}" if explanation.sentence else cause
 
 
 def _sign(verdict: str) -> str:
