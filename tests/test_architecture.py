@@ -43,7 +43,7 @@ storage: errors utils
 training:
 training/backends:
 training/backends/keras3_tf: determinism source_code training/backends
-training/data: storage training/backends training/state
+training/data: source_code storage training/backends training/state
 training/data/order: storage
 training/data/plans: determinism storage training/backends training/data training/data/order training/state
 training/graph: determinism source_code storage training/backends training/state utils

@@ -25,6 +25,7 @@ from keras_repro.comparison.notes import (
     HASH_SEEDS_DIFFER,
     OUTSIDE_MODELS,
     caps_text,
+    chance_notes,
     copy_notes,
     coverage_text,
     latent_notes,
@@ -190,7 +191,7 @@ class _Pair:
 
     def _add_equal(self, left: Record, right: Record) -> None:
         self.notes += limit_notes(left, right)
-        self.latent += latent_notes(left, right)
+        self.latent += [*latent_notes(left, right), *chance_notes(left)]
         self.compared += 1
         if left.sections:
             created_in_loop = left.kind == "birth" and left.fit is None

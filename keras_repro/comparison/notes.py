@@ -75,6 +75,19 @@ def order_notes(ledgers: Sequence[LedgerReader]) -> Iterator[str]:
         yield SEED_WITHOUT_EFFECT
 
 
+def chance_notes(record: Record) -> Iterator[str]:
+    """Yield notes on a record that agrees with another one by chance, if the chains stay equal."""
+    for name in ("data", "validation_data"):
+        data = as_mapping(record.extra.get(name))
+        shared = as_texts(data.get("shared_generators"))
+        if shared:
+            yield (
+                f"agreed by chance: {data.get('workers', 'several')} workers draw from one generator "
+                f"({first_few(shared, 3)}), in an order that may change. Make each batch from "
+                "(seed, epoch, index) alone, or use workers=1"
+            )
+
+
 def copy_notes(ledgers: Sequence[LedgerReader]) -> Iterator[str]:
     """Yield notes on ledgers that are the same file or copies of it: comparing them shows nothing."""
     by_digest: dict[str, LedgerReader] = {}

@@ -8,7 +8,16 @@ from __future__ import annotations
 from keras_repro.utils.untrusted_json import Kind
 
 _GPU = {"model": str, "driver": str, "memory_bytes": int, "compute_capability": str}
-_DATA = {"kind": str, "samples": int, "digest": str, "rows": str, "order": str}
+_DATA: Kind = {
+    "kind": str,
+    "samples": int,
+    "digest": str,
+    "rows": str,
+    "order": str,
+    "parts": {"*": str},
+    "workers": int,
+    "shared_generators": [str],
+}
 _FINDING = {"operation": str, "layer": str, "source": str, "reason": str, "name": str, "count": int}
 
 HEADER: Kind = {
@@ -39,6 +48,7 @@ RECORD: Kind = {
     "models": [int],
     "steps_recorded": int,
     "notes": [str],
+    "after_custom_loop": bool,
     "seconds": float,
     "stateful_random_operations": [str],
     "snapshot": {"file": str, "digest": str},

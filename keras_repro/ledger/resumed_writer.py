@@ -19,7 +19,7 @@ from typing import Any
 from keras_repro.errors import LedgerError, ResumeError
 from keras_repro.ledger.chain import next_link
 from keras_repro.ledger.reader import LedgerReader, open_ledger
-from keras_repro.ledger.schema import Header, Record, StepRecord, switches_in
+from keras_repro.ledger.schema import Header, Record, StepRecord, switches_in, without_later_fields
 from keras_repro.ledger.writer import LedgerWriter
 from keras_repro.utils.appended_file import AppendedFile
 from keras_repro.utils.mappings import differing_names
@@ -98,7 +98,7 @@ class ResumedLedgerWriter(LedgerWriter):
             differing = " and ".join(differing_names(recorded.sections, record.sections)) or "the position"
             raise self._other_training(f"at {record.position}, {differing} differs")
         for name in _SETTINGS if record.kind == "fit" else ():
-            values = [_without_epochs(r.extra.get(name)) for r in (recorded, record)]
+            values = [_without_epochs(without_later_fields(r.extra.get(name))) for r in (recorded, record)]
             if values[0] != values[1]:
                 raise self._other_training(f"its {_SETTINGS[name]}{_differing_values(*values)}")
         self.link = link

@@ -246,6 +246,20 @@ def switches_in(header: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(s.get("name")): s for s in as_mappings(header.get("switches"))}
 
 
+# Fields of a description of data that were added later.
+_LATER = ("parts", "workers", "shared_generators")
+
+
+def without_later_fields(description: Any) -> Any:
+    """Return a description of data without what ledgers of earlier versions do not have.
+
+    The digest of the whole covers those of its parts.
+    """
+    if not isinstance(description, Mapping):
+        return description
+    return {name: value for name, value in description.items() if name not in _LATER}
+
+
 def plain_number(value: Any) -> Any:
     """Return a value of the logs for JSON: a float (non-finite ones by name), or nested lists of floats."""
     if isinstance(value, Mapping):

@@ -31,6 +31,31 @@ def names_used(code: CodeType) -> tuple[frozenset[str], frozenset[str]]:
     return loaded, names
 
 
+def attribute_chains(code: CodeType) -> list[tuple[str, ...]]:
+    """Return the names and their attributes that a function, and those within it, read, each once.
+
+    >>> attribute_chains((lambda self: self.rng.normal(size=np.shape(self.x))).__code__)
+    [('self', 'rng', 'normal'), ('np', 'shape'), ('self', 'x')]
+    """
+    chains: list[list[str]] = []
+    is_open = False
+    for instruction in dis.get_instructions(code):
+        name, argument = instruction.opname, instruction.argval
+        if name in ("LOAD_ATTR", "LOAD_METHOD") and is_open:
+            chains[-1].append(str(argument))
+        elif name.startswith(("LOAD_FAST", "LOAD_GLOBAL", "LOAD_NAME", "LOAD_DEREF")):
+            names = argument if isinstance(argument, tuple) else (argument,)  # some load two
+            chains += [[str(each)] for each in names]
+            is_open = True
+        elif name not in ("CACHE", "PUSH_NULL"):
+            is_open = False
+    found = [tuple(chain) for chain in chains]
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            found += attribute_chains(constant)
+    return list(dict.fromkeys(found))
+
+
 def functions_of(kind: type) -> Iterator[Any]:
     """Yield the functions of a class: methods, static methods, and those of its properties."""
     for member in vars(kind).values():

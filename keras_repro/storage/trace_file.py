@@ -209,11 +209,18 @@ class VariableEvent(TraceEvent, tag="variable", identity=("name",), compared=("d
 
 @dataclass(frozen=True, kw_only=True)
 class BatchEvent(TraceEvent, tag="batch", identity=("position",), compared=("parts",)):
-    """A batch of a step: digests by part (`"0"`: inputs, `"1"`: labels, ...), and of its rows."""
+    """A batch of a step.
+
+    Attributes:
+        parts: digests by part: `"0"` or `"0['age']"` (inputs), `"1"` (labels), ...
+        rows: digests of its samples.
+        threads: number of running threads that have made steps of this custom training loop.
+    """
 
     position: StepPosition
     parts: Mapping[str, str]
     rows: tuple[str, ...] = ()
+    threads: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -472,6 +472,22 @@ def test_logs_added_by_a_callback_are_noted(versus):
     assert comparison.notes == ("log clock, added by a callback, differs: not part of the chain",)
 
 
+def test_runs_that_agree_by_chance_are_noted(versus):
+    """The workers draw from one generator in an order that may change; after a divergence it is no news."""
+    data = {"kind": "PyDataset", "order": "not ours", "workers": 4, "shared_generators": ["self.rng"]}
+    records = training(data=data)
+    comparison = versus(records, records)
+    assert comparison.verdict == "identical"
+    assert [n for n in comparison.notes if n.startswith("agreed by chance")] == [
+        "agreed by chance: 4 workers draw from one generator (self.rng), in an order that may change. Make "
+        "each batch from (seed, epoch, index) alone, or use workers=1"
+    ]
+    diverged = versus(records, changed(records, "epoch 0 0", "weights", KERNEL, "other"))
+    assert not any(n.startswith("agreed by chance") for n in diverged.notes)
+    damaged = training(data=data | {"workers": "4", "shared_generators": [7]})
+    assert not any(n.startswith("agreed by chance") for n in versus(damaged, damaged).notes)
+
+
 def test_recorded_limits_of_a_run_are_noted(versus):
     records = [*training(), exit_record(unsupported=["tf_keras"], unobserved=1)]
     records = with_fields(

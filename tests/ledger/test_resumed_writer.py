@@ -32,6 +32,14 @@ def test_recorded_part_is_compared_and_new_records_are_appended(tmp_path: Path) 
     assert open_ledger(folder).fingerprint == open_ledger(whole).fingerprint
 
 
+def test_ledger_without_digests_of_the_parts_of_data_is_continued(tmp_path: Path) -> None:
+    parts = {"data": ledger_builders.DATA | {"parts": {"x": "1f", "y": "02"}}}
+    with ResumedLedgerWriter(interrupted(tmp_path / "a"), Header(**HEADER)) as ledger:
+        for record in ledger_builders.with_fields(RECORDS, "fit 0", extra=parts):
+            ledger.append(record)
+    assert open_ledger(tmp_path / "a").status == "finished"
+
+
 def test_incomplete_last_line_is_cut_off(tmp_path: Path) -> None:
     folder = interrupted(tmp_path / "a")
     with open(folder / "ledger.jsonl", "ab") as file:

@@ -94,6 +94,7 @@ def test_run_recorded_by_the_script_itself_is_diagnosed(
     }
     assert divergence["diagnosis"]["trainings"] <= 4
     assert summary(answer)["cause"].startswith("data_values: ")
+    assert summary(answer)["what"] == "y given to fit"
 
 
 LATE = """

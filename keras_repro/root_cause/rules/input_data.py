@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from keras_repro.comparison.data_diff import differing_arguments
 from keras_repro.root_cause.diagnosis_case import SEED_OR_OWN, SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
@@ -22,6 +24,7 @@ from keras_repro.storage.trace_file import (
     VariableEvent,
 )
 from keras_repro.utils.source_line import SourceLine
+from keras_repro.utils.untrusted_json import as_mapping
 
 
 def input_data(case: DiagnosisCase) -> Explanation | None:
@@ -39,25 +42,30 @@ def given_data(case: DiagnosisCase) -> Explanation | None:
         root = case.root_line(*case.method_calls())
         if root is not None and not case.is_source(root) and not nondeterminism_level(root.code):
             root = line_of_adapted_data(case, user=root) or root
-        parts = _different_parts(case)
         return case.explanation(
             "data_order" if same_rows else "data_values",
             f"{what} {'holds the same samples in another order' if same_rows else 'has other values'}",
             source=root or next(iter(case.method_calls()), None),
             evidence=[f"digests of {what}: {left['digest'][:12]} and {right['digest'][:12]}"],
-            subject=f"{parts} given to fit" if what == _GIVEN_TO_FIT and parts else what,
+            subject=_subject(what, left, right),
         )
     return None
 
 
-_GIVEN_TO_FIT = "the data given to fit"
+def _subject(what: str, left: Mapping[str, Any], right: Mapping[str, Any]) -> str:
+    """Return the arguments that differ, in words."""
+    arguments = differing_arguments(as_mapping(left.get("parts")), as_mapping(right.get("parts")))
+    if not arguments:
+        return what
+    return what.replace("the data", arguments) if "given to" in what else f"{arguments} of {what}"
+
 
 _Description = Mapping[str, Any] | None  # of data, as the ledger has it
 
 
 def _described_data(case: DiagnosisCase) -> Iterator[tuple[str, _Description, _Description]]:
     """Yield a name and both descriptions of each kind of data that could explain the event."""
-    names = {"data": _GIVEN_TO_FIT}
+    names = {"data": "the data given to fit"}
     if {section for section, _ in case.differing_tensors()} <= {"metrics", "results"}:
         names["validation_data"] = "the validation data"
     for fit in case.context(FitEvent):
@@ -74,9 +82,10 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
     if not isinstance(case.event, StepEndEvent) or not batches:
         return None
     event = batches[0].event
-    parts = _parts_that_differ(batches[0])
+    different = _parts_that_differ(batches[0], in_fit=case.event.position.in_fit)
     # If the inputs agree, the labels do not belong to them: that is no other order.
-    change = _change_of_batches(case, event) if "0" in parts or not parts else "other values"
+    inputs_differ = re.match(r"(inputs|part 1)\b|$", different) is not None
+    change = _change_of_batches(case, event) if inputs_differ else "other values"
     sentence = {
         "another order": "the step got the same samples in another order",
         "other samples": "the step got other samples of the same data",
@@ -86,7 +95,7 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
     if source is None:
         root = case.root_line(*case.method_calls(), nearby=True)
         source = root or next(iter(case.method_calls()), None)
-    different = _different_parts(case) or "all parts"
+    different = different or "all parts"
     evidence.append(f"parts of the batch that differ: {different}")
     return case.explanation(
         "data_order" if change == "another order" else "data_values",
@@ -98,19 +107,24 @@ def _batch(case: DiagnosisCase) -> Explanation | None:
     )
 
 
-def _parts_that_differ(batch: Difference[BatchEvent]) -> list[str]:
-    """Return the numbers of the parts of a batch that differ."""
-    others = batch.reference.parts if batch.reference else {}
-    return [n for n, digest in (batch.event.parts if batch.event else {}).items() if others.get(n) != digest]
+def _parts_that_differ(batch: Difference[BatchEvent], *, in_fit: bool) -> str:
+    """Return the parts of a batch that differ, in words; empty if they are not known."""
+    names = {"0": "inputs", "1": "labels", "2": "sample weights"} if in_fit else {}
+    left, right = (
+        {
+            names.get(number, f"part {int(number) + 1}") + keys: digest
+            for part, digest in (event.parts if event is not None else {}).items()
+            for number, keys in [_split(part)]
+        }
+        for event in (batch.event, batch.reference)
+    )
+    return differing_arguments(left, right)
 
 
-def _different_parts(case: DiagnosisCase) -> str:
-    """Return the parts that differ in the batch of the step, in words; empty if there are none."""
-    batches = case.context(BatchEvent, nearby=True)
-    if not isinstance(case.event, StepEndEvent) or not batches:
-        return ""
-    names = {"0": "inputs", "1": "labels", "2": "sample weights"} if case.event.position.in_fit else {}
-    return " and ".join(names.get(p, f"part {int(p) + 1}") for p in _parts_that_differ(batches[0]))
+def _split(part: str) -> tuple[str, str]:
+    """Return the position of a part of a batch, and the keys in it: `"0"` and `"['age']"`."""
+    number, bracket, keys = part.partition("[")
+    return number, bracket + keys
 
 
 def _change_of_batches(case: DiagnosisCase, event: BatchEvent | None) -> str:

@@ -12,6 +12,7 @@ import tensorflow as tf
 import xxhash
 
 from keras_repro.storage.digest import tensor_frame
+from keras_repro.training.data.description import part_name
 from keras_repro.training.state.buffers import bytes_of
 
 _MOST_ROWS = 4096
@@ -19,8 +20,12 @@ _NARROW = 1 << 14  # bytes of a row; below, concatenating its parts is cheaper t
 
 
 def batch_digests(batch: Any) -> dict[str, str]:
-    """Return digests of a batch's parts by their position, such as `"0"` (inputs) and `"1"` (labels)."""
-    return {str(i): _digest(part) for i, part in _parts(batch)}
+    """Return digests of a batch's parts by their position, such as `"0"` (inputs) and `"1"` (labels).
+
+    A part of a structure is named by its keys: `"0['age']"`.
+    """
+    names = _names(batch)
+    return {names[i]: _digest(part) for i, part in _parts(batch)}
 
 
 def row_digests(batch: Any) -> list[str]:
@@ -120,6 +125,26 @@ def _parts(batch: Any) -> Iterator[tuple[int, Any]]:
     for index, part in enumerate(tf.nest.flatten(unpacked, expand_composites=True)):
         if tf.is_tensor(part) or isinstance(part, np.ndarray):
             yield index, tf.convert_to_tensor(part)
+
+
+def _names(batch: Any) -> list[str]:
+    """Return the names of a batch's parts, in the order in which TensorFlow flattens it."""
+    structure = batch if isinstance(batch, list | tuple) else (batch,)
+    names = [part_name(keys) for keys in _keys(structure)]
+    count = len(tf.nest.flatten(batch, expand_composites=True))
+    is_known = len(set(names)) == len(names) == count
+    return names if is_known else [str(i) for i in range(count)]
+
+
+def _keys(structure: Any, keys: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if isinstance(structure, dict):
+        for key in sorted(structure):
+            yield from _keys(structure[key], (*keys, key))
+    elif isinstance(structure, list | tuple):
+        for index, item in enumerate(structure):
+            yield from _keys(item, (*keys, index))
+    else:
+        yield keys
 
 
 def _without_optional(part: Any) -> Any:

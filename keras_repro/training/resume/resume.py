@@ -23,6 +23,7 @@ import keras
 from keras_repro.errors import ReproError, ResumeError, SnapshotError
 from keras_repro.ledger.earlier_run import EarlierRun
 from keras_repro.ledger.reader import LedgerReader, discard_unbegun, open_ledger
+from keras_repro.ledger.schema import without_later_fields
 from keras_repro.storage.atomic_files import files_in, make_folder, remove_file
 from keras_repro.storage.plain_values import unpack
 from keras_repro.storage.run_folder import LEDGER_NAME, SNAPSHOTS_NAME
@@ -194,7 +195,7 @@ def check_data(recorded: LedgerReader, details: Mapping[str, Any]) -> None:
     """
     fit = next(recorded.typed_records()).extra
     for name in ("data", "validation_data"):
-        if fit.get(name) != details.get(name):
+        if without_later_fields(fit.get(name)) != without_later_fields(details.get(name)):
             raise ResumeError(
                 f"cannot resume {recorded.path}: {name} differs from the recorded run; use another run "
                 "folder for a new run"

@@ -91,8 +91,8 @@ def test_further_source_has_its_own_fix() -> None:
 
 
 def test_subject_comes_before_the_tensor_that_differs_first() -> None:
-    data = Explanation(cause="data_values", subject="inputs given to fit", variable="layers/0/bias")
-    assert "what:    inputs given to fit" in printed(data)
+    data = Explanation(cause="data_values", subject="y given to fit", variable="layers/0/bias")
+    assert "what:    y given to fit" in printed(data)
     assert data.to_dict()["variable"] == "layers/0/bias"
 
 

@@ -17,12 +17,17 @@ Y = np.arange(10, dtype="int64")
 def test_each_part_has_its_own_digest() -> None:
     batch = ({"b": tf.constant(X), "a": tf.constant(Y)}, tf.constant([1.0]))
     digests = batch_digests(batch)
-    assert list(digests) == ["0", "1", "2"]
+    assert list(digests) == ["0['a']", "0['b']", "1"]
     assert len(set(digests.values())) == 3
     changed = X.copy()
     changed[9, 1] = np.nextafter(changed[9, 1], np.float32(99))
     other = batch_digests(({"b": tf.constant(changed), "a": tf.constant(Y)}, tf.constant([1.0])))
-    assert {n for n in digests if digests[n] != other[n]} == {"1"}
+    assert {n for n in digests if digests[n] != other[n]} == {"0['b']"}
+    # An iterator may also yield the inputs alone.
+    assert list(batch_digests({"b": tf.constant(X), "a": [tf.constant(Y)]})) == ["0['a'][0]", "0['b']"]
+    assert list(batch_digests(tf.constant(X))) == ["0"]
+    # The components of a ragged tensor have no names.
+    assert list(batch_digests((tf.ragged.constant([[1], [2, 3]]), tf.constant(Y)))) == ["0", "1", "2"]
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,10 @@ def test_structures_are_described_by_path() -> None:
     described = describe_data({"a": x, "b": x + 1}, y)
     assert described == describe_data({"b": x + 1, "a": x}, y)
     assert described["digest"] != describe_data({"a": x + 1, "b": x}, y)["digest"]
-    listed = describe_data([x, x + 1], y)
+    assert list(described["parts"]) == ["x['a']", "x['b']", "y"]
+    assert described["parts"]["y"] == array_digest("y", y)
+    listed = describe_data([x, x + 1], y, np.ones(24))
+    assert list(listed["parts"]) == ["x[0]", "x[1]", "y", "sample_weight"]
     assert listed["kind"] == "arrays"
     assert listed["digest"] != describe_data([x + 1, x], y)["digest"]
 
