@@ -160,7 +160,7 @@ def test_divergence_is_described_and_exits_with_1(command: Any, here: Path) -> N
     assert lines[-3] == "cause: data_values"
     assert lines[-2].startswith("also: layers/")
     assert lines[-1].startswith("diverged: at epoch 1/2: weights differ, first in layers/0/")
-    assert lines[-1].endswith("; the data given to fit differs")
+    assert lines[-1].endswith("; y given to fit differs")
     result = json.loads((here / "o.json").read_text())
     first_difference = result["divergence"]
     assert {"fit", "epoch", "step", "section", "tensor", "cause", "tensors"} <= set(first_difference)

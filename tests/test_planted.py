@@ -15,6 +15,7 @@ SAMPLE = (
     "callbacks/annealed_penalty",
     "clean/generator_never_drawn",
     "clean/ordered_threads",
+    "configuration/rate_and_weights",
     "dropout/shared_layer",
     "hash/hashing_trick",
     "initialization/data_and_weights",
@@ -60,6 +61,7 @@ def run():
 @pytest.mark.parametrize("name", SAMPLE)
 def test_sampled_cases_are_explained(run, name):
     result = run(read_case(name))
+    assert not result.contradicts_ledgers
     assert result.found, result.error
     if score.EXPLAIN and not result.case.clean:
         assert result.cause_right, result.divergence
@@ -186,6 +188,19 @@ def test_trials_of_fixes_are_scored(monkeypatch, capsys):
     assert "applicable fix 10/11 (91%, bar 75%)" in output
     assert "verified when tried 9/10 (90%, bar 90%)" in output
     assert "applicable fix 9/13 (69%, bar 75%)" in output
+
+
+def test_cause_must_not_contradict_the_ledgers(monkeypatch, capsys):
+    monkeypatch.setattr(score, "EXPLAIN", ("--explain",))
+
+    def result(recorded):
+        divergence = {"cause": "data_order", "layer": "Dense", "diagnosis": {"recorded_cause": recorded}}
+        return Result(case=CASE, code=1, divergence=divergence, error="", seconds=1.0)
+
+    assert score._summary([result("unknown"), result("data_order")]) == 0
+    assert "contradicts the ledgers 0/2 (bar 0)" in capsys.readouterr().out
+    assert score._summary([result("unknown"), result("configuration")]) == 1
+    assert "contradicts the ledgers 1/2 (bar 0)" in capsys.readouterr().out
 
 
 def test_score_fails_below_the_bars(monkeypatch, capsys):

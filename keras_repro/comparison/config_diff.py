@@ -13,6 +13,21 @@ from typing import Any
 _LONGEST_PATH = 200  # characters: an untrusted ledger may nest to any depth
 
 
+# Settings whose differences show elsewhere: in the state of generators, in the data.
+_SHOWN_ELSEWHERE = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
+
+
+def without_consequences(settings: Any) -> Any:
+    """Return settings without those that show elsewhere: seeds, initializers and the number of steps."""
+    if isinstance(settings, Mapping):
+        return {
+            k: without_consequences(v)
+            for k, v in settings.items()
+            if k not in _SHOWN_ELSEWHERE and "initializer" not in k
+        }
+    return [without_consequences(v) for v in settings] if isinstance(settings, list) else settings
+
+
 @dataclass(frozen=True)
 class SettingDifference:
     """The first setting that differs.

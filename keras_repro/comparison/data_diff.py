@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from keras_repro.utils.mappings import differing_names
 from keras_repro.utils.text import first_few
+from keras_repro.utils.untrusted_json import as_mapping
+
+DATA_NAMES = {"data": "the data", "validation_data": "the validation data"}
+"""The fields of a record that describe data, in words."""
 
 _MOST = 3
 
@@ -33,3 +38,19 @@ def differing_arguments(a: Mapping[str, str], b: Mapping[str, str]) -> str:
         different = [part for part in of_argument if part in differing]
         names += [argument] if different == of_argument else different
     return " and ".join(names) if len(names) < _MOST else first_few(names, _MOST)
+
+
+def other_values(name: str, a: Mapping[str, Any], b: Mapping[str, Any], *, given_to: str) -> str:
+    """Return a sentence on data with other values, and on the arguments that differ if they are known.
+
+    Args:
+        name: the field of the record that describes it.
+        a: the description of the first data.
+        b: the description of the second data.
+        given_to: the method that got it.
+    """
+    arguments = differing_arguments(as_mapping(a.get("parts")), as_mapping(b.get("parts")))
+    verb = "differ" if " and " in arguments else "differs"
+    if arguments and name == "validation_data":
+        return f"{arguments} of the validation data {verb}"
+    return f"{arguments or DATA_NAMES[name]} given to {given_to} {verb}"

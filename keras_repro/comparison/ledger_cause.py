@@ -6,7 +6,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_repro.comparison.config_diff import first_config_difference
+from keras_repro.comparison.config_diff import first_config_difference, without_consequences
+from keras_repro.comparison.data_diff import DATA_NAMES, other_values
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.ledger.position_text import position_text
 from keras_repro.ledger.reader import LedgerReader
@@ -123,13 +124,14 @@ def _cause_in_ledgers(
         return "initial_weights", _SAME_MODEL
     if divergence.structure is not None:
         return "configuration", divergence.structure
-    for rule in (_at_the_start, _configuration, _data, _seeds, _environment):
+    for rule in _RULES:
         cause = rule(divergence, a, b, context)
         if cause is not None:
             return cause
     if any(t["tensor"].endswith("learning_rate") for t in divergence.tensors):
         return "unknown", "the learning rate differs too: check the code that sets it"
-    return "unknown", None
+    setting = _differing_setting(divergence, context)
+    return "unknown", f"{setting} differs" if setting else None
 
 
 def other_versions(a: Mapping[str, Any], b: Mapping[str, Any]) -> str | None:
@@ -186,17 +188,24 @@ def _expected_across_cpus(a: Mapping[str, Any], b: Mapping[str, Any]) -> str:
     return "not expected to be identical: these are not portable runs"
 
 
+_LOOP_IS_NOT_RECORDED = "use kr.Recorder to see where a loop diverges"
+
+
+def _at_the_exit(
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
+) -> tuple[str, str | None] | None:
+    if divergence.kind != "exit":
+        return None
+    if " after " in str(divergence.section):
+        return "unknown", "something changed the model after that, outside of what is recorded"
+    # Without a start record, the seeds are only a hint.
+    advice = _seeding_advice((a, b), seeded=f"only the end was recorded: {_LOOP_IS_NOT_RECORDED}")
+    return ("unknown", advice) if advice else None
+
+
 def _at_the_start(
     divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
-    if divergence.kind == "exit":
-        if " after " in str(divergence.section):
-            return "unknown", "something changed the model after that, outside of what is recorded"
-        # Without a start record, the seeds are only a hint.
-        advice = _seeding_advice(
-            (a, b), seeded="only the end was recorded: use kr.Recorder to see where a loop diverges"
-        )
-        return ("unknown", advice) if advice else None
     if divergence.kind not in ("start", "birth") and divergence.step != 0:
         return None
     if divergence.section == "weights":
@@ -208,6 +217,8 @@ def _at_the_start(
             )
         if context.of_one_run:
             return "initial_weights", _seeding_advice(context.fits, seeded=_MOVED_ON)
+        if context.fits and any(f.extra.get("after_custom_loop") for f in context.fits):
+            return "unknown", f"a custom training loop ran before the fit: {_LOOP_IS_NOT_RECORDED}"
         return "initial_weights", _seeding_advice(context.fits if divergence.index is None else (a, b))
     if divergence.section == "optimizer":
         return "configuration", "an optimizer's setting or state differs before the first step"
@@ -251,10 +262,25 @@ def _configuration(
 ) -> tuple[str, str | None] | None:
     if context.fits is None or divergence.index is not None:
         return None
-    for name in ("configuration", "arguments"):
+    digests = [as_mapping(f.extra.get("data")).get("digest") for f in context.fits]
+    same_data = bool(digests[0]) and digests[0] == digests[1]
+    names = ("configuration", "arguments") if same_data or not all(digests) else ("configuration",)
+    for name in names:
         left, right = (_without_epochs(f.extra.get(name)) for f in context.fits)
+        if name == "configuration" or not same_data:
+            # Other data may take another number of steps.
+            left, right = without_consequences(left), without_consequences(right)
         if left != right:
             return "configuration", f"{first_config_difference(left, right, name)} differs"
+    return None
+
+
+def _differing_setting(divergence: Divergence, context: CompareContext) -> str | None:
+    """Return the first setting that differs and is no cause by itself, such as a seed."""
+    for name in ("configuration", "arguments") if context.fits and divergence.index is None else ():
+        left, right = (_without_epochs(f.extra.get(name)) for f in context.fits or ())
+        if left != right:
+            return str(first_config_difference(left, right, name))
     return None
 
 
@@ -268,7 +294,7 @@ def _data(
         left, right = (as_mapping(r.extra.get(name)) for r in source)
         if name == "validation_data" and not only_metrics:
             continue
-        what = {"data": "the data", "validation_data": "the validation data"}[name]
+        what = DATA_NAMES[name]
         if left.get("kind") != right.get("kind"):
             kinds = [r.get("kind") or "not given" for r in (left, right)]
             return "configuration", f"{what} differs in kind: {kinds[0]} and {kinds[1]}"
@@ -276,23 +302,38 @@ def _data(
             continue
         if left.get("rows") and left.get("rows") == right.get("rows"):
             return "data_order", f"{what} has the same samples in another order"
-        return "data_values", f"{what} given to {'fit' if a.fit is not None else a.kind} differs"
+        return "data_values", other_values(name, left, right, given_to=a.kind if a.fit is None else "fit")
     if divergence.section == "order":
         return "data_order", "the seed, batch size or shuffle policy of the trainer differs"
     return None
 
 
-def _seeds(
+def _initial_seeds(
     divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
-    seeds = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds"]
-    if not seeds:
+    """Explain generators with another state before the first step of the fit."""
+    drawn = a.tensors.get("seeds", {}).keys() & b.tensors.get("seeds", {}).keys()  # in both runs
+    names = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds" and t["tensor"] in drawn]
+    if divergence.kind not in ("start", "birth"):
+        names = [n for n in names if n.endswith(" at the start")]
+    if not names:
         return None
-    generator = seeds[0].removesuffix(" at the start").removesuffix("/state")
-    return (
-        "random_state",
-        f"the random state of {generator} differs: it is unseeded, or was used a different number of times",
-    )
+    generator = names[0].removesuffix(" at the start").removesuffix("/state")
+    setting = _differing_setting(divergence, context)
+    reason = setting or "it is unseeded, or was used a different number of times"
+    return "random_state", f"the random state of {generator} differs: {reason}"
+
+
+def _draws(
+    divergence: Divergence, a: Record, b: Record, context: CompareContext
+) -> tuple[str, str | None] | None:
+    """Report generators that were equal before the first step, and differ now."""
+    generator = next((t["tensor"] for t in divergence.tensors if t["section"] == "seeds"), None)
+    if generator is None:
+        return None
+    name = generator.removesuffix(" at the start").removesuffix("/state")
+    cause = "random_state" if divergence.section == "seeds" else "unknown"  # or is it a consequence?
+    return cause, f"{name} was used a different number of times"
 
 
 def _environment(
@@ -300,6 +341,9 @@ def _environment(
 ) -> tuple[str, str | None] | None:
     differing = environment_differences(*context.headers, same_script=context.same_script)
     return ("environment", "; ".join(differing)) if differing else None
+
+
+_RULES = (_at_the_exit, _configuration, _at_the_start, _initial_seeds, _data, _draws, _environment)
 
 
 def _without_epochs(value: Any) -> Any:

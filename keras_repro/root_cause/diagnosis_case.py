@@ -171,7 +171,9 @@ class DiagnosisCase:
 
     def is_first_step(self) -> bool:
         """Return whether the event is the state before the first step of an epoch or a loop."""
-        return isinstance(self.event, StepBeginEvent) and self.event.position.step == 0
+        if isinstance(self.event, StepBeginEvent):
+            return self.event.position.step == 0
+        return self.record_kind == "loop" and "results" not in self.event.tensors
 
     def position_text(self) -> str:
         """Return the position in words, counted from 1."""
@@ -211,6 +213,18 @@ class DiagnosisCase:
     def running_thread(self) -> SourceLine | None:
         """Return the line that started a thread which was still running at the divergence."""
         return next(iter(self.report.threads), None)
+
+    def stepping_threads(self) -> int:
+        """Return the number of threads that train the same weights; 0 if it is not more than one.
+
+        The processes may diverge before the second thread makes its first step. Then the rest of the first
+        process shows how many there are.
+        """
+        counts = [self.state.stepping_threads]
+        if self.running_thread() is not None:
+            events = (e for t in (self.evidence.first, self.evidence.second) for i in t for e in i.context)
+            counts += [event.threads for event in events if isinstance(event, BatchEvent)]
+        return max(counts) if max(counts) > 1 else 0
 
     def owner(self, tensor: str | None) -> LayerDescription | None:
         """Return the layer that holds a tensor, None if that is not known."""

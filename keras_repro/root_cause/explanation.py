@@ -42,7 +42,7 @@ class Explanation:
         layer_class: its class.
         variable: structural name of the first variable that differs.
         operation: type of the operation, None if no operation is involved.
-        subject: what differs, in words, if it is no tensor, such as `"inputs given to fit"`; else None.
+        subject: what differs, in words, if it is no tensor, such as `"y given to fit"`; else None.
         source: the user's line, None if it is not known.
         evidence: what was observed, a line each.
         ruled_out: what was found to agree, a line each.
@@ -107,7 +107,8 @@ class Explanation:
         """Return what the `divergence` of a comparison's JSON form gains; it keeps its place.
 
         Args:
-            recorded: the divergence. It gains a step only if the diagnosed runs diverged in its epoch.
+            recorded: the divergence. It gains a step only if the diagnosed runs diverged in its epoch. Its
+                cause, which the ledgers alone show, becomes the `recorded_cause` of the diagnosis.
         """
         data = self.to_dict()
         place = {"fit": data.pop("fit"), "epoch": data.pop("epoch"), "step": data.pop("step")}
@@ -115,4 +116,4 @@ class Explanation:
         same_epoch = all(recorded.get(name) == place[name] for name in ("fit", "epoch"))
         if same_epoch and recorded.get("step") is None:
             gained["step"] = place["step"]
-        return gained | {"diagnosis": data | place}
+        return gained | {"diagnosis": data | place | {"recorded_cause": recorded.get("cause")}}

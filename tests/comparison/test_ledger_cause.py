@@ -158,6 +158,30 @@ def test_differing_data_are_the_cause(cause, other, expected):
         assert cause(a, b) == (expected[0], expected[1].format(*kinds))
 
 
+@pytest.mark.parametrize(
+    ("left", "right", "explanation"),
+    [
+        ({"x": "1", "y": "2"}, {"x": "1", "y": "9"}, "y given to fit differs"),
+        ({"x": "1", "y": "2"}, {"x": "9", "y": "9"}, "x and y given to fit differ"),
+        ({"x[0]": "1", "x[1]": "2"}, {"x[0]": "1", "x[1]": "9"}, "x[1] given to fit differs"),
+        ({"x['a']": "1", "x['b']": "2"}, {"x['a']": "9", "x['b']": "8"}, "x given to fit differs"),
+        ({"x": "1"}, {"x": "1", "sample_weight": "3"}, "sample_weight given to fit differs"),
+        ({"x": "1", "y": "2"}, {}, "the data given to fit differs"),  # as in ledgers of earlier versions
+        ({"x": "1"}, {"x": "1"}, "the data given to fit differs"),
+    ],
+)
+def test_arguments_that_differ_are_named(cause, left, right, explanation):
+    other = {"digest": "f" * 32, "rows": "f" * 32}
+    a, b = (DATA | {"parts": left}, DATA | other | {"parts": right})
+    assert cause(training(data=a), diverged(data=b)) == ("data_values", explanation)
+    validation = {"section": "metrics", "tensor": "val_loss"}
+    of_validation = explanation.replace("the data given to fit", "the validation data given to fit")
+    if not explanation.startswith("the data"):
+        of_validation = explanation.replace("given to fit", "of the validation data")
+    found = cause(training(validation_data=a), diverged(validation_data=b, **validation))
+    assert found == ("data_values", of_validation)
+
+
 def test_data_without_a_digest_are_no_cause(cause):
     stream = {"kind": "tf.data", "order": "not ours"}
     assert cause(training(data=stream), diverged(data=stream)) == ("unknown", None)
@@ -189,8 +213,14 @@ def test_controlled_order_is_explained_by_the_trainer(cause):
     assert cause(ordered, data) == ("data_values", "the data given to fit differs")
 
 
+def drawing(*, section, tensor, **fit):
+    """Return a training that has drawn from a generator in its first epoch."""
+    return changed(training(**fit), "epoch 0 0", section, tensor, "one")
+
+
 def test_random_state_is_a_cause(cause):
-    result = cause(training(), diverged(section="seeds", tensor="layers/1/seed_generator/state at the start"))
+    seeds = {"section": "seeds", "tensor": "layers/1/seed_generator/state at the start"}
+    result = cause(drawing(**seeds), diverged(**seeds))
     assert result == (
         "random_state",
         "the random state of layers/1/seed_generator differs: "
@@ -200,9 +230,78 @@ def test_random_state_is_a_cause(cause):
 
 def test_random_state_precedes_the_weights_it_changed(cause):
     """Dropout that is not seeded changes weights in the same epoch: the generator is why."""
-    other = changed(diverged(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "other")
-    base = changed(training(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "one")
+    base, other = (
+        changed(records, "epoch 0 0", "seeds", "layers/1/seed_generator/state at the start", text)
+        for records, text in ((training(), "one"), (diverged(), "other"))
+    )
     assert cause(base, other)[0] == "random_state"
+
+
+def test_generator_that_was_equal_before_the_first_step_is_no_cause(cause):
+    """It was used a different number of times: the ledgers do not show why."""
+    base, other = (
+        changed(records, "epoch 0 0", "seeds", "layers/1/seed_generator/state", text)
+        for records, text in ((training(), "one"), (diverged(), "other"))
+    )
+    explanation = "layers/1/seed_generator was used a different number of times"
+    assert cause(base, other) == ("unknown", explanation)
+    alone = changed(training(), "epoch 0 0", "seeds", "layers/1/seed_generator/state", "other")
+    assert cause(base, alone) == ("random_state", explanation)
+    values = {"data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
+    assert cause(base, with_fields(other, "fit 0", extra=values))[0] == "data_values"
+
+
+def layers_of(**settings):
+    return {"configuration": {"layers": [["Dropout", settings]]}}
+
+
+def test_seed_of_a_layer_is_named_as_the_state_that_it_sets(cause):
+    """A diagnosis names the state of its generator; where a seed shows nowhere, it is no known cause."""
+    generator = {"section": "seeds", "tensor": "layers/0/seed_generator/state at the start"}
+    seeds = layers_of(seed=3), layers_of(seed=4)
+    assert cause(drawing(**seeds[0], **generator), diverged(**seeds[1], **generator)) == (
+        "random_state",
+        "the random state of layers/0/seed_generator differs: configuration layers 0 1 seed (3 and 4)",
+    )
+    assert cause(training(**seeds[0]), diverged(**seeds[1])) == (
+        "unknown",
+        "configuration layers 0 1 seed (3 and 4) differs",
+    )
+    initializers = [layers_of(kernel_initializer={"seed": seed}) for seed in (3, 4)]
+    assert cause(training(**initializers[0]), diverged("start 0", **initializers[1]))[0] == "initial_weights"
+
+
+def test_causes_come_in_the_order_of_a_diagnosis(cause):
+    """Of several differences before the first step, both name the same one: settings, weights, generators."""
+    rates = layers_of(rate=0.2), layers_of(rate=0.3)
+    values = {"data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
+    generator = {"section": "seeds", "tensor": "layers/0/seed_generator/state at the start"}
+    assert cause(training(**rates[0]), diverged("start 0", **rates[1], **values))[0] == "configuration"
+    assert cause(training(), diverged("start 0", **values))[0] == "initial_weights"
+    assert cause(drawing(**generator), diverged(**values, **generator))[0] == "random_state"
+    # Only one run drew from it: its state is no cause.
+    assert cause(training(), diverged(**values, **generator))[0] == "data_values"
+
+
+def test_number_of_steps_is_no_cause(cause):
+    """Other data takes another number of steps, perhaps of another size."""
+    steps = {"arguments": {"epochs": 3, "steps": 9, "batch_size": 7}}
+    values = {"data": DATA | {"digest": "f" * 32, "rows": "f" * 32}}
+    assert cause(training(), diverged(**steps, **values))[0] == "data_values"
+    stream = {"data": {"kind": "tf.data", "order": "not ours"}}
+    steps = {"arguments": {"epochs": 3, "steps": 9}}
+    assert cause(training(**stream), diverged(**stream, **steps)) == (
+        "unknown",
+        "arguments steps (2 and 9) differs",
+    )
+
+
+def test_weights_after_a_custom_loop_are_not_known_to_be_initial_ones(cause):
+    loop = {"after_custom_loop": True}
+    assert cause(training(**loop), diverged("start 0", **loop)) == (
+        "unknown",
+        "a custom training loop ran before the fit: use kr.Recorder to see where a loop diverges",
+    )
 
 
 def test_cause_in_a_later_fit_is_its_own_data(cause):

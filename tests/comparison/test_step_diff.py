@@ -127,7 +127,7 @@ def _batches(
                     state |= {"seeds": ledger_builders.digest(f"{seeds} {step}")}
                     ledger.append_step(StepRecord(fit=0, epoch=1, step=step, state=state, batch=digests))
                 tensors = {"weights": {"layers/0/kernel": ledger_builders.digest(weights)}}
-                tensors |= {"seeds": {"layers/1/seeds": ledger_builders.digest(seeds)}}
+                tensors |= {"seeds": {"layers/1/seeds at the start": ledger_builders.digest(seeds)}}
                 record = ledger_builders.record("epoch", tensors, fit=0, epoch=1, metrics={"loss": 0.5})
             ledger.append(record)
     return folder

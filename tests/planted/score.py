@@ -103,6 +103,12 @@ class Result:
         return self.found and self.divergence.get("cause") in self.case.causes
 
     @property
+    def contradicts_ledgers(self) -> bool:
+        """Whether the ledgers alone named another cause than the diagnosis."""
+        diagnosis = self.divergence.get("diagnosis") or {}
+        return diagnosis.get("recorded_cause", "unknown") not in ("unknown", self.divergence.get("cause"))
+
+    @property
     def place_right(self) -> bool:
         """Whether the line, the layer or the variable is right."""
         return self.found and place_is_right(self.divergence, self.case)
@@ -252,6 +258,8 @@ def _row(result: Result) -> str:
         place_named = f"{source[0]}:{source[1]}" if source else "no line"
         named = result.divergence.get("layer"), result.divergence.get("variable")
         row += f"  <- named: {place_named}, {', '.join(str(n) for n in named if n)}"
+    elif result.contradicts_ledgers:
+        row += f"  <- the ledgers: {result.divergence['diagnosis']['recorded_cause']}"
     elif EXPLAIN and not case.clean and not result.fix_right:
         row += f"  <- fix: {result.divergence.get('fix')}"
     if result.trial:
@@ -288,6 +296,11 @@ def _summary(results: Sequence[Result], *, tried: bool = False) -> int:
         ):
             print(f"{name} {right}/{of} ({right / max(of, 1):.0%}, bar {bar:.0%})")
             good &= right >= bar * of
+    diagnosed = [r for r in planted if r.divergence.get("diagnosis")]
+    if EXPLAIN and diagnosed:
+        contradicting = sum(r.contradicts_ledgers for r in diagnosed)
+        print(f"contradicts the ledgers {contradicting}/{len(diagnosed)} (bar 0)")
+        good &= not contradicting
     print(f"false alarms  {false_alarms}/{len(results) - len(planted)}")
     return 0 if good else 1
 

@@ -26,6 +26,11 @@ def test_divergence_stays_one_place(recorded: dict[str, Any], gained: dict[str, 
     assert [added["diagnosis"][name] for name in ("fit", "epoch", "step")] == [0, 2, 7]
 
 
+def test_cause_that_the_ledgers_show_is_kept() -> None:
+    added = Explanation(cause="operation").to_divergence({"cause": "unknown"})
+    assert (added["cause"], added["diagnosis"]["recorded_cause"]) == ("operation", "unknown")
+
+
 def test_layer_and_reason_are_named_in_one_line() -> None:
     explanation = Explanation(cause="operation", layer="layers/0", layer_class="Conv2D", sentence="a sum")
     assert explanation.describe_cause() == "operation: a sum"

@@ -103,7 +103,7 @@ def test_time_in_labels_diverges_in_the_first_epoch(verified: Any) -> None:
         0,
         "data_values",
     )
-    assert first_difference["explanation"] == "the data given to fit differs"
+    assert first_difference["explanation"] == "y given to fit differs"
 
 
 def test_noise_in_the_eighth_epoch_is_found_and_stopped_live(verified: Any, launched: Any) -> None:

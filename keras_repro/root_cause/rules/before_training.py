@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+import re
+from collections.abc import Sequence
 
-from keras_repro.comparison.config_diff import first_config_difference
+from keras_repro.comparison.config_diff import first_config_difference, without_consequences
 from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
@@ -14,8 +14,8 @@ from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statements import statement_text
 from keras_repro.storage.divergence_report import LayerDescription
 from keras_repro.storage.trace_file import FitEvent, VariableEvent
-
-_REPORTED_ELSEWHERE = ("seed", "seed_generator", "random_seed", "steps", "steps_requested")
+from keras_repro.utils.source_line import SourceLine
+from keras_repro.utils.untrusted_json import as_mapping, as_sequence
 
 
 def configuration(case: DiagnosisCase) -> Explanation | None:
@@ -23,11 +23,12 @@ def configuration(case: DiagnosisCase) -> Explanation | None:
     for difference in case.context(FitEvent):
         event, reference = difference.event, difference.reference
         for part in ("configuration", "arguments"):
-            left, right = (_settings(getattr(e, part, None)) for e in (event, reference))
+            left, right = (without_consequences(getattr(e, part, None)) for e in (event, reference))
             if left == right or (part == "arguments" and _data_differs(event, reference)):
                 continue
             found = first_config_difference(left, right, part)
-            root, thread = case.root_line(*case.method_calls()), case.running_thread()
+            root = case.root_line(*_constructed(case, event, found.path), strict=True)
+            root, thread = root or case.root_line(*case.method_calls()), case.running_thread()
             sentence = f"{found.path} is {found.values[0]} in one run and {found.values[1]} in the other"
             no_layer = LayerDescription()
             if root is None and thread is not None:
@@ -39,6 +40,18 @@ def configuration(case: DiagnosisCase) -> Explanation | None:
     return None
 
 
+def _constructed(case: DiagnosisCase, event: FitEvent | None, path: str) -> list[SourceLine | None]:
+    """Return the lines that constructed the optimizer or the layers to which a setting may belong."""
+    if path.startswith("configuration optimizer"):
+        return [case.state.owners.get("optimizer", LayerDescription()).source]
+    layer = re.match(r"configuration layers (\d+) ", path)
+    layers = as_sequence(as_mapping(getattr(event, "configuration", None)).get("layers"))
+    if layer is None or int(layer[1]) >= len(layers):
+        return []
+    described = as_sequence(layers[int(layer[1])])
+    return [owner.source for owner in case.state.layers.values() if owner.layer_class in described[:1]]
+
+
 def initial_values(case: DiagnosisCase) -> Explanation | None:
     """Explain different initial values of weights."""
     tensors = [name for section, name in case.differing_tensors() if section == "weights"]
@@ -48,7 +61,9 @@ def initial_values(case: DiagnosisCase) -> Explanation | None:
     if not tensors or not (begins or in_step):
         return None
     if not created:
-        return _set_before_training(case, tensors[0]) if case.record_kind == "start" else None
+        begins_loop = case.is_first_step() and case.position()[0] is None
+        is_start = case.record_kind == "start" or begins_loop
+        return _set_before_training(case, tensors[0]) if is_start else None
     variables = [d.either for d in created]
     variable = next((v for v in variables if v.layer), variables[0])
     if not variable.layer and variable.optimizer:
@@ -147,14 +162,3 @@ def seed_generators(case: DiagnosisCase) -> Explanation | None:
 def _data_differs(event: FitEvent | None, reference: FitEvent | None) -> bool:
     left, right = ((e.data if e else None) or {} for e in (event, reference))
     return bool(left.get("digest")) and left.get("digest") != right.get("digest")
-
-
-def _settings(value: Any) -> Any:
-    """Return settings without those that show elsewhere: seeds, initializers and the number of steps."""
-    if isinstance(value, Mapping):
-        return {
-            k: _settings(v)
-            for k, v in value.items()
-            if k not in _REPORTED_ELSEWHERE and "initializer" not in k
-        }
-    return [_settings(v) for v in value] if isinstance(value, list) else value

@@ -1,11 +1,11 @@
-"""Changes between two steps: by a callback, or by the script."""
+"""Changes between two steps, by a callback or by the script, and draws from generators there."""
 
 from __future__ import annotations
 
 from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.storage.divergence_report import LayerDescription
-from keras_repro.storage.trace_file import HookEvent, StepBeginEvent
+from keras_repro.storage.trace_file import HookEvent, StepBeginEvent, StepEndEvent
 
 
 def between_steps(case: DiagnosisCase) -> Explanation | None:
@@ -55,4 +55,21 @@ def between_steps(case: DiagnosisCase) -> Explanation | None:
         f"{what} changed between two steps, outside of the training",
         tensor=tensor,
         source=root,
+    )
+
+
+def draws(case: DiagnosisCase) -> Explanation | None:
+    """Explain a seed generator that was used a different number of times, while all else was the same."""
+    differing = case.differing_tensors()
+    if isinstance(case.event, StepEndEvent) or {section for section, _ in differing} != {"seeds"}:
+        return None
+    _, tensor = differing[0]
+    owner = case.owner(tensor) or LayerDescription(layer_class="the global seed generator")
+    name = f"the seed generator of {owner.layer_class}" if owner.name else owner.layer_class
+    return case.explanation(
+        "random_state",
+        f"{name} was used a different number of times",
+        tensor=tensor,
+        source=case.root_line(*case.method_calls(), nearby=True),
+        layer=owner if owner.name else LayerDescription(),
     )

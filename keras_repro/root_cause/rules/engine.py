@@ -13,7 +13,7 @@ from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.evidence import Evidence
 from keras_repro.root_cause.explanation import Explanation, FurtherSource
 from keras_repro.root_cause.rules.before_training import configuration, initial_values, seed_generators
-from keras_repro.root_cause.rules.between_steps import between_steps
+from keras_repro.root_cause.rules.between_steps import between_steps, draws
 from keras_repro.root_cause.rules.conclusion import conclude
 from keras_repro.root_cause.rules.input_data import given_data, input_data
 from keras_repro.root_cause.rules.outside_fit import results, structure
@@ -28,6 +28,7 @@ _RULES: tuple[Callable[[DiagnosisCase], Explanation | None], ...] = (
     input_data,
     structure,
     between_steps,
+    draws,
     train_step,
     results,
 )
@@ -46,7 +47,7 @@ def explain(evidence: Evidence) -> Explanation:
 
 def _with_further_sources(case: DiagnosisCase, explanation: Explanation) -> Explanation:
     """Return the explanation with the sources of other differences before the first step."""
-    if explanation.cause not in ("initial_weights", "random_state"):
+    if explanation.cause not in ("configuration", "initial_weights", "random_state"):
         return explanation
     sources: dict[SourceLine, FurtherSource] = {}
     for rule in (initial_values, seed_generators, given_data):

@@ -46,7 +46,7 @@ def train_step(case: DiagnosisCase) -> Explanation | None:
 
 def several_threads(case: DiagnosisCase) -> Explanation | None:
     """Explain several threads that train the same weights in an order that changes."""
-    threads = case.state.stepping_threads
+    threads = case.stepping_threads()
     if not threads:
         return None
     nearby = next((s.source for s in case.nearby_suspects()), None)

@@ -196,6 +196,8 @@ class ScriptSession:
         known = fit_details.get()
         details = dict(known) if known is not None else describe_fit(bound.arguments)
         self.shuffled |= shuffles_arrays(details)
+        if self._optimizers:
+            details["after_custom_loop"] = True
         order = details.pop("order", None)
         if order is not None:
             self._cover_order()

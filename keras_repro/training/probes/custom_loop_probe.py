@@ -49,7 +49,7 @@ class CustomLoopProbe:
         self._optimizers: dict[int, Any] = {}
         self._layer_inputs: list[Any] = []  # since the last step
         self._function_inputs: list[Any] = []  # of functions that call layers, since the last step
-        self._threads: set[int] = set()  # that made steps, or called functions for them
+        self._threads: set[int] = set()  # running ones that made steps, or called functions for them
         self._layer_depth = 0
         self._in_function = False
         self._applied = False
@@ -89,7 +89,7 @@ class CustomLoopProbe:
 
     def _apply(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         if self._is_recording() and tf.executing_eagerly():
-            self._threads.add(threading.get_ident())
+            self._add_thread()
         result = wrapped(*args, **kwargs)
         if self._is_recording():
             self._optimizers.setdefault(id(instance), instance)
@@ -137,9 +137,13 @@ class CustomLoopProbe:
 
     def _add_function_inputs(self, args: Any, kwargs: Any) -> None:
         if self._steps:
-            self._threads.add(threading.get_ident())
+            self._add_thread()
         if len(self._function_inputs) < _MAX_CALLS:
             self._function_inputs.append(_arrays((args, kwargs)))
+
+    def _add_thread(self) -> None:
+        running = {thread.ident for thread in threading.enumerate()}
+        self._threads = (self._threads & running) | {threading.get_ident()}
 
     def _check_begin(self) -> None:
         """Check the state at the start of a step: the script may have changed it since the last step."""
@@ -164,7 +168,8 @@ class CustomLoopProbe:
         reader = self._current_reader()
         with contextlib.suppress(Exception):  # inputs that are no batch of samples have no digests
             rows = tuple(row for batch in batches for row in row_digests(_arrays(batch)))
-            log.note(BatchEvent(position=position, parts=batch_digests(_arrays(batches)), rows=rows))
+            parts = batch_digests(_arrays(batches))
+            log.note(BatchEvent(position=position, parts=parts, rows=rows, threads=len(self._threads)))
         after = reader.tensor_digests()
         tensors = checked_sections(after) | self._changed_seeds(reader, after)
         self._last = after

@@ -14,6 +14,7 @@ from keras_repro.root_cause.rules.engine import explain
 from keras_repro.storage.divergence_report import (
     Difference,
     DivergenceReport,
+    LayerDescription,
     ReplayReport,
     StateEvidence,
 )
@@ -26,6 +27,7 @@ from keras_repro.storage.trace_file import (
     Interval,
     LineEvent,
     RecordEvent,
+    StepBeginEvent,
     StepEndEvent,
     StepPosition,
     ThreadLineEvent,
@@ -99,6 +101,27 @@ def test_threads_that_train_the_same_weights_are_reported(script: str) -> None:
     assert explanation.source.code == "thread.start()"
     assert explanation.ruled_out == ()
     assert explained(*ends, batch, threads=threads).cause == "data_values"
+
+
+def test_threads_that_train_later_are_counted_if_one_was_running(script: str) -> None:
+    """The processes may diverge before the second thread makes its first step."""
+    event, reference = (BatchEvent(position=IN_LOOP, parts={"0": digest}, threads=1) for digest in "ab")
+    batch = Difference(interval=0, event=event, reference=reference)
+    ends = step_end("a", IN_LOOP), step_end("b", IN_LOOP)
+    threads = (source(script, 4),)
+
+    def cause(later: int, running: tuple[SourceLine, ...]) -> str:
+        rest = BatchEvent(position=StepPosition(-1, 0, 4), parts={"0": "c"}, threads=later)
+        first = [Interval(context=(reference,), checked=ends[1]), Interval(context=(rest,), checked=None)]
+        second = [Interval(context=(event,), checked=ends[0])]
+        report = DivergenceReport(
+            interval=0, event=ends[0], reference=ends[1], differences=(batch,), threads=running
+        )
+        return explain(Evidence(first=first, second=second, report=report)).cause
+
+    assert cause(2, threads) == "environment"
+    assert cause(1, threads) == "data_values"  # such as one that loads the data
+    assert cause(2, ()) == "data_values"  # the threads start after the divergence
 
 
 @pytest.mark.parametrize(
@@ -199,6 +222,141 @@ def test_line_that_draws_the_seed_comes_before_the_line_of_the_data(
     assert explanation.source.line == line
     assert [further.source.line for further in explanation.also] == also
     assert [further["source"]["line"] for further in explanation.to_dict()["also"]] == also
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "subject"),
+    [
+        ({"x['a']": "1", "x['b']": "2", "y": "3"}, {"x['a']": "1", "x['b']": "7", "y": "3"}, "x['b']"),
+        ({"x[0]": "1", "x[1]": "2", "y": "3"}, {"x[0]": "8", "x[1]": "7", "y": "4"}, "x and y"),
+        ({"x": "1", "sample_weight": "2"}, {"x": "1", "sample_weight": "3"}, "sample_weight"),
+        ({}, {}, "the data"),
+    ],
+)
+def test_arguments_that_differ_are_the_subject(left: Any, right: Any, subject: str) -> None:
+    reference, event = (
+        FitEvent(
+            position="fit 0",
+            data={"digest": digest * 12, "parts": parts},
+            validation_data=None,
+            configuration=None,
+            arguments=None,
+        )
+        for digest, parts in (("a", left), ("b", right))
+    )
+    explanation = explained_step(event, reference)
+    assert (explanation.cause, explanation.subject) == ("data_values", f"{subject} given to fit")
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "subject"),
+    [
+        ({"0['a']": "1", "0['b']": "2", "1": "3"}, {"0['a']": "9", "0['b']": "2", "1": "3"}, "inputs['a']"),
+        ({"0[0]": "1", "0[1]": "2"}, {"0[0]": "9", "0[1]": "8"}, "inputs"),
+        ({"0": "1", "1": "2", "2": "3"}, {"0": "1", "1": "9", "2": "8"}, "labels and sample weights"),
+    ],
+)
+def test_parts_of_a_batch_that_differ_are_the_subject(left: Any, right: Any, subject: str) -> None:
+    position = StepPosition(0, 0, 0)
+    reference, event = (BatchEvent(position=position, parts=parts) for parts in (left, right))
+    assert explained_step(event, reference).subject == f"{subject} of the batch"
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [("optimizer", 2), ("layers", 1)],
+)
+def test_line_of_a_setting_is_that_of_its_own_object(tmp_path: Path, path: str, line: int) -> None:
+    """The data that is drawn in line 3 differs too."""
+    script = tmp_path / "train.py"
+    script.write_text(
+        "layer = Dropout(os.urandom(1)[0] / 999)\n"
+        "optimizer = SGD(os.urandom(1)[0] / 999)\n"
+        "x = np.random.default_rng().normal(size=9)\n"
+        "model.fit(x)\n"
+    )
+    file = str(script)
+    at = {number: SourceLine(file=file, line=number, code="") for number in (1, 2, 4)}
+
+    def line_event(number: int, digest: str, name: str) -> LineEvent:
+        return LineEvent(file=file, line=number, digests={name: digest}, runs=((number, digest),))
+
+    def events(digest: str) -> list[Any]:
+        rate = {"rate": digest}
+        configuration = {"layers": [["Dropout", rate]]} if path == "layers" else {"optimizer": ["SGD", rate]}
+        names = {1: "layer", 2: "optimizer", 3: "x"}
+        return [
+            *(line_event(number, digest, names[number]) for number in (3, 1, 2)),
+            FitEvent(
+                position="fit 0",
+                data={"digest": digest * 12},
+                validation_data=None,
+                configuration=configuration,
+                arguments=None,
+            ),
+        ]
+
+    event, reference = (
+        RecordEvent(position="start 0", record_kind="start", tensors={"optimizer": {"optimizer/rate": d}})
+        for d in "ab"
+    )
+    call = CallEvent(method="fit", source=at[4])
+    differences = [
+        Difference(interval=0, event=e, reference=r) for e, r in zip(events("a"), events("b"), strict=True)
+    ]
+    evidence = StateEvidence(
+        owners={"optimizer": LayerDescription(source=at[2])},
+        layers={"layers/0": LayerDescription(name="layers/0", layer_class="Dropout", source=at[1])},
+    )
+    report = DivergenceReport(
+        interval=0, event=event, reference=reference, differences=tuple(differences), evidence=evidence
+    )
+    first = [Interval(context=(*events("b"), call), checked=reference)]
+    second = [Interval(context=(*events("a"), call), checked=event)]
+    explanation = explain(Evidence(first=first, second=second, report=report))
+    assert explanation.cause == "configuration"
+    assert explanation.source is not None
+    assert explanation.source.line == line
+    assert [further.source.line for further in explanation.also] == [3]
+
+
+@pytest.mark.parametrize(
+    ("step", "results", "cause"),
+    [
+        (0, {}, "initial_weights"),
+        # Later, the script changed them between two steps.
+        (1, {"results": {"steps": "2"}}, "configuration"),
+    ],
+)
+def test_weights_set_before_a_custom_loop_are_initial_ones(step: int, results: Any, cause: str) -> None:
+    weights = [{"weights": {"layers/0/kernel": digest}} for digest in "ab"]
+    loops = [RecordEvent(position="loop 0", record_kind="loop", tensors=w | results) for w in weights]
+    assert explained(*loops).cause == cause
+    steps = [StepBeginEvent(position=StepPosition(-1, 0, step), tensors=w) for w in weights]
+    assert explained(*steps).cause == cause
+
+
+def test_generator_that_was_used_another_number_of_times_is_named() -> None:
+    state = "layers/1/seed_generator/state"
+    dropout = LayerDescription(name="layers/1", layer_class="Dropout")
+    seeds = [{"seeds": {state: digest, f"{state} at the start": "c"}} for digest in "ab"]
+    ends = [RecordEvent(position="epoch 0 0", record_kind="epoch", tensors=tensors) for tensors in seeds]
+    explanation = explained(*ends, evidence=StateEvidence(owners={state: dropout}))
+    assert (explanation.cause, explanation.sentence, explanation.variable) == (
+        "random_state",
+        "the seed generator of Dropout was used a different number of times",
+        state,
+    )
+    # If the weights differ too, the draws may be a consequence.
+    both = [replace(e, tensors=t | {"weights": {"k": d}}) for e, t, d in zip(ends, seeds, "ab", strict=True)]
+    assert explained(*both).cause == "configuration"
+
+
+def explained_step(event: Any, reference: Any) -> Explanation:
+    """Return the explanation of a first step that differs, as a context event before it does."""
+    position = StepPosition(0, 0, 0)
+    difference = Difference(interval=0, event=event, reference=reference)
+    return explained(step_end("b", position), step_end("a", position), difference)
 
 
 @pytest.mark.parametrize(

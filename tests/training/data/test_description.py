@@ -56,7 +56,7 @@ def test_structures_are_described_by_path() -> None:
     assert list(described["parts"]) == ["x['a']", "x['b']", "y"]
     assert described["parts"]["y"] == array_digest("y", y)
     listed = describe_data([x, x + 1], y, np.ones(24))
-    assert list(listed["parts"]) == ["x[0]", "x[1]", "y", "sample_weight"]
+    assert list(listed["parts"]) == ["sample_weight", "x[0]", "x[1]", "y"]
     assert listed["kind"] == "arrays"
     assert listed["digest"] != describe_data([x + 1, x], y)["digest"]
 

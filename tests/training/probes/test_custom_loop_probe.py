@@ -75,8 +75,14 @@ def recording(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Calla
         log.close()
 
 
-def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
-    """Train with the summed gradients of two batches: only their computation is a function."""
+def train_by_gradients(steps: int = 2, *, threads: bool = False, in_turn: bool = False) -> None:
+    """Train with the summed gradients of two batches: only their computation is a function.
+
+    Args:
+        steps: number of steps.
+        threads: whether each step is made in a thread of its own.
+        in_turn: whether a thread ends before the next one starts.
+    """
     keras.backend.clear_session()
     keras.utils.set_random_seed(5)
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
@@ -107,6 +113,9 @@ def train_by_gradients(steps: int = 2, *, threads: bool = False) -> None:
     for thread, done in zip(running, stepped, strict=True):
         thread.start()
         assert done.wait(60)
+        if in_turn:
+            over.set()
+            thread.join()
     over.set()
     for thread in running:
         thread.join()
@@ -165,6 +174,11 @@ def test_threads_that_train_the_same_weights_are_counted(recording: Callable[...
     log = recording(1)
     train_by_gradients(threads=True)
     assert log.evidence[1].stepping_threads == 2
+    assert [batch.threads for batch in log.batches()] == [1, 2]
+    log = recording(1)
+    train_by_gradients(threads=True, in_turn=True)
+    assert log.evidence[1].stepping_threads == 0
+    assert [batch.threads for batch in log.batches()] == [1, 1]
 
 
 def test_replay_of_a_step_is_faithful_and_changes_no_bit(recording: Callable[..., RecordingLog]) -> None:
