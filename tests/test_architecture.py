@@ -24,7 +24,8 @@ cli: _version comparison determinism errors ledger processes provenance report/c
 cli/commands: cli comparison comparison/distances determinism errors ledger processes provenance report
     report/charts report/console report/html report/paper root_cause storage workflows workflows/reproduce
     workflows/vary
-comparison: comparison/distances errors ledger utils
+comparison: comparison/differences comparison/distances errors ledger utils
+comparison/differences: ledger utils
 comparison/distances: errors ledger storage utils
 determinism: errors ledger
 ledger: errors storage utils
@@ -37,7 +38,8 @@ report/console: comparison comparison/distances determinism ledger processes rep
 report/html: _version comparison comparison/distances ledger report report/charts utils workflows/vary
 report/paper: comparison ledger report storage utils
 root_cause: source_code storage utils
-root_cause/rules: comparison comparison/distances determinism root_cause source_code storage utils
+root_cause/rules: comparison comparison/differences comparison/distances determinism root_cause
+    source_code storage utils
 source_code: utils
 storage: errors utils
 training:

@@ -16,11 +16,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
+from keras_repro.comparison.differences.environment_diff import environment_differences, other_versions
 from keras_repro.comparison.distances.layer_distances import distances
 from keras_repro.comparison.distances.summary import summarize_distances
 from keras_repro.comparison.divergence import Divergence
 from keras_repro.comparison.grade import grade
-from keras_repro.comparison.ledger_cause import CompareContext, environment_differences, other_versions
+from keras_repro.comparison.ledger_cause import CompareContext
 from keras_repro.comparison.notes import (
     HASH_SEEDS_DIFFER,
     OUTSIDE_MODELS,

@@ -16,7 +16,7 @@ from ledger_builders import (
 )
 
 from keras_repro.comparison.compare import compare_all
-from keras_repro.comparison.ledger_cause import environment_differences
+from keras_repro.comparison.differences.environment_diff import environment_differences
 
 NOT_PORTABLE = "(not expected to be identical: these are not portable runs)"
 

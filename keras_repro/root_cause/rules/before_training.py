@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from keras_repro.comparison.config_diff import first_config_difference, without_consequences
+from keras_repro.comparison.differences.config_diff import first_config_difference, without_consequences
 from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, SET_SEED, DiagnosisCase, seeds_set
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from keras_repro.comparison.data_diff import differing_arguments
+from keras_repro.comparison.differences.data_diff import differing_arguments
 from keras_repro.root_cause.diagnosis_case import SEED_OR_OWN, SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
