@@ -301,7 +301,7 @@ PRIVATE_NAMES = {
     "parser._actions": "the options of an argparse parser",
 }
 PRIVATE_MODULE = re.compile(r"(keras\.src|tensorflow\.python)(\.\w+)*")
-BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "wrap_function_wrapper"}
+BY_NAME = {"getattr", "hasattr", "setattr", "delattr", "add_hook"}
 
 
 def in_seam(module):
@@ -373,7 +373,7 @@ def test_private_names_of_frameworks_are_used_in_backends_only():
         ("getattr(model, '_functional', None)", ["model._functional"]),
         ("hasattr(model, '_functional')", ["model._functional"]),
         ("setattr(model, '_functional', 1)", ["model._functional"]),
-        ("wrapt.wrap_function_wrapper(Variable, '_initialize', f)", ["Variable._initialize"]),
+        ("add_hook(Variable, '_initialize', f)", ["Variable._initialize"]),
         ("self._functional", []),
         ("cls._functional", []),
         ("other._own", []),

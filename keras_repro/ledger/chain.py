@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import blake3
 
-from keras_repro.storage.digest import encoded, framed
+from keras_repro.utils.framing import encoded, framed
 
 ALGORITHM = "blake3"
 SCHEME = "kr1"

@@ -21,6 +21,8 @@ from typing import Any
 import blake3
 import numpy as np
 
+from keras_repro.utils.framing import encoded, framed
+
 _SHOWN = 32  # hex digits of a digest in the ledger: 128 bits
 _PARALLEL_BYTES = 1 << 20  # below this, starting other threads costs more than it saves
 
@@ -174,14 +176,3 @@ def mix64(values: Any) -> Any:
     values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return values ^ (values >> np.uint64(31))
-
-
-def encoded(text: str) -> bytes:
-    """Return a text as UTF-8."""
-    # A name in a ledger may hold half a surrogate pair, which JSON can express.
-    return text.encode("utf-8", "surrogatepass")
-
-
-def framed(data: bytes) -> bytes:
-    """Return bytes with their length before them."""
-    return struct.pack("<q", len(data)) + data

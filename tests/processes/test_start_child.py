@@ -14,13 +14,13 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # Modules that this package or one of its libraries imports, and two that only a script does.
 _MODULES = """\
 __future__ argparse contextlib dataclasses email inspect json pathlib profile queue random rich signal
-statistics subprocess threading tokenize traceback typing wrapt xxhash
+statistics subprocess threading tokenize traceback typing xxhash
 """
 # Those of PYTHONPATH are also found by what Python itself runs at its start.
 REPLACED = {
     "work": _MODULES.split(),
     "work/sub": _MODULES.split(),
-    "paths": ["queue", "random", "signal", "statistics", "subprocess", "tokenize", "wrapt"],
+    "paths": ["queue", "random", "signal", "statistics", "subprocess", "tokenize", "xxhash"],
 }
 SCRIPT = """\
 import os, sys

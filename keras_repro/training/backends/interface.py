@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-Undo = Callable[[], None]
-"""A function that removes a hook and restores the former state."""
+from keras_repro.training.backends.hooks import Handler, Undo
 
 
 class Variables(Protocol):
@@ -105,7 +104,7 @@ class RandomState(Protocol):
     def seeds_set(self) -> dict[str, int | None]:
         """Return the seeds that the program has set, by library."""
 
-    def wrap_operation_seeds(self, wrapper: Callable[..., Any]) -> None:
+    def hook_operation_seeds(self, handler: Handler) -> None:
         """Wrap the function that seeds operations; its result is `(None, None)` if nothing does."""
 
     def seed_generators(self, next_seed: Callable[[], int]) -> None:

@@ -6,11 +6,12 @@ check of the traced step and plans of `tf.data` datasets are for TensorFlow only
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from keras_repro.training.backends.interface import Backend, Undo
+from keras_repro.training.backends.hooks import Handler, Undo
+from keras_repro.training.backends.interface import Backend
 
 
 class Graphs(Protocol):
@@ -77,10 +78,10 @@ class Graphs(Protocol):
     def is_seeded(self, node: Any) -> bool:
         """Return whether a node has a seed, or takes none."""
 
-    def wrap_function_calls(self, wrapper: Callable[..., Any]) -> None:
+    def hook_function_calls(self, handler: Handler) -> None:
         """Wrap the call of every traced function."""
 
-    def wrap_python_calls(self, wrapper: Callable[..., Any]) -> None:
+    def hook_python_calls(self, handler: Handler) -> None:
         """Wrap every call of Python code from inside a graph."""
 
 

@@ -72,7 +72,10 @@ def _print_error(error: BaseException) -> None:
     trace, ours = error.__traceback__, (__name__, run_as_main.__module__)
     while trace is not None and trace.tb_frame.f_globals.get("__name__") in ours:
         trace = trace.tb_next
-    traceback.print_exception(type(error), error, trace)
+    if sys.excepthook is sys.__excepthook__:
+        traceback.print_exception(type(error), error, trace)  # also lines of archives
+    else:
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
 def _finish_as_python_does(observer: ScriptObserver) -> None:

@@ -1,4 +1,4 @@
-"""Wrap the methods of Keras whose calls a script's ledger records, once the script imports Keras.
+"""Hook the methods of Keras whose calls a script's ledger records, once the script imports Keras.
 
 Importing this module loads no framework.
 """
@@ -6,18 +6,17 @@ Importing this module loads no framework.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import Any
-
-import wrapt
 
 from keras_repro.processes.protocol import Plan
 from keras_repro.storage.atomic_files import open_to_write
 from keras_repro.storage.run_folder import UNOBSERVED
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Handler, Steps, add_hook
+from keras_repro.training.backends.import_hooks import when_imported
 
-# Methods of a model, and the methods of `ScriptSession` that wrap them.
+# Methods of a model, and the methods of `ScriptSession` that are run around them.
 _METHODS = {
     "__init__": "create_model",
     "fit": "fit",
@@ -50,13 +49,12 @@ class KerasHooks:
 
     def install(self) -> None:
         """Register the hooks; they run when the script imports Keras."""
-        register = wrapt.register_post_import_hook
-        register(self._wrap_trainer, backend.trainer.TRAINER_MODULE)
-        register(self._wrap_optimizers, backend.trainer.OPTIMIZER_MODULE)
+        when_imported(backend.trainer.TRAINER_MODULE, self._hook_trainer)
+        when_imported(backend.trainer.OPTIMIZER_MODULE, self._hook_optimizers)
         for module, (name, owner) in backend.trainer.OTHER_TRAINERS.items():
-            register(self._wrap_unsupported(name, owner), module)
+            when_imported(module, self._hook_unsupported(name, owner))
 
-    def _wrap_trainer(self, module: Any) -> None:
+    def _hook_trainer(self, module: Any) -> None:
         from keras_repro.training.state import initial_values
 
         self.initial_values = initial_values.start()
@@ -69,40 +67,40 @@ class KerasHooks:
 
             installer.install(self._event_log)
         for method, handler in _METHODS.items():
-            wrapt.wrap_function_wrapper(backend.trainer.trainer_class(), method, self._wrapper(handler))
+            add_hook(backend.trainer.trainer_class(), method, self._handler(handler))
 
-    def _wrapper(self, handler: str) -> Callable[..., Any]:
-        def call(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _handler(self, handler: str) -> Handler:
+        def handle(call: Call) -> Steps:
             if os.getpid() != self._pid:
                 # A forked process must not touch the ledger of the one that records.
                 if handler in ("fit", "train_on_batch"):
                     open_to_write(self._plan.folder / f"{UNOBSERVED}{os.getpid()}").close()
-                return wrapped(*args, **kwargs)
-            handle = getattr(self._session(), handler)
+                yield
+                return
+            steps = getattr(self._session(), handler)(call)
             if self._event_log is None:
-                return handle(wrapped, instance, args, kwargs)
-            self._event_log.method_called(handler, sys._getframe(1), instance)
+                yield from steps
+                return
+            self._event_log.method_called(handler, call.caller, call.arguments["self"])
             with self._event_log.in_keras():
-                return handle(wrapped, instance, args, kwargs)
+                yield from steps
 
-        return call
+        return handle
 
-    def _wrap_optimizers(self, module: Any) -> None:
-        def apply(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            result = wrapped(*args, **kwargs)
+    def _hook_optimizers(self, module: Any) -> None:
+        def apply(call: Call) -> Steps:
+            yield
             if os.getpid() == self._pid:
-                self._session().optimizer_applied(instance)
-            return result
+                self._session().optimizer_applied(call.arguments["self"])
 
-        wrapt.wrap_function_wrapper(module.BaseOptimizer, "apply", apply)
+        add_hook(module.BaseOptimizer, "apply", apply)
 
-    def _wrap_unsupported(self, name: str, owner: str) -> Callable[[Any], None]:
-        def wrap(module: Any) -> None:
-            def fit(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _hook_unsupported(self, name: str, owner: str) -> Callable[[Any], None]:
+        def hook(module: Any) -> None:
+            def fit(call: Call) -> None:
                 if name not in self.unsupported:
                     self.unsupported.append(name)
-                return wrapped(*args, **kwargs)
 
-            wrapt.wrap_function_wrapper(getattr(module, owner), "fit", fit)
+            add_hook(getattr(module, owner), "fit", fit)
 
-        return wrap
+        return hook

@@ -15,9 +15,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import wrapt
-
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.import_hooks import when_imported
 from keras_repro.utils.closeable import Closeable
 
 
@@ -43,7 +42,7 @@ def apply_perturbations(
     if switch_interval is not None:
         sys.setswitchinterval(switch_interval)
     if jit is False:
-        wrapt.register_post_import_hook(backend.trainer.disable_auto_jit, backend.trainer.BASE_TRAINER_MODULE)
+        when_imported(backend.trainer.BASE_TRAINER_MODULE, backend.trainer.disable_auto_jit)
 
 
 def _reverse_listings() -> None:

@@ -6,9 +6,9 @@ import sys
 from types import FrameType
 from typing import Any
 
-import wrapt
-
 from keras_repro.source_code.call_site import frames_from
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
+from keras_repro.training.backends.import_hooks import when_imported
 
 _EVENTS = ("subprocess.Popen", "os.fork", "os.posix_spawn", "os.spawn", "os.forkpty")
 # These start uname, ldconfig and git to describe the machine, as importing TensorFlow does.
@@ -24,7 +24,7 @@ class ProcessCounter:
 
     def __init__(self) -> None:
         self.count = 0
-        wrapt.register_post_import_hook(self._wrap_start, "multiprocessing.process")
+        when_imported("multiprocessing.process", self._hook_start)
 
     def on_audit_event(self, event: str) -> None:
         """Called by an audit hook for each event of Python."""
@@ -32,14 +32,13 @@ class ProcessCounter:
         if event in _EVENTS and not _describes_machine(sys._getframe(2)):
             self.count += 1
 
-    def _wrap_start(self, module: Any) -> None:
-        def start(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _hook_start(self, module: Any) -> None:
+        def start(call: Call) -> Steps:
             before = self.count
-            result = wrapped(*args, **kwargs)
+            yield
             self.count = before + 1  # forking raises an audit event, spawning does not
-            return result
 
-        wrapt.wrap_function_wrapper(module.BaseProcess, "start", start)
+        add_hook(module.BaseProcess, "start", start)
 
 
 def _describes_machine(frame: FrameType) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from keras_repro.errors import ResumeError
 from keras_repro.ledger.resumed_writer import ResumedLedgerWriter
+from keras_repro.training.backends.hooks import Call, Steps
 from keras_repro.training.instrumentation.script_session import ScriptSession
 from keras_repro.training.recording.fit_context import fit_details
 from keras_repro.training.recording.recorded_part import RecordedPart
@@ -23,11 +23,11 @@ class ResumableSession(ScriptSession):
 
     _current: Any = None  # the callback of the last fit
 
-    def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def train_on_batch(self, call: Call) -> Steps:
         """Refuse a custom training loop."""
         if self._is_outermost() and not self.run.closed:
             raise ResumeError(f"the script calls train_on_batch directly, which cannot be resumed: {_FIX}")
-        return wrapped(*args, **kwargs)
+        yield
 
     def exit(self, status: str, **details: Any) -> None:
         """End the run if the script has finished."""
@@ -78,13 +78,13 @@ class ResumableSession(ScriptSession):
     def _new_part(self, model: Any) -> RecordedPart:
         return RecordedPart(self.run)  # an interrupted record is continued in the order of its records
 
-    def _add_callback(self, model: Any, bound: inspect.BoundArguments, part: RecordedPart) -> tuple[Any, Any]:
+    def _add_callback(self, model: Any, arguments: dict[str, Any], part: RecordedPart) -> tuple[Any, Any]:
         if fit_details.get() is None and not self.run.closed:
             raise ResumeError(f"the script calls Model.fit directly, which cannot be resumed: {_FIX}")
-        callback, remove = super()._add_callback(model, bound, part)
+        callback, remove = super()._add_callback(model, arguments, part)
         if callback is not None:
             self._current = callback
-            _put_before_last(bound.arguments["callbacks"], callback)
+            _put_before_last(arguments["callbacks"], callback)
         return callback, remove
 
     def _end_fit(self, model: Any, callback: Any, status: str, **details: Any) -> None:

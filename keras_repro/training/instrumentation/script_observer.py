@@ -14,8 +14,6 @@ import sys
 import threading
 from typing import Any, cast
 
-import wrapt
-
 from keras_repro.determinism.seeds import derive
 from keras_repro.determinism.tf_runtime import remember_environment, seed_reaches_order
 from keras_repro.errors import ReproError, ResumeError
@@ -25,6 +23,8 @@ from keras_repro.provenance.module_lookup import running_script
 from keras_repro.storage.atomic_files import files_in
 from keras_repro.storage.run_folder import LEDGER_NAME, RUNS_NAME, UNOBSERVED, redirect_runs
 from keras_repro.storage.run_lock import RunLock
+from keras_repro.training.backends.hooks import hide_from_debuggers
+from keras_repro.training.backends.import_hooks import when_imported
 from keras_repro.training.instrumentation.keras_hooks import KerasHooks
 from keras_repro.training.instrumentation.process_counter import ProcessCounter
 from keras_repro.training.probes.file_access import InputFiles
@@ -75,7 +75,8 @@ class ScriptObserver:
         if plan.seed is not None:
             _pin_seeds(plan.seed)
         # The script may set variables for TensorFlow until it imports it.
-        wrapt.register_post_import_hook(lambda _: remember_environment(), "tensorflow")
+        when_imported("tensorflow", lambda _: remember_environment())
+        hide_from_debuggers()
         self._hooks = KerasHooks(plan, self._open_session, self._event_log)
         self._hooks.install()
 
@@ -232,7 +233,6 @@ def _pin_seeds(seed: int) -> None:
         numbers = itertools.count()
         backend.random_state.seed_generators(lambda: derive(seed, "tf.random.Generator", next(numbers)))
 
-    register = wrapt.register_post_import_hook
-    register(lambda module: module.seed(seed % 2**32), "numpy.random")
-    register(seed_tensorflow, "tensorflow")
-    register(lambda module: module.utils.set_random_seed(seed), "keras")
+    when_imported("numpy.random", lambda module: module.seed(seed % 2**32))
+    when_imported("tensorflow", seed_tensorflow)
+    when_imported("keras", lambda module: module.utils.set_random_seed(seed))

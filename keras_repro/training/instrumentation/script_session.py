@@ -1,11 +1,10 @@
 """Record one launched script: each fit by its number, and what is computed outside of fit.
 
-`KerasHooks` wraps Keras's methods with the methods of the one `ScriptSession` of the process.
+`KerasHooks` runs around Keras's methods those of the one `ScriptSession` of the process.
 """
 
 from __future__ import annotations
 
-import inspect
 import json
 import sys
 import threading
@@ -19,6 +18,7 @@ import numpy as np
 
 from keras_repro.ledger.schema import plain_number
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Steps
 from keras_repro.training.data.description import output_digests
 from keras_repro.training.held.held_part import HeldPart
 from keras_repro.training.held.held_records import HeldRecords
@@ -74,60 +74,61 @@ class ScriptSession:
         self._created_count = 0
         self._optimizers: OrderedDict[int, Any] = OrderedDict()
 
-    def create_model(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Wrap `Model.__init__`: the state of models that no fit trains is recorded at the exit."""
-        result = wrapped(*args, **kwargs)
-        is_inner = not self._is_outermost() or backend.trainer.is_made_by_sequential(sys._getframe(1))
+    def create_model(self, call: Call) -> Steps:
+        """Run around `Model.__init__`: the state of models that no fit trains is recorded at the exit."""
+        yield
+        instance = call.arguments["self"]
+        is_inner = not self._is_outermost() or backend.trainer.is_made_by_sequential(call.caller)
         if not is_inner and not self.run.closed:
             with self._lock:
                 self._created[id(instance)] = (self._name_of_next(), instance)
                 while len(self._created) > _MAX_MODELS or self._older_numbers() > _MAX_NUMBERS:
                     self._created.popitem(last=False)
-        return result
 
-    def fit(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Wrap `Model.fit`: append a callback that records."""
-        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+    def fit(self, call: Call) -> Steps:
+        """Run around `Model.fit`: append a callback that records."""
+        instance = call.arguments["self"]
         callback: Any = None
         remove: Any = None
         part = self._new_part(instance)
         with part.guarded("the arguments of a fit"):
-            callback, remove = self._add_callback(instance, bound, part)
+            callback, remove = self._add_callback(instance, call.arguments, part)
         if callback is None or remove is None:
-            return wrapped(*args, **kwargs)
+            yield
+            return
         try:
             with self._inside_keras():
-                result = wrapped(*bound.args, **bound.kwargs)
+                yield
         except BaseException as error:
             self._end_fit(instance, callback, "stopped", reason=type(error).__name__)
             raise
         finally:
             remove()
         self._end_fit(instance, callback, "finished")
-        return result
 
-    def evaluate(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Wrap `Model.evaluate` and `test_on_batch`: record results outside of fit."""
-        return self._record_result("evaluation", wrapped, instance, args, kwargs)
+    def evaluate(self, call: Call) -> Steps:
+        """Run around `Model.evaluate` and `test_on_batch`: record results outside of fit."""
+        return self._record_result("evaluation", call)
 
-    def predict(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Wrap `Model.predict` and `predict_on_batch`: record a digest of the outputs outside of fit."""
-        return self._record_result("prediction", wrapped, instance, args, kwargs)
+    def predict(self, call: Call) -> Steps:
+        """Run around `Model.predict` and `predict_on_batch`: record digests of outputs outside of fit."""
+        return self._record_result("prediction", call)
 
-    def train_on_batch(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Wrap `Model.train_on_batch`: record the state after 0, 1, 2, 4, 8, ... steps."""
+    def train_on_batch(self, call: Call) -> Steps:
+        """Run around `Model.train_on_batch`: record the state after 0, 1, 2, 4, 8, ... steps."""
         if not self._is_outermost() or self.run.closed:
-            return wrapped(*args, **kwargs)
+            yield
+            return
+        instance = call.arguments["self"]
         with self._lock:
             loop = self._loops.get(id(instance))
             is_first = loop is None
             if loop is None:
                 loop = self._new_loop(instance)
         with loop.first_step() if is_first else nullcontext(), self._inside_keras():
-            result = wrapped(*args, **kwargs)
+            yield
         with loop.part.guarded("train_on_batch"):
-            loop.step(result)
-        return result
+            loop.step(call.result)
 
     def optimizer_applied(self, optimizer: Any) -> None:
         """Called after `Optimizer.apply`; outside of Keras's own methods it is a custom training loop's."""
@@ -184,7 +185,7 @@ class ScriptSession:
         """Return a part of the record of a model, for what this thread does with it."""
         return RecordedPart(self.run) if _in_main_thread() else self._held.new_part(model)
 
-    def _add_callback(self, model: Any, bound: inspect.BoundArguments, part: RecordedPart) -> tuple[Any, Any]:
+    def _add_callback(self, model: Any, arguments: dict[str, Any], part: RecordedPart) -> tuple[Any, Any]:
         """Add a recording callback to the arguments of a fit; return it and a function that removes it."""
         from keras_repro.training.recording.callback_order import append_callback
         from keras_repro.training.recording.fit_callback import FitCallback
@@ -194,7 +195,7 @@ class ScriptSession:
         self._record_loops(model)
         self._forget_created(model)
         known = fit_details.get()
-        details = dict(known) if known is not None else describe_fit(bound.arguments)
+        details = dict(known) if known is not None else describe_fit(arguments)
         self.shuffled |= shuffles_arrays(details)
         if self._optimizers:
             details["after_custom_loop"] = True
@@ -202,12 +203,12 @@ class ScriptSession:
         if order is not None:
             self._cover_order()
         callback = FitCallback(self.run, new_part=lambda: part, details=details, order=order)
-        callbacks = bound.arguments.get("callbacks")
+        callbacks = arguments.get("callbacks")
         if self._event_log is not None:
             from keras_repro.training.probes.callback_probe import CallbackProbe
 
             callbacks, _ = append_callback(callbacks, CallbackProbe(self._event_log, callback), model)
-        bound.arguments["callbacks"], remove = append_callback(callbacks, callback, model)
+        arguments["callbacks"], remove = append_callback(callbacks, callback, model)
         return callback, remove
 
     def _end_fit(self, model: Any, callback: Any, status: str, **details: Any) -> None:
@@ -243,16 +244,18 @@ class ScriptSession:
                 if key == id(model) or (_in_main_thread() and not isinstance(loop.part, HeldPart)):
                     loop.record()
 
-    def _record_result(self, kind: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _record_result(self, kind: str, call: Call) -> Steps:
         if not self._is_outermost() or self.run.closed:
-            return wrapped(*args, **kwargs)
-        bound = inspect.signature(wrapped).bind(*args, **kwargs)
+            yield
+            return
         data: dict[str, Any] = {}
+        instance = call.arguments["self"]
         part = self._new_part(instance)
         with part.guarded(kind):
-            data = describe_inputs(bound.arguments)
+            data = describe_inputs(call.arguments)
         with self._inside_keras():
-            result = wrapped(*args, **kwargs)
+            yield
+        result = call.result
         with part.guarded(kind):
             index = part.begin(kind)
             metrics = _named_metrics(instance, result) if kind == "evaluation" else {}
@@ -265,7 +268,6 @@ class ScriptSession:
                     extra={"data": data},
                 )
             )
-        return result
 
     def _forget_created(self, model: Any) -> None:
         """Drop a model that a fit or a loop records: the record of the exit does not need it."""

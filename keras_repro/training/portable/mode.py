@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import weakref
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -22,8 +21,8 @@ import tensorflow as tf
 from keras_repro.determinism.portable_pins import GRAPH_OPTIMIZER
 from keras_repro.errors import PortabilityError
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Handler, Steps, add_hook
 from keras_repro.training.backends.train_function import TrainFunctionWrapper, unwrapped, wrappers_of
-from keras_repro.training.backends.wrapping import wrap
 from keras_repro.training.graph.finding import Finding
 from keras_repro.training.graph.shapes import shaped_graph
 from keras_repro.training.graph.traced_step import traced_step
@@ -67,7 +66,7 @@ class PortableMode:
         if self._depth == 1:
             self._undo.callback(backend.exact_functions.use_exact_functions())
             self._undo.callback(backend.graph_optimizer.set_options(GRAPH_OPTIMIZER))
-            self._wrap_makers()
+            self._hook_makers()
             self._undo.callback(backend.epoch_entry.watch_data_adapters(self._note_batch_size))
             self._undo.callback(_scopes.clear)
             self._undo.callback(backend.trainer.watch_name_scopes(_scopes.__setitem__))
@@ -142,27 +141,27 @@ class PortableMode:
         self._samples = _positive(getattr(adapter, "batch_size", None))
         self._last = _positive(getattr(adapter, "partial_batch_size", None)) if self._samples else None
 
-    def _wrap_makers(self) -> None:
+    def _hook_makers(self) -> None:
         """Make each model's functions anew within the mode, and check those of `_CHECKED`."""
 
-        def wrapper(attribute: str) -> Callable[..., Any]:
-            def make(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        def handler(attribute: str) -> Handler:
+            def make(call: Call) -> Steps:
+                instance = call.arguments["self"]
                 present = getattr(instance, attribute)
                 if unwrapped(present) not in self._made:
                     # It was traced outside of the mode, and contains approximate functions.
-                    args, kwargs = (), {"force": True}
-                result = wrapped(*args, **kwargs)
+                    call.arguments["force"] = True
+                yield
                 made = getattr(instance, attribute)
                 if made is not None and made is not present:
                     self._made.add(unwrapped(made))
                     if attribute in _CHECKED:
                         PortabilityCheck(self, instance, attribute).install()
-                return result
 
             return make
 
         for name, attribute in _MAKERS.items():
-            self._undo.callback(wrap(backend.trainer.trainer_class(), name, wrapper(attribute)))
+            self._undo.callback(add_hook(backend.trainer.trainer_class(), name, handler(attribute)))
 
 
 def portability_of(model: Any) -> dict[str, Any] | None:

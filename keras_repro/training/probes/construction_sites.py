@@ -1,18 +1,15 @@
 """Record the call site of each layer, optimizer and tf.data stage, and flag nondeterministic stages.
 
-For a diagnosis: constructors of Keras and `tf.data` are wrapped; no argument and no result is changed.
+For a diagnosis: constructors of Keras and `tf.data` have hooks; no argument and no result is changed.
 """
 
 from __future__ import annotations
 
 import functools
-import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
-
-import wrapt
 
 from keras_repro.determinism.operation_catalogue import STATEFUL_RANDOM
 from keras_repro.source_code.call_site import frames_from, is_constructing, user_call_site
@@ -20,6 +17,7 @@ from keras_repro.source_code.ownership import is_users_file
 from keras_repro.storage.divergence_report import LayerDescription, StateEvidence
 from keras_repro.storage.trace_file import ConstructionEvent
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.utils.source_line import SourceLine
@@ -90,36 +88,30 @@ class ConstructionSites:
         return [line for thread, line in list(self._threads.items()) if thread.is_alive()]
 
     def watch_keras(self) -> None:
-        """Wrap the constructors of layers, optimizers, metrics and data sets of Keras."""
+        """Hook the constructors of layers, optimizers, metrics and data sets of Keras."""
         import keras
 
         for owner in (keras.Layer, keras.Optimizer, keras.metrics.Metric, keras.utils.PyDataset):
-            wrapt.wrap_function_wrapper(owner, "__init__", self._construct)
+            add_hook(owner, "__init__", self._construct)
         for layer in _ADAPTED:
-            wrapt.wrap_function_wrapper(getattr(keras.layers, layer), "adapt", self._adapt)
-        workers = keras.utils.PyDataset.workers
-
-        def set_workers(dataset: Any, number: Any) -> None:
-            self._emit_workers(number, user_call_site(sys._getframe(1)))
-            workers.fset(dataset, number)
-
-        keras.utils.PyDataset.workers = workers.setter(set_workers)
+            add_hook(getattr(keras.layers, layer), "adapt", self._adapt)
+        add_hook(keras.utils.PyDataset, "workers", self._set_workers)
 
     def watch_pipelines(self) -> None:
-        """Wrap the stages of `tf.data`, and find random operations without a seed."""
+        """Hook the stages of `tf.data`, and find random operations without a seed."""
         import tensorflow as tf
 
         for name in _STAGES:
             if hasattr(tf.data.Dataset, name):
-                wrapt.wrap_function_wrapper(tf.data.Dataset, name, functools.partial(self._add_stage, name))
-        backend.random_state.wrap_operation_seeds(self._get_seed)
+                add_hook(tf.data.Dataset, name, functools.partial(self._add_stage, name))
+        backend.random_state.hook_operation_seeds(self._get_seed)
         # Python code in a graph runs in threads of TensorFlow.
-        backend.graphs.wrap_python_calls(self._run_on_host)
+        backend.graphs.hook_python_calls(self._run_on_host)
 
     def watch_threads(self) -> None:
-        """Wrap threads. (Python 3.11 has no audit event for them.)"""
-        wrapt.wrap_function_wrapper(threading.Thread, "__init__", self._construct_thread)
-        wrapt.wrap_function_wrapper(threading.Thread, "start", self._start_thread)
+        """Hook threads. (Python 3.11 has no audit event for them.)"""
+        add_hook(threading.Thread, "__init__", self._construct_thread)
+        add_hook(threading.Thread, "start", self._start_thread)
 
     def _description(self, name: str, layer: Any) -> LayerDescription:
         return LayerDescription(
@@ -129,52 +121,56 @@ class ConstructionSites:
             is_inner=self.is_inner(layer),
         )
 
-    def _construct_thread(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        line = user_call_site(sys._getframe(1), beyond=instance)
-        wrapped(*args, **kwargs)
+    def _construct_thread(self, call: Call) -> Steps:
+        instance = call.arguments["self"]
+        line = user_call_site(call.caller, beyond=instance)
+        yield
         if line is not None:
             self._threads[instance] = line
 
-    def _start_thread(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _start_thread(self, call: Call) -> None:
         """Report a thread that runs the user's code, or that a pool started for it."""
+        instance = call.arguments["self"]
         target = getattr(instance, "_target", None) or type(instance).run
         code = getattr(getattr(target, "__func__", target), "__code__", None)
         module = getattr(target, "__module__", "") or ""
         users = code is not None and is_users_file(code.co_filename)
         if users or module.startswith(("concurrent.futures", "multiprocessing")):
-            line = user_call_site(sys._getframe(1))
+            line = user_call_site(call.caller)
             if line is not None:
                 self._emit_risks("thread", self._threads.setdefault(instance, line), ["a thread"])
-        return wrapped(*args, **kwargs)
 
-    def _construct(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        line = user_call_site(sys._getframe(1), beyond=instance)
+    def _construct(self, call: Call) -> None:
+        instance = call.arguments["self"]
+        line = user_call_site(call.caller, beyond=instance)
         if line is not None:
             self._sites[instance] = line
-            if not _constructed_by_user(sys._getframe(1), instance):
+            if not _constructed_by_user(call.caller, instance):
                 self._inner.add(instance)
             if "PyDataset" in {k.__name__ for k in type(instance).__mro__}:
-                self._emit_workers(kwargs.get("workers", args[0] if args else 1), line)
-        return wrapped(*args, **kwargs)
+                self._emit_workers(call.arguments.get("workers"), line)
 
-    def _adapt(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        self._emit_risks(f"adapt {type(instance).__name__}", user_call_site(sys._getframe(1)), [])
-        return wrapped(*args, **kwargs)
+    def _adapt(self, call: Call) -> None:
+        layer = type(call.arguments["self"]).__name__
+        self._emit_risks(f"adapt {layer}", user_call_site(call.caller), [])
+
+    def _set_workers(self, call: Call) -> None:
+        _, number = call.arguments.values()  # of a setter
+        self._emit_workers(number, user_call_site(call.caller))
 
     def _emit_workers(self, number: Any, line: SourceLine | None) -> None:
         several = isinstance(number, int) and number > 1
         self._emit_risks("PyDataset", line, [f"{number} workers"] if several else [])
 
-    def _add_stage(self, name: str, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        self._emit_risks(name, user_call_site(sys._getframe(1)), self._risks(name, result, args, kwargs))
-        return result
+    def _add_stage(self, name: str, call: Call) -> Steps:
+        yield
+        self._emit_risks(name, user_call_site(call.caller), self._risks(name, call.result, call.arguments))
 
-    def _risks(self, name: str, dataset: Any, args: Any, kwargs: Any) -> Iterator[str]:
+    def _risks(self, name: str, dataset: Any, arguments: Mapping[str, Any]) -> Iterator[str]:
         if name in _SOURCES:
             yield _SOURCES[name]
-        parallel = kwargs.get("num_parallel_calls", args[1] if name == "map" and len(args) > 1 else None)
-        if kwargs.get("deterministic") is False:
+        parallel = arguments.get("num_parallel_calls")
+        if arguments.get("deterministic") is False:
             yield "an order that is not deterministic"
         if name == "with_options" and dataset.options().deterministic is False:
             yield "an order that is not deterministic"
@@ -188,15 +184,14 @@ class ConstructionSites:
                     together = "" if parallel is None else ", in parallel"
                     yield f"a stateful random operation ({operation.type}){unseeded}{together}"
 
-    def _run_on_host(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _run_on_host(self, call: Call) -> Steps:
         with self._lines.trace_thread():
-            return wrapped(*args, **kwargs)
+            yield
 
-    def _get_seed(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        if result == (None, None):
-            self._emit_risks("random operation", user_call_site(sys._getframe(1)), ["no seed"])
-        return result
+    def _get_seed(self, call: Call) -> Steps:
+        yield
+        if call.result == (None, None):
+            self._emit_risks("random operation", user_call_site(call.caller), ["no seed"])
 
     def _emit_risks(self, what: str, line: SourceLine | None, risks: Iterable[str]) -> None:
         if line is not None:
@@ -207,7 +202,6 @@ def _constructed_by_user(frame: Any, instance: Any) -> bool:
     """Return whether the frame that calls an object's constructor is the user's."""
     for caller in frames_from(frame):
         code = caller.f_code
-        skipped = code.co_name == "__call__" or "wrapt" in code.co_filename
-        if not skipped and not is_constructing(caller, instance):
+        if code.co_name != "__call__" and not is_constructing(caller, instance):
             return is_users_file(code.co_filename)
     return False

@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 import tensorflow as tf
-import wrapt
 
 from keras_repro.determinism.seeds import capture_rng_state
 from keras_repro.storage.divergence_report import ReplayReport, StateEvidence, TappedReport
 from keras_repro.storage.trace_file import BatchEvent, StepBeginEvent, StepEndEvent, StepPosition
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
 from keras_repro.training.data.batch_digests import batch_digests, row_digests
 from keras_repro.training.graph.host_operations import host_operations
 from keras_repro.training.probes.train_step_probe import checked_sections
@@ -62,18 +62,20 @@ class CustomLoopProbe:
         self._last: dict[str, dict[str, str]] = {}
 
     def install(self) -> None:
-        """Wrap the calls of layers, optimizers and functions of TensorFlow."""
-        wrapt.wrap_function_wrapper(keras.Layer, "__call__", self._call_layer)
-        wrapt.wrap_function_wrapper(keras.Optimizer, "apply", self._apply)
-        backend.graphs.wrap_function_calls(self._call_function)
+        """Hook the calls of layers, optimizers and functions of TensorFlow."""
+        add_hook(keras.Layer, "__call__", self._call_layer)
+        add_hook(keras.Optimizer, "apply", self._apply)
+        backend.graphs.hook_function_calls(self._call_function)
 
     def _is_recording(self) -> bool:
         return self._log.active and not self._log.keras_depth
 
-    def _call_layer(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _call_layer(self, call: Call) -> Steps:
         if self._layer_depth or not self._is_recording():
-            return wrapped(*args, **kwargs)
-        inputs = _arrays((args, kwargs))
+            yield
+            return
+        instance, *inputs_given = call.arguments.values()
+        inputs = _arrays(inputs_given)
         if inputs and len(self._layers) < _MAX_LAYERS:
             self._layers.setdefault(id(instance), instance)
         if inputs and tf.executing_eagerly() and not self._in_function:
@@ -83,40 +85,44 @@ class CustomLoopProbe:
         self._calls_layers = True
         self._layer_depth += 1
         try:
-            return wrapped(*args, **kwargs)
+            yield
         finally:
             self._layer_depth -= 1
 
-    def _apply(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _apply(self, call: Call) -> Steps:
         if self._is_recording() and tf.executing_eagerly():
             self._add_thread()
-        result = wrapped(*args, **kwargs)
+        yield
         if self._is_recording():
+            instance = call.arguments["self"]
             self._optimizers.setdefault(id(instance), instance)
             self._applied = True
             if tf.executing_eagerly() and not self._in_function:
                 batches = self._function_inputs or [self._layer_inputs]
                 self._layer_inputs, self._function_inputs = [], []
                 self._check_end(batches)
-        return result
 
-    def _call_function(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    def _call_function(self, call: Call) -> Steps:
+        instance = call.arguments["self"]
+        args, kwargs = call.arguments.get("args", ()), call.arguments.get("kwds", {})
         known = self._functions.get(id(instance))
         skips = not known.calls_layers if known is not None else len(self._functions) >= _MAX_FUNCTIONS
         if self._in_function or skips or not tf.executing_eagerly() or not self._is_recording():
-            return wrapped(*args, **kwargs)
+            yield
+            return
         if known is not None:
             self._check_begin()
             if not known.trains:
                 self._add_function_inputs(args, kwargs)
-                return wrapped(*args, **kwargs)
+                yield
+                return
         self._in_function, self._applied, self._calls_layers = True, bool(known), bool(known)
         before, generators = {}, capture_rng_state()
         if self._log.needs_copies:
             before = {id(v): tf.identity(v) for v in self._log.variables.variables()}
         try:
             with self._log.variables.storing_initial_values(before):
-                result = wrapped(*args, **kwargs)
+                yield
         finally:
             self._in_function = False
         self._functions[id(instance)] = _Function(
@@ -128,12 +134,9 @@ class CustomLoopProbe:
             self._layer_inputs, self._function_inputs = [], []
 
             def replay() -> ReplayReport | None:
-                return self._replay(
-                    lambda: wrapped(*args, **kwargs), before, generators, instance, args, kwargs
-                )
+                return self._replay(before, generators, instance, args, kwargs)
 
             self._check_end([[args, kwargs]], replay)
-        return result
 
     def _add_function_inputs(self, args: Any, kwargs: Any) -> None:
         if self._steps:
@@ -225,7 +228,6 @@ class CustomLoopProbe:
 
     def _replay(
         self,
-        run: Callable[[], Any],
         before: Mapping[int, Any],
         generators: Mapping[str, Any],
         function: Any,
@@ -236,7 +238,7 @@ class CustomLoopProbe:
         if not all(id(t.variable) in before for t in reader.tensors):
             return None
         state = [before[id(t.variable)] for t in reader.tensors]
-        report = repeat(run, reader, state, generators, reader.tensor_digests())
+        report = repeat(lambda: function(*args, **kwargs), reader, state, generators, reader.tensor_digests())
         with contextlib.suppress(Exception):  # some functions cannot be traced again
             graph = function.get_concrete_function(*args, **kwargs).graph
             operations = tuple(operation for _, operation in host_operations(graph))

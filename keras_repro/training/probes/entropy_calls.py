@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import random
-import sys
 import tempfile
 import threading
 from collections import Counter
@@ -16,13 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import wrapt
 import xxhash
 
 from keras_repro.source_code.call_site import frames_from, site_of_frame, source_line
 from keras_repro.source_code.ownership import is_users_file
 from keras_repro.source_code.seeded_objects import SeedWay, seed_way, shared_seed_way
 from keras_repro.storage.trace_file import EntropyEvent
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
+from keras_repro.training.backends.import_hooks import when_imported
 from keras_repro.utils.source_line import SourceLine
 
 _MAX_PER_LINE = 16
@@ -62,13 +62,13 @@ class EntropyCalls:
         self._drawing: set[tuple[str, int]] = set()
 
     def watch(self) -> None:
-        """Wrap `os.urandom`, which Python's own modules call, and what makes generators without a seed."""
-        wrapt.wrap_function_wrapper(os, "urandom", self._ask)
-        wrapt.wrap_function_wrapper(random, "_urandom", self._ask)  # used by SystemRandom, and so by secrets
-        wrapt.wrap_function_wrapper(random.Random, "__init__", self._make_random)
-        wrapt.wrap_function_wrapper(random.Random, "seed", self._seed_random)
-        wrapt.register_post_import_hook(self._watch_numpy, "numpy.random")
-        wrapt.register_post_import_hook(self._exclude_numpy, "numpy.random.bit_generator")
+        """Hook `os.urandom`, which Python's own modules call, and what makes generators without a seed."""
+        add_hook(os, "urandom", self._ask)
+        add_hook(random, "_urandom", self._ask)  # used by SystemRandom, and so by secrets
+        add_hook(random.Random, "__init__", self._make_random)
+        add_hook(random.Random, "seed", self._seed_random)
+        when_imported("numpy.random", self._watch_numpy)
+        when_imported("numpy.random.bit_generator", self._exclude_numpy)
 
     def note_draws(self, frame: Any, line: int | None) -> None:
         """Report a line that drew from a generator which a library made without a seed at its import.
@@ -88,15 +88,15 @@ class EntropyCalls:
             )
 
     def _exclude_numpy(self, module: Any) -> None:
-        def randbits(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        def randbits(call: Call) -> Steps:
             self._in_numpy.here = True
             try:
-                return wrapped(*args, **kwargs)
+                yield
             finally:
                 self._in_numpy.here = False
 
         if hasattr(module, "randbits"):
-            module.randbits = wrapt.FunctionWrapper(module.randbits, randbits)
+            add_hook(module, "randbits", randbits)
 
     def _watch_numpy(self, module: Any) -> None:
         for name in ("default_rng", "RandomState", *_BIT_GENERATORS):
@@ -104,25 +104,26 @@ class EntropyCalls:
         self._watch_maker(module, "SeedSequence", "entropy")
 
     def _watch_maker(self, module: Any, name: str, parameter: str) -> None:
-        """Wrap a function or class that makes a generator, and asks for entropy if it gets no seed."""
+        """Hook a function or class that makes a generator, and asks for entropy if it gets no seed."""
 
-        def make(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            made = wrapped(*args, **kwargs)
-            if (args[0] if args else kwargs.get(parameter)) is None:
-                self._made(made, sys._getframe(1))
-            return made
+        def make(call: Call) -> Steps:
+            yield
+            if call.arguments.get(parameter) is None:
+                self._made(call.result, call.caller)
 
-        wrapt.wrap_function_wrapper(module, name, make)
+        add_hook(module, name, make)
 
-    def _make_random(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
-        wrapped(*args, **kwargs)
-        if not args and not kwargs and type(instance) is random.Random:
-            self._made(instance, sys._getframe(1))
+    def _make_random(self, call: Call) -> Steps:
+        yield
+        generator = call.arguments["self"]
+        if call.arguments.get("x") is None and type(generator) is random.Random:
+            self._made(generator, call.caller)
 
-    def _seed_random(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
-        wrapped(*args, **kwargs)
-        if (args[0] if args else kwargs.get("a")) is not None:
-            self._of_libraries = [kept for kept in self._of_libraries if kept.generator is not instance]
+    def _seed_random(self, call: Call) -> Steps:
+        yield
+        if call.arguments.get("a") is not None:
+            generator = call.arguments["self"]
+            self._of_libraries = [kept for kept in self._of_libraries if kept.generator is not generator]
 
     def _made(self, generator: Any, frame: Any) -> None:
         state = _state(generator)
@@ -133,11 +134,10 @@ class EntropyCalls:
             package = str(frame.f_globals.get("__name__")).partition(".")[0]
             self._of_libraries.append(_LibraryGenerator(generator, package, state))
 
-    def _ask(self, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        value = wrapped(*args, **kwargs)
+    def _ask(self, call: Call) -> Steps:
+        yield
         if not getattr(self._in_numpy, "here", False):
-            self._report(repr(value), sys._getframe(1))
-        return value
+            self._report(repr(call.result), call.caller)
 
     def _report(self, value: str, frame: Any) -> None:
         line = _asking_line(frame)

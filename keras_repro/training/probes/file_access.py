@@ -16,13 +16,14 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import wrapt
 import xxhash
 
 from keras_repro.source_code.call_site import user_call_site
 from keras_repro.source_code.ownership import is_users_file
 from keras_repro.storage.trace_file import FileReadEvent
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
+from keras_repro.training.backends.import_hooks import when_imported
 from keras_repro.utils.source_line import SourceLine
 
 _WRITES = os.O_WRONLY | os.O_RDWR
@@ -54,19 +55,17 @@ class FileAccess:
 
     def install(self) -> None:
         """Also receive the files that h5py opens, which raise no audit event."""
-        wrapt.register_post_import_hook(self.watch_h5py, "h5py._hl.files")
+        when_imported("h5py._hl.files", self.watch_h5py)
 
     def watch_h5py(self, module: Any) -> None:
-        """Wrap the constructor of `h5py.File` in its module, `h5py._hl.files`."""
+        """Hook the constructor of `h5py.File` in its module, `h5py._hl.files`."""
 
-        def construct(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            name = args[0] if args else kwargs.get("name")
-            mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+        def construct(call: Call) -> None:
+            name, mode = call.arguments.get("name"), call.arguments.get("mode", "r")
             if isinstance(name, str | bytes | os.PathLike):
-                self._on_open(os.fsdecode(name), sys._getframe(1), writes=mode not in (None, "r"))
-            return wrapped(*args, **kwargs)
+                self._on_open(os.fsdecode(name), call.caller, writes=mode not in (None, "r"))
 
-        wrapt.wrap_function_wrapper(module.File, "__init__", construct)
+        add_hook(module.File, "__init__", construct)
 
     def _on_open(self, path: str, frame: Any, *, writes: bool) -> None:
         raise NotImplementedError
@@ -90,7 +89,7 @@ class InputFiles(FileAccess):
     def install(self) -> None:
         """Also receive what h5py opens, and the files of a folder that Keras makes a dataset of."""
         super().install()
-        wrapt.register_post_import_hook(self._watch_folders, backend.trainer.DATASET_UTILS_MODULE)
+        when_imported(backend.trainer.DATASET_UTILS_MODULE, self._watch_folders)
 
     def paths(self) -> list[str]:
         """Return the files that were read and not written, with the script's imported modules."""
@@ -114,20 +113,23 @@ class InputFiles(FileAccess):
             self._read[absolute] = None
 
     def _counts(self, path: str) -> bool:
+        if not is_users_file(
+            path
+        ):  # first: a link takes far longer to follow, and most files are a library's
+            return False
         real = os.path.realpath(path)
         if real.startswith(self._excluded) or real.endswith("/keras.json"):
             return False
-        of_tool = not _CACHES.isdisjoint(real.split(os.sep))
-        return not of_tool and is_users_file(path) and is_users_file(real)
+        return _CACHES.isdisjoint(real.split(os.sep)) and is_users_file(real)
 
     def _watch_folders(self, module: Any) -> None:
-        def index_directory(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-            result = wrapped(*args, **kwargs)
-            for path in result[0]:
+        def index_directory(call: Call) -> Steps:
+            yield
+            paths, *_ = call.result
+            for path in paths:
                 self._on_open(os.fspath(path), None, writes=False)
-            return result
 
-        wrapt.wrap_function_wrapper(module, "index_directory", index_directory)
+        add_hook(module, "index_directory", index_directory)
 
 
 class FileReads(FileAccess):

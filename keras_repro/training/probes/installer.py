@@ -6,9 +6,9 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-import wrapt
-
 from keras_repro.training.backends.active import backend
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
+from keras_repro.training.backends.import_hooks import when_imported
 from keras_repro.training.probes.entropy_calls import EntropyCalls
 from keras_repro.training.probes.event_log import EventLog
 from keras_repro.training.state import initial_values
@@ -19,15 +19,14 @@ def install(log: EventLog) -> None:
     from keras_repro.training.probes.train_step_probe import TrainStepProbe
     from keras_repro.training.probes.variable_probe import VariableProbe
 
-    def make_train_function(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        function = wrapped(*args, **kwargs)
-        if isinstance(function, TrainStepProbe):
-            function = function.function
-        log.model = instance
-        TrainStepProbe.wrap(log, instance)
-        return function
+    def make_train_function(call: Call) -> Steps:
+        model = call.arguments["self"]
+        TrainStepProbe.unwrap(model)  # the method returns the function without a probe
+        yield
+        log.model = model
+        TrainStepProbe.wrap(log, model)
 
-    wrapt.wrap_function_wrapper(backend.trainer.trainer_class(), "make_train_function", make_train_function)
+    add_hook(backend.trainer.trainer_class(), "make_train_function", make_train_function)
     log.variables = VariableProbe(log.note, log.sites, is_active=lambda: log.active)
     initial_values.start(log.variables)
     log.variables.watch_variables()
@@ -48,8 +47,8 @@ def watching_lines(log: EventLog) -> Iterator[None]:
     entropy.watch()
     log.lines.after_line = entropy.note_draws
     log.files.install()
-    wrapt.register_post_import_hook(lambda _: log.sites.watch_pipelines(), "tensorflow")
-    wrapt.register_post_import_hook(watch_keras, "keras")
+    when_imported("tensorflow", lambda _: log.sites.watch_pipelines())
+    when_imported("keras", watch_keras)
     log.lines.start()
     try:
         yield

@@ -50,6 +50,13 @@ class TrainStepProbe(TrainFunctionWrapper):
         if function is not None and not any(isinstance(w, cls) for w in wrappers_of(function)):
             cls(log, model).install()
 
+    @classmethod
+    def unwrap(cls, model: Any) -> None:
+        """Remove the probe of `model.train_function`, if there is one."""
+        for wrapper in list(wrappers_of(getattr(model, "train_function", None))):
+            if isinstance(wrapper, cls):
+                wrapper.uninstall()
+
     def __call__(self, iterator: Any) -> Any:
         """Run the step."""
         log, model = self._log, self._model

@@ -120,6 +120,15 @@ def test_script_that_raises_keeps_its_ledger(launched: Any, written: Any, here: 
     assert str(raised.value) == f"run 1 failed with exit code 1; ledger and output kept in {child.folder}"
 
 
+def test_hook_of_the_script_gets_its_error(launched: Any, written: Any) -> None:
+    hook = "lambda *error: print('mine', traceback.format_exception(*error)[1:])"
+    lines = f"import sys, traceback\nsys.excepthook = {hook}\n1 / 0\n"
+    child = launched(written(lines))
+    assert child.outcome.code == 1
+    assert child.output.startswith("mine ['  File ")
+    assert "line 3, in <module>" in child.output
+
+
 def test_failed_fit_is_ended_and_the_next_fit_is_numbered(launched: Any, written: Any) -> None:
     child = launched(
         written(

@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from keras_repro.source_code.call_site import frames_from
-from keras_repro.training.backends.interface import Undo
-from keras_repro.training.backends.wrapping import wrap
+from keras_repro.training.backends.hooks import Call, Steps, Undo, add_hook
 
 
 def calling_epoch_iterator(frame: Any) -> Any:
@@ -35,11 +34,11 @@ def watch_data_adapters(report: Callable[[Any], None]) -> Undo:
     """
     from keras.src.trainers.epoch_iterator import EpochIterator
 
-    def init(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> None:
-        wrapped(*args, **kwargs)
-        report(instance.data_adapter)
+    def init(call: Call) -> Steps:
+        yield
+        report(call.arguments["self"].data_adapter)
 
-    return wrap(EpochIterator, "__init__", init)
+    return add_hook(EpochIterator, "__init__", init)
 
 
 def spec_of_batches(epoch_iterator: Any) -> Any:

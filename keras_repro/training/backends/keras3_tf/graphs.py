@@ -9,12 +9,11 @@ of a distributed variable, `BaseResourceVariable`).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
-import wrapt
-
 from keras_repro.determinism.operation_catalogue import SELF_SEEDED, STATEFUL_RANDOM
+from keras_repro.training.backends.hooks import Handler, add_hook
 from keras_repro.training.backends.train_function import unwrapped
 
 ON_HOST = frozenset({"PyFunc", "PyFuncStateless", "EagerPyFunc"})
@@ -150,18 +149,18 @@ def is_seeded(node: Any) -> bool:
     return not seeds or any(seeds)
 
 
-def wrap_function_calls(wrapper: Callable[..., Any]) -> None:
-    """Wrap the call of every `tf.function`."""
+def hook_function_calls(handler: Handler) -> None:
+    """Hook the call of every `tf.function`."""
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
-    wrapt.wrap_function_wrapper(Function, "__call__", wrapper)
+    add_hook(Function, "__call__", handler)
 
 
-def wrap_python_calls(wrapper: Callable[..., Any]) -> None:
-    """Wrap every call of Python code from inside a graph, in any thread."""
+def hook_python_calls(handler: Handler) -> None:
+    """Hook every call of Python code from inside a graph, in any thread."""
     from tensorflow.python.ops import script_ops
 
-    wrapt.wrap_function_wrapper(script_ops.FuncRegistry, "__call__", wrapper)
+    add_hook(script_ops.FuncRegistry, "__call__", handler)
 
 
 def _calls_each_step(train_function: Any) -> bool:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import wrapt
+from keras_repro.training.backends.hooks import Handler, add_hook
 
 
 def capture() -> dict[str, Any]:
@@ -69,11 +69,11 @@ def seeds_set() -> dict[str, int | None]:
     return {"keras": keras_seed, "tensorflow": tensorflow_seed}
 
 
-def wrap_operation_seeds(wrapper: Callable[..., Any]) -> None:
-    """Wrap the function that gives TensorFlow's random operations their seeds: `(None, None)` for none."""
+def hook_operation_seeds(handler: Handler) -> None:
+    """Hook the function that gives TensorFlow's random operations their seeds: `(None, None)` for none."""
     from tensorflow.python.framework import random_seed
 
-    wrapt.wrap_function_wrapper(random_seed, "get_seed", wrapper)
+    add_hook(random_seed, "get_seed", handler)
 
 
 def seed_generators(next_seed: Callable[[], int]) -> None:

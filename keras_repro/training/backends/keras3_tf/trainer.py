@@ -12,8 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from keras_repro.source_code.call_site import calling_object, frames_from
-from keras_repro.training.backends.interface import Undo
-from keras_repro.training.backends.wrapping import wrap
+from keras_repro.training.backends.hooks import Call, Steps, Undo, add_hook
 
 TRAINER_MODULE = "keras.src.backend.tensorflow.trainer"
 # The base of the trainers of all backends of Keras.
@@ -109,13 +108,12 @@ def watch_name_scopes(report: Callable[[str, str], None]) -> Undo:
     import tensorflow as tf
     from keras.src.backend.tensorflow import name_scope
 
-    def enter(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        caller = getattr(instance, "caller", None)
+    def enter(call: Call) -> Steps:
+        yield
+        caller = getattr(call.arguments["self"], "caller", None)
         if caller is not None and not tf.executing_eagerly():
             scope = tf.get_current_name_scope()
             if scope:
                 report(scope, str(getattr(caller, "name", type(caller).__name__)))
-        return result
 
-    return wrap(name_scope, "__enter__", enter)
+    return add_hook(name_scope, "__enter__", enter)

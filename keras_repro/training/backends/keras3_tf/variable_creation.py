@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import wrapt
+from keras_repro.training.backends.hooks import Call, Steps, add_hook
 
 
 def watch_initial_values(is_active: Callable[[], Any], report: Callable[[Any], None]) -> None:
@@ -23,34 +23,30 @@ def watch_initial_values(is_active: Callable[[], Any], report: Callable[[Any], N
     from keras.src.backend.tensorflow import Variable
     from tensorflow.python.eager.polymorphic_function.polymorphic_function import Function
 
-    def initialize(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
+    def initialize(call: Call) -> Steps:
+        yield
         # Inside a traced function the variable has no value yet: `lift` reports it later.
         if is_active() and tf.executing_eagerly():
-            report(instance._value)
-        return result
+            report(call.arguments["self"]._value)
 
-    def lift(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
+    def lift(call: Call) -> Steps:
+        yield
         if is_active():
-            initializers = args[0] if args else kwargs.get("initializers", ())
             with tf.init_scope():
                 if tf.executing_eagerly():
-                    for variable, _ in initializers:
+                    for variable, _ in call.arguments["initializers"]:
                         report(variable)
-        return result
 
-    wrapt.wrap_function_wrapper(Variable, "_initialize", initialize)
-    wrapt.wrap_function_wrapper(Function, "_initialize_uninitialized_variables", lift)
+    add_hook(Variable, "_initialize", initialize)
+    add_hook(Function, "_initialize_uninitialized_variables", lift)
 
 
 def watch_variables(report: Callable[[Any], None]) -> None:
     """Report each `tf.Variable` that is made from now on, at the end of its `__init__`."""
     from tensorflow.python.ops.resource_variable_ops import ResourceVariable
 
-    def init(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        result = wrapped(*args, **kwargs)
-        report(instance)
-        return result
+    def init(call: Call) -> Steps:
+        yield
+        report(call.arguments["self"])
 
-    wrapt.wrap_function_wrapper(ResourceVariable, "__init__", init)
+    add_hook(ResourceVariable, "__init__", init)
