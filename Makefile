@@ -26,7 +26,7 @@ TENSORFLOW ?= 2.19
 # What pip must install in place of the newest versions.
 export PINS ?=
 
-.PHONY: help demo test smoke smoke-tests planted varied crash-test fuzz portable-test portable-probe lint types format benchmarks clean
+.PHONY: help demo test smoke smoke-tests planted varied keras-tests crash-test fuzz portable-test portable-probe lint types format benchmarks clean
 # One environment for all: `make -j demo test` must not install into it twice at once.
 .NOTPARALLEL:
 
@@ -36,6 +36,7 @@ help:
 	@echo "make smoke       run the smoke tests on other versions (KERAS=, TENSORFLOW=)"
 	@echo "make planted     score verify --explain on scripts with one planted cause each (NAMES=)"
 	@echo "make varied      score verify --vary on scripts that depend on one variation each (NAMES=)"
+	@echo "make keras-tests run Keras's own tests bare, observed and with the callback (NAMES=; 20 minutes)"
 	@echo "make crash-test  kill trainings at random moments (N=) and at every change on disk, resume them"
 	@echo "make fuzz        give mutated files to every command that reads them (SECONDS=, 60)"
 	@echo "make portable-test  train on emulated CPUs and compare the bits (CPUS=, MODELS=)"
@@ -62,6 +63,11 @@ smoke-tests: $(SMOKE)
 
 planted: $(TEST)
 	@$(BIN)/python tests/planted/score.py $(NAMES)
+
+# Some of Keras's tests import JAX. It gets a folder of its own: the other tests run without it.
+keras-tests: $(TEST)
+	@[ -d .keras-tests ] || $(BIN)/python -m pip install -qq --no-deps --target .keras-tests jax jaxlib opt_einsum
+	@PYTHONPATH=$(CURDIR)/.keras-tests $(BIN)/python tests/keras_tests/score.py $(NAMES)
 
 crash-test: $(TEST)
 	@$(BIN)/python tests/crash/score.py $(N)
@@ -97,7 +103,7 @@ benchmarks: $(DEMO)
 
 clean:
 	@rm -f $(MADE) $(DEMO) $(TEST)
-	@rm -rf $(VENV) .smoke .portable-test build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@rm -rf $(VENV) .smoke .keras-tests .portable-test build dist *.egg-info .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # An environment contains its own path in many places. After its folder was moved or copied, it would
