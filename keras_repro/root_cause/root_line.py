@@ -7,7 +7,7 @@ the first source of nondeterminism is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -26,6 +26,7 @@ from keras_repro.source_code.nondeterminism import (
     RACE,
     SOURCE,
     makes_generator,
+    makes_seeded,
     makes_unseeded,
     nondeterminism_level,
     only_waits,
@@ -75,11 +76,16 @@ def find_root_line(
         reached = [s for s in named if not reads_clock(s.source.code)] or named
     if not reached:
         return None
-    return _definition_behind(_strongest(reached, interval, code, seeded), code, seeded)
+    differing = {s.at for s in named}
+    return _definition_behind(_strongest(reached, interval, code, seeded, differing), code, seeded)
 
 
 def _strongest(
-    candidates: Sequence[Suspect], interval: int | None, code: SourceModel, seeded: Mapping[str, int]
+    candidates: Sequence[Suspect],
+    interval: int | None,
+    code: SourceModel,
+    seeded: Mapping[str, int],
+    differing: Collection[tuple[str, int]],
 ) -> Suspect:
     """Return the clearest source of nondeterminism; of equal ones, one of the interval, then the first."""
     levels = (SOURCE, _UNSEEDED, DRAW, RACE, NAME)
@@ -87,6 +93,7 @@ def _strongest(
         (levels.index(level), s.interval != interval, index)
         for index, s in enumerate(candidates)
         if (level := _level(s, code, seeded)) in levels
+        and not (level == DRAW and _draws_seeded(s, code, differing))
     ]
     if ranked:
         return candidates[min(ranked)[2]]
@@ -115,6 +122,26 @@ def _level(suspect: Suspect, code: SourceModel, seeded: Mapping[str, int]) -> in
 def _unseeded_generators(suspect: Suspect, code: SourceModel) -> set[tuple[str, int]]:
     """Return the lines that made the generators from which a line draws, if they gave them no seed."""
     return code.definitions_reaching(*suspect.at, set(suspect.names), draws=True, matches=makes_unseeded)
+
+
+def _draws_seeded(suspect: Suspect, code: SourceModel, differing: Collection[tuple[str, int]]) -> bool:
+    """Return whether a line draws only from generators that were made the same: another line is the cause.
+
+    In threads and coroutines, the order of draws may be the cause.
+
+    Args:
+        suspect: the line.
+        code: the user's files.
+        differing: file and number of each line with different values.
+    """
+    if suspect.interval < 0 or suspect.raced or code.is_in_coroutine(*suspect.at):
+        return False
+    if OWN_GENERATORS & set(suspect.names):
+        return False
+    made = code.definitions_reaching(*suspect.at, set(), draws=True, matches=makes_generator)
+    if not made:  # it may make its generator itself
+        return makes_seeded(suspect.source.code)
+    return not made & {suspect.at, *differing}
 
 
 def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Mapping[str, int]) -> Suspect:

@@ -35,6 +35,7 @@ _UNSEEDED_PATTERN = (
     rf"|default_factory\s*=\s*[\w.]*\b{GENERATORS}\b(?!\()"
 )
 _UNSEEDED = re.compile(_UNSEEDED_PATTERN)
+_SEEDED = re.compile(rf"\b{GENERATORS}\(\s*(?:seed\s*=\s*)?\d+\s*\)")
 _SOURCE = re.compile(
     _UNSEEDED_PATTERN + r"|\b(SystemRandom|urandom|uuid[14]|token_\w+|randbits|randbelow|getpid|secrets)\b"
     r"|\b(time|time_ns|perf_counter|perf_counter_ns|monotonic|monotonic_ns|now|utcnow|today|timestamp)\("
@@ -84,3 +85,12 @@ def makes_generator(code: str) -> bool:
 def makes_unseeded(code: str) -> bool:
     """Return whether a line's text creates a generator without a seed."""
     return _UNSEEDED.search(code) is not None
+
+
+def makes_seeded(code: str) -> bool:
+    """Return whether a line's text creates a generator with a number as its seed, and none without a seed.
+
+    >>> makes_seeded("x = default_rng(7).normal(n)"), makes_seeded("x = default_rng(seed).normal(n)")
+    (True, False)
+    """
+    return _SEEDED.search(code) is not None and not makes_unseeded(code)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,24 @@ def test_seeded_generator_is_not_reported(script: Script) -> None:
         model.fit(x)
     """)
     assert root(file, suspect(file, 2, "x"), fit=3).code == "x = rng.normal(size=3)"
+
+
+def test_draws_from_a_seeded_generator_are_a_consequence(script: Script) -> None:
+    file = script("""
+        rng = np.random.default_rng(7)
+        rows = free_memory() // 8
+        x = rng.normal(size=rows)
+        y = np.random.default_rng(7).normal(size=rows)
+        z = np.random.default_rng(rows).normal(size=3)
+        model.fit(x, y, z)
+    """)
+    rows, x, y = suspect(file, 2, "rows"), suspect(file, 3, "x", "rows"), suspect(file, 4, "y", "rows")
+    assert root(file, rows, x, fit=6).line == 2
+    assert root(file, rows, y, fit=6).line == 2
+    assert root(file, rows, replace(x, interval=-1), fit=6).line == 3  # in threads, the order may differ
+    assert root(file, rows, suspect(file, 3, "x", "np.random"), fit=6).line == 3
+    assert root(file, rows, suspect(file, 5, "z", "rows"), fit=6).line == 5
+    assert root(file, suspect(file, 1, "rng"), rows, x, fit=6).line == 1
 
 
 def test_generator_seeded_by_an_equal_value_comes_first(script: Script) -> None:
