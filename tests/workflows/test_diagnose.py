@@ -347,6 +347,39 @@ def test_diverging_run_is_stopped_and_cleans_up(written: Callable[..., str], ver
     )
 
 
+WAITS_FOR_EVER = """
+import atexit
+import queue
+import threading
+
+from small import X, Y, build
+
+atexit.register(lambda: print("atexit", flush=True))
+batches = queue.Queue(maxsize=2)
+
+def load():
+    for start in range(0, 96, 16):
+        batches.put((X[start:start + 16], Y[start:start + 16]))
+
+producers = [threading.Thread(target=load) for _ in range(2)]
+for producer in producers:
+    producer.start()
+model = build()
+for _ in range(12):
+    model.train_on_batch(*batches.get())
+print("trained", flush=True)
+"""
+
+
+def test_diverging_run_whose_threads_wait_for_ever_ends(written: Callable[..., str], verified: Any) -> None:
+    verification = verified(written(WAITS_FOR_EVER))
+    assert [o.code for o in verification.outcomes] == [0, 75]
+    outputs = [(Path("runs") / name / "output.txt").read_text().split() for name in ("run-1", "run-2")]
+    assert outputs == [["trained", "atexit"], ["atexit"]]
+    *_, last = open_ledger("runs/run-2").records()
+    assert (last["kind"], last["status"], last["code"]) == ("exit", "stopped", 75)
+
+
 def test_keep_going_lets_all_runs_finish(written: Callable[..., str], verified: Any) -> None:
     verification = verified(written(CLEANS_UP), runs=3, keep_going=True)
     assert [o.code for o in verification.outcomes] == [0, 0, 0]

@@ -14,9 +14,10 @@ import threading
 import traceback
 
 from keras_repro.errors import PortabilityError, ResumeError, RunFolderError
-from keras_repro.processes.protocol import NOT_RESUMABLE, Plan
+from keras_repro.processes.protocol import DIVERGED, NOT_RESUMABLE, Plan
 from keras_repro.training.instrumentation.run_script import run_as_main
 from keras_repro.training.instrumentation.script_observer import ScriptObserver
+from keras_repro.utils.process_end import end_process
 from keras_repro.utils.text import error_line, escape_control_chars
 
 
@@ -43,15 +44,20 @@ def main(arguments: list[str]) -> int:
         code, error = 130, interrupt
     except BaseException as raised:  # an error of the script, printed as Python prints it
         code, error = 1, raised
+    if observer.stopped:
+        code, error = DIVERGED, None  # whatever the script did when it was told to end
     if error is not None:
         with contextlib.suppress(Exception):  # the script may have closed standard error
             _print_error(error)
     observer.script_ended()
     _finish_as_python_does(observer)
     try:
-        return observer.end(code, error)
+        code = observer.end(code, error)
     finally:
         observer.unlock()
+    if observer.stopped and _threads_run():
+        end_process(code)  # at its exit, Python would wait for them again
+    return code
 
 
 def _exit_code(request: SystemExit) -> int:
@@ -78,10 +84,19 @@ def _print_error(error: BaseException) -> None:
         sys.excepthook(type(error), error.with_traceback(trace), trace)
 
 
+def _threads_run() -> bool:
+    """Return whether threads run for which Python waits at its exit."""
+    return any(not t.daemon and t is not threading.main_thread() for t in threading.enumerate())
+
+
 def _finish_as_python_does(observer: ScriptObserver) -> None:
-    """Wait for the script's threads, then run its exit functions: both may still train."""
+    """Wait for the script's threads, then run its exit functions: both may still train.
+
+    The threads of a script that was told to end are left if they do not end in time.
+    """
     with contextlib.suppress(Exception):
         sys.stdout.flush()
-    threading._shutdown()  # type: ignore[attr-defined]
+    with contextlib.suppress(KeyboardInterrupt) if observer.stopped else contextlib.nullcontext():
+        threading._shutdown()  # type: ignore[attr-defined]
     observer.threads_ended()
     atexit._run_exitfuncs()

@@ -105,6 +105,11 @@ class ScriptObserver:
             with contextlib.suppress(ReproError, OSError):  # it fails again at the end, and is reported then
                 self._session.threads_ended()
 
+    @property
+    def stopped(self) -> bool:
+        """Whether the script was told to end, since its run diverged from the reference."""
+        return self._early_stop is not None and bool(self._early_stop.stopped)
+
     def end(self, code: int, error: BaseException | None) -> int:
         """Write the last record.
 

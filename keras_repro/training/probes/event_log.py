@@ -44,6 +44,7 @@ from keras_repro.training.probes.construction_sites import ConstructionSites
 from keras_repro.training.probes.file_access import FileReads
 from keras_repro.training.probes.line_tracer import LineTracer
 from keras_repro.training.state.walk import model_state
+from keras_repro.utils.process_end import end_process
 from keras_repro.utils.text import one_line_error
 
 if TYPE_CHECKING:
@@ -267,7 +268,4 @@ class EventLog:
 
     def _exit(self, code: int) -> None:
         self._writer.close()
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(ValueError, OSError):  # the script may have closed it
-                stream.flush()
-        os._exit(code)
+        end_process(code)
