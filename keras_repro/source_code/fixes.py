@@ -11,7 +11,7 @@ from __future__ import annotations
 import ast
 import contextlib
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Literal
 
 from keras_repro.source_code.nondeterminism import GENERATORS, SOURCE, nondeterminism_level, only_waits
@@ -48,13 +48,17 @@ _RULES: tuple[tuple[str, Literal["replace", "pass", "advise"], str], ...] = (
         "take a constant or a generator with a fixed seed, such as np.random.default_rng(42), in place of {}",
     ),
     (
-        r"\b(train_test_split|ShuffleSplit|StratifiedShuffleSplit|GroupShuffleSplit|resample)\(",
+        r"\b(train_test_split|ShuffleSplit|StratifiedShuffleSplit|GroupShuffleSplit)\(",
         "pass",
         "random_state=42",
     ),
-    (r"\b(Stratified|Group|StratifiedGroup)?KFold\(", "pass", "random_state=42"),
-    (r"\.sample\((?!.*random_state)", "pass", "random_state=42"),
-    (r"\bsplit_dataset\(", "pass", "seed=42"),
+    (r"(?:(?<![\w.])|\butils\.)resample\(", "pass", "random_state=42"),  # not the method of other objects
+    (r"\b(Stratified|StratifiedGroup)?KFold\((?=.*\b(?:shuffle\s*=\s*)?True\b)", "pass", "random_state=42"),
+    (r"\bRepeated(Stratified)?KFold\(", "pass", "random_state=42"),
+    # Arguments that only the method of pandas has.
+    (r"\.sample\((?=.*\b(?:frac|weights|replace|axis|ignore_index)\s*=)", "pass", "random_state=42"),
+    (r"(?<![\w.])random\.sample\(", "advise", _SEED_FIRST),
+    (r"\b(split_dataset|rejection_resample|sample_from_datasets)\(", "pass", "seed=42"),
     (
         r"\b(time|time_ns|perf_counter(_ns)?|monotonic(_ns)?|now|utcnow|today|timestamp)\(",
         "advise",
@@ -84,6 +88,7 @@ _RULES: tuple[tuple[str, Literal["replace", "pass", "advise"], str], ...] = (
         "advise",
         "keep what was fetched in a file, and read that",
     ),
+    (r"\bnn\.(nce_loss|sampled_softmax_loss)\(", "advise", _SEED_FIRST),  # they take no seed
     (r"\binput\(", "advise", "take it from an argument of the script"),
     # No seed of the process reaches a generator of its own.
     (r"(?<![\w.])((np|numpy)\.)?random\.(?!default_rng|seed\()[a-z_]+\(", "advise", _SEED_FIRST),
@@ -97,19 +102,18 @@ _RULES: tuple[tuple[str, Literal["replace", "pass", "advise"], str], ...] = (
         "advise",
         f"{_SEED_FIRST}, or tf.random.stateless_* with a seed of its own",
     ),
-    (r"\.shuffle\(", "pass", "seed=42"),
+    # A call whose result is not used shuffles a list in place: no dataset.
+    (r"^(?!\s*[\w.]+\.shuffle\().*?\.shuffle\(", "pass", "seed=42"),
 )
 
 
-_TAKES_SEED = r"\b(train_test_split|\w*ShuffleSplit|resample|\w*KFold|split_dataset)\(|\.(sample|shuffle)\("
-
-
-def suggest_fix(code: str, *, sets: Collection[str] = ()) -> str | None:
+def suggest_fix(code: str, *, sets: Collection[str] = (), frames: Collection[str] = ()) -> str | None:
     """Return the changed line, or advice in words; None if its text names no source of nondeterminism.
 
     Args:
         code: the text of a statement.
         sets: names in it that hold sets.
+        frames: names in it that hold tables of pandas.
     """
     if only_waits(code):
         return None
@@ -120,16 +124,22 @@ def suggest_fix(code: str, *, sets: Collection[str] = ()) -> str | None:
     changed = rewritten(code, is_nondeterministic=is_source, sets=sets)
     if changed is not None and changed != code:
         return changed
-    for pattern, action, text in _RULES:
+    for pattern, action, text in (*_of_pandas(frames), *_RULES):
         match = re.search(pattern, code)
         if match is None or (text in (_SORT_LISTING, _SORT_SET) and not may_show_order(code)):
             continue
         if action == "advise":
             return text.format(match.group(0).rstrip("("))
-        changed = re.sub(pattern, text, code) if action == "replace" else _with_argument(code, text)
+        changed = re.sub(pattern, text, code) if action == "replace" else _with_argument(code, text, pattern)
         if changed != code:
             return changed
     return None
+
+
+def _of_pandas(frames: Collection[str]) -> Iterator[tuple[str, Literal["pass"], str]]:
+    """Yield the rule for the samples of tables whose names are known."""
+    names = "|".join(map(re.escape, sorted({"pd", "pandas", *frames})))
+    yield rf"(?<![\w.])(?:{names})\b[^=]*?\.sample\(", "pass", "random_state=42"
 
 
 def without_argument(code: str, name: str) -> str | None:
@@ -180,6 +190,17 @@ def with_seed(code: str) -> str | None:
     return changed if changed != code else None
 
 
+def with_constant(code: str) -> str | None:
+    """Return the line with 42 in place of a draw from a generator of the process; None if it has none.
+
+    >>> with_constant("seed = random.randrange(10 ** f(2))")
+    'seed = 42'
+    """
+    draw = r"(?<![\w.])(?:(?:np|numpy)\.)?random\.\w+\((?:[^()]|\([^()]*\))*\)"
+    changed = re.sub(draw, "42", code, count=1)
+    return changed if changed != code else None
+
+
 def with_drawn_seed(code: str) -> str | None:
     """Return the line with seeds from the process's generator in place of 42; None if it has none.
 
@@ -194,7 +215,7 @@ def with_drawn_seed(code: str) -> str | None:
     return changed if changed != code else None
 
 
-def _with_argument(code: str, argument: str, call: str = _TAKES_SEED) -> str:
+def _with_argument(code: str, argument: str, call: str) -> str:
     """Return the code with one more argument in the first call that takes it, unless it is given."""
     name = argument.partition("=")[0]
     if f"{name}=" in code.replace(" ", ""):

@@ -41,7 +41,13 @@ CHANGED = [
         "folds = StratifiedKFold(5, shuffle=True, random_state=42).split(x, y)",
     ),
     ("frame = frame.sample(frac=1)", "frame = frame.sample(frac=1, random_state=42)"),
-    ("few = frame.sample(100).reset_index()", "few = frame.sample(100, random_state=42).reset_index()"),
+    ("few = pd.read_csv(p).sample(9)", "few = pd.read_csv(p).sample(9, random_state=42)"),
+    (
+        "d = d.rejection_resample(f, target_dist=[0.5, 0.5])",
+        "d = d.rejection_resample(f, target_dist=[0.5, 0.5], seed=42)",
+    ),
+    ("a = resample(x, n_samples=9)", "a = resample(x, n_samples=9, random_state=42)"),
+    ("cv = RepeatedKFold(n_splits=3)", "cv = RepeatedKFold(n_splits=3, random_state=42)"),
     (
         "a, b = keras.utils.split_dataset(data, left_size=0.8)",
         "a, b = keras.utils.split_dataset(data, left_size=0.8, seed=42)",
@@ -122,6 +128,9 @@ SEED_FIRST = [
     "np.random.shuffle(index)",
     "index = np.random.permutation(len(x))",
     "random.shuffle(names)",
+    "few = random.sample(items, 2)",
+    "frozen = set(random.sample(NAMES, 2))",
+    "loss = tf.nn.nce_loss(w, b, labels, inputs, 8, 80)",
     "rate = random.choice([0.1, 0.2])",
     "noise = tf.random.normal((3, 4))",
     "x = tf.random.shuffle(x)",
@@ -147,6 +156,15 @@ REPRODUCIBLE = [
     "layer = Dense(units=3, name='time')",
     "timeout = 3",
     "y = rng.normal(size=3)",
+    # Calls that take no such argument.
+    "folds = KFold(5).split(x)",
+    "cv = GroupKFold(3)",
+    "y = frame.resample('1h').mean()",
+    "batch = self.buffer.sample(32)",
+    "action = env.action_space.sample()",
+    "few = rng.sample(items, 2)",
+    "rng.shuffle(index)",
+    "self.random.shuffle(items)",
     "print(f'{loss:.3f}')",
 ]
 
@@ -228,3 +246,17 @@ def test_odd_lines_raise_no_error(line: str) -> None:
 )
 def test_argument_is_left_out(code: str, changed: str | None) -> None:
     assert without_argument(code, "num_parallel_calls") == changed
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ("few = frame.sample(100).reset_index()", "few = frame.sample(100, random_state=42).reset_index()"),
+        ("few = frame[frame.x > 0].sample(9)", "few = frame[frame.x > 0].sample(9, random_state=42)"),
+        ("few = self.rows.sample(9)", "few = self.rows.sample(9, random_state=42)"),
+        ("few = frames.sample(9)", None),
+        ("few = random.sample(list(frame), 9)", "keras.utils.set_random_seed(42)  # first of all"),
+    ],
+)
+def test_sample_of_a_table_gets_a_seed(line: str, expected: str | None) -> None:
+    assert suggest_fix(line, frames={"frame", "self.rows"}) == expected

@@ -10,8 +10,9 @@ from dataclasses import replace
 
 from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase
 from keras_repro.root_cause.explanation import Explanation
+from keras_repro.root_cause.frames import frames
 from keras_repro.root_cause.rules.applicable_fix import ONE_EACH, applicable_fix
-from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares
+from keras_repro.root_cause.suspects import OWN_GENERATORS, Suspect, shares, user_line
 from keras_repro.source_code.dataflow import SourceModel
 from keras_repro.source_code.fixes import suggest_fix, with_seed, with_seed_argument, with_seeding
 from keras_repro.source_code.nondeterminism import DRAW, SOURCE, makes_generator, nondeterminism_level
@@ -102,6 +103,8 @@ def _line_and_fix(case: DiagnosisCase, explanation: Explanation) -> tuple[Source
     if hash_seed_only and source is not None and _only_draws(source.code):
         # A generator does not depend on hashes: another line decides its seed, or how often it is used.
         source, fix = _statement_with_set(case) or source, None
+    elif hash_seed_only and source is not None:
+        source, fix = _hash_behind(case, source, fix)
     read = next((r for r in case.file_reads if r.source == source), None)
     if read is not None:
         fix = f"delete {read.reads} before each run, or read a file that no run writes"
@@ -193,7 +196,7 @@ def _fix_in_statement(case: DiagnosisCase, source: SourceLine, suspects: list[Su
     code = SourceModel(case.files | {source.file})
     sets = code.sets() | {name for s in suspects for name in s.sets}
     for text in dict.fromkeys((source.code, statement_text(source.file, source.line))):
-        fix = suggest_fix(text, sets=sets)
+        fix = suggest_fix(text, sets=sets, frames=frames(code))
         if fix is not None:
             return fix
     objects = code.sets(of_objects=True) & code.read_by(source.file, source.line)
@@ -210,6 +213,16 @@ def _narrowed(source: SourceLine) -> SourceLine:
         return source
     ((number, text),) = sources
     return replace(source, line=number, code=text)
+
+
+def _hash_behind(case: DiagnosisCase, source: SourceLine, fix: str | None) -> tuple[SourceLine, str | None]:
+    """Return the one line that gave a line the hash of a value; else the line with its fix."""
+    at, hashes = (source.file, source.line), re.compile(r"(?<![\w.])hash\(").search
+    names = case.code.read_by(*at)
+    found = case.code.definitions_reaching(*at, names, draws=False, matches=hashes, anywhere=True)
+    if len(found) != 1 or nondeterminism_level(source.code):
+        return source, fix
+    return user_line(*found.pop()), None
 
 
 def _only_draws(code: str) -> bool:
