@@ -11,6 +11,7 @@ from keras_repro.root_cause.root_line import find_root_line
 from keras_repro.root_cause.suspects import (
     ENTROPY,
     Suspect,
+    differing_seeds,
     entropy_suspects,
     file_suspects,
     line_suspects,
@@ -95,6 +96,7 @@ class DiagnosisCase:
         self.suspects = self._find_suspects()
         self.file_reads = file_suspects(report.differences, evidence.left)
         self.suspects += self.file_reads
+        self.seeded = differing_seeds(self.suspects) | self.seeded
         self.ruled_out: list[str] = []
         self.noticed: list[str] = []
 

@@ -7,6 +7,7 @@ the first source of nondeterminism is chosen.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -31,6 +32,7 @@ from keras_repro.source_code.nondeterminism import (
     nondeterminism_level,
     only_waits,
     reads_clock,
+    sets_seed,
 )
 from keras_repro.source_code.rewrite import iterates_over
 from keras_repro.utils.source_line import SourceLine
@@ -103,8 +105,9 @@ def _strongest(
 def _level(suspect: Suspect, code: SourceModel, seeded: Mapping[str, int]) -> int:
     """Return how clearly a line is a source of nondeterminism."""
     text = suspect.source.code
-    own = OWN_GENERATORS & set(suspect.names)
-    if unseeded_generators(suspect, seeded) or suspect.reads or ENTROPY in suspect.names:
+    seeds = sets_seed(text)
+    own = set() if seeds else OWN_GENERATORS & set(suspect.names)
+    if (unseeded_generators(suspect, seeded) and not seeds) or suspect.reads or ENTROPY in suspect.names:
         return SOURCE
     if suspect.sets and iterates_over(text, suspect.sets):
         return SOURCE
@@ -165,10 +168,19 @@ def _definition_behind(suspect: Suspect, code: SourceModel, seeded: Mapping[str,
             definitions = code.definitions_reaching(
                 *suspect.at, names, draws=False, matches=makes_unseeded, anywhere=True
             )
+        if not definitions:  # a value that is passed to a method of such an object, as a default of an option
+            definitions = code.definitions_reaching(
+                *suspect.at, names, draws=False, matches=_passes_source, anywhere=True
+            )
     if len(definitions) != 1:
         return suspect
     ((file, line),) = definitions
     return replace(suspect, source=user_line(file, line))
+
+
+def _passes_source(code: str) -> bool:
+    """Return whether a statement is only a call with a source of nondeterminism among its arguments."""
+    return re.match(r"[\w.]+\(", code) is not None and nondeterminism_level(code) == SOURCE
 
 
 def _roots(names: Iterable[str]) -> set[str]:

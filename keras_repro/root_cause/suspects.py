@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_repro.source_code.dataflow import SourceModel
+from keras_repro.source_code.nondeterminism import sets_seed
 from keras_repro.source_code.statements import statement_text
 from keras_repro.storage.divergence_report import Difference, differences_of
 from keras_repro.storage.trace_file import (
@@ -206,6 +207,15 @@ def seeded_generators(first_trace: Sequence[Interval], second_trace: Sequence[In
     for key in first.keys() & second.keys():
         seeded[key[1]] = min(second[key], seeded.get(key[1], sys.maxsize))
     return seeded
+
+
+def differing_seeds(suspects: Iterable[Suspect]) -> dict[str, int]:
+    """Return the process's own generators that a line set to a seed that differs.
+
+    Each has the number of lines that had run by then.
+    """
+    setting = [s for s in suspects if sets_seed(s.source.code)]
+    return {name: s.count for s in reversed(setting) for name in OWN_GENERATORS & set(s.names)}
 
 
 def unseeded_generators(suspect: Suspect, seeded: Mapping[str, int]) -> set[str]:

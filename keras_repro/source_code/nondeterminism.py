@@ -77,6 +77,11 @@ def reads_clock(code: str) -> bool:
     return _CLOCK.search(code) is not None
 
 
+def sets_seed(code: str) -> bool:
+    """Return whether a line's text sets a seed of the process's generators, other than a random one."""
+    return re.search(r"\b(set_random_seed|set_seed|random\.seed)\((?!\s*(None)?\s*\))", code) is not None
+
+
 def makes_generator(code: str) -> bool:
     """Return whether a line's text creates a generator, seeded or not."""
     return re.search(rf"\b{GENERATORS}\b", code) is not None

@@ -194,3 +194,14 @@ def test_the_only_drawing_coroutine_is_reported(script: Script) -> None:
     assert root(file, suspect(file, 2, "n", "return"), fit=8).code == "at = rng.randrange(3)"
     file = script(COROUTINES.replace("return page[at]", "return page[at] + rng.random()"))
     assert root(file, suspect(file, 2, "n", "return"), fit=8).code == "return [n * 2]"
+
+
+def test_random_default_of_an_option_is_reported(script: Script) -> None:
+    file = script("""
+        parser.add_argument("--seed", default=os.getpid())
+        args = parser.parse_args()
+        keras.utils.set_random_seed(args.seed)
+        model = build()
+    """)
+    line = root(file, suspect(file, 2, "args"), suspect(file, 3, "args", "args.seed", "random"), fit=3)
+    assert line.code == 'parser.add_argument("--seed", default=os.getpid())'

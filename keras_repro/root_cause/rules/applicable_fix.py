@@ -10,8 +10,11 @@ import re
 
 from keras_repro.root_cause.diagnosis_case import SET_SEED, DiagnosisCase, seeds_set
 from keras_repro.root_cause.repeated_seed import repeated_seed
+from keras_repro.root_cause.rules.differing_seed import origin_of
+from keras_repro.root_cause.suspects import OWN_GENERATORS
 from keras_repro.source_code.fix_edit import placed_call
-from keras_repro.source_code.fixes import with_drawn_seed
+from keras_repro.source_code.fixes import with_constant, with_drawn_seed
+from keras_repro.source_code.nondeterminism import sets_seed
 from keras_repro.utils.source_line import SourceLine
 
 ONE_EACH = (
@@ -45,6 +48,9 @@ def applicable_fix(case: DiagnosisCase, fix: str | None, source: SourceLine | No
         return fix  # the call of a library that the script has not made
     called = code.partition("(")[0].rpartition(".")[2]
     line = _first_line_that_calls(case, called)
+    if line is not None and source is not None and _seed_comes_from(case, line, source):
+        constant = with_constant(source.code)
+        return constant or f"take a constant, such as 42, for the seed that {_place(line)} sets"
     if line is not None and source is not None and _ran_before(case, source, line):
         return f"{line.code}  # move it up: {_place(line)} runs after {_place(source)}"
     has_run = line is not None
@@ -52,6 +58,12 @@ def applicable_fix(case: DiagnosisCase, fix: str | None, source: SourceLine | No
         in_a_library = seeds_set(case).get("keras") is not None
         has_run = in_a_library or (source is not None and _draws_seeded(case, source.code))
     return _alternative(place) if has_run else fix
+
+
+def _seed_comes_from(case: DiagnosisCase, line: SourceLine, source: SourceLine) -> bool:
+    """Return whether a line sets a seed that another one draws."""
+    setting = [s for s in case.suspects if s.at == (line.file, line.line) and sets_seed(s.source.code)]
+    return any(set(s.names) - OWN_GENERATORS and origin_of(case, s) == source for s in setting)
 
 
 def _seeded_once(case: DiagnosisCase, fix: str, source: SourceLine) -> str:

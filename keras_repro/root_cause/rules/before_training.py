@@ -10,6 +10,7 @@ from keras_repro.root_cause.diagnosis_case import NOT_IN_A_THREAD, SET_SEED, Dia
 from keras_repro.root_cause.explanation import Explanation
 from keras_repro.root_cause.rules.adapted_layers import line_of_adapted_data
 from keras_repro.root_cause.rules.applicable_fix import applicable_fix
+from keras_repro.root_cause.rules.differing_seed import SENTENCE, line_of_differing_seed
 from keras_repro.source_code.fixes import suggest_fix
 from keras_repro.source_code.statements import statement_text
 from keras_repro.storage.divergence_report import LayerDescription
@@ -30,13 +31,19 @@ def configuration(case: DiagnosisCase) -> Explanation | None:
             root = case.root_line(*_constructed(case, event, found.path), strict=True)
             root, thread = root or case.root_line(*case.method_calls()), case.running_thread()
             sentence = f"{found.path} is {found.values[0]} in one run and {found.values[1]} in the other"
+            subject = None if case.differing_tensors() else found.path
+            if event is None or reference is None:
+                sentence, subject = (
+                    "one run makes a fit that the other does not make",
+                    "the fits of the script",
+                )
             no_layer = LayerDescription()
             if root is None and thread is not None:
                 sentence += ", while a thread of the script was running"
                 return case.explanation(
                     "configuration", sentence, source=thread, fix=NOT_IN_A_THREAD, layer=no_layer
                 )
-            return case.explanation("configuration", sentence, source=root, layer=no_layer)
+            return case.explanation("configuration", sentence, source=root, layer=no_layer, subject=subject)
     return None
 
 
@@ -73,10 +80,12 @@ def initial_values(case: DiagnosisCase) -> Explanation | None:
     line = (owner.source if owner else None) or variable.source
     takes_seed = variable.is_unseeded and case.draws_unseeded(line)
     root = line if takes_seed else case.root_line(line, strict=True)
+    seed = None if root is not None and case.is_source(root) else line_of_differing_seed(case)
+    root = seed or root
     seeds = seeds_set(case)
     fix = suggest_fix(root.code) if root is not None else None
-    sentence = "weights were created from values that differ"
-    if seeds and seeds.get("keras") is None:
+    sentence = "weights were created from values that differ" if seed is None else SENTENCE
+    if seed is None and seeds and seeds.get("keras") is None:
         fix = fix or f"{SET_SEED}  # before the model is built"
         sentence = "no seed was set with Keras for the initializers"
         if seeds.get("tensorflow") is not None:
@@ -144,10 +153,13 @@ def seed_generators(case: DiagnosisCase) -> Explanation | None:
     owner = case.owner(name) or LayerDescription()
     source = owner.source
     root = case.root_line(source, strict=True) if source else case.root_line(*case.method_calls())
+    seed = None if root is not None and case.is_source(root) else line_of_differing_seed(case)
+    root = seed or root
     kind = owner.layer_class or "the global seed generator"
     fix = applicable_fix(case, suggest_fix(root.code), root) if root is not None else None
-    fix = fix or applicable_fix(case, f"{SET_SEED}  # before the model is built", source)
-    if fix is None and source is not None:
+    if seed is None:
+        fix = fix or applicable_fix(case, f"{SET_SEED}  # before the model is built", source)
+    if fix is None and seed is None and source is not None:
         fix = suggest_fix(statement_text(source.file, source.line)) or f"{kind}(..., seed=42)"
     return case.explanation(
         "random_state",

@@ -89,6 +89,28 @@ def test_call_that_ran_too_late_is_moved(tmp_path: Path) -> None:
     assert fixed(tmp_path, SEEDED_LAST, SEED, 1) == moved
 
 
+def test_seed_that_is_drawn_becomes_a_constant(tmp_path: Path) -> None:
+    code = ["seed = random.randrange(10**6)", "keras.utils.set_random_seed(seed)"]
+    (tmp_path / "train.py").write_text("\n".join(code))
+    at = str(tmp_path / "train.py")
+
+    def trace(digest: str) -> list[Interval]:
+        names = ({"seed": digest, "random": digest}, {"seed": digest, "random": digest})
+        lines = (LineEvent(file=at, line=n, digests=d, runs=((n, digest),)) for n, d in enumerate(names, 1))
+        return [Interval(context=tuple(lines), checked=None)]
+
+    first, second = trace("a"), trace("b")
+    event = RecordEvent(position="start 0", record_kind="start", tensors={})
+    differences = tuple(
+        Difference(interval=0, event=e, reference=r)
+        for e, r in zip(second[0].context, first[0].context, strict=True)
+    )
+    report = DivergenceReport(interval=0, event=event, reference=event, differences=differences)
+    case = DiagnosisCase(Evidence(first=first, second=second, report=report))
+    source = SourceLine(file=at, line=1, code=code[0])
+    assert applicable_fix(case, SEED, source) == "seed = 42"
+
+
 @pytest.mark.parametrize(
     ("code", "seeds", "fix"),
     [

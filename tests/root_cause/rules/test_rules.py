@@ -87,6 +87,30 @@ def test_weights_changed_before_an_evaluation_are_reported() -> None:
     assert explanation.sentence == "weights were changed outside of the training, before the evaluation"
 
 
+@pytest.mark.parametrize(
+    ("epochs", "sentence", "subject"),
+    [
+        (7, "arguments epochs is 7 in one run and 3 in the other", "arguments epochs"),
+        (None, "one run makes a fit that the other does not make", "the fits of the script"),
+    ],
+)
+def test_different_settings_are_named_as_what_differs(
+    script: str, epochs: int | None, sentence: str, subject: str
+) -> None:
+    event, reference = (
+        FitEvent(
+            position="fit 0", data=None, validation_data=None, configuration=None, arguments={"epochs": count}
+        )
+        for count in (epochs, 3)
+    )
+    difference = Difference(interval=0, event=event if epochs else None, reference=reference)
+    explanation = explained(
+        evaluation("a"), RecordEvent(position="start 0", record_kind="start", tensors={}), difference
+    )
+    assert (explanation.cause, explanation.sentence) == ("configuration", sentence)
+    assert explanation.subject == subject
+
+
 def test_threads_that_train_the_same_weights_are_reported(script: str) -> None:
     event, reference = (BatchEvent(position=IN_LOOP, parts={"0": digest}) for digest in "ab")
     batch = Difference(interval=0, event=event, reference=reference)
