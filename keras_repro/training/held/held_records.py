@@ -12,6 +12,7 @@ thread made which of them, and whenever it did. The fits of one model stay in th
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -45,9 +46,10 @@ class HeldRecords:
         with self._lock:
             by_model, self._by_model = self._by_model, {}
         groups = sorted((_in_order(parts) for parts in by_model.values()), key=_key)
-        numbers: dict[int, int] = {}
+        # A model that no longer exists has no number in the run that could be asked for again.
+        number_in_run = functools.cache(lambda number: self._run.number_of(self._models.model(number)))
         for part in (part for group in groups for part in group):
-            part.write(lambda m: numbers.setdefault(m, self._run.number_of(self._models.model(m))))
+            part.write(number_in_run)
 
 
 def _in_order(parts: list[HeldPart]) -> list[HeldPart]:
