@@ -258,6 +258,8 @@ def _initial_seeds(
     divergence: Divergence, a: Record, b: Record, context: CompareContext
 ) -> tuple[str, str | None] | None:
     """Explain generators with another state before the first step of the fit."""
+    if divergence.section == "order":
+        return None  # the trainer's seed sets the generators too
     drawn = a.tensors.get("seeds", {}).keys() & b.tensors.get("seeds", {}).keys()  # in both runs
     names = [t["tensor"] for t in divergence.tensors if t["section"] == "seeds" and t["tensor"] in drawn]
     if divergence.kind not in ("start", "birth"):
