@@ -140,7 +140,7 @@ def test_other_package_version_is_listed_first(here: Path, process: Any) -> None
         "differs here:",
         "package scaling    1.0    2.0    it may prepare the data differently",
     ]
-    assert "x given to fit differs" in after
+    assert "x and y given to fit differ" in after
     assert "grade: different (" in after
     assert "enforced, seed 42" in before
 
