@@ -19,7 +19,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 MISSING = object()
-"""The value of a name that stands for nothing."""
+"""What is returned for a name that is not defined."""
 
 _MAX_MODULES = 3  # of modules in a module
 
@@ -34,7 +34,7 @@ def value_of(chain: Sequence[str], scope: FrameType) -> Any:
 
 
 def resolved(node: ast.AST, scope: FrameType) -> Any:
-    """Return the function or class that a name, perhaps of a module or class, stands for."""
+    """Return the function or class that a name, perhaps of a module or class, refers to."""
     if isinstance(node, ast.Name):
         return value_of((node.id,), scope)
     if isinstance(node, ast.Attribute):

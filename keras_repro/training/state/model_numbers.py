@@ -30,4 +30,4 @@ class ModelNumbers:
 
 
 class _Gone:
-    """Stands for a model that no longer exists."""
+    """Takes the place of a model that no longer exists."""
